@@ -1,0 +1,126 @@
+//! Time, as a parameter.
+//!
+//! Owns the [`Clock`] trait and its two general implementations. Nothing else in the service reads the machine's clock
+//! (clippy's `disallowed-methods` sees to it): state machines take `now`, and whoever has to wait asks the clock, so a
+//! test can move a month ahead without sleeping. The Redis engine brings a third clock, that of its server, so that
+//! replicas whose own clocks disagree still agree on leases.
+
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+
+pub use jiff::Timestamp;
+use tokio::sync::watch;
+
+/// A boxed future, as object-safe traits return it.
+pub type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// A source of time. Timestamps have microsecond resolution, because that is what both stores keep.
+pub trait Clock: Send + Sync + 'static {
+    /// The current time, truncated to microseconds.
+    fn now(&self) -> Timestamp;
+
+    /// Resolves once [`Clock::now`] has reached `deadline`; at once if it already has.
+    fn sleep_until(&self, deadline: Timestamp) -> Sleep;
+}
+
+/// How a clock is passed around.
+pub type SharedClock = Arc<dyn Clock>;
+
+/// Truncates to the resolution that the stores keep, so that a time survives a round trip unchanged.
+pub fn truncated(time: Timestamp) -> Timestamp {
+    from_micros(time.as_microsecond())
+}
+
+/// The inverse of [`Timestamp::as_microsecond`]; times outside jiff's range are clamped to it.
+pub fn from_micros(micros: i64) -> Timestamp {
+    Timestamp::from_microsecond(micros).unwrap_or(if micros < 0 { Timestamp::MIN } else { Timestamp::MAX })
+}
+
+/// `time + by`, clamped to the representable range.
+pub fn later(time: Timestamp, by: Duration) -> Timestamp {
+    let micros = i64::try_from(by.as_micros()).unwrap_or(i64::MAX);
+    from_micros(time.as_microsecond().saturating_add(micros))
+}
+
+/// `time - by`, clamped to the representable range.
+pub fn earlier(time: Timestamp, by: Duration) -> Timestamp {
+    let micros = i64::try_from(by.as_micros()).unwrap_or(i64::MAX);
+    from_micros(time.as_microsecond().saturating_sub(micros))
+}
+
+/// How long after `from` `to` is; zero if it is not after it.
+pub fn until(from: Timestamp, to: Timestamp) -> Duration {
+    let micros = to.as_microsecond().saturating_sub(from.as_microsecond());
+    Duration::from_micros(u64::try_from(micros).unwrap_or(0))
+}
+
+/// The machine's clock.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's clock")]
+    fn now(&self) -> Timestamp {
+        truncated(Timestamp::now())
+    }
+
+    fn sleep_until(&self, deadline: Timestamp) -> Sleep {
+        let wait = until(self.now(), deadline);
+        Box::pin(tokio::time::sleep(wait))
+    }
+}
+
+/// A clock that moves only when told to. Tests share one between replicas.
+#[derive(Debug, Clone)]
+pub struct ManualClock {
+    now: watch::Sender<Timestamp>,
+}
+
+impl ManualClock {
+    /// A clock that shows `start`.
+    pub fn new(start: Timestamp) -> Self {
+        Self { now: watch::Sender::new(truncated(start)) }
+    }
+
+    /// Moves the clock ahead and wakes whoever waited for a time that has come.
+    pub fn advance(&self, by: Duration) {
+        self.now.send_modify(|now| *now = later(*now, by));
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> Timestamp {
+        *self.now.borrow()
+    }
+
+    fn sleep_until(&self, deadline: Timestamp) -> Sleep {
+        let mut now = self.now.subscribe();
+        Box::pin(async move {
+            if now.wait_for(|now| *now >= deadline).await.is_err() {
+                // Every handle on the clock is gone: that time will never come.
+                std::future::pending::<()>().await;
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_manual_clock_wakes_a_sleeper_when_its_time_comes_and_not_before() {
+        let clock = ManualClock::new(from_micros(0));
+        let mut sleep = clock.sleep_until(from_micros(1_000_000));
+        clock.advance(Duration::from_micros(999_999));
+        assert!(futures_util::poll!(&mut sleep).is_pending());
+        clock.advance(Duration::from_micros(1));
+        assert!(futures_util::poll!(&mut sleep).is_ready());
+    }
+
+    #[test]
+    fn arithmetic_is_clamped_instead_of_panicking() {
+        assert_eq!(later(Timestamp::MAX, Duration::MAX), Timestamp::MAX);
+        assert_eq!(earlier(Timestamp::MIN, Duration::MAX), Timestamp::MIN);
+        assert_eq!(until(from_micros(5), from_micros(3)), Duration::ZERO);
+    }
+}

@@ -1,0 +1,124 @@
+//! Who is running, and how the house empties.
+//!
+//! Owns the only `tokio::spawn`: every task is tracked, so that a drain can wait for the requests and steps under way.
+//! Promises that nothing spawned here is forgotten, and that a loop which has stopped beating is noticed by `/healthz`.
+
+use std::{
+    future::Future,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use tokio::task::JoinHandle;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// The process's phases: running, then stopping, then empty. Clones share one state.
+#[derive(Debug, Clone, Default)]
+pub struct Lifecycle {
+    stopping: CancellationToken,
+    tasks: TaskTracker,
+    heartbeats: Arc<Mutex<Vec<Heartbeat>>>,
+}
+
+impl Lifecycle {
+    /// A running process with no tasks.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Runs `task` to its end, whoever started it: a drain waits for it.
+    #[expect(clippy::disallowed_methods, reason = "the one place that spawns, so that every task is tracked")]
+    pub fn spawn<F>(&self, task: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        tokio::spawn(self.tasks.track_future(task))
+    }
+
+    /// From now on nothing new is begun: `/readyz` says 503 and nothing is leased.
+    pub fn stop(&self) {
+        self.stopping.cancel();
+    }
+
+    /// Whether [`Lifecycle::stop`] was called.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.is_cancelled()
+    }
+
+    /// Resolves once [`Lifecycle::stop`] was called.
+    pub async fn stopping(&self) {
+        self.stopping.cancelled().await;
+    }
+
+    /// Waits until every task has ended; `false` if some were still running after `limit`.
+    pub async fn drained(&self, limit: Duration) -> bool {
+        self.tasks.close();
+        tokio::time::timeout(limit, self.tasks.wait()).await.is_ok()
+    }
+
+    /// Registers a loop that promises to beat at least every `at_most`.
+    pub fn heartbeat(&self, name: &'static str, at_most: Duration, now: Timestamp) -> Heartbeat {
+        let beat = Heartbeat { name, at_most, last: Arc::new(AtomicI64::new(now.as_microsecond())) };
+        self.heartbeats.lock().unwrap_or_else(PoisonError::into_inner).push(beat.clone());
+        beat
+    }
+
+    /// The loops that have not beaten for longer than they promised.
+    pub fn stalled(&self, now: Timestamp) -> Vec<&'static str> {
+        let beats = self.heartbeats.lock().unwrap_or_else(PoisonError::into_inner);
+        beats.iter().filter(|beat| beat.is_late(now)).map(|beat| beat.name).collect()
+    }
+}
+
+/// The sign of life of one loop.
+#[derive(Debug, Clone)]
+pub struct Heartbeat {
+    name: &'static str,
+    at_most: Duration,
+    last: Arc<AtomicI64>,
+}
+
+impl Heartbeat {
+    /// Says that the loop came round at `now`.
+    pub fn beat(&self, now: Timestamp) {
+        self.last.store(now.as_microsecond(), Ordering::Relaxed);
+    }
+
+    fn is_late(&self, now: Timestamp) -> bool {
+        let silent = now.as_microsecond().saturating_sub(self.last.load(Ordering::Relaxed));
+        i128::from(silent) > i128::try_from(self.at_most.as_micros()).unwrap_or(i128::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_drain_waits_for_what_is_under_way() {
+        let life = Lifecycle::new();
+        let (release, gate) = tokio::sync::oneshot::channel::<()>();
+        let task = life.spawn(async move { gate.await.is_ok() });
+        life.stop();
+        assert!(!life.drained(Duration::ZERO).await);
+        release.send(()).expect("the task waits");
+        assert!(life.drained(Duration::from_secs(5)).await);
+        assert!(task.await.expect("the task ended"));
+    }
+
+    #[test]
+    fn a_silent_loop_is_named() {
+        let life = Lifecycle::new();
+        let start = Timestamp::UNIX_EPOCH;
+        let beat = life.heartbeat("reconciler", Duration::from_secs(5), start);
+        assert!(life.stalled(start + Duration::from_secs(5)).is_empty());
+        assert_eq!(life.stalled(start + Duration::from_secs(6)), ["reconciler"]);
+        beat.beat(start + Duration::from_secs(6));
+        assert!(life.stalled(start + Duration::from_secs(6)).is_empty());
+    }
+}
