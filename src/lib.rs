@@ -10,7 +10,8 @@
 //!
 //! # The floors
 //!
-//! `http`, `reconciler` → `authorization`, `leads` → `connections` → `store`, `alc`, `attio`, `notify` → `sealing`,
+//! `http`, `reconciler` → `authorization`, `leads` → `connections` → `store`, `alc`, `attio`, `notify` →
+//! `upstream` → `sealing`,
 //! `ids`, `clock`. [`app`] builds and sees all; `config` hands out its parts by value; `telemetry` and `lifecycle` are
 //! the ground floor. Nobody reaches back up: `tests/floors.rs` reads the sources and fails on a `use` that does.
 
@@ -30,3 +31,4 @@ pub mod reconciler;
 pub mod sealing;
 pub mod store;
 pub mod telemetry;
+pub mod upstream;

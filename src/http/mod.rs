@@ -1,1 +1,3 @@
-//! stub
+//! The HTTP interface: routes, problem details, bearer tokens, one file per resource.
+
+pub mod problem;

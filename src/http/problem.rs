@@ -1,0 +1,189 @@
+//! Problem details (RFC 9457): the only place that knows which status an error has.
+//!
+//! Promises that every error answer is `application/problem+json` with a stable `type`, says what to do, and carries the
+//! request's id. There is no `From` for library errors: a stray `?` must not pick a status.
+
+use std::{fmt, time::Duration};
+
+use actix_web::{
+    HttpResponse, ResponseError,
+    http::{StatusCode, header},
+};
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+macro_rules! slugs {
+    ($($(#[$doc:meta])* $variant:ident = $slug:literal, $status:literal, $title:literal;)+) => {
+        /// What went wrong; each has a stable slug, a status and a title. `openapi.yaml` lists them all.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Slug {
+            $($(#[$doc])* $variant,)+
+        }
+
+        impl Slug {
+            /// Every slug.
+            pub const ALL: &[Self] = &[$(Self::$variant,)+];
+
+            /// The last part of `type`.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $slug,)+ }
+            }
+
+            /// The HTTP status.
+            pub const fn status(self) -> u16 {
+                match self { $(Self::$variant => $status,)+ }
+            }
+
+            /// The `title`.
+            pub const fn title(self) -> &'static str {
+                match self { $(Self::$variant => $title,)+ }
+            }
+        }
+    };
+}
+
+slugs! {
+    /// The request breaks a rule that `errors` names.
+    InvalidRequest = "invalid-request", 400, "The request is not valid";
+    /// No bearer token, or one that is no good.
+    Unauthorized = "unauthorized", 401, "A valid access token is required";
+    /// The token's connection was replaced by a newer one of the same workspace.
+    ConnectionReplaced = "connection-replaced", 401, "This connection was replaced by a newer one";
+    /// A callback's signature is missing or wrong.
+    InvalidSignature = "invalid-signature", 401, "The signature is missing or wrong";
+    /// No such thing.
+    NotFound = "not-found", 404, "Not found";
+    /// The path exists, the method does not.
+    MethodNotAllowed = "method-not-allowed", 405, "Method not allowed";
+    /// The event is about another workspace than the token.
+    WorkspaceMismatch = "workspace-mismatch", 409, "The connection belongs to another workspace";
+    /// ALC's grant is dead: somebody has to connect again.
+    ReauthorizationRequired = "reauthorization-required", 409, "ALC has to be connected again";
+    /// The connection is not connected yet, or on its way out.
+    ConnectionNotReady = "connection-not-ready", 409, "The connection is not ready";
+    /// The service serves one workspace (an API key belongs to one), and it is another one.
+    WorkspaceRefused = "workspace-refused", 409, "Another workspace is connected";
+    /// The webhook is not, or no longer, ours.
+    WebhookGone = "webhook-gone", 410, "This webhook is gone";
+    /// The body is too long.
+    PayloadTooLarge = "payload-too-large", 413, "The body is too large";
+    /// Not JSON.
+    UnsupportedMediaType = "unsupported-media-type", 415, "The media type is not supported";
+    /// ALC refuses the lead for good.
+    LeadRejected = "lead-rejected", 422, "ALC refuses this lead";
+    /// The same key, another body.
+    IdempotencyKeyReused = "idempotency-key-reused", 422, "The idempotency key was used with another body";
+    /// A user's connection, where the workspace's is needed.
+    WorkspaceConnectionRequired = "workspace-connection-required", 422, "A workspace connection is required";
+    /// Attio or ALC refuses what the connection needs.
+    ConnectRefused = "connect-refused", 422, "The connection cannot be completed";
+    /// Too many requests.
+    TooManyRequests = "too-many-requests", 429, "Too many requests";
+    /// A bug of ours; the log has the rest under the request's id.
+    Internal = "internal-error", 500, "Something went wrong here";
+    /// ALC or Attio did not answer as it should.
+    UpstreamFailed = "upstream-failed", 502, "An upstream did not answer as it should";
+    /// The store cannot take it now.
+    StoreUnavailable = "store-unavailable", 503, "The store is unavailable";
+    /// Not done in time.
+    Timeout = "timeout", 504, "Not done in time";
+}
+
+/// A fault in one place of the request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Fault {
+    /// RFC 6901 pointer into the body; `#/query/…` or `#/header/…` style names for what is not in the body.
+    pub pointer: String,
+    /// What is wrong, and what would be right. Never quotes the value.
+    pub detail: String,
+}
+
+/// An error on its way to the caller.
+#[derive(Debug, Clone)]
+pub struct Problem {
+    slug: Slug,
+    detail: String,
+    faults: Vec<Fault>,
+    retry_after: Option<Duration>,
+    extensions: Map<String, Value>,
+}
+
+impl Problem {
+    /// A problem; `detail` says what to do.
+    pub fn new(slug: Slug, detail: impl Into<String>) -> Self {
+        Self { slug, detail: detail.into(), faults: Vec::new(), retry_after: None, extensions: Map::new() }
+    }
+
+    /// `invalid-request` with its faults.
+    pub fn invalid(faults: Vec<Fault>) -> Self {
+        let detail = match faults.as_slice() {
+            [only] => format!("Correct {}: {}", only.pointer, only.detail),
+            _ => "Correct what `errors` names and send the request again.".to_owned(),
+        };
+        Self { faults, ..Self::new(Slug::InvalidRequest, detail) }
+    }
+
+    /// `store-unavailable`.
+    pub fn store_unavailable() -> Self {
+        Self::new(Slug::StoreUnavailable, "Nothing was done. Send the same request again in a few seconds.")
+            .retry_after(Duration::from_secs(2))
+    }
+
+    /// Adds `Retry-After`.
+    pub fn retry_after(self, after: Duration) -> Self {
+        Self { retry_after: Some(after), ..self }
+    }
+
+    /// Adds a member of its own (RFC 9457 §3.2).
+    pub fn with(mut self, name: &str, value: impl Serialize) -> Self {
+        self.extensions.insert(name.to_owned(), serde_json::to_value(value).unwrap_or(Value::Null));
+        self
+    }
+
+    /// What went wrong.
+    pub fn slug(&self) -> Slug {
+        self.slug
+    }
+
+    /// The body, as `application/problem+json` has it. For an item of a batch there is no `request_id`.
+    pub fn to_value(&self, request_id: Option<&str>) -> Value {
+        let mut body = self.extensions.clone();
+        body.insert("type".to_owned(), format!("/problems/{}", self.slug.name()).into());
+        body.insert("title".to_owned(), self.slug.title().into());
+        body.insert("status".to_owned(), self.slug.status().into());
+        body.insert("detail".to_owned(), self.detail.clone().into());
+        if let Some(id) = request_id {
+            body.insert("request_id".to_owned(), id.into());
+        }
+        if !self.faults.is_empty() {
+            body.insert("errors".to_owned(), serde_json::to_value(&self.faults).unwrap_or(Value::Null));
+        }
+        Value::Object(body)
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.slug.name())
+    }
+}
+
+impl ResponseError for Problem {
+    fn status_code(&self) -> StatusCode {
+        StatusCode::from_u16(self.slug.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let mut response = HttpResponse::build(self.status_code());
+        response.content_type("application/problem+json");
+        if let Some(after) = self.retry_after {
+            // Rounded up: whoever comes a second early is told to wait again.
+            response.insert_header((header::RETRY_AFTER, after.as_millis().div_ceil(1000).max(1).to_string()));
+        }
+        if self.slug.status() == 401 && self.slug != Slug::InvalidSignature {
+            let challenge = format!("Bearer error=\"invalid_token\", error_description=\"{}\"", self.slug.title());
+            response.insert_header((header::WWW_AUTHENTICATE, challenge));
+        }
+        response.body(self.to_value(None).to_string())
+    }
+}

@@ -1,0 +1,75 @@
+//! One call to somebody else's server: what `alc`, `attio` and `notify` have in common.
+//!
+//! Owns how a call ends ([`CallError`]), `Retry-After`, the cap on answers, and the metrics of upstream calls. Promises
+//! that an outcome is named by what to do next, chosen by status first and body second, and that "not sent for certain"
+//! is said only where it is certain: everything else without a clear answer is [`CallError::Unknown`].
+
+use jiff::Timestamp;
+
+/// How a call failed, named by what to do next.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    /// Certainly not sent: DNS, connect, TLS. Safe to repeat.
+    #[error("could not connect: {detail}")]
+    NotSent {
+        /// Why, without URL or secrets.
+        detail: String,
+    },
+    /// 429: not processed. Repeat after `until`.
+    #[error("rate limited")]
+    RateLimited {
+        /// `Retry-After` (seconds or HTTP date, compared with the answer's own `Date`) on our clock; without the header
+        /// a second from now.
+        until: Timestamp,
+    },
+    /// 401: the credential is not good (any more).
+    #[error("the credential was refused")]
+    Unauthorized,
+    /// 403 (Attio): permanent until someone acts.
+    #[error("forbidden: {detail}")]
+    Forbidden {
+        /// The upstream's words, capped, no secrets.
+        detail: String,
+    },
+    /// 404 on one id: about that id only.
+    #[error("not found")]
+    NotFound,
+    /// 405, 501, or 404 on a collection: the upstream lacks the feature; remembered for a day.
+    #[error("the upstream does not have this operation")]
+    Unsupported,
+    /// 409. What it means depends on the operation.
+    #[error("conflict: {detail}")]
+    Conflict {
+        /// The upstream's error `code`, where it has one (`concurrent_write_conflict`, `slug_conflict`).
+        code: Option<String>,
+        /// An id in the body, where there is one.
+        id: Option<String>,
+        /// The upstream's words, capped, no secrets.
+        detail: String,
+    },
+    /// Refused for good: any other 4xx but 408 and 425.
+    #[error("refused with {status}: {detail}")]
+    Rejected {
+        /// The HTTP status.
+        status: u16,
+        /// The upstream's error `code`, where it has one (`value_not_found`, `merge_in_progress`, `invalid_grant`).
+        code: Option<String>,
+        /// The upstream's words, capped, no secrets.
+        detail: String,
+    },
+    /// No clear answer: a timeout, a reset, 3xx, 408, 425, 5xx, an unreadable body of a 2xx. It may have happened.
+    #[error("no clear answer: {detail}")]
+    Unknown {
+        /// `Retry-After` of a 503, on our clock.
+        retry_after: Option<Timestamp>,
+        /// Why, without URL or secrets.
+        detail: String,
+    },
+}
+
+impl CallError {
+    /// Whether the upstream itself is ailing, as its gate counts it.
+    pub fn is_ailing(&self) -> bool {
+        matches!(self, Self::NotSent { .. } | Self::Unknown { .. })
+    }
+}
