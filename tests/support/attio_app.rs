@@ -1,6 +1,6 @@
 //! The Attio app of one workspace: what it does over HTTP with nothing but its connection's tokens.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
@@ -11,12 +11,13 @@ use super::{
     settings::{CLIENT_ID, CLIENT_SECRET, REDIRECT_URI},
 };
 
-/// One connection of the Attio app. Like Attio, it refreshes its access token when it meets a 401.
+/// One connection of the Attio app. Like Attio, it refreshes its access token when it meets a 401. Clones share it.
+#[derive(Clone)]
 pub struct AttioApp {
     client: reqwest::Client,
     url: String,
     workspace_id: String,
-    access_token: Mutex<String>,
+    access_token: Arc<Mutex<String>>,
     /// Attio keeps it; the app never sees it.
     pub refresh_token: String,
 }
@@ -38,7 +39,7 @@ impl AttioApp {
             client: world.client.clone(),
             url: world.url(),
             workspace_id: world.attio.workspace_id(),
-            access_token: Mutex::new(text("access_token")),
+            access_token: Arc::new(Mutex::new(text("access_token"))),
             refresh_token: text("refresh_token"),
         }
     }
@@ -106,10 +107,8 @@ impl AttioApp {
 
     /// The button, under an `Idempotency-Key`.
     pub async fn press_with_key(&self, person: &Person, key: &str) -> Answer {
-        self.call(|app| {
-            app.request(Method::POST, "/v1/leads").header("idempotency-key", key).json(&lead_body(person))
-        })
-        .await
+        self.call(|app| app.request(Method::POST, "/v1/leads").header("idempotency-key", key).json(&lead_body(person)))
+            .await
     }
 
     /// The button, under a key, where the connection may break before the answer.

@@ -16,6 +16,11 @@ impl Browser {
         Self { client, cookies: BTreeMap::new() }
     }
 
+    /// Becomes a copy of another browser, as a thief of its cookies would.
+    pub fn take_cookies_of(&mut self, other: &Self) {
+        self.cookies.clone_from(&other.cookies);
+    }
+
     /// A page of the service; the contract judges it.
     pub async fn visit(&mut self, url: &str) -> Answer {
         let cookies: Vec<_> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();

@@ -286,10 +286,8 @@ impl World {
 
     /// Waits until the workspace's leads have come to rest: nothing of `person`'s lead is owed to Attio.
     pub async fn synced(&self, app: &AttioApp, person: &Person) {
-        eventually("the lead is synced", async || {
-            (app.lead(person).await.json()["attio"] == "synced").then_some(())
-        })
-        .await;
+        eventually("the lead is synced", async || (app.lead(person).await.json()["attio"] == "synced").then_some(()))
+            .await;
     }
 }
 
@@ -306,11 +304,8 @@ async fn settled(done: &mut impl AsyncFnMut() -> bool) -> bool {
 
 /// Runs a scenario to its end.
 pub fn run<F: Future<Output = ()>>(scenario: F) {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .expect("a runtime");
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
     runtime.block_on(scenario);
     runtime.shutdown_timeout(Duration::from_secs(5));
 }
@@ -320,26 +315,32 @@ macro_rules! scenario {
     ($(#[$meta:meta])* async fn $name:ident($setup:ident: Setup) $body:block) => {
         $(#[$meta])*
         mod $name {
-            #[allow(unused_imports, reason = "a scenario takes what it needs")]
             use super::*;
 
-            async fn scenario($setup: crate::support::harness::Setup) $body
+            async fn scenario($setup: Setup) $body
 
             #[test]
             fn on_sqlite() {
-                crate::support::harness::run(scenario(crate::support::harness::Setup::sqlite()));
+                crate::support::harness::run(scenario(Setup::sqlite()));
             }
 
             #[test]
             fn on_redis() {
-                crate::support::harness::run(scenario(crate::support::harness::Setup::redis()));
+                crate::support::harness::run(scenario(Setup::redis()));
             }
 
             #[test]
             fn on_redis_with_two_replicas() {
-                crate::support::harness::run(scenario(crate::support::harness::Setup::two_replicas()));
+                crate::support::harness::run(scenario(Setup::two_replicas()));
             }
         }
     };
 }
 pub(crate) use scenario;
+
+/// A minute.
+pub const MINUTE: Duration = Duration::from_secs(60);
+/// An hour.
+pub const HOUR: Duration = Duration::from_secs(3600);
+/// A day.
+pub const DAY: Duration = Duration::from_secs(86_400);

@@ -7,6 +7,7 @@ pub mod contract;
 pub mod harness;
 pub mod http;
 pub mod process;
+pub mod raw;
 pub mod redis_server;
 pub mod replica;
 pub mod settings;

@@ -17,10 +17,8 @@ pub struct Settings(BTreeMap<String, String>);
 
 /// `ALC_CONNECTOR__KEYS__…`, as the binary prints them.
 static KEYS: LazyLock<BTreeMap<String, String>> = LazyLock::new(|| {
-    let printed = Command::new(env!("CARGO_BIN_EXE_alc-connector"))
-        .args(["keys", "generate"])
-        .output()
-        .expect("the binary runs");
+    let printed =
+        Command::new(env!("CARGO_BIN_EXE_alc-connector")).args(["keys", "generate"]).output().expect("the binary runs");
     let text = String::from_utf8(printed.stdout).expect("text");
     let keys: BTreeMap<_, _> = text
         .lines()
