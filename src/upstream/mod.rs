@@ -72,4 +72,16 @@ impl CallError {
     pub fn is_ailing(&self) -> bool {
         matches!(self, Self::NotSent { .. } | Self::Unknown { .. })
     }
+
+    /// The upstream's own words where there are any, else ours.
+    pub fn words(&self) -> String {
+        match self {
+            Self::Forbidden { detail } | Self::Conflict { detail, .. } | Self::Rejected { detail, .. }
+                if !detail.is_empty() =>
+            {
+                detail.clone()
+            }
+            other => other.to_string(),
+        }
+    }
 }
