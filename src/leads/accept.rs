@@ -21,12 +21,11 @@ use super::{
 };
 use crate::{
     clock::{Timestamp, later},
-    connections::{Connections, Grant, Standing, Workspace},
+    connections::{self, Grant, Standing, Workspace},
     ids::{ConnectionId, RecordId, SendId, WorkspaceId, random_uuid},
     sealing::Fingerprint,
     store::{
-        Commit, Committed, Document, Key, Kind, Lease, LeaseChange, StoreError, Tenant, Versioned,
-        gate::GateView, put,
+        Commit, Committed, Document, Key, Kind, Lease, LeaseChange, StoreError, Tenant, Versioned, gate::GateView, put,
     },
 };
 
@@ -103,7 +102,7 @@ impl Leads {
         new: NewLead,
         idempotency_key: Option<&str>,
     ) -> Result<Accepted, SendRefused> {
-        let tenant = Connections::tenant(workspace);
+        let tenant = connections::tenant(workspace);
         let deadline = later(self.parts.clock.now(), self.settings.send_wait);
         let key = idempotency_key.map(|text| Idempotency {
             key: Key::new(Kind::Receipt, receipt::id(text)),
@@ -158,7 +157,10 @@ impl Leads {
         Ok(Found {
             workspace: next().map(Versioned::read).transpose()?,
             lead: next().map(Versioned::read).transpose()?,
-            receipt: next().map(Versioned::<Receipt>::read).transpose()?.filter(|receipt| receipt.value.expires_at > now),
+            receipt: next()
+                .map(Versioned::<Receipt>::read)
+                .transpose()?
+                .filter(|receipt| receipt.value.expires_at > now),
             alc: loaded.gates.first().copied().unwrap_or_default(),
             attio: loaded.gates.get(1).copied().unwrap_or_default(),
         })

@@ -13,7 +13,10 @@ use crate::{
     alc::{ListedLead, NewLead, callback::is_unfinished},
     clock::Timestamp,
     connections::{Grant, NoGrant},
-    store::{StoreError, gate::{GateReport, Verdict}},
+    store::{
+        StoreError,
+        gate::{GateReport, Verdict},
+    },
     upstream::CallError,
 };
 

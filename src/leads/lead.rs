@@ -92,14 +92,7 @@ pub enum AttioView {
 impl Lead {
     /// A lead with its first send.
     pub fn new(record_id: RecordId, send: Send) -> Self {
-        Self {
-            record_id,
-            send,
-            earlier: Vec::new(),
-            attio: Attio::default(),
-            callbacks: Vec::new(),
-            extra: Map::new(),
-        }
+        Self { record_id, send, earlier: Vec::new(), attio: Attio::default(), callbacks: Vec::new(), extra: Map::new() }
     }
 
     /// As the interface shows it.

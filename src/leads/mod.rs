@@ -35,7 +35,7 @@ pub use self::{
 use crate::{
     alc, attio,
     clock::{SharedClock, Timestamp},
-    connections::{Connections, Standing, Workspace},
+    connections::{self, Connections, Standing, Workspace},
     ids::{ConnectionId, RecordId, WorkspaceId},
     lifecycle::Lifecycle,
     sealing::{Place, Sealer},
@@ -83,8 +83,6 @@ pub struct Settings {
     pub schedule: Schedule,
     /// `ALC__RESEND_UNKNOWN`.
     pub resend_unknown: bool,
-    /// `ALC__WEBHOOK_SIGNATURE` is not `off`.
-    pub verify_signatures: bool,
     /// `LEADS__SEND_WAIT`.
     pub send_wait: Duration,
     /// The longer of the two upstream timeouts.
@@ -166,7 +164,7 @@ impl Leads {
         connection: ConnectionId,
         record: RecordId,
     ) -> Result<Option<LeadView>, ReadRefused> {
-        let tenant = Connections::tenant(workspace);
+        let tenant = connections::tenant(workspace);
         let now = self.parts.clock.now();
         let keys = [Key::workspace(), Key::new(Kind::Lead, record)];
         let loaded = self.parts.store.load(&tenant, &keys, &[], now).await?;
@@ -185,7 +183,7 @@ impl Leads {
         cursor: Option<&Cursor>,
         limit: usize,
     ) -> Result<LeadPage, ReadRefused> {
-        let tenant = Connections::tenant(workspace);
+        let tenant = connections::tenant(workspace);
         let now = self.parts.clock.now();
         let loaded = self.parts.store.load(&tenant, &[Key::workspace()], &[], now).await?;
         let found = loaded.documents.into_iter().next().flatten();
@@ -232,7 +230,9 @@ impl Leads {
         values.insert(slugs.status.clone(), self.settings.titles.of(showing.title).to_owned());
         let lead_id = match showing.title {
             Title::Pending => lead.send.lead_id.clone(),
-            Title::Complete | Title::Failed => lead.send.lead_id.clone().filter(|id| lead.attio.lead_id.as_ref() != Some(id)),
+            Title::Complete | Title::Failed => {
+                lead.send.lead_id.clone().filter(|id| lead.attio.lead_id.as_ref() != Some(id))
+            }
         };
         if let (Some(slug), Some(id)) = (&slugs.lead_id, &lead_id) {
             values.insert(slug.clone(), id.clone());

@@ -25,7 +25,9 @@ impl Schedule {
         let stretched = |wait: Duration| wait.mul_f64(1.0 + 0.2 * jitter.clamp(0.0, 1.0));
         let own = later(now, stretched(self.0[index]));
         match asked {
-            Some(asked) if asked > own => later(asked, stretched(Duration::from_millis(500)) - Duration::from_millis(500)),
+            Some(asked) if asked > own => {
+                later(asked, stretched(Duration::from_millis(500)) - Duration::from_millis(500))
+            }
             _ => own,
         }
     }

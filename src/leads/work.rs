@@ -86,7 +86,7 @@ impl Leads {
             waiter: None,
         };
         if leased.ran_out || work.lead.value.send.under_way {
-            self.record(&mut work, |lead, now| lead.lost(now)).await?;
+            self.record(&mut work, Lead::lost).await?;
         }
         Ok(work.lease.is_some().then_some(work))
     }
@@ -126,7 +126,10 @@ impl Leads {
     fn step_of(&self, work: &Work, lead: &Lead, now: Timestamp) -> Step {
         let around = Surroundings {
             connection: self.connection(work),
-            attio: work.workspace.as_ref().is_some_and(|found| self.parts.connections.attio_token(&found.value).is_some()),
+            attio: work
+                .workspace
+                .as_ref()
+                .is_some_and(|found| self.parts.connections.attio_token(&found.value).is_some()),
             alc_opens_at: work.alc_opens_at,
             attio_opens_at: work.attio_opens_at,
             deadlines: &self.settings.deadlines,
