@@ -5,6 +5,7 @@
 
 use std::{
     future::Future,
+    net::SocketAddr,
     path::PathBuf,
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
@@ -103,7 +104,7 @@ impl Setup {
                 Store::Sqlite(directory)
             }
             StoreChoice::Redis => {
-                let server = RedisServer::start();
+                let server = RedisServer::start_durable();
                 settings.set("STORE__URL", &server.url());
                 Store::Redis(server)
             }
@@ -173,14 +174,14 @@ impl World {
         &self.replicas
     }
 
-    /// The Redis server; none on SQLite.
-    pub fn redis(&self) -> Option<&RedisServer> {
-        match &self.store {
-            Store::Redis(server) => Some(server),
-            Store::Sqlite(directory) => {
-                assert!(directory.path().exists(), "the directory of the store is kept");
-                None
-            }
+    /// The Redis server.
+    ///
+    /// # Panics
+    /// On SQLite.
+    pub fn redis(&mut self) -> &mut RedisServer {
+        match &mut self.store {
+            Store::Redis(server) => server,
+            Store::Sqlite(directory) => panic!("the store is in {}", directory.path().display()),
         }
     }
 
@@ -208,7 +209,18 @@ impl World {
     }
 
     fn lead_to_all(&self) {
-        self.door.lead_to(self.replicas.iter().map(|replica| replica.public).collect());
+        self.lead_to(self.replicas.iter().map(|replica| replica.public).collect());
+    }
+
+    /// Who is behind the door from now on, such as processes.
+    pub fn lead_to(&self, addresses: Vec<SocketAddr>) {
+        self.door.lead_to(addresses);
+    }
+
+    /// The pretend services go by the machine's clock, as processes do.
+    pub fn live_in_real_time(&self) {
+        self.alc.set_time(None);
+        self.attio.set_time(None);
     }
 
     /// A fresh person in Attio.
