@@ -1,3 +1,5 @@
 //! The HTTP interface: routes, problem details, bearer tokens, one file per resource.
 
+pub mod bearer;
+pub mod oauth;
 pub mod problem;
