@@ -4,11 +4,16 @@
 //! is a problem (RFC 9457), and that a path which exists answers any other method with 405 and `Allow`: resources are
 //! registered as an [`endpoint::Endpoint`], which cannot forget it.
 
+pub mod alc_webhooks;
+pub mod bearer;
 pub mod endpoint;
 pub mod health;
 pub mod json;
+pub mod leads;
+pub mod oauth;
 pub mod problem;
 pub mod request;
+mod standing;
 
 use actix_web::{
     HttpResponse,
