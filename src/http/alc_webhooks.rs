@@ -29,12 +29,17 @@ async fn call_back(
 ) -> Result<HttpResponse, Problem> {
     // Without a content type it is taken as JSON: ALC's is not known.
     if request.headers().contains_key("content-type") && !json::is_json(&request) {
-        return Err(counted("unsupported_media_type", Problem::new(
-            Slug::UnsupportedMediaType,
-            "Send the callback as JSON, with `content-type: application/json` or none.",
-        )));
+        return Err(counted(
+            "unsupported_media_type",
+            Problem::new(
+                Slug::UnsupportedMediaType,
+                "Send the callback as JSON, with `content-type: application/json` or none.",
+            ),
+        ));
     }
-    let body = json::read(&request, payload.into_inner(), json::LIMIT).await.map_err(|problem| counted("unreadable", problem))?;
+    let body = json::read(&request, payload.into_inner(), json::LIMIT)
+        .await
+        .map_err(|problem| counted("unreadable", problem))?;
     let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
     let headers = Headers {
         id: header("webhook-id"),
@@ -52,10 +57,9 @@ async fn call_back(
             });
             Ok(HttpResponse::Ok().json(serde_json::json!({})))
         }
-        Err(CallbackRefused::Gone) => Err(counted(
-            "gone",
-            Problem::new(Slug::WebhookGone, "This webhook was removed: stop calling it."),
-        )),
+        Err(CallbackRefused::Gone) => {
+            Err(counted("gone", Problem::new(Slug::WebhookGone, "This webhook was removed: stop calling it.")))
+        }
         Err(CallbackRefused::Signature(refused)) => Err(counted(
             "invalid_signature",
             Problem::new(

@@ -67,11 +67,7 @@ async fn send(
     }
 }
 
-async fn get(
-    bearer: Bearer,
-    leads: web::Data<Leads>,
-    record: web::Path<Uuid>,
-) -> Result<HttpResponse, Problem> {
+async fn get(bearer: Bearer, leads: web::Data<Leads>, record: web::Path<Uuid>) -> Result<HttpResponse, Problem> {
     let record = RecordId(record.into_inner());
     match leads.get(bearer.workspace, bearer.connection, record).await.map_err(unreadable)? {
         Some(lead) => Ok(HttpResponse::Ok().json(lead)),
@@ -79,11 +75,7 @@ async fn get(
     }
 }
 
-async fn page(
-    bearer: Bearer,
-    leads: web::Data<Leads>,
-    query: web::Query<PageQuery>,
-) -> Result<HttpResponse, Problem> {
+async fn page(bearer: Bearer, leads: web::Data<Leads>, query: web::Query<PageQuery>) -> Result<HttpResponse, Problem> {
     let mut faults = Vec::new();
     let mut fault = |name: &str, detail: String| faults.push(Fault { pointer: format!("#/query/{name}"), detail });
     let status = query.status.as_deref().and_then(|name| {
@@ -123,7 +115,9 @@ fn checked(body: SendBody, region: Option<&str>) -> Result<NewLead, Problem> {
 fn idempotency_key(request: &HttpRequest) -> Result<Option<&str>, Problem> {
     let mut headers = request.headers().get_all("idempotency-key");
     let Some(header) = headers.next() else { return Ok(None) };
-    let usable = |key: &&str| (1..=LONGEST_KEY).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
+    let usable = |key: &&str| {
+        (1..=LONGEST_KEY).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ')
+    };
     match (header.to_str().ok().map(str::trim).filter(usable), headers.next()) {
         (Some(key), None) => Ok(Some(key)),
         _ => Err(Problem::invalid(vec![Fault {

@@ -11,6 +11,7 @@ use actix_web::{
 use askama::Template;
 use serde_json::json;
 
+use super::endpoint::Endpoint;
 use crate::authorization::{Authorization, AuthorizeFault, CompleteFault, Fault, Provider, StateFault};
 
 /// Bodies over this are refused with 413.

@@ -25,18 +25,15 @@ pub struct Deadlines {
     pub result: Duration,
     /// `LEADS__RETENTION`.
     pub retention: Duration,
-    /// `ALC__POLL_AFTER`; zero: off.
-    pub poll_after: Duration,
+    /// `ALC__POLL_AFTER`; `None`: off.
+    pub poll_after: Option<Duration>,
 }
 
 impl Deadlines {
     /// When a pending lead is looked up next, after `polls` look-ups: ever rarer, at least daily.
     pub fn next_poll(&self, polls: u32, now: Timestamp) -> Option<Timestamp> {
-        if self.poll_after.is_zero() {
-            return None;
-        }
-        let wait = self.poll_after.saturating_mul(2u32.saturating_pow(polls.min(16)));
-        Some(later(now, wait.min(RAREST_POLL.max(self.poll_after.min(RAREST_POLL)))))
+        let wait = self.poll_after?.saturating_mul(2u32.saturating_pow(polls.min(16)));
+        Some(later(now, wait.min(RAREST_POLL)))
     }
 }
 
