@@ -1,17 +1,15 @@
 //! §5: kill -9 at any moment loses nothing and sends nothing twice.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
 
+use futures_util::{StreamExt as _, stream};
 use sandbox::{Alc, Callback, Fault};
 
 use crate::support::{
-    ambient::{PATIENCE, Stopwatch, eventually, spawn},
+    ambient::{PATIENCE, Stopwatch, eventually},
     attio_app::AttioApp,
     harness::{Person, Setup, run},
     process::Process,
@@ -48,28 +46,30 @@ async fn survives(setup: Setup, seed: u64) {
     world.attio.faults().always("patch_record", Fault::late(30));
 
     let people: Vec<_> = (0..LEADS).map(|_| world.person()).collect();
-    let (under_way, done) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-    let driver = spawn({
-        let driver = Driver { alc: world.alc.clone(), app, under_way: under_way.clone(), done: done.clone() };
-        let people = people.clone();
-        async move { driver.drive(people).await }
-    });
-
-    let mut dice = Dice(seed);
-    for kill in 1..=KILLS {
-        eventually("some more leads are through", async || (done.load(Ordering::SeqCst) >= kill * 20).then_some(())).await;
-        tokio::time::sleep(Duration::from_millis(dice.below(60) as u64)).await;
-        let enough = async || (under_way.load(Ordering::SeqCst) >= UNDER_WAY).then_some(());
-        eventually("enough is under way for a kill", enough).await;
-        process.kill();
-        process.start().await;
-    }
-    driver.await.expect("every lead was driven to its end");
+    let driver = Driver { alc: world.alc.clone(), app, under_way: AtomicUsize::new(0), done: AtomicUsize::new(0) };
+    let killing = async {
+        let mut dice = Dice(seed);
+        for kill in 1..=KILLS {
+            let through = async || (driver.done.load(Ordering::SeqCst) >= kill * 20).then_some(());
+            eventually("some more leads are through", through).await;
+            tokio::time::sleep(Duration::from_millis(dice.below(60) as u64)).await;
+            let enough = async || (driver.under_way.load(Ordering::SeqCst) >= UNDER_WAY).then_some(());
+            eventually("enough is under way for a kill", enough).await;
+            process.kill();
+            process.start().await;
+        }
+    };
+    tokio::join!(driver.drive(&people), killing);
 
     let watch = Stopwatch::start();
     for person in &people {
         while world.attio.status(&person.record_id).as_deref() != Some("Complete") {
-            assert!(watch.elapsed() < PATIENCE * 3, "{} shows {:?}", person.record_id, world.attio.history(&person.record_id));
+            assert!(
+                watch.elapsed() < PATIENCE * 3,
+                "{} shows {:?}",
+                person.record_id,
+                world.attio.history(&person.record_id)
+            );
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         assert_eq!(world.alc.leads_of(&person.record_id).len(), 1, "{} at ALC", person.record_id);
@@ -78,33 +78,23 @@ async fn survives(setup: Setup, seed: u64) {
 }
 
 /// Attio's and ALC's side: presses and calls back, and repeats what was cut.
-#[derive(Clone)]
 struct Driver {
     alc: Alc,
     app: AttioApp,
-    under_way: Arc<AtomicUsize>,
-    done: Arc<AtomicUsize>,
+    under_way: AtomicUsize,
+    done: AtomicUsize,
 }
 
 impl Driver {
-    async fn drive(self, people: Vec<Person>) {
-        let places = Arc::new(tokio::sync::Semaphore::new(AT_ONCE));
-        let mut tasks = Vec::new();
-        for (number, person) in people.into_iter().enumerate() {
-            let place = Arc::clone(&places).acquire_owned().await.expect("open");
-            let driver = self.clone();
-            tasks.push(spawn(async move {
-                driver.under_way.fetch_add(1, Ordering::SeqCst);
-                driver.press(&person, &format!("key-{number}")).await;
-                driver.call_back(&person).await;
-                driver.under_way.fetch_sub(1, Ordering::SeqCst);
-                driver.done.fetch_add(1, Ordering::SeqCst);
-                drop(place);
-            }));
-        }
-        for task in tasks {
-            task.await.expect("a lead was driven to its end");
-        }
+    async fn drive(&self, people: &[Person]) {
+        let lives = people.iter().map(|person| async move {
+            self.under_way.fetch_add(1, Ordering::SeqCst);
+            self.press(person, &format!("key of {}", person.record_id)).await;
+            self.call_back(person).await;
+            self.under_way.fetch_sub(1, Ordering::SeqCst);
+            self.done.fetch_add(1, Ordering::SeqCst);
+        });
+        stream::iter(lives).buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
     }
 
     /// Until it was taken, whole or in the background.
@@ -119,8 +109,7 @@ impl Driver {
 
     /// As soon as ALC has the lead, until the call is taken.
     async fn call_back(&self, person: &Person) {
-        eventually("ALC has the lead", async || (!self.alc.leads_of(&person.record_id).is_empty()).then_some(()))
-            .await;
+        eventually("ALC has the lead", async || (!self.alc.leads_of(&person.record_id).is_empty()).then_some(())).await;
         let callback = Callback::new(&person.record_id, "qualified").message_id(&format!("msg-{}", person.record_id));
         eventually("the callback is taken", async || {
             (self.alc.call_back(callback.clone()).await.status == 200).then_some(())

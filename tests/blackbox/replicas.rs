@@ -19,9 +19,8 @@ fn fifty_leads_over_two_replicas_are_each_sent_and_shown_once() {
         }
         let calls = people.iter().map(|person| world.call_back(person, "qualified"));
         futures_util::future::join_all(calls).await;
-        let shown = async || {
-            people.iter().all(|person| world.attio.status(&person.record_id).as_deref() == Some("Complete"))
-        };
+        let shown =
+            async || people.iter().all(|person| world.attio.status(&person.record_id).as_deref() == Some("Complete"));
         world.pass_until("all are complete", std::time::Duration::from_secs(1), MINUTE, shown).await;
         for person in &people {
             assert_eq!(world.alc.leads_of(&person.record_id).len(), 1);
