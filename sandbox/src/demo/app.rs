@@ -269,6 +269,7 @@ impl App {
         let shown = json!({ "record_id": record_id, "status": result }).to_string();
         let order = self.log.begin("ALC", "Connector", "POST", &path, &shown);
         let answer = self.alc.call_back(Callback::new(&record_id, result).to(&webhook.webhook_id)).await;
+        self.log.sent(order, &answer.sent);
         self.log.end(order, answer.status);
         Some(answer)
     }

@@ -46,6 +46,14 @@ impl Log {
         }
     }
 
+    /// Notes the body that was really sent, once it is known.
+    pub(super) fn sent(&self, order: u64, body: &str) {
+        let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(entry) = entries.iter_mut().rev().find(|entry| entry.order == order) {
+            entry.detail = details("", body);
+        }
+    }
+
     /// The last requests of all parties, oldest first.
     pub(super) fn merged(&self, alc: &[Seen], attio: &[Seen]) -> Vec<Entry> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();

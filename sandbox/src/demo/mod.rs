@@ -22,9 +22,10 @@ use std::{
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
-    Alc, Attio, Fault,
+    Alc, Attio,
     alc::{Consent, Settings},
     ambient::{self, Time, random},
+    attio::refusal,
     wire::Server,
 };
 use app::App;
@@ -74,7 +75,9 @@ pub async fn run(plan: &Plan) -> io::Result<bool> {
     let alc = Alc::start_on(0, Settings::rich()).await?;
     let attio = Attio::start().await?;
     if plan.attio_refuses {
-        attio.faults().always("patch_record", attio_refusal());
+        attio
+            .faults()
+            .always("patch_record", refusal(403, "unauthorized", "DEMO_FAULT=attio: records may not be written."));
     }
     let app = Arc::new(App::new(alc.clone(), attio.clone()));
     let page = Server::start(plan.port, Arc::new(page::Page(app.clone())), Time::default()).await.map_err(|error| {
@@ -141,19 +144,6 @@ async fn told_to_stop() -> io::Result<()> {
     tokio::select! {
         interrupted = tokio::signal::ctrl_c() => interrupted,
         _ = terminated.recv() => Ok(()),
-    }
-}
-
-fn attio_refusal() -> Fault {
-    Fault::Status {
-        status: 403,
-        headers: Vec::new(),
-        body: serde_json::json!({
-            "status_code": 403,
-            "type": "auth_error",
-            "code": "unauthorized",
-            "message": "The token is not allowed to write records (DEMO_FAULT=attio).",
-        }),
     }
 }
 
