@@ -149,6 +149,7 @@ async fn generate_keys(binary: &Path) -> io::Result<Vec<(String, String)>> {
     let keys: Vec<_> = text
         .lines()
         .filter_map(|line| line.trim().trim_start_matches("export ").split_once('='))
+        .filter(|(name, _)| name.starts_with("ALC_CONNECTOR__KEYS__"))
         .map(|(name, value)| (name.to_owned(), value.trim_matches(['"', '\'']).to_owned()))
         .collect();
     if !output.status.success() || keys.len() < 2 {
