@@ -12,21 +12,36 @@ use std::{
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use jiff::Timestamp;
 
+/// Another clock to go by.
+type Source = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
 /// The clock of one pretend service: the machine's, until a test sets it.
-#[derive(Debug, Clone, Default)]
-pub struct Time(Arc<Mutex<Option<Timestamp>>>);
+#[derive(Clone, Default)]
+pub struct Time(Arc<Mutex<Option<Source>>>);
+
+impl std::fmt::Debug for Time {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "Time({})", self.now())
+    }
+}
 
 impl Time {
     /// Now, as this service sees it.
     #[expect(clippy::disallowed_methods, reason = "the sandbox's one clock; tests set it")]
     pub fn now(&self) -> Timestamp {
-        let set = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        set.unwrap_or_else(Timestamp::now)
+        let source = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        source.map_or_else(Timestamp::now, |source| source())
+    }
+
+    /// Goes by another clock, e.g. the manual one of the service under test.
+    pub fn follow(&self, source: impl Fn() -> Timestamp + Send + Sync + 'static) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(source));
     }
 
     /// Stands still at `at`; `None` goes back to the machine's clock.
     pub fn set(&self, at: Option<Timestamp>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = at;
+        let source = at.map(|at| Arc::new(move || at) as Source);
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = source;
     }
 }
 

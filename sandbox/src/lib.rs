@@ -34,11 +34,13 @@
 //! | [`wire`] | sockets, faults, holds, the journal, `/_sandbox/…` |
 //! | [`alc`] | the pretend ALC |
 //! | [`attio`] | the pretend Attio |
+//! | [`demo`] | `make demo`: the life of a lead, told step by step, and a page to click through |
 //! | [`ambient`] | the machine's clock, tasks, random bytes, HTTP client |
 
 pub mod alc;
 pub mod ambient;
 pub mod attio;
+pub mod demo;
 pub mod wire;
 
 pub use alc::{Alc, Callback};

@@ -113,7 +113,8 @@ async fn beyond_the_limit_comes_a_429_that_names_the_next_second_as_a_date() {
     assert_eq!(refused.headers()["date"], "Fri, 02 Jan 2026 03:04:05 GMT");
     assert_eq!(refused.headers()["retry-after"], "Fri, 02 Jan 2026 03:04:06 GMT");
     assert_eq!(refused.json::<Value>().await.unwrap()["code"], "rate_limit_exceeded");
-    attio.set_time(Some("2026-01-02T03:04:06Z".parse().unwrap()));
+    let next: Timestamp = "2026-01-02T03:04:06Z".parse().unwrap();
+    attio.time().follow(move || next);
     assert_eq!(patch(&attio, &id, json!({ "alc_status": ["Complete"] })).await.0, 200);
 }
 

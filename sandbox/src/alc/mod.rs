@@ -132,7 +132,12 @@ impl Alc {
         &self.server
     }
 
-    /// Its clock: callbacks are stamped, and tokens expire, by it.
+    /// Its clock: callbacks are stamped, and tokens expire, by it. See also [`Time::follow`].
+    pub fn time(&self) -> &Time {
+        &self.shared.time
+    }
+
+    /// Lets its clock stand still at `at`; `None` goes back to the machine's.
     pub fn set_time(&self, at: Option<Timestamp>) {
         self.shared.time.set(at);
     }

@@ -3,11 +3,38 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
-use crate::wire::{Reply, http_date};
+use crate::wire::{Fault, Reply, http_date};
 
 /// `{"status_code", "type", "code", "message"}`.
 pub(super) fn error(status: u16, kind: &str, code: &str, message: &str) -> Reply {
     Reply::json(status, &json!({ "status_code": status, "type": kind, "code": code, "message": message }))
+}
+
+/// A refusal in Attio's words, as a fault: `concurrent_write_conflict`, `merge_in_progress`, `billing_error`, …
+///
+/// ```
+/// use sandbox::attio::refusal;
+/// let fault = refusal(409, "concurrent_write_conflict", "Two requests wrote this record at once.");
+/// ```
+pub fn refusal(status: u16, code: &str, message: &str) -> Fault {
+    let kind = match status {
+        401 | 403 => "auth_error",
+        429 => "rate_limit_error",
+        500.. => "api_error",
+        _ => "invalid_request_error",
+    };
+    let body = json!({ "status_code": status, "type": kind, "code": code, "message": message });
+    Fault::Status { status, headers: Vec::new(), body }
+}
+
+/// A 429 that asks for patience until `until`, as an HTTP date.
+pub fn rate_limit(until: Timestamp) -> Fault {
+    match refusal(429, "rate_limit_exceeded", "Rate limit exceeded, please try again later") {
+        Fault::Status { status, body, .. } => {
+            Fault::Status { status, headers: vec![("retry-after".to_owned(), http_date(until))], body }
+        }
+        other => other,
+    }
 }
 
 /// A 4xx about the request itself.

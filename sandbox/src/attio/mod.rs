@@ -23,6 +23,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 pub use attributes::{Attribute, SelectOption};
+pub use errors::{rate_limit, refusal};
 pub use records::{Change, Record};
 pub use routes::OPERATIONS;
 pub use webhooks::Webhook;
@@ -152,7 +153,12 @@ impl Attio {
         &self.server
     }
 
-    /// Its clock: limits are counted, and `Date` and `Retry-After` written, by it.
+    /// Its clock: limits are counted, and `Date` and `Retry-After` written, by it. See also [`Time::follow`].
+    pub fn time(&self) -> &Time {
+        &self.shared.time
+    }
+
+    /// Lets its clock stand still at `at`; `None` goes back to the machine's.
     pub fn set_time(&self, at: Option<Timestamp>) {
         self.shared.time.set(at);
     }

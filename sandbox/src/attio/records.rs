@@ -69,6 +69,12 @@ fn value_of(kind: &str, now: Timestamp, own: &Value) -> Value {
     value
 }
 
+/// Enough of the world for test numbers; Attio always names a country.
+fn country_of(phone_number: &str) -> &'static str {
+    const CODES: &[(&str, &str)] = &[("+49", "DE"), ("+44", "GB"), ("+33", "FR"), ("+43", "AT"), ("+41", "CH")];
+    CODES.iter().find(|(code, _)| phone_number.starts_with(code)).map_or("US", |(_, country)| country)
+}
+
 /// Nine digits of a second, as Attio writes times.
 pub(super) fn attio_time(at: Timestamp) -> String {
     format!("{at:.9}")
@@ -78,8 +84,7 @@ impl State {
     pub(super) fn add_person(&mut self, name: &str, phone_number: &str, now: Timestamp) -> String {
         let (first_name, last_name) = name.split_once(' ').unwrap_or((name, ""));
         let name = json!({ "first_name": first_name, "last_name": last_name, "full_name": name });
-        let phone =
-            json!({ "original_phone_number": phone_number, "country_code": null, "phone_number": phone_number });
+        let phone = json!({ "original_phone_number": phone_number, "country_code": country_of(phone_number), "phone_number": phone_number });
         let values = BTreeMap::from([
             ("name".to_owned(), vec![value_of("personal-name", now, &name)]),
             ("phone_numbers".to_owned(), vec![value_of("phone-number", now, &phone)]),

@@ -23,7 +23,7 @@ use super::{Fault, Request};
 static ORDER: AtomicU64 = AtomicU64::new(1);
 
 /// The next place in the order over all pretend services of this process.
-fn next_order() -> u64 {
+pub(crate) fn next_order() -> u64 {
     ORDER.fetch_add(1, Ordering::Relaxed)
 }
 

@@ -110,7 +110,11 @@ impl Reply {
     /// The head as it goes out, announcing `length` bytes of body.
     pub(super) fn head(&self, now: Timestamp, length: usize) -> String {
         let mut head = format!("HTTP/1.1 {} {}\r\n", self.status, reason(self.status));
-        head.push_str(&format!("date: {}\r\ncontent-length: {length}\r\n", http_date(now)));
+        head.push_str(&format!("date: {}\r\n", http_date(now)));
+        // RFC 9110 §8.6: a 204 has no length.
+        if self.status != 204 {
+            head.push_str(&format!("content-length: {length}\r\n"));
+        }
         for (name, value) in &self.headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }

@@ -11,6 +11,7 @@ mod message;
 mod server;
 
 pub use faults::{Fault, Faults, Hold, Rule, Stage};
+pub(crate) use journal::next_order;
 pub use journal::{Journal, Seen};
 pub(crate) use message::http_date;
 pub use message::{Reply, Request, decode_form};
