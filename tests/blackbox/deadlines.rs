@@ -27,14 +27,14 @@ scenario! {
         let (world, app) = setup.connected().await;
         let ada = world.person();
         app.press(&ada).await.expect(201);
-        world.attio.wait_for_status(&ada.record_id, "Pending").await;
+        world.shows(&ada, "Pending").await;
         let failed = async || world.attio.status(&ada.record_id).as_deref() == Some("Failed");
         world.pass_until("Attio shows Failed", HOUR * 12, DAY * 32, failed).await;
         let lead = app.lead(&ada).await.json();
         assert_eq!((&lead["status"], &lead["reason"]), (&json!("failed"), &json!("timed-out")));
 
         world.call_back(&ada, "qualified").await;
-        world.attio.wait_for_status(&ada.record_id, "Complete").await;
+        world.shows(&ada, "Complete").await;
         assert_eq!(app.lead_says(&ada, "status").await, "complete");
         world.tell(Callback::new(&ada.record_id, "unqualified"), 200).await;
         assert_eq!(app.lead_says(&ada, "result").await, "qualified", "complete is final");
@@ -47,7 +47,7 @@ scenario! {
         let ada = world.person();
         app.press(&ada).await.expect(201);
         world.call_back(&ada, "qualified").await;
-        world.attio.wait_for_status(&ada.record_id, "Complete").await;
+        world.shows(&ada, "Complete").await;
         world.pass_slowly(DAY * 10, 8).await;
         app.lead(&ada).await.expect(200);
         let forgotten = async || app.lead(&ada).await.status == 404;
@@ -61,7 +61,7 @@ scenario! {
         let (world, app) = setup.connected().await;
         let ada = world.person();
         app.press(&ada).await.expect(201);
-        world.attio.wait_for_status(&ada.record_id, "Pending").await;
+        world.shows(&ada, "Pending").await;
         world.alc.finish_silently(&ada.record_id, "qualified");
         world.pass_slowly(HOUR, 5).await;
         assert_eq!(world.alc.journal().count("get_lead"), 0, "not before six hours");

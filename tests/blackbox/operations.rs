@@ -31,7 +31,7 @@ scenario! {
         let ada = world.person();
         app.press(&ada).await.expect(201);
         world.call_back(&ada, "qualified").await;
-        world.attio.wait_for_status(&ada.record_id, "Complete").await;
+        world.shows(&ada, "Complete").await;
         let metrics = send(world.client.get(format!("http://{}/metrics", world.replicas()[0].management))).await;
         let text = metrics.expect(200).body;
         for told in ["/v1/leads", "callback", "kind=\"lead\"", "status=\"complete\""] {
@@ -69,7 +69,7 @@ scenario! {
         world.pass_until("it goes out", MINUTE, HOUR, out).await;
         for person in [&ada, &bob] {
             world.call_back(person, "qualified").await;
-            world.attio.wait_for_status(&person.record_id, "Complete").await;
+            world.shows(person, "Complete").await;
         }
     }
 }
@@ -103,7 +103,7 @@ fn a_store_that_is_down_503_nothing_is_sent_and_no_restart_is_needed() {
         let (mut world, app) = Setup::two_replicas().connected().await;
         let (ada, bob) = (world.person(), world.person());
         app.press(&ada).await.expect(201);
-        world.attio.wait_for_status(&ada.record_id, "Pending").await;
+        world.shows(&ada, "Pending").await;
         world.redis().kill();
         app.press(&bob).await.expect_problem(503, "store-unavailable");
         app.connection_removed().await.expect_problem(503, "store-unavailable");
@@ -120,7 +120,7 @@ fn a_store_that_is_down_503_nothing_is_sent_and_no_restart_is_needed() {
         })
         .await;
         world.call_back(&ada, "qualified").await;
-        world.attio.wait_for_status(&ada.record_id, "Complete").await;
+        world.shows(&ada, "Complete").await;
         app.press(&bob).await.expect(201);
     });
 }

@@ -115,7 +115,7 @@ scenario! {
 
 scenario! {
     async fn live_leads_end_as_disconnected_after_a_day(setup: Setup) {
-        let (world, app) = setup.impatient().connected().await;
+        let (world, app) = setup.impatient().with("LEADS__SEND_DEADLINE", "3d").connected().await;
         let (pending, queued) = (world.person(), world.person());
         app.press(&pending).await.expect(201);
         world.alc.faults().always("create_lead", Fault::status(429));
@@ -137,13 +137,13 @@ scenario! {
         let (world, app) = setup.connected().await;
         let ada = world.person();
         app.press(&ada).await.expect(201);
-        world.attio.wait_for_status(&ada.record_id, "Pending").await;
+        world.shows(&ada, "Pending").await;
         let webhook = world.alc.webhooks()[0].webhook_id.clone();
         app.connection_removed().await.expect(202);
         world.pass_slowly(HOUR, 2).await;
         let callback = Callback::new(&ada.record_id, "qualified").to(&webhook);
         world.tell(callback.clone(), 200).await;
-        world.attio.wait_for_status(&ada.record_id, "Complete").await;
+        world.shows(&ada, "Complete").await;
         world.pass_slowly(HOUR, 1).await;
         world.tell(callback, 410).await;
     }
@@ -164,8 +164,8 @@ scenario! {
         world.pass_until("it goes out", MINUTE, HOUR, out).await;
         world.call_back(&pending, "qualified").await;
         world.call_back(&queued, "unqualified").await;
-        world.attio.wait_for_status(&pending.record_id, "Complete").await;
-        world.attio.wait_for_status(&queued.record_id, "Complete").await;
+        world.shows(&pending, "Complete").await;
+        world.shows(&queued, "Complete").await;
     }
 }
 

@@ -90,7 +90,7 @@ fn two_processes_on_one_redis_live_the_whole_life() {
         }
         for person in &people {
             world.call_back(person, "qualified").await;
-            world.attio.wait_for_status(&person.record_id, "Complete").await;
+            world.shows(person, "Complete").await;
             assert_eq!(world.alc.leads_of(&person.record_id).len(), 1);
         }
         app.connection_removed().await.expect(202);

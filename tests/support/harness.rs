@@ -15,7 +15,7 @@ use alc_connector::clock::{Clock as _, ManualClock, Timestamp};
 use sandbox::{Alc, Attio, Callback, alc};
 
 use super::{
-    ambient::{PATIENCE, Stopwatch, eventually},
+    ambient::{PATIENCE, Stopwatch},
     attio_app::AttioApp,
     browser::Browser,
     http,
@@ -296,10 +296,17 @@ impl World {
         }
     }
 
+    /// Waits until Attio shows `status` for `person`. Time creeps on meanwhile: writes to Attio are paced by it.
+    pub async fn shows(&self, person: &Person, status: &str) {
+        let shown = async || self.attio.status(&person.record_id).as_deref() == Some(status);
+        let what = format!("Attio shows {status}");
+        self.pass_until(&what, Duration::from_millis(50), MINUTE, shown).await;
+    }
+
     /// Waits until the workspace's leads have come to rest: nothing of `person`'s lead is owed to Attio.
     pub async fn synced(&self, app: &AttioApp, person: &Person) {
-        eventually("the lead is synced", async || (app.lead(person).await.json()["attio"] == "synced").then_some(()))
-            .await;
+        let synced = async || app.lead(person).await.json()["attio"] == "synced";
+        self.pass_until("the lead is synced", Duration::from_millis(50), MINUTE, synced).await;
     }
 }
 
