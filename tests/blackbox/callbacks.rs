@@ -156,9 +156,11 @@ scenario! {
         let bare = Callback::new(&ada.record_id, "unreachable").without_lead_id();
         world.tell(bare.clone(), 200).await;
         completes(&world, &app, &ada, "unreachable").await;
-        world.alc.expire_access_tokens();
         world.alc.faults().always("token", Fault::status(503));
+        world.pass_slowly(MINUTE * 30, 3).await;
+        let attempts = world.alc.journal().count("create_lead");
         app.press(&ada).await.expect(202);
+        assert_eq!(world.alc.journal().count("create_lead"), attempts, "no token, no attempt");
         world.tell(bare, 200).await;
         assert_eq!(app.lead_says(&ada, "status").await, "queued");
     }

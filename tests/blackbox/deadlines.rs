@@ -12,7 +12,7 @@ scenario! {
         world.alc.server().go_down().await;
         app.press(&ada).await.expect(202);
         let failed = async || world.attio.status(&ada.record_id).as_deref() == Some("Failed");
-        world.pass_until("Attio shows Failed", HOUR, HOUR * 26, failed).await;
+        world.pass_until("Attio shows Failed", MINUTE * 30, HOUR * 26, failed).await;
         let lead = app.lead(&ada).await.json();
         assert_eq!((&lead["status"], &lead["reason"]), (&json!("failed"), &json!("not-sent")));
         assert_eq!(world.attio.value(&ada.record_id, "alc_result").as_deref(), Some("not-sent"));
@@ -80,7 +80,7 @@ scenario! {
         world.pass_until("polled four times", HOUR * 6, DAY * 5, polled).await;
         world.alc.finish_silently(&ada.record_id, "qualified");
         let complete = async || world.attio.status(&ada.record_id).as_deref() == Some("Complete");
-        world.pass_until("at least daily", HOUR * 6, HOUR * 30, complete).await;
+        world.pass_until("at least daily", HOUR, HOUR * 30, complete).await;
     }
 }
 

@@ -51,7 +51,9 @@ scenario! {
         app.press(&world.person()).await.expect(202);
         world.pass_slowly(MINUTE, 3).await;
         for path in ["healthz", "readyz"] {
-            send(world.client.get(format!("{}/{path}", world.url()))).await.expect(200);
+            // A loop may not have seen yet that minutes have passed.
+            let probe = async || send(world.client.get(format!("{}/{path}", world.url()))).await.status == 200;
+            eventually("the probe is content", async || probe().await.then_some(())).await;
         }
     }
 }

@@ -113,7 +113,7 @@ impl Setup {
             settings.set(name, value);
         }
         let mut world =
-            World { clock, alc, attio, door, settings, store, replicas: Vec::new(), client: http::client() };
+            World { clock, alc, attio, door, settings, store, replicas: Vec::new(), client: http::client(), in_real_time: false };
         world.show_time();
         for _ in 0..self.replicas {
             world.start_replica().await;
@@ -150,6 +150,7 @@ pub struct World {
     door: Turns,
     store: Store,
     replicas: Vec<Replica>,
+    in_real_time: bool,
 }
 
 /// A person in Attio.
@@ -218,7 +219,8 @@ impl World {
     }
 
     /// The pretend services go by the machine's clock, as processes do.
-    pub fn live_in_real_time(&self) {
+    pub fn live_in_real_time(&mut self) {
+        self.in_real_time = true;
         self.alc.set_time(None);
         self.attio.set_time(None);
     }
@@ -270,6 +272,9 @@ impl World {
     }
 
     fn show_time(&self) {
+        if self.in_real_time {
+            return;
+        }
         self.alc.set_time(Some(self.clock.now()));
         self.attio.set_time(Some(self.clock.now()));
     }
