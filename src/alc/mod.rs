@@ -9,6 +9,8 @@ mod features;
 pub mod oauth;
 mod shapes;
 pub mod signature;
+#[cfg(test)]
+mod tests;
 
 use features::{Feature, Features};
 use reqwest::{Method, RequestBuilder, header::ACCEPT};

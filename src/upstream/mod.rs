@@ -7,6 +7,10 @@
 mod answer;
 mod caller;
 pub mod retry_after;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 mod words;
 
 use jiff::Timestamp;

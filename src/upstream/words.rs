@@ -23,7 +23,9 @@ pub(super) fn of_error(error: &reqwest::Error) -> String {
     let mut cause = error.source();
     while let Some(error) = cause {
         let words = error.to_string();
-        if !text.contains(&words) {
+        // "client error (Connect)" is what hyper calls its envelope; the cause inside says it better.
+        let is_envelope = words.starts_with("client error (") && error.source().is_some();
+        if !is_envelope && !text.contains(&words) {
             if !text.is_empty() {
                 text.push_str(": ");
             }
