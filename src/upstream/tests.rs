@@ -22,7 +22,8 @@ use super::{
 };
 use crate::clock::later;
 
-const BRIEFLY: Duration = Duration::from_millis(300);
+/// Long enough to connect within half of it on a busy machine.
+const BRIEFLY: Duration = Duration::from_secs(1);
 
 async fn get(url: Url) -> Result<Answer, CallError> {
     let caller = caller(&clock());
@@ -87,7 +88,8 @@ async fn silence_after_the_request_is_unknown() {
         sleep(Duration::from_secs(5));
     });
     let caller = impatient(&clock(), BRIEFLY);
-    let result = caller.call("test", caller.request(Method::POST, silent)).await;
+    let call = caller.call("test", caller.request(Method::POST, silent));
+    let result = tokio::time::timeout(Duration::from_secs(3), call).await.expect("we hang up first");
     assert!(is_unknown(&result), "{result:?}");
 }
 
@@ -120,7 +122,9 @@ async fn a_success_whose_body_is_cut_or_no_json_is_unknown_when_read() {
         answering("HTTP/1.1 201 Created\r\ncontent-length: 4\r\n\r\nokay"),
     ] {
         let caller = impatient(&clock(), BRIEFLY);
-        let answer = caller.call("test", caller.request(Method::GET, url)).await.expect("a head");
+        let call = caller.call("test", caller.request(Method::GET, url));
+        let answer = tokio::time::timeout(Duration::from_secs(3), call).await.expect("we hang up first");
+        let answer = answer.expect("a head");
         assert!(answer.status.is_success());
         let json = answer.json();
         assert!(matches!(json, Err(CallError::Unknown { .. })), "{json:?}");
@@ -212,6 +216,8 @@ async fn a_request_that_was_read_is_not_repeated_behind_our_back() {
     let caller = caller(&clock());
     let post = || caller.call("test", caller.request(Method::POST, url.clone()).body("once"));
     assert!(post().await.is_ok());
+    // The connection goes back into the pool behind our back.
+    tokio::time::sleep(Duration::from_millis(100)).await;
     let second = post().await;
     assert!(is_unknown(&second), "{second:?}");
     assert_eq!(requests.try_iter().filter(|request| request.ends_with("once")).count(), 2);
