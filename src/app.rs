@@ -112,7 +112,8 @@ impl App {
         let public = listen(public, workers(), &services, http::public)?;
         let management = listen(management, 1, &services, http::management)?;
         let (public_handle, management_handle) = (public.handle(), management.handle());
-        let servers = lifecycle.spawn(future::try_join(public, management));
+        // Not among the tasks that a drain waits for: the management listener outlives them.
+        let servers = Lifecycle::new().spawn(future::try_join(public, management));
         upkeep(&lifecycle);
 
         let abort = servers.abort_handle();
@@ -123,9 +124,9 @@ impl App {
         lifecycle.stop();
         let stopped = tokio::time::timeout(STOP_LIMIT - CLOSE_LIMIT, async {
             public_handle.stop(true).await;
+            lifecycle.drained(STOP_LIMIT).await;
             // Last, so that `/readyz` and `/metrics` answer while the house empties.
             management_handle.stop(true).await;
-            lifecycle.drained(STOP_LIMIT).await;
         });
         if stopped.await.is_err() {
             tracing::warn!("stopped with work under way: another process takes it up when its leases run out");
