@@ -1,19 +1,32 @@
 //! Acme Lead Checker's client: leads, webhooks, OAuth, and what it sends us.
 //!
 //! Owns the shapes of ALC's API (known and assumed) and the memory of what this ALC lacks. Knows nothing of leads' lives.
+//! Promises that an ALC which has only the three known calls is enough, that nothing of what an answer holds beyond the
+//! known can turn a success into a failure, and that token, name, number and webhook URL appear in no error.
 
 pub mod callback;
+mod features;
 pub mod oauth;
+mod shapes;
 pub mod signature;
 
-use secrecy::SecretString;
+use features::{Feature, Features};
+use reqwest::{Method, RequestBuilder, header::ACCEPT};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::{Value, json};
+use url::Url;
 
 use crate::ids::{RecordId, SendId};
 pub use crate::upstream::CallError;
+use crate::upstream::{Answer, Caller};
 
 /// ALC's REST API under one base URL. Clones share connections and the memory of missing features.
 #[derive(Clone)]
-pub struct Client {}
+pub struct Client {
+    caller: Caller,
+    base_url: Url,
+    features: Features,
+}
 
 /// A lead as it goes to ALC.
 pub struct NewLead<'a> {
@@ -59,43 +72,162 @@ pub struct ListedWebhook {
 }
 
 impl Client {
+    /// `base_url` is ALC's, with or without a path of its own; `caller` brings its time limit.
+    pub fn new(caller: Caller, base_url: Url) -> Self {
+        Self { caller, base_url, features: Features::default() }
+    }
+
     /// `POST /api/v1/leads` with `Idempotency-Key: <send>`.
+    ///
+    /// Errors: any 4xx but 401, 408, 409, 425 and 429 is [`CallError::Rejected`], 404 and 405 too, since nothing can do
+    /// without this operation. [`CallError::Conflict`] carries the id of the lead that is there already, if ALC tells.
+    /// A 2xx whose body cannot be read is [`CallError::Unknown`].
     pub async fn submit_lead(
         &self,
-        _token: &SecretString,
-        _send: SendId,
-        _lead: NewLead<'_>,
+        token: &SecretString,
+        send: SendId,
+        lead: NewLead<'_>,
     ) -> Result<AcceptedLead, CallError> {
-        std::future::pending().await
+        let (name, phone_number) = (lead.name.expose_secret(), lead.phone_number.expose_secret());
+        let body = json!({ "recordId": lead.record_id, "name": name, "phoneNumber": phone_number });
+        let request = self
+            .request(Method::POST, self.url(&["leads"]), token)
+            .header("Idempotency-Key", send.to_string())
+            .json(&body);
+        let answer = self.caller.call("submit_lead", request).await?;
+        if answer.status.is_success() {
+            return Ok(AcceptedLead { id: shapes::lead_id(&answer.json()?) });
+        }
+        Err(match refused_for_good(&answer, &[token.expose_secret(), name, phone_number]) {
+            CallError::Conflict { code, detail, .. } => {
+                let id = answer_value(&answer).as_ref().and_then(shapes::lead_id);
+                CallError::Conflict { code, id, detail }
+            }
+            error => error,
+        })
     }
 
-    /// `GET /api/v1/leads?recordId=`.
-    pub async fn find_leads(&self, _token: &SecretString, _record: RecordId) -> Result<Vec<ListedLead>, CallError> {
-        std::future::pending().await
+    /// `GET /api/v1/leads?recordId=`: the leads of exactly this record. [`CallError::Unsupported`] without asking for a
+    /// day after ALC answered 404, 405, 501, or JSON that is no list.
+    pub async fn find_leads(&self, token: &SecretString, record: RecordId) -> Result<Vec<ListedLead>, CallError> {
+        let mut url = self.url(&["leads"]);
+        url.query_pairs_mut().append_pair("recordId", &record.to_string());
+        let value = self.list(Feature::FindLeads, "find_leads", url, token).await?;
+        shapes::leads(&value, record).ok_or_else(|| self.lacks(Feature::FindLeads))
     }
 
-    /// `GET /api/v1/leads/{id}`.
-    pub async fn get_lead(&self, _token: &SecretString, _id: &str) -> Result<ListedLead, CallError> {
-        std::future::pending().await
+    /// `GET /api/v1/leads/{id}`. 404 and 410 are [`CallError::NotFound`]; 405 and 501 are [`CallError::Unsupported`],
+    /// remembered for a day. An answer about another lead is [`CallError::Unknown`].
+    pub async fn get_lead(&self, token: &SecretString, id: &str) -> Result<ListedLead, CallError> {
+        self.has(Feature::GetLead)?;
+        if !shapes::is_usable_id(id) {
+            return Err(CallError::NotFound);
+        }
+        let answer = self.caller.call("get_lead", self.request(Method::GET, self.url(&["leads", id]), token)).await?;
+        if !answer.status.is_success() {
+            return Err(match answer.status.as_u16() {
+                405 | 501 => self.lacks(Feature::GetLead),
+                410 => CallError::NotFound,
+                _ => answer.error(&[token.expose_secret()]),
+            });
+        }
+        let value = answer.json()?;
+        match shapes::lead_id(&value) {
+            Some(other) if other != id => Err(unknown("the answer is about another lead")),
+            _ => Ok(ListedLead { id: id.to_owned(), status: shapes::status(&value) }),
+        }
     }
 
-    /// `POST /api/v1/webhooks` for `lead.processed`.
+    /// `POST /api/v1/webhooks` for `lead.processed`. Errors as for [`Client::submit_lead`].
     pub async fn create_webhook(
         &self,
-        _token: &SecretString,
-        _name: &str,
-        _url: &SecretString,
+        token: &SecretString,
+        name: &str,
+        url: &SecretString,
     ) -> Result<CreatedWebhook, CallError> {
-        std::future::pending().await
+        let body = json!({ "name": name, "url": url.expose_secret(), "event": "lead.processed" });
+        let request = self.request(Method::POST, self.url(&["webhooks"]), token).json(&body);
+        let answer = self.caller.call("create_webhook", request).await?;
+        if answer.status.is_success() {
+            let value = answer.json()?;
+            return Ok(CreatedWebhook { id: shapes::webhook_id(&value), secret: shapes::webhook_secret(&value) });
+        }
+        Err(refused_for_good(&answer, &[token.expose_secret(), url.expose_secret()]))
     }
 
-    /// `GET /api/v1/webhooks`.
-    pub async fn list_webhooks(&self, _token: &SecretString) -> Result<Vec<ListedWebhook>, CallError> {
-        std::future::pending().await
+    /// `GET /api/v1/webhooks`. [`CallError::Unsupported`] as for [`Client::find_leads`].
+    pub async fn list_webhooks(&self, token: &SecretString) -> Result<Vec<ListedWebhook>, CallError> {
+        let value = self.list(Feature::ListWebhooks, "list_webhooks", self.url(&["webhooks"]), token).await?;
+        shapes::webhooks(&value).ok_or_else(|| self.lacks(Feature::ListWebhooks))
     }
 
-    /// `DELETE /api/v1/webhooks/{id}`.
-    pub async fn delete_webhook(&self, _token: &SecretString, _id: &str) -> Result<(), CallError> {
-        std::future::pending().await
+    /// `DELETE /api/v1/webhooks/{id}`; 404 and 410 are done too.
+    pub async fn delete_webhook(&self, token: &SecretString, id: &str) -> Result<(), CallError> {
+        if !shapes::is_usable_id(id) {
+            // Such an id cannot have come from ALC, and as a path it would name the whole collection.
+            return Ok(());
+        }
+        let request = self.request(Method::DELETE, self.url(&["webhooks", id]), token);
+        let answer = self.caller.call("delete_webhook", request).await?;
+        if answer.status.is_success() || matches!(answer.status.as_u16(), 404 | 410) {
+            return Ok(());
+        }
+        Err(answer.error(&[token.expose_secret()]))
     }
+
+    /// A `GET` on a collection that ALC may not have.
+    async fn list(
+        &self,
+        feature: Feature,
+        operation: &'static str,
+        url: Url,
+        token: &SecretString,
+    ) -> Result<Value, CallError> {
+        self.has(feature)?;
+        let answer = self.caller.call(operation, self.request(Method::GET, url, token)).await?;
+        match answer.status.as_u16() {
+            _ if answer.status.is_success() => answer.json(),
+            404 | 405 | 501 => Err(self.lacks(feature)),
+            _ => Err(answer.error(&[token.expose_secret()])),
+        }
+    }
+
+    fn request(&self, method: Method, url: Url, token: &SecretString) -> RequestBuilder {
+        self.caller.request(method, url).bearer_auth(token.expose_secret()).header(ACCEPT, "application/json")
+    }
+
+    /// `{base}/api/v1/{segments}`, each segment percent-encoded.
+    fn url(&self, segments: &[&str]) -> Url {
+        let mut url = self.base_url.clone();
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty().extend(["api", "v1"]).extend(segments);
+        }
+        url
+    }
+
+    fn has(&self, feature: Feature) -> Result<(), CallError> {
+        if self.features.is_missing(feature, self.caller.now()) { Err(CallError::Unsupported) } else { Ok(()) }
+    }
+
+    fn lacks(&self, feature: Feature) -> CallError {
+        self.features.remember_missing(feature, self.caller.now());
+        CallError::Unsupported
+    }
+}
+
+/// The error of an operation that every ALC has: there, 404 is a refusal like any other 4xx.
+fn refused_for_good(answer: &Answer, secrets: &[&str]) -> CallError {
+    match answer.error(secrets) {
+        CallError::NotFound => CallError::Rejected { status: 404, code: None, detail: "not found".to_owned() },
+        error => error,
+    }
+}
+
+/// The body of an error, if it is JSON.
+fn answer_value(answer: &Answer) -> Option<Value> {
+    serde_json::from_slice(&answer.body).ok()
+}
+
+fn unknown(detail: &str) -> CallError {
+    CallError::Unknown { retry_after: None, detail: detail.to_owned() }
 }

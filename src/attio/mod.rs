@@ -1,14 +1,26 @@
 //! Attio's REST API v2: who a credential belongs to, and the one record that we write.
+//!
+//! Owns the shapes of Attio's API (docs.attio.com/rest-api; its OpenAPI document of 2026-03) and what its errors mean.
+//! Promises that the token appears in the `Authorization` header and nowhere else.
 
-use secrecy::SecretString;
-use serde_json::Value;
+use reqwest::{Method, RequestBuilder, header::ACCEPT};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::{Value, json};
+use url::Url;
 
 use crate::ids::{RecordId, WorkspaceId};
 pub use crate::upstream::CallError;
+use crate::upstream::{Answer, Caller};
+
+/// The most that is read of a record, in bytes: a single text in it may already have megabytes.
+const RECORD_CAP: usize = 16 * 1024 * 1024;
 
 /// Attio's REST API under one base URL. Clones share connections.
 #[derive(Clone)]
-pub struct Client {}
+pub struct Client {
+    caller: Caller,
+    base_url: Url,
+}
 
 /// What an Attio bearer token is good for (`GET /v2/self`).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,28 +40,101 @@ pub enum Identity {
 pub type Values = serde_json::Map<String, Value>;
 
 impl Client {
-    /// `GET /v2/self`.
-    pub async fn identify(&self, _token: &SecretString) -> Result<Identity, CallError> {
-        std::future::pending().await
+    /// `base_url` is Attio's; `caller` brings its time limit.
+    pub fn new(caller: Caller, base_url: Url) -> Self {
+        Self { caller, base_url }
     }
 
-    /// `PATCH /v2/objects/people/records/{record_id}`.
+    /// `GET /v2/self`. A token that Attio does not know (any more) is [`Identity::Inactive`], not an error: Attio says
+    /// so with 200 and `"active": false`; a 401 means the same.
+    pub async fn identify(&self, token: &SecretString) -> Result<Identity, CallError> {
+        let answer = self.caller.call("identify", self.request(Method::GET, &["self"], token)).await?;
+        if !answer.status.is_success() {
+            return match error(&answer, token) {
+                CallError::Unauthorized => Ok(Identity::Inactive),
+                error => Err(error),
+            };
+        }
+        let value = answer.json()?;
+        let text = |key: &str| value.get(key).and_then(Value::as_str);
+        match value.get("active").and_then(Value::as_bool) {
+            Some(false) => Ok(Identity::Inactive),
+            Some(true) => {
+                let workspace = text("workspace_id").and_then(|id| id.parse().ok());
+                let workspace = workspace.ok_or_else(|| unknown("the answer names no workspace"))?;
+                let scopes = text("scope").unwrap_or_default().split_whitespace().map(ToOwned::to_owned).collect();
+                Ok(Identity::Active { workspace, scopes })
+            }
+            None => Err(unknown("the answer does not say whether the token is active")),
+        }
+    }
+
+    /// `PATCH /v2/objects/people/records/{record_id}`. Idempotent for single-value attributes.
+    ///
+    /// Errors: 403 [`CallError::Forbidden`], 404 [`CallError::NotFound`] (the record is gone), 409
+    /// [`CallError::Conflict`], 400 [`CallError::Rejected`], the last two with Attio's `code`.
     pub async fn update_person(
         &self,
-        _token: &SecretString,
-        _record: RecordId,
-        _values: &Values,
+        token: &SecretString,
+        record: RecordId,
+        values: &Values,
     ) -> Result<(), CallError> {
-        std::future::pending().await
+        let request = self.person(Method::PATCH, record, token).json(&json!({ "data": { "values": values } }));
+        let answer = self.caller.call("update_person", request).await?;
+        // The body repeats the whole record, which may be larger than we care to read. The status has said it all.
+        if answer.status.is_success() { Ok(()) } else { Err(error(&answer, token)) }
     }
 
     /// The title or text that a single-value select or text attribute of a person shows now; `None`: empty.
     pub async fn read_person(
         &self,
-        _token: &SecretString,
-        _record: RecordId,
-        _slug: &str,
+        token: &SecretString,
+        record: RecordId,
+        slug: &str,
     ) -> Result<Option<String>, CallError> {
-        std::future::pending().await
+        let request = self.person(Method::GET, record, token);
+        let answer = self.caller.call_capped("read_person", request, RECORD_CAP).await?;
+        if !answer.status.is_success() {
+            return Err(error(&answer, token));
+        }
+        let value = answer.json()?;
+        let values = value.pointer("/data/values").and_then(Value::as_object);
+        let values = values.ok_or_else(|| unknown("the answer is no record"))?;
+        let shown = values.get(slug).and_then(Value::as_array).and_then(|values| values.iter().find_map(shown));
+        Ok(shown.map(ToOwned::to_owned))
     }
+
+    fn person(&self, method: Method, record: RecordId, token: &SecretString) -> RequestBuilder {
+        self.request(method, &["objects", "people", "records", &record.to_string()], token)
+    }
+
+    /// A request to `{base}/v2/{segments}`.
+    fn request(&self, method: Method, segments: &[&str], token: &SecretString) -> RequestBuilder {
+        let mut url = self.base_url.clone();
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty().push("v2").extend(segments);
+        }
+        self.caller.request(method, url).bearer_auth(token.expose_secret()).header(ACCEPT, "application/json")
+    }
+}
+
+/// What a value shows, if it is the active one: `{"active_until": null, "option": {"title"}}` of a select,
+/// `{"active_until": null, "value"}` of a text.
+fn shown(value: &Value) -> Option<&str> {
+    if value.get("active_until").is_some_and(|until| !until.is_null()) {
+        return None;
+    }
+    value.pointer("/option/title").or_else(|| value.get("value"))?.as_str()
+}
+
+/// Attio's errors: 403 has a meaning of its own here.
+fn error(answer: &Answer, token: &SecretString) -> CallError {
+    match answer.error(&[token.expose_secret()]) {
+        CallError::Rejected { status: 403, detail, .. } => CallError::Forbidden { detail },
+        error => error,
+    }
+}
+
+fn unknown(detail: &str) -> CallError {
+    CallError::Unknown { retry_after: None, detail: detail.to_owned() }
 }

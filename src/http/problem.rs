@@ -106,12 +106,26 @@ pub struct Problem {
     faults: Vec<Fault>,
     retry_after: Option<Duration>,
     extensions: Map<String, Value>,
+    bare_challenge: bool,
 }
 
 impl Problem {
     /// A problem; `detail` says what to do.
     pub fn new(slug: Slug, detail: impl Into<String>) -> Self {
-        Self { slug, detail: detail.into(), faults: Vec::new(), retry_after: None, extensions: Map::new() }
+        Self {
+            slug,
+            detail: detail.into(),
+            faults: Vec::new(),
+            retry_after: None,
+            extensions: Map::new(),
+            bare_challenge: false,
+        }
+    }
+
+    /// `unauthorized` for a request without any credentials: its challenge has no error code (RFC 6750 §3.1).
+    pub fn credentials_missing() -> Self {
+        let detail = "Send `Authorization: Bearer <access token>` with the connection's access token.";
+        Self { bare_challenge: true, ..Self::new(Slug::Unauthorized, detail) }
     }
 
     /// `invalid-request` with its faults.
@@ -195,7 +209,11 @@ impl ResponseError for Problem {
             response.insert_header((header::RETRY_AFTER, after.as_millis().div_ceil(1000).max(1).to_string()));
         }
         if self.slug.status() == 401 && self.slug != Slug::InvalidSignature {
-            let challenge = format!("Bearer error=\"invalid_token\", error_description=\"{}\"", self.slug.title());
+            let challenge = if self.bare_challenge {
+                "Bearer".to_owned()
+            } else {
+                format!("Bearer error=\"invalid_token\", error_description=\"{}\"", self.slug.title())
+            };
             response.insert_header((header::WWW_AUTHENTICATE, challenge));
         }
         response.body(self.to_value(super::request::current_id().as_deref()).to_string())

@@ -1,7 +1,7 @@
 //! The store: aggregates with a version, a lease and a due time.
 //!
 //! Owns the [`Engine`] trait, which speaks of aggregates and never of get and set, its two engines ([`sqlite`],
-//! [`redis`]), and [`Store`], the handle that everybody else holds. One conformance suite (`tests` beside the engines)
+//! [`redis`]), and [`Store`], the handle that everybody else holds. One suite (`conformance`)
 //! runs over both; nothing else may tell them apart.
 //!
 //! # What an aggregate is here
@@ -17,13 +17,19 @@
 //! `now` is a parameter everywhere: see [`crate::clock`].
 
 mod aggregate;
+#[cfg(test)]
+mod conformance;
 pub mod gate;
+mod open;
+pub mod redis;
+pub mod sqlite;
 
 use std::{fmt, sync::Arc, time::Duration};
 
 pub use aggregate::{Aggregate, CodecError, Versioned, decode, encode, put};
 use async_trait::async_trait;
 use jiff::Timestamp;
+pub use open::{OpenError, check_namespace, check_url, open};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use uuid::Uuid;
@@ -305,6 +311,17 @@ pub struct Page {
     pub documents: Vec<(Key, Document)>,
     /// Where the next page begins; `None`: this was the last.
     pub next: Option<Cursor>,
+}
+
+impl Page {
+    /// Of `limit + 1` aggregates asked for, the last only tells that there is another page.
+    fn cut(mut documents: Vec<(Key, Document)>, limit: usize) -> Self {
+        let more = documents.len() > limit;
+        documents.truncate(limit);
+        let last = documents.last().filter(|_| more);
+        let next = last.map(|(key, document)| Cursor { created_at: document.created_at, id: key.id.clone() });
+        Self { documents, next }
+    }
 }
 
 /// A place in a tenant's leads: that of the last one seen. Travels as `<micros>.<id>`.

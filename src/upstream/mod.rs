@@ -4,7 +4,15 @@
 //! that an outcome is named by what to do next, chosen by status first and body second, and that "not sent for certain"
 //! is said only where it is certain: everything else without a clear answer is [`CallError::Unknown`].
 
+mod answer;
+mod caller;
+pub mod retry_after;
+mod words;
+
 use jiff::Timestamp;
+
+pub use answer::Answer;
+pub use caller::{BODY_CAP, Caller, HttpClientError, http_client};
 
 /// How a call failed, named by what to do next.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -71,5 +79,32 @@ impl CallError {
     /// Whether the upstream itself is ailing, as its gate counts it.
     pub fn is_ailing(&self) -> bool {
         matches!(self, Self::NotSent { .. } | Self::Unknown { .. })
+    }
+
+    /// The upstream's own words where there are any, else ours.
+    pub fn words(&self) -> String {
+        match self {
+            Self::Forbidden { detail } | Self::Conflict { detail, .. } | Self::Rejected { detail, .. }
+                if !detail.is_empty() =>
+            {
+                detail.clone()
+            }
+            other => other.to_string(),
+        }
+    }
+
+    /// The label of metrics: a small fixed set.
+    pub fn outcome(&self) -> &'static str {
+        match self {
+            Self::NotSent { .. } => "not_sent",
+            Self::RateLimited { .. } => "rate_limited",
+            Self::Unauthorized => "unauthorized",
+            Self::Forbidden { .. } => "forbidden",
+            Self::NotFound => "not_found",
+            Self::Unsupported => "unsupported",
+            Self::Conflict { .. } => "conflict",
+            Self::Rejected { .. } => "rejected",
+            Self::Unknown { .. } => "unknown",
+        }
     }
 }

@@ -1,0 +1,45 @@
+//! What this ALC turned out to lack.
+//!
+//! Owns the memory of missing operations: each is forgotten after a day, so that an ALC that learns something new is
+//! found out without a restart. It is a memory of this process; replicas find out for themselves.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+use jiff::Timestamp;
+
+use crate::clock::later;
+
+/// How long a missing operation is not asked for again.
+const MEMORY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// An operation that an ALC may lack.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Feature {
+    FindLeads,
+    GetLead,
+    ListWebhooks,
+}
+
+/// Shared by all clones of a client.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Features {
+    /// By [`Feature`]: when it is forgotten that the feature is missing, in microseconds since the epoch.
+    missing_until: Arc<[AtomicI64; 3]>,
+}
+
+impl Features {
+    pub(super) fn is_missing(&self, feature: Feature, now: Timestamp) -> bool {
+        // No other memory depends on this one, so no order between them is needed.
+        now.as_microsecond() < self.missing_until[feature as usize].load(Ordering::Relaxed)
+    }
+
+    pub(super) fn remember_missing(&self, feature: Feature, now: Timestamp) {
+        self.missing_until[feature as usize].store(later(now, MEMORY).as_microsecond(), Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,113 @@
+//! What an upstream answered, as it is recorded.
+//!
+//! Promises that a fact can be applied to whatever is found, as often as it takes: on a conflict the workspace is
+//! loaded again and the same fact applied to it.
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::{connection::FreshTokens, workspace::Workspace};
+use crate::{
+    clock::until,
+    ids::{ConnectionId, WebhookId},
+};
+
+/// How long ALC is given to show a webhook whose creation was cut off.
+const LATE_CREATION: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// Something that happened outside.
+#[derive(Debug, Clone)]
+pub(super) enum Fact {
+    /// ALC gave new tokens.
+    Refreshed { connection: ConnectionId, owner: Uuid, tokens: FreshTokens },
+    /// ALC said `invalid_grant` to the refresh token of that generation.
+    RefreshRefused { connection: ConnectionId, owner: Uuid, generation: u64 },
+    /// ALC gave no clear answer to a refresh.
+    RefreshFailed { connection: ConnectionId, owner: Uuid, retry_at: Timestamp },
+    /// ALC said 401 to the access token of that generation.
+    AccessRefused { connection: ConnectionId, generation: u64 },
+    /// ALC lists the webhook under this id.
+    WebhookFound { webhook: WebhookId, alc_id: String },
+    /// ALC lists its webhooks, and this is not among them.
+    WebhookMissing { webhook: WebhookId, retry_at: Timestamp },
+    /// ALC deleted it, does not have it, or will never tell.
+    WebhookDeleted { webhook: WebhookId },
+    /// Not done; again later.
+    WebhookPostponed { webhook: WebhookId, retry_at: Timestamp },
+    /// No unfinished lead was sent under it.
+    WebhookRetired { webhook: WebhookId },
+    /// ALC's grant of that generation is revoked, or has to stay for another connection.
+    Released { connection: ConnectionId, generation: u64 },
+    /// Not revoked; again later.
+    RevokePostponed { connection: ConnectionId, retry_at: Timestamp },
+    /// The leads were made due.
+    LeadsWoken { since: Option<Timestamp> },
+}
+
+impl Fact {
+    /// Records it.
+    pub(super) fn apply(&self, workspace: &mut Workspace, now: Timestamp) {
+        match self {
+            Self::Refreshed { connection, owner, tokens } => {
+                workspace.refreshed(*connection, tokens.clone(), *owner, now);
+            }
+            Self::RefreshRefused { connection, owner, generation } => {
+                workspace.refresh_refused(*connection, *generation, *owner);
+            }
+            Self::RefreshFailed { connection, owner, retry_at } => {
+                workspace.refresh_failed(*connection, *owner, *retry_at);
+            }
+            Self::AccessRefused { connection, generation } => {
+                if let Some(connection) = workspace.connection_mut(*connection) {
+                    connection.alc.access_refused(*generation, now);
+                }
+            }
+            Self::WebhookFound { webhook, alc_id } => {
+                if let Some(webhook) = workspace.webhook_mut(*webhook) {
+                    webhook.registered(Some(alc_id.clone()), None, now);
+                }
+            }
+            Self::WebhookMissing { webhook, retry_at } => {
+                if let Some(webhook) = workspace.webhook_mut(*webhook)
+                    && webhook.alc_id.is_none()
+                {
+                    // A creation that we hung up on may still be under way there.
+                    if until(webhook.created_at, now) < LATE_CREATION {
+                        webhook.postponed(*retry_at);
+                    } else {
+                        webhook.gone();
+                    }
+                }
+            }
+            Self::WebhookDeleted { webhook } => {
+                if let Some(webhook) = workspace.webhook_mut(*webhook) {
+                    webhook.gone();
+                }
+            }
+            Self::WebhookPostponed { webhook, retry_at } => {
+                if let Some(webhook) = workspace.webhook_mut(*webhook) {
+                    webhook.postponed(*retry_at);
+                }
+            }
+            Self::WebhookRetired { webhook } => {
+                workspace.webhooks.retain(|known| known.id != *webhook || known.may_be_at_alc());
+            }
+            Self::Released { connection, generation } => {
+                if let Some(connection) = workspace.connection_mut(*connection)
+                    && connection.alc.generation == *generation
+                {
+                    connection.alc.released = true;
+                }
+            }
+            Self::RevokePostponed { connection, retry_at } => {
+                if let Some(connection) = workspace.connection_mut(*connection) {
+                    connection.alc.postponed(*retry_at);
+                }
+            }
+            Self::LeadsWoken { since } => {
+                // A change of connection meanwhile is told again.
+                workspace.wake_leads = workspace.wake_leads.filter(|at| Some(*at) != *since);
+            }
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! Pages and depths.
+
+use super::*;
+use crate::store::{Cursor, Depth};
+
+async fn ids(engine: &dyn Engine, status: Option<&str>, limit: usize) -> Vec<Vec<String>> {
+    let mut pages = Vec::new();
+    let mut cursor: Option<Cursor> = None;
+    loop {
+        let page = engine.page(&tenant(), status, cursor.as_ref(), limit).await.expect("answers");
+        pages.push(page.documents.iter().map(|(key, _)| key.id.clone()).collect());
+        let Some(next) = page.next else { return pages };
+        cursor = Some(next.to_string().parse().expect("a cursor survives its journey"));
+    }
+}
+
+pub(super) async fn pages_are_newest_first_with_ties_and_by_status(engine: &dyn Engine) {
+    assert_eq!(ids(engine, None, 10).await, [Vec::<String>::new()]);
+    for (id, seconds, status) in
+        [("a", 1, "queued"), ("b", 2, "pending"), ("d", 2, "queued"), ("c", 2, "pending"), ("e", 0, "pending")]
+    {
+        let write = put_as(&lead(id), None, status, at(seconds), IDLE);
+        assert_eq!(commit(engine, vec![write], at(0)).await, DONE);
+    }
+    create(engine, &tenant(), &Key::workspace(), IDLE).await;
+    create(engine, &Tenant::new("other"), &lead("z"), IDLE).await;
+    assert_eq!(ids(engine, None, 2).await, [vec!["d", "c"], vec!["b", "a"], vec!["e"]]);
+    assert_eq!(ids(engine, None, 5).await, [vec!["d", "c", "b", "a", "e"]], "no cursor to nothing");
+    assert_eq!(ids(engine, Some("pending"), 1).await, [vec!["c"], vec!["b"], vec!["e"]]);
+    assert_eq!(ids(engine, Some("failed"), 1).await, [Vec::<String>::new()]);
+    // A new status and a new time move it.
+    assert_eq!(commit(engine, vec![put_as(&lead("e"), Some(1), "queued", at(9), IDLE)], at(0)).await, DONE);
+    assert_eq!(ids(engine, Some("queued"), 10).await, [vec!["e", "d", "a"]]);
+    assert_eq!(ids(engine, Some("pending"), 10).await, [vec!["c", "b"]]);
+    assert_eq!(ids(engine, None, 10).await, [vec!["e", "d", "c", "b", "a"]]);
+    let page = engine.page(&tenant(), None, None, 1).await.expect("answers");
+    assert_eq!(page.documents[0].1, read(engine, &lead("e"), at(0)).await.expect("it is there"));
+}
+
+pub(super) async fn a_cursor_stands_still_while_others_write(engine: &dyn Engine) {
+    for n in 0..6 {
+        let write = put_as(&lead(n), None, "pending", at(n), IDLE);
+        assert_eq!(commit(engine, vec![write], at(0)).await, DONE);
+    }
+    let first = engine.page(&tenant(), None, None, 3).await.expect("answers");
+    let cursor = first.next.expect("there is more");
+    // Newer ones come in, and the one that the cursor names goes.
+    assert_eq!(commit(engine, vec![put_as(&lead("new"), None, "pending", at(50), IDLE)], at(0)).await, DONE);
+    assert_eq!(commit(engine, vec![erase(&lead(3), 1)], at(0)).await, DONE);
+    let second = engine.page(&tenant(), None, Some(&cursor), 3).await.expect("answers");
+    let found: Vec<_> = second.documents.into_iter().map(|(key, _)| key).collect();
+    assert_eq!(found, [lead(2), lead(1), lead(0)]);
+    assert_eq!(second.next, None);
+}
+
+pub(super) async fn depths_count_by_kind_and_status(engine: &dyn Engine) {
+    for n in 0..20 {
+        let status = if n % 2 == 0 { "pending" } else { "queued" };
+        let commit = Commit::of(vec![put_as(&lead(n), None, status, at(100 - n), IDLE)]);
+        assert_eq!(engine.commit(&Tenant::new(format!("t{n}")), &commit, at(0)).await.expect("answers"), DONE);
+    }
+    create(engine, &tenant(), &Key::workspace(), IDLE).await;
+    let mut depths = engine.depths(at(0)).await.expect("answers");
+    depths.sort_by_key(|depth| (depth.kind, depth.status.clone()));
+    let depth =
+        |kind, status: &str, count, oldest| Depth { kind, status: status.to_owned(), count, oldest: Some(oldest) };
+    let expected = [
+        depth(Kind::Workspace, "pending", 1, at(0)),
+        depth(Kind::Lead, "pending", 10, at(82)),
+        depth(Kind::Lead, "queued", 10, at(81)),
+    ];
+    assert_eq!(depths, expected);
+}

@@ -1,0 +1,184 @@
+//! Random operations at an engine and at a model of a hundred lines: what they answer and what is then stored.
+
+use std::collections::BTreeMap;
+
+use super::*;
+
+struct Model {
+    kept: BTreeMap<(Tenant, Key), Document>,
+}
+
+impl Model {
+    fn due_at(document: &Document) -> Option<Timestamp> {
+        document.lease.map(|lease| lease.until).or(document.due)
+    }
+
+    fn commit(&mut self, tenant: &Tenant, commit: &Commit) -> Committed {
+        let mut after = self.kept.clone();
+        for (key, version) in &commit.checks {
+            if self.kept.get(&(tenant.clone(), key.clone())).map(|document| document.version) != Some(*version) {
+                return Committed::Conflict;
+            }
+        }
+        for write in &commit.writes {
+            let place = (tenant.clone(), write.key.clone());
+            let present = self.kept.get(&place);
+            if present.map(|document| document.version) != write.expected {
+                return Committed::Conflict;
+            }
+            let Change::Put { body, status, created_at, lease: change, .. } = &write.change else {
+                after.remove(&place);
+                continue;
+            };
+            let (mut lease, mut due) = present.map_or((None, None), |document| (document.lease, document.due));
+            let mine = |token| lease.is_some_and(|lease| lease.token == token);
+            match change {
+                LeaseChange::Leave { due: new } if lease.is_none() => due = *new,
+                LeaseChange::Leave { .. } => {}
+                LeaseChange::Take(new) if lease.is_none() => lease = Some(*new),
+                LeaseChange::Hold(new) if mine(new.token) => lease = Some(*new),
+                LeaseChange::End { token, due: new } if mine(*token) => (lease, due) = (None, *new),
+                _ => return Committed::Conflict,
+            }
+            let document = Document {
+                body: body.clone(),
+                version: write.expected.unwrap_or(0) + 1,
+                status: (*status).to_owned(),
+                created_at: *created_at,
+                due,
+                lease,
+                slot: None,
+            };
+            after.insert(place, document);
+        }
+        self.kept = after;
+        DONE
+    }
+
+    /// What the engine leased must have been due, the longest due of its tenant first; then the model has it leased.
+    fn leased(&mut self, leased: &[Leased], max: usize, now: Timestamp) {
+        let due = |document: &Document| Self::due_at(document).is_some_and(|due| due <= now);
+        let all = self.kept.values().filter(|document| due(document)).count();
+        assert_eq!(leased.len(), all.min(max));
+        for one in leased {
+            let place = (one.tenant.clone(), one.key.clone());
+            let present = self.kept.get(&place).expect("what was leased exists");
+            assert!(due(present));
+            let longest = self
+                .kept
+                .iter()
+                .filter(|((tenant, _), _)| *tenant == one.tenant)
+                .filter_map(|(_, d)| Self::due_at(d))
+                .min();
+            assert_eq!(Self::due_at(present), longest, "the longest due first");
+            assert_eq!(one.ran_out, present.lease.is_some());
+            let expected = Document { lease: one.document.lease, ..present.clone() };
+            assert_eq!(one.document, expected);
+            self.kept.insert(place, expected);
+        }
+    }
+}
+
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, n: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % n
+    }
+}
+
+pub(super) async fn random_commits_and_leases_do_what_the_model_does(engine: &dyn Engine) {
+    let seed = crate::ids::random_uuid().as_u128() as u64;
+    let mut random = Random(seed);
+    let mut model = Model { kept: BTreeMap::new() };
+    let mut done: Option<(Tenant, Commit)> = None;
+    for step in 0..600 {
+        let now = at(step / 3);
+        let place = format!("step {step} of seed {seed}");
+        match random.below(10) {
+            0 => {
+                let max = usize::try_from(random.below(5)).expect("small");
+                model.leased(&lease_due(engine, max, now).await, max, now);
+            }
+            1 => {
+                if let Some((tenant, commit)) = &done {
+                    assert_eq!(engine.commit(tenant, commit, now).await.expect("answers"), DONE, "repeat, {place}");
+                }
+            }
+            _ => {
+                let tenant = Tenant::new(format!("t{}", random.below(4)));
+                let commit = draw(&mut random, &model, &tenant, now);
+                let expected = model.commit(&tenant, &commit);
+                assert_eq!(engine.commit(&tenant, &commit, now).await.expect("answers"), expected, "{place}");
+                if expected == DONE {
+                    done = Some((tenant, commit));
+                }
+            }
+        }
+        if step % 20 == 19 {
+            compare(engine, &model, now, &place).await;
+        }
+    }
+}
+
+/// One to three writes, mostly of what is there.
+fn draw(random: &mut Random, model: &Model, tenant: &Tenant, now: Timestamp) -> Commit {
+    let mut ids: Vec<u64> = (0..6).collect();
+    let mut writes = Vec::new();
+    for _ in 0..=random.below(3) {
+        let at = usize::try_from(random.below(ids.len() as u64)).expect("small");
+        let key = match ids.swap_remove(at) {
+            0 => Key::workspace(),
+            id => lead(id),
+        };
+        let present = model.kept.get(&(tenant.clone(), key.clone()));
+        let expected = if random.below(8) == 0 { Some(random.below(4) + 1) } else { present.map(|d| d.version) };
+        let soon = later(now, Duration::from_secs(random.below(20)));
+        let lease = present.and_then(|document| document.lease).filter(|_| random.below(6) > 0);
+        let known = lease.map_or_else(random_uuid, |lease| lease.token);
+        let change = match random.below(6) {
+            0 => IDLE,
+            1 => due(soon),
+            2 => LeaseChange::Take(lease_until(soon)),
+            3 if lease.is_some() => LeaseChange::Hold(Lease { token: known, until: soon }),
+            _ if lease.is_some() => LeaseChange::End { token: known, due: Some(soon) },
+            _ => due(soon),
+        };
+        let status = ["queued", "pending", "complete"][usize::try_from(random.below(3)).expect("small")];
+        writes.push(match expected {
+            Some(version) if random.below(6) == 0 => erase(&key, version),
+            _ => put_as(&key, expected, status, super::at(random.below(5)), change),
+        });
+    }
+    Commit::of(writes)
+}
+
+async fn compare(engine: &dyn Engine, model: &Model, now: Timestamp, place: &str) {
+    let next = model.kept.values().filter_map(Model::due_at).min();
+    assert_eq!(engine.next_due(now).await.expect("answers"), next, "{place}");
+    let mut counts: BTreeMap<(Kind, String), (u64, Timestamp)> = BTreeMap::new();
+    for ((_, key), document) in &model.kept {
+        let count = counts.entry((key.kind, document.status.clone())).or_insert((0, document.created_at));
+        *count = (count.0 + 1, count.1.min(document.created_at));
+    }
+    let depths = engine.depths(now).await.expect("answers").into_iter();
+    let depths = depths.map(|d| ((d.kind, d.status), (d.count, d.oldest.expect("some are there"))));
+    assert_eq!(depths.collect::<BTreeMap<_, _>>(), counts, "{place}");
+    for n in 0..4 {
+        let tenant = Tenant::new(format!("t{n}"));
+        for status in [None, Some("queued"), Some("pending"), Some("complete")] {
+            let mut expected: Vec<_> = model
+                .kept
+                .iter()
+                .filter(|((t, key), d)| *t == tenant && key.kind == Kind::Lead && status.is_none_or(|s| d.status == s))
+                .map(|((_, key), document)| (key.clone(), document.clone()))
+                .collect();
+            expected.sort_by_key(|(key, document)| std::cmp::Reverse((document.created_at, key.id.clone())));
+            let page = engine.page(&tenant, status, None, 100).await.expect("answers");
+            assert_eq!(page.documents, expected, "{place}");
+        }
+        let loaded = engine.load(&tenant, &[Key::workspace()], &[], now).await.expect("answers").documents.remove(0);
+        assert_eq!(loaded.as_ref(), model.kept.get(&(tenant, Key::workspace())), "{place}");
+    }
+}

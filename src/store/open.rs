@@ -1,0 +1,179 @@
+//! Which engine a URL names, and why it did not open.
+//!
+//! Promises that no error shows the URL: there may be a password in it.
+
+use std::{path::PathBuf, sync::Arc};
+
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::{
+    Engine, Store,
+    redis::RedisEngine,
+    sqlite::{LOCK_PATIENCE, SqliteEngine},
+};
+use crate::lifecycle::Lifecycle;
+
+/// Why the store did not open; the texts say what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// See [`check_url`].
+    #[error("STORE__URL: {0}")]
+    Url(String),
+    /// See [`check_namespace`].
+    #[error("STORE__NAMESPACE: {0}")]
+    Namespace(String),
+    /// The store gave no answer, or refused us.
+    #[error("the store cannot be opened: {0}; check STORE__URL and whether it is up")]
+    Unavailable(String),
+    /// Another version's data, or another number of partitions.
+    #[error(
+        "the store has layout {found}, this version knows {known}: run the version that made it, or name another \
+         STORE__NAMESPACE or file"
+    )]
+    Layout {
+        /// What is stored.
+        found: String,
+        /// What this version writes.
+        known: String,
+    },
+    /// The server may throw data away.
+    #[error(
+        "Redis has maxmemory-policy {policy} and so would throw leads away when it is full: set `maxmemory-policy \
+         noeviction`"
+    )]
+    Evicts {
+        /// The server's policy.
+        policy: String,
+    },
+    /// Another process did not let go.
+    #[error("another process uses the database ({}): stop it, or give this one its own file", path.display())]
+    InUse {
+        /// The lock file.
+        path: PathBuf,
+    },
+    /// The folder or the lock file cannot be made.
+    #[error("{} cannot be used: {source}; make it writable or name another file in STORE__URL", folder.display())]
+    Folder {
+        /// Where.
+        folder: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+/// What a URL names.
+#[derive(Debug)]
+enum Target {
+    Sqlite(PathBuf),
+    Redis,
+}
+
+/// Opens the store that `url` names.
+pub async fn open(url: &SecretString, namespace: &str, lifecycle: &Lifecycle) -> Result<Store, OpenError> {
+    let engine: Arc<dyn Engine> = match target(url.expose_secret()).map_err(OpenError::Url)? {
+        Target::Sqlite(path) => Arc::new(SqliteEngine::open(&path, LOCK_PATIENCE).await?),
+        Target::Redis => Arc::new(RedisEngine::open(url, namespace, lifecycle).await?),
+    };
+    Ok(Store::new(engine))
+}
+
+/// Whether [`open`] would know what to do with `url`; asks nobody.
+pub fn check_url(url: &str) -> Result<(), String> {
+    target(url).map(drop)
+}
+
+/// Whether `namespace` can be a prefix of keys.
+pub fn check_namespace(namespace: &str) -> Result<(), String> {
+    let good = |c: char| c.is_ascii_alphanumeric() || "-_.:".contains(c);
+    if !namespace.is_empty() && namespace.len() <= 64 && namespace.chars().all(good) {
+        return Ok(());
+    }
+    Err("1 to 64 letters, digits, `-`, `_`, `.` or `:`".to_owned())
+}
+
+fn target(url: &str) -> Result<Target, String> {
+    let Some((scheme, rest)) = url.split_once(':') else {
+        return Err("has no scheme: `redis://host:6379/0`, or `sqlite:data/alc-connector.db`".to_owned());
+    };
+    match scheme {
+        "sqlite" => sqlite_path(rest).map(Target::Sqlite),
+        "redis" | "rediss" => super::redis::check_url(url).map(|()| Target::Redis),
+        "redis+cluster" | "rediss+cluster" => Err("Redis Cluster is not supported yet: name one server".to_owned()),
+        "redis+sentinel" => Err("Redis Sentinel is not supported yet: name one server".to_owned()),
+        // Not named in the answer: who forgets the scheme may have begun with a password.
+        _ => Err("its scheme is none of redis, rediss, sqlite".to_owned()),
+    }
+}
+
+/// `sqlite:relative`, `sqlite://relative`, `sqlite:/absolute`, `sqlite:///absolute`.
+fn sqlite_path(rest: &str) -> Result<PathBuf, String> {
+    let path = rest.strip_prefix("//").unwrap_or(rest);
+    if path.is_empty() || path.ends_with('/') {
+        return Err("names no file: `sqlite:data/alc-connector.db`".to_owned());
+    }
+    if path.contains(['?', '#']) || path.starts_with(':') {
+        return Err("sqlite takes a file's path and nothing else".to_owned());
+    }
+    Ok(PathBuf::from(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sqlite_urls_name_files() {
+        for (url, path) in [
+            ("sqlite:data/x.db", "data/x.db"),
+            ("sqlite://data/x.db", "data/x.db"),
+            ("sqlite:/var/x.db", "/var/x.db"),
+            ("sqlite:///var/x.db", "/var/x.db"),
+        ] {
+            let Ok(Target::Sqlite(found)) = target(url) else { panic!("{url}") };
+            assert_eq!(found, PathBuf::from(path), "{url}");
+        }
+    }
+
+    #[test]
+    fn good_urls_pass() {
+        for url in ["redis://localhost", "redis://:secret@h:6379/1", "rediss://user:secret@h:6380", "redis://[::1]:7/2"]
+        {
+            assert_eq!(check_url(url), Ok(()), "{url}");
+        }
+    }
+
+    #[test]
+    fn bad_urls_are_refused_without_being_quoted() {
+        for url in [
+            "",
+            "hunter2",
+            "hunter2:hunter2",
+            "postgres://u:hunter2@h/db",
+            "sqlite:",
+            "sqlite://",
+            "sqlite:data/",
+            "sqlite::memory:",
+            "sqlite:x.db?mode=hunter2",
+            "redis://",
+            "redis://u:hunter2@h:port",
+            "redis://u:hunter2@h/db",
+            "rediss://u:hunter2@h/#insecure",
+            "redis+cluster://u:hunter2@h:1,h:2",
+            "rediss+cluster://h:1",
+            "redis+sentinel://u:hunter2@h:1/master/0",
+        ] {
+            let fault = check_url(url).expect_err(url);
+            assert!(!fault.contains("hunter2"), "{fault}");
+        }
+    }
+
+    #[test]
+    fn namespaces_are_plain_words() {
+        for good in ["alc", "alc-2", "a.b:c_d"] {
+            assert_eq!(check_namespace(good), Ok(()), "{good}");
+        }
+        for bad in ["", "a b", "{x}", "a{", "é"] {
+            assert!(check_namespace(bad).is_err(), "{bad}");
+        }
+    }
+}

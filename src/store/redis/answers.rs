@@ -1,0 +1,198 @@
+//! What the scripts are told and what they answer, as text.
+//!
+//! Owns the order of arguments and fields; the scripts' first lines say the same.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+use jiff::Timestamp;
+use redis::ScriptInvocation;
+
+use super::keys::{from_sortable, key_of, member, sortable};
+use crate::{
+    clock::from_micros,
+    store::{
+        Change, Commit, Depth, Document, Kind, Lease, LeaseChange, Leased, StoreError, Tenant,
+        gate::{Gate, GateView, Verdict},
+    },
+};
+
+/// Fields of a hash in the order asked for: of an aggregate `b, v, s, c, d, lt, lu, sl, x`.
+pub(super) type Fields = Vec<Option<String>>;
+/// Tenant, member, whether a lease had run out, fields.
+pub(super) type LeasedFields = (String, String, u8, Fields);
+
+/// Expired receipts stay that much longer: only `now` decides, and clocks may differ.
+const GARBAGE_AGE_MS: u128 = 3_600_000;
+
+/// Whether a full store refuses it: whoever begins something, as opposed to whoever settles what is there. A holder
+/// of a lease and whoever erases settle; of the others, who creates or takes a lease begins.
+pub(super) fn is_accepting(commit: &Commit) -> bool {
+    let settles = commit.writes.iter().any(|write| {
+        matches!(
+            write.change,
+            Change::Erase | Change::Put { lease: LeaseChange::Hold(_) | LeaseChange::End { .. }, .. }
+        )
+    });
+    let begins = commit.writes.iter().any(|write| {
+        write.expected.is_none() || matches!(write.change, Change::Put { lease: LeaseChange::Take(_), .. })
+    });
+    begins && !settles
+}
+
+/// The arguments of `commit.lua`.
+pub(super) fn commit_arguments(call: &mut ScriptInvocation<'_>, tenant: &Tenant, commit: &Commit, now: Timestamp) {
+    call.arg(commit.id.to_string()).arg(now.as_microsecond()).arg(tenant.as_str());
+    call.arg(commit.checks.len()).arg(commit.writes.len());
+    gate_arguments(call, commit.reserve.as_ref().map(|reserve| &reserve.gate));
+    call.arg(commit.reserve.as_ref().map(|reserve| member(&reserve.key)).unwrap_or_default());
+    for (key, version) in &commit.checks {
+        call.arg(member(key)).arg(*version);
+    }
+    for write in &commit.writes {
+        call.arg(member(&write.key));
+        call.arg(write.expected.map(|version| version.to_string()).unwrap_or_default());
+        call.arg(write.expected.unwrap_or(0) + 1);
+        match &write.change {
+            Change::Erase => {
+                call.arg("erase");
+                for _ in 0..8 {
+                    call.arg("");
+                }
+            }
+            Change::Put { body, status, created_at, lease, expires_at } => {
+                call.arg("put").arg(body).arg(*status).arg(sortable(*created_at)).arg(micros_or_blank(*expires_at));
+                let ttl = expires_at.map(|at| crate::clock::until(now, at).as_millis() + GARBAGE_AGE_MS);
+                call.arg(ttl.map(|ttl| ttl.to_string()).unwrap_or_default());
+                let (change, token, time) = match lease {
+                    LeaseChange::Leave { due } => ("leave", None, *due),
+                    LeaseChange::Take(lease) => ("take", Some(lease.token), Some(lease.until)),
+                    LeaseChange::Hold(lease) => ("hold", Some(lease.token), Some(lease.until)),
+                    LeaseChange::End { token, due } => ("end", Some(*token), *due),
+                };
+                call.arg(change).arg(token.map(|token| token.to_string()).unwrap_or_default());
+                call.arg(micros_or_blank(time));
+            }
+        }
+    }
+}
+
+/// Upstream, interval and limit; blank where there is none.
+pub(super) fn gate_arguments(call: &mut ScriptInvocation<'_>, gate: Option<&Gate>) {
+    call.arg(gate.map(|gate| gate.upstream).unwrap_or_default());
+    call.arg(gate.and_then(Gate::interval_micros).map(|interval| interval.to_string()).unwrap_or_default());
+    call.arg(gate.and_then(Gate::limit).unwrap_or(0));
+}
+
+fn micros_or_blank(time: Option<Timestamp>) -> String {
+    time.map(|time| time.as_microsecond().to_string()).unwrap_or_default()
+}
+
+fn corrupt(what: &str) -> StoreError {
+    StoreError::Corrupt(format!("{what} has another shape"))
+}
+
+fn time(text: &str) -> Result<Timestamp, StoreError> {
+    text.parse().map(from_micros).map_err(|_| corrupt("a time"))
+}
+
+fn optional_time(field: Option<String>) -> Result<Option<Timestamp>, StoreError> {
+    field.map(|text| time(&text)).transpose()
+}
+
+/// "go" or a slot.
+pub(super) fn verdict(answer: &str) -> Result<Verdict, StoreError> {
+    if answer == "go" { Ok(Verdict::Go) } else { time(answer).map(Verdict::At) }
+}
+
+/// The score of a member of a sorted set, which Redis keeps as a double: exact for microseconds until the year 2255.
+pub(super) fn score(text: &str) -> Result<Timestamp, StoreError> {
+    let micros: f64 = text.parse().map_err(|_| corrupt("a score"))?;
+    #[expect(clippy::cast_possible_truncation, reason = "it was a whole number when it was written")]
+    Ok(from_micros(micros as i64))
+}
+
+/// An aggregate; `None`: there is none, or it is a receipt that expired by `now`.
+pub(super) fn document(fields: Fields, now: Timestamp) -> Result<Option<Document>, StoreError> {
+    let Ok([body, version, status, created, due, token, until, slot, expires]) = <[_; 9]>::try_from(fields) else {
+        return Err(corrupt("an aggregate"));
+    };
+    let (Some(body), Some(version), Some(status), Some(created)) = (body, version, status, created) else {
+        return Ok(None);
+    };
+    if optional_time(expires)?.is_some_and(|expires| expires <= now) {
+        return Ok(None);
+    }
+    let lease = match (token, optional_time(until)?) {
+        (Some(token), Some(until)) => Some(Lease { token: token.parse().map_err(|_| corrupt("a lease"))?, until }),
+        _ => None,
+    };
+    Ok(Some(Document {
+        body,
+        version: version.parse().map_err(|_| corrupt("a version"))?,
+        status,
+        created_at: from_sortable(&created).ok_or_else(|| corrupt("a time of creation"))?,
+        due: optional_time(due)?,
+        lease,
+        slot: optional_time(slot)?,
+    }))
+}
+
+/// The end of a pause, the end of a cool-down, failures.
+pub(super) fn gate_view(fields: &Fields, now: Timestamp) -> Result<GateView, StoreError> {
+    let [paused, open, failures] = &fields[..] else { return Err(corrupt("a gate")) };
+    let pause = optional_time(paused.clone())?.filter(|until| *until > now);
+    let failures = failures.as_deref().map_or(Ok(0), str::parse).map_err(|_| corrupt("a gate"))?;
+    Ok(GateView { closed_until: pause.max(optional_time(open.clone())?), failures })
+}
+
+/// Who gets how many of `max`: one each by turn, then the second each, and so on. Given (tenant, turn, how many).
+pub(super) fn shares(mut queue: Vec<(String, i64, usize)>, max: usize) -> Vec<(Tenant, usize)> {
+    queue.sort_by_key(|(_, turn, _)| *turn);
+    let mut shares: Vec<_> = queue.iter().map(|(tenant, ..)| (Tenant::new(tenant), 0)).collect();
+    let mut left = max;
+    let mut round = 0;
+    while left > 0 && queue.iter().any(|(.., due)| *due > round) {
+        for ((.., due), (_, share)) in queue.iter().zip(&mut shares) {
+            if left > 0 && *due > round {
+                *share += 1;
+                left -= 1;
+            }
+        }
+        round += 1;
+    }
+    shares.retain(|(_, share)| *share > 0);
+    shares
+}
+
+/// What was leased, tenants taking turns.
+pub(super) fn in_turns(leased: Vec<LeasedFields>, shares: &[(Tenant, usize)]) -> Result<Vec<Leased>, StoreError> {
+    let mut queues: HashMap<Tenant, VecDeque<Leased>> = HashMap::new();
+    let mut count = 0;
+    for (tenant, member, ran_out, fields) in leased {
+        // A kind of a newer version: its lease runs out, and that version takes it.
+        let Some(key) = key_of(&member) else { continue };
+        let Some(document) = document(fields, Timestamp::MIN)? else { continue };
+        let tenant = Tenant::new(tenant);
+        count += 1;
+        queues.entry(tenant.clone()).or_default().push_back(Leased { tenant, key, document, ran_out: ran_out == 1 });
+    }
+    let mut ordered = Vec::with_capacity(count);
+    while ordered.len() < count {
+        ordered.extend(shares.iter().filter_map(|(tenant, _)| queues.get_mut(tenant)?.pop_front()));
+    }
+    Ok(ordered)
+}
+
+/// The partitions' depths, added up.
+pub(super) fn depths(parts: impl Iterator<Item = (String, u64, String)>) -> Result<Vec<Depth>, StoreError> {
+    let mut sums: BTreeMap<(Kind, String), (u64, Option<Timestamp>)> = BTreeMap::new();
+    for (label, count, first) in parts {
+        let Some(key) = key_of(&label).filter(|_| count > 0) else { continue };
+        let oldest = first.split('|').next().and_then(from_sortable).ok_or_else(|| corrupt("an index"))?;
+        let sum = sums.entry((key.kind, key.id)).or_default();
+        sum.0 += count;
+        sum.1 = Some(sum.1.map_or(oldest, |known| known.min(oldest)));
+    }
+    let depth = |((kind, status), (count, oldest))| Depth { kind, status, count, oldest };
+    Ok(sums.into_iter().map(depth).collect())
+}

@@ -1,0 +1,117 @@
+-- All or nothing: every expectation first, then every write. Answers "conflict", "go" or a slot.
+-- ARGV: id, now, tenant, how many checks, how many writes, upstream or "", interval or "", limit, member with the slot;
+-- per check: member, version; per write: the FIELDS below.
+local FIELDS = 12
+-- Repeats come within seconds.
+local REMEMBERED_MS = 300000
+
+local commit_key = p .. 'c:' .. ARGV[1]
+local remembered = redis.call('GET', commit_key)
+if remembered then return remembered end
+
+local now, tenant = tonumber(ARGV[2]), ARGV[3]
+local checks, writes, upstream = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6]
+local at = 10
+
+for _ = 1, checks do
+  local present = read(tenant, ARGV[at], now)
+  if not present or present.v ~= ARGV[at + 1] then return 'conflict' end
+  at = at + 2
+end
+
+local planned = {}
+for i = 1, writes do
+  local w = { member = ARGV[at], expected = ARGV[at + 1], next = ARGV[at + 2], op = ARGV[at + 3], body = ARGV[at + 4],
+    status = ARGV[at + 5], created = ARGV[at + 6], expires = ARGV[at + 7], ttl = ARGV[at + 8] }
+  local change, token, time = ARGV[at + 9], ARGV[at + 10], ARGV[at + 11]
+  at = at + FIELDS
+  local present = read(tenant, w.member, now)
+  if (present and present.v or '') ~= w.expected then return 'conflict' end
+  local lease = present and present.lt
+  w.present = present
+  w.lt, w.lu, w.d, w.sl = lease, present and present.lu, present and present.d, present and present.sl
+  if w.op == 'put' then
+    if change == 'leave' then
+      if not lease then w.d = time end
+    elseif change == 'take' then
+      if lease then return 'conflict' end
+      w.lt, w.lu = token, time
+    elseif lease ~= token then
+      return 'conflict'
+    elseif change == 'hold' then
+      w.lu = time
+    else
+      w.lt, w.lu, w.d = nil, nil, time
+    end
+  end
+  planned[i] = w
+end
+
+local verdict = 'go'
+if upstream ~= '' then
+  local beside
+  for _, w in ipairs(planned) do
+    if w.member == ARGV[9] and w.op == 'put' then beside = w end
+  end
+  local key = gate_key(tenant, upstream)
+  local gate = gate_read(key)
+  local slot
+  verdict, slot = gate_reserve(gate, number(ARGV[7]), tonumber(ARGV[8]), number(beside and beside.sl), now)
+  gate_write(key, gate, now)
+  if beside then beside.sl = slot end
+end
+
+local function unindex(kind, id, present)
+  local entry = present.c .. '|' .. id
+  redis.call('ZREM', label_key(kind, present.s), present.c .. '|' .. tenant .. '|' .. id)
+  redis.call('ZREM', tenant_label_key(tenant, kind, present.s), entry)
+  if kind == 'lead' then redis.call('ZREM', tenant_leads_key(tenant), entry) end
+end
+
+local function index(kind, id, w)
+  local entry = w.created .. '|' .. id
+  redis.call('SADD', labels_key, kind .. ':' .. w.status)
+  redis.call('ZADD', label_key(kind, w.status), 0, w.created .. '|' .. tenant .. '|' .. id)
+  redis.call('ZADD', tenant_label_key(tenant, kind, w.status), 0, entry)
+  if kind == 'lead' then redis.call('ZADD', tenant_leads_key(tenant), 0, entry) end
+end
+
+local moved = false
+for _, w in ipairs(planned) do
+  local kind, id = split(w.member)
+  local key = aggregate_key(tenant, w.member)
+  local indexed = kind ~= 'receipt'
+  local same = w.present and w.op == 'put' and w.present.s == w.status and w.present.c == w.created
+  if indexed and w.present and not same then unindex(kind, id, w.present) end
+  redis.call('DEL', key)
+  local due
+  if w.op == 'put' then
+    local fields = { 'b', w.body, 'v', w.next, 's', w.status, 'c', w.created }
+    local function keep(name, value)
+      if value and value ~= '' then
+        fields[#fields + 1] = name
+        fields[#fields + 1] = value
+      end
+    end
+    keep('d', w.d)
+    keep('lt', w.lt)
+    keep('lu', w.lu)
+    keep('sl', w.sl)
+    if not indexed then keep('x', w.expires) end
+    redis.call('HSET', key, unpack(fields))
+    if not indexed and w.ttl ~= '' then redis.call('PEXPIRE', key, w.ttl) end
+    if indexed and not same then index(kind, id, w) end
+    due = w.lu or w.d
+  end
+  if indexed then
+    moved = true
+    if due and due ~= '' then
+      redis.call('ZADD', tenant_due_key(tenant), due, w.member)
+    else
+      redis.call('ZREM', tenant_due_key(tenant), w.member)
+    end
+  end
+end
+if moved then requeue(tenant, now, false) end
+redis.call('SET', commit_key, verdict, 'PX', REMEMBERED_MS)
+return verdict

@@ -1,0 +1,48 @@
+-- What every script knows: where things are, how an aggregate is read, who is due. KEYS[1] is the partition, as
+-- "<namespace>:{<number>}:"; every other key begins with it, so that one script touches one slot.
+-- Times are microseconds, as text: Lua's own tostring() would round them.
+local p = KEYS[1]
+
+local function text(number) return string.format('%.0f', number) end
+local function number(value) return value and value ~= '' and tonumber(value) or nil end
+
+-- A member is "<kind>:<id>".
+local function aggregate_key(tenant, member) return p .. 'a:' .. tenant .. ':' .. member end
+local function split(member) return string.match(member, '^([^:]*):(.*)$') end
+
+-- The aggregate at `now` without its body, or nil. An expired receipt is not there.
+local function read(tenant, member, now)
+  local h = redis.call('HMGET', aggregate_key(tenant, member), 'v', 's', 'c', 'd', 'lt', 'lu', 'sl', 'x')
+  if not h[1] or (h[8] and tonumber(h[8]) <= now) then return nil end
+  return { v = h[1], s = h[2], c = h[3], d = h[4], lt = h[5], lu = h[6], sl = h[7] }
+end
+
+-- Tenants by their earliest due time; and by turn: the same, or when a tenant that had more due was last served.
+local due_key, turn_key = p .. 'due', p .. 'turn'
+local function tenant_due_key(tenant) return p .. 't:' .. tenant .. ':due' end
+
+-- Everything but receipts is indexed by kind and status, over the partition and within its tenant; leads also by
+-- creation alone. Members begin with the time of creation, in digits that sort.
+local labels_key = p .. 'labels'
+local function label_key(kind, status) return p .. 'n:' .. kind .. ':' .. status end
+local function tenant_label_key(tenant, kind, status) return p .. 't:' .. tenant .. ':n:' .. kind .. ':' .. status end
+local function tenant_leads_key(tenant) return p .. 't:' .. tenant .. ':leads' end
+
+-- Puts a tenant in the queue for leases, after something changed its earliest due time. Who waits for its turn already
+-- keeps its place; who was just served goes to the end.
+local function requeue(tenant, now, served)
+  local first = redis.call('ZRANGE', tenant_due_key(tenant), 0, 0, 'WITHSCORES')
+  if not first[1] then
+    redis.call('ZREM', due_key, tenant)
+    redis.call('ZREM', turn_key, tenant)
+    return
+  end
+  local earliest = tonumber(first[2])
+  redis.call('ZADD', due_key, text(earliest), tenant)
+  local turn = number(redis.call('ZSCORE', turn_key, tenant))
+  if served then
+    redis.call('ZADD', turn_key, text(math.max(earliest, now)), tenant)
+  elseif earliest > now or not turn or turn > now then
+    redis.call('ZADD', turn_key, text(earliest), tenant)
+  end
+end

@@ -1,0 +1,114 @@
+-- The arithmetic of gates: the same steps as GateState in gate.rs, to which the conformance suite holds it.
+local SECOND = 1000000
+local TOLERANCE, PATIENCE = SECOND, 30 * SECOND
+local FIRST_COOL_DOWN, LONGEST_COOL_DOWN, FAILURES_TO_OPEN = 5 * SECOND, 300 * SECOND, 5
+-- A gate at rest for so long is garbage.
+local REST_MS = 86400000
+
+local function gate_key(tenant, upstream) return p .. 'g:' .. tenant .. ':' .. upstream end
+
+local function gate_read(key)
+  local h = redis.call('HMGET', key, 'grid', 'tail', 'returning', 'paused', 'open', 'probe', 'cool', 'failures', 'left')
+  local g = { grid = number(h[1]), tail = number(h[2]), returning = number(h[3]), paused = number(h[4]),
+    open = number(h[5]), probe = number(h[6]), cool = number(h[7]) or 0, failures = number(h[8]) or 0, left = {} }
+  for departure in string.gmatch(h[9] or '', '[^,]+') do g.left[#g.left + 1] = tonumber(departure) end
+  return g
+end
+
+local function gate_write(key, g, now)
+  redis.call('DEL', key)
+  local left, fields, last = {}, {}, now
+  for i, departure in ipairs(g.left) do left[i] = text(departure) end
+  for _, name in ipairs({ 'grid', 'tail', 'returning', 'paused', 'open', 'probe', 'cool', 'failures' }) do
+    if g[name] then
+      fields[#fields + 1] = name
+      fields[#fields + 1] = text(g[name])
+      last = math.max(last, g[name])
+    end
+  end
+  redis.call('HSET', key, 'left', table.concat(left, ','), unpack(fields))
+  redis.call('PEXPIRE', key, text(REST_MS + math.floor((last - now) / 1000)))
+end
+
+local function gate_close(g)
+  g.failures, g.open, g.probe, g.cool = 0, nil, nil, 0
+end
+
+-- Before then nobody goes: a pause, a cool-down, or somebody else's probe.
+local function gate_opens(g, now)
+  local pause = g.paused or -math.huge
+  if not g.open then return pause end
+  if now >= g.open and g.probe and g.probe > now then
+    return math.max(pause, math.min(g.probe, now + FIRST_COOL_DOWN))
+  end
+  return math.max(pause, g.open)
+end
+
+-- Whoever goes while the breaker is open is its probe.
+local function gate_go(g, opens, now)
+  if opens > now then return text(opens) end
+  if g.open then g.probe = now + PATIENCE end
+  return 'go'
+end
+
+local function gate_after(slot, interval, otherwise)
+  if slot then return slot + interval end
+  return otherwise
+end
+
+-- Returns the verdict ("go" or a time) and the slot to keep beside the aggregate (or nil).
+local function gate_reserve(g, interval, limit, held, now)
+  local opens = gate_opens(g, now)
+  if not interval then return gate_go(g, opens, now), held and text(held) end
+  local room = now
+  if #g.left >= limit then room = g.left[#g.left - limit + 1] + SECOND end
+  local earliest = math.max(opens, room, now)
+  local spaced = math.max(earliest, gate_after(g.left[#g.left], interval, earliest))
+  local half = math.floor(interval / 2)
+  local at
+  if held and held > now and held >= opens then
+    at = held
+  elseif held and held <= now and now - held <= TOLERANCE and earliest == now then
+    at = now
+  elseif held and spaced == now then
+    at = now
+  elseif held then
+    at = math.max(spaced, gate_after(g.returning, interval, spaced))
+    if g.grid and g.tail and at > g.grid - half and at < g.tail + half then
+      at = g.grid + half + math.ceil((at - g.grid - half) / interval) * interval
+    end
+    g.returning = at
+  else
+    at = math.max(spaced, gate_after(g.tail, interval, spaced), gate_after(g.returning, interval, spaced))
+    if g.grid and g.tail and g.tail >= now then
+      at = g.grid + math.ceil((at - g.grid) / interval) * interval
+    else
+      g.grid = at
+    end
+    g.tail = at
+  end
+  if at > now then return text(at), text(at) end
+  g.left[#g.left + 1] = now
+  table.sort(g.left)
+  while #g.left > limit do table.remove(g.left, 1) end
+  return gate_go(g, opens, now), nil
+end
+
+local function gate_report(g, report, until_, now)
+  if report == 'limited' then
+    g.paused = math.max(g.paused or until_, until_)
+    gate_close(g)
+  elseif report == 'recovered' then
+    gate_close(g)
+  else
+    g.failures = g.failures + 1
+    if not g.open and g.failures >= FAILURES_TO_OPEN then
+      g.cool = FIRST_COOL_DOWN
+      g.open = now + g.cool
+    elseif g.open and g.probe then
+      g.cool = math.min(g.cool * 2, LONGEST_COOL_DOWN)
+      g.open = now + g.cool
+      g.probe = nil
+    end
+  end
+end

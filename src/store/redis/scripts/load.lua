@@ -1,0 +1,12 @@
+-- Aggregates and gates of one tenant as they are together.
+-- ARGV: tenant, how many aggregates, their members, the gates' upstreams.
+local tenant, count = ARGV[1], tonumber(ARGV[2])
+local documents, gates = {}, {}
+for i = 3, 2 + count do
+  documents[#documents + 1] =
+    redis.call('HMGET', aggregate_key(tenant, ARGV[i]), 'b', 'v', 's', 'c', 'd', 'lt', 'lu', 'sl', 'x')
+end
+for i = 3 + count, #ARGV do
+  gates[#gates + 1] = redis.call('HMGET', gate_key(tenant, ARGV[i]), 'paused', 'open', 'failures')
+end
+return { documents, gates }

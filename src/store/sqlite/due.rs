@@ -1,0 +1,166 @@
+//! Due times: whose turn it is, leasing, waking.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::rows;
+use crate::{
+    clock::{from_micros, later},
+    ids::random_uuid,
+    store::{Key, Kind, Lease, LeaseRequest, Leased, Tenant},
+};
+
+type Result<T> = std::result::Result<T, rusqlite::Error>;
+
+/// Puts a tenant in the queue for leases, after something changed its earliest due time. Who waits for its turn
+/// already keeps its place.
+pub(super) fn requeue(c: &Connection, tenant: &Tenant, now: Timestamp) -> Result<()> {
+    let now = now.as_microsecond();
+    let Some(earliest) = earliest(c, tenant)? else {
+        c.prepare_cached("DELETE FROM turns WHERE tenant = ?1")?.execute([tenant.as_str()])?;
+        return Ok(());
+    };
+    let turn: Option<i64> = c
+        .prepare_cached("SELECT turn FROM turns WHERE tenant = ?1")?
+        .query_row([tenant.as_str()], |row| row.get(0))
+        .optional()?;
+    if earliest > now || turn.is_none_or(|turn| turn > now) {
+        set_turn(c, tenant, earliest)?;
+    }
+    Ok(())
+}
+
+fn earliest(c: &Connection, tenant: &Tenant) -> Result<Option<i64>> {
+    c.prepare_cached("SELECT min(due_at) FROM aggregates WHERE tenant = ?1 AND due_at IS NOT NULL")?
+        .query_row([tenant.as_str()], |row| row.get(0))
+}
+
+fn set_turn(c: &Connection, tenant: &Tenant, turn: i64) -> Result<()> {
+    c.prepare_cached(
+        "INSERT INTO turns (tenant, turn) VALUES (?1, ?2) ON CONFLICT (tenant) DO UPDATE SET turn = excluded.turn",
+    )?
+    .execute(params![tenant.as_str(), turn])?;
+    Ok(())
+}
+
+/// See [`crate::store::Engine::lease_due`].
+pub(super) fn lease(c: &Connection, request: &LeaseRequest, now: Timestamp) -> Result<Vec<Leased>> {
+    let mut queues = Vec::new();
+    for tenant in tenants_due(c, request, now)? {
+        queues.push((keys_due(c, &tenant, request.per_tenant.min(request.max), now)?.into_iter(), tenant));
+    }
+    let mut leased = Vec::new();
+    // One of each tenant, then the second of each, and so on.
+    while leased.len() < request.max {
+        let before = leased.len();
+        for (keys, tenant) in &mut queues {
+            if leased.len() < request.max
+                && let Some(key) = keys.next()
+                && let Some(one) = lease_one(c, tenant, key, request.duration, now)?
+            {
+                leased.push(one);
+            }
+        }
+        if leased.len() == before {
+            break;
+        }
+    }
+    for (_, tenant) in queues {
+        if leased.iter().any(|one| one.tenant == tenant)
+            && let Some(earliest) = earliest(c, &tenant)?
+        {
+            // Served: with more due it goes to the end of the queue.
+            set_turn(c, &tenant, earliest.max(now.as_microsecond()))?;
+        }
+    }
+    Ok(leased)
+}
+
+fn tenants_due(c: &Connection, request: &LeaseRequest, now: Timestamp) -> Result<Vec<Tenant>> {
+    let enough = request.max.saturating_add(request.skip.len());
+    let mut statement = c.prepare_cached("SELECT tenant FROM turns WHERE turn <= ?1 ORDER BY turn, tenant LIMIT ?2")?;
+    let tenants = statement
+        .query_map(params![now.as_microsecond(), i64::try_from(enough).unwrap_or(i64::MAX)], |row| {
+            Ok(Tenant::new(row.get::<_, String>(0)?))
+        })?;
+    let mut tenants = tenants.collect::<Result<Vec<_>>>()?;
+    tenants.retain(|tenant| !request.skip.contains(tenant));
+    tenants.truncate(request.max);
+    Ok(tenants)
+}
+
+fn keys_due(c: &Connection, tenant: &Tenant, at_most: usize, now: Timestamp) -> Result<Vec<Key>> {
+    let mut statement = c.prepare_cached(
+        "SELECT kind, id FROM aggregates WHERE tenant = ?1 AND due_at IS NOT NULL AND due_at <= ?2
+         ORDER BY due_at LIMIT ?3",
+    )?;
+    let at_most = i64::try_from(at_most).unwrap_or(i64::MAX);
+    let keys = statement.query_map(params![tenant.as_str(), now.as_microsecond(), at_most], |row| {
+        Ok((row.get::<_, String>(0)?, row.get(1)?))
+    })?;
+    // A kind of a newer version is left to that version.
+    keys.filter_map(|key| key.map(|(kind, id)| Kind::from_name(&kind).map(|kind| Key { kind, id })).transpose())
+        .collect()
+}
+
+fn lease_one(c: &Connection, tenant: &Tenant, key: Key, duration: Duration, now: Timestamp) -> Result<Option<Leased>> {
+    let Some(mut document) = rows::read(c, tenant, &key, now)? else { return Ok(None) };
+    let lease = Lease { token: random_uuid(), until: later(now, duration) };
+    c.prepare_cached(
+        "UPDATE aggregates SET lease_token = ?4, lease_until = ?5 WHERE tenant = ?1 AND kind = ?2 AND id = ?3",
+    )?
+    .execute(params![
+        tenant.as_str(),
+        key.kind.name(),
+        key.id,
+        lease.token.to_string(),
+        lease.until.as_microsecond()
+    ])?;
+    let ran_out = document.lease.replace(lease).is_some();
+    Ok(Some(Leased { tenant: tenant.clone(), key, document, ran_out }))
+}
+
+/// See [`crate::store::Engine::next_due`].
+pub(super) fn next(c: &Connection) -> Result<Option<Timestamp>> {
+    c.prepare_cached("SELECT min(due_at) FROM aggregates WHERE due_at IS NOT NULL")?
+        .query_row([], |row| row.get::<_, Option<i64>>(0))
+        .map(|due| due.map(from_micros))
+}
+
+/// See [`crate::store::Engine::wake`].
+pub(super) fn wake(
+    c: &Connection,
+    tenant: &Tenant,
+    kind: Kind,
+    statuses: &[String],
+    spread: Duration,
+    now: Timestamp,
+) -> Result<u64> {
+    let mut ids: Vec<(i64, String)> = Vec::new();
+    for (at, status) in statuses.iter().enumerate() {
+        if kind == Kind::Receipt || statuses[..at].contains(status) {
+            continue;
+        }
+        let mut statement = c.prepare_cached(
+            "SELECT created_at, id FROM aggregates
+             WHERE tenant = ?1 AND kind = ?2 AND status = ?3 AND lease_token IS NULL",
+        )?;
+        let found =
+            statement.query_map(params![tenant.as_str(), kind.name(), status], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        for one in found {
+            ids.push(one?);
+        }
+    }
+    ids.sort_unstable();
+    let mut update = c.prepare_cached("UPDATE aggregates SET due = ?4 WHERE tenant = ?1 AND kind = ?2 AND id = ?3")?;
+    let woken = u64::try_from(ids.len()).unwrap_or(u64::MAX);
+    for (nth, (_, id)) in (0u64..).zip(ids) {
+        let delay = spread.as_micros() * u128::from(nth) / u128::from(woken);
+        let due = later(now, Duration::from_micros(u64::try_from(delay).unwrap_or(u64::MAX)));
+        update.execute(params![tenant.as_str(), kind.name(), id, due.as_microsecond()])?;
+    }
+    requeue(c, tenant, now)?;
+    Ok(woken)
+}

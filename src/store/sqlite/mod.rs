@@ -1,0 +1,288 @@
+//! The SQLite engine: for demo, development and a single node.
+//!
+//! Owns one database file: one table of aggregates whose indexes SQLite keeps, so an operator can look inside with
+//! `sqlite3`. Promises what [`Engine`] promises, for one process: WAL with `synchronous=FULL`, so what is acknowledged
+//! is synced; one writing thread with group commit ([`writer`]), readers beside it; a lock file that a second process
+//! waits for.
+
+mod commit;
+mod due;
+mod rows;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::{
+    fs::{File, TryLockError},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use rusqlite::{Connection, ErrorCode, OpenFlags, params};
+use tokio::sync::Semaphore;
+
+use self::writer::Writer;
+use super::{
+    Commit, Committed, Cursor, Depth, Engine, Key, Kind, LeaseRequest, Leased, Loaded, OpenError, Page, StoreError,
+    Tenant,
+    gate::{Gate, GateReport, GateView, Verdict},
+};
+use crate::clock::from_micros;
+
+/// How long a second process waits for the first to go: as long as a container's grace period.
+pub const LOCK_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Tables and indexes have this layout.
+const LAYOUT: i64 = 1;
+const READERS: usize = 4;
+const LOCK_POLL: Duration = Duration::from_millis(50);
+
+/// See the module.
+pub struct SqliteEngine {
+    writer: Writer,
+    readers: Arc<Mutex<Vec<Connection>>>,
+    permits: Semaphore,
+}
+
+impl SqliteEngine {
+    /// Opens or makes the database at `path` and its folder; waits up to `patience` while another process has it.
+    pub async fn open(path: &Path, patience: Duration) -> Result<Self, OpenError> {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        std::fs::create_dir_all(folder).map_err(|source| OpenError::Folder { folder: folder.to_owned(), source })?;
+        let lock = lock(&with_suffix(path, ".lock"), patience).await?;
+        let owned = path.to_owned();
+        let opened = tokio::task::spawn_blocking(move || connect(&owned)).await;
+        let (connection, readers) =
+            opened.map_err(|_| OpenError::Unavailable("opening it was cut short".to_owned()))??;
+        let writer = Writer::start(connection, lock)
+            .map_err(|source| OpenError::Folder { folder: folder.to_owned(), source })?;
+        Ok(Self { writer, permits: Semaphore::new(readers.len()), readers: Arc::new(Mutex::new(readers)) })
+    }
+
+    /// Runs `work` on a reading connection, within one snapshot.
+    async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, rusqlite::Error> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let _permit = self.permits.acquire().await.map_err(|_| unavailable("it is closed"))?;
+        let readers = Arc::clone(&self.readers);
+        let done = tokio::task::spawn_blocking(move || {
+            let taken = readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let mut connection = taken.ok_or_else(|| unavailable("it is closed"))?;
+            let result = connection.transaction().and_then(|snapshot| work(&snapshot));
+            readers.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+            result.map_err(|error| failure(&error))
+        });
+        done.await.map_err(|_| unavailable("a read was cut short"))?
+    }
+}
+
+async fn lock(path: &Path, patience: Duration) -> Result<File, OpenError> {
+    let file = File::options().create(true).append(true).open(path);
+    let file = file.map_err(|source| OpenError::Folder { folder: path.to_owned(), source })?;
+    let mut waited = Duration::ZERO;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if waited < patience => {
+                if waited.is_zero() {
+                    tracing::info!(path = %path.display(), "waiting for another process to let go of the database");
+                }
+                tokio::time::sleep(LOCK_POLL).await;
+                waited += LOCK_POLL;
+            }
+            Err(TryLockError::WouldBlock) => return Err(OpenError::InUse { path: path.to_owned() }),
+            Err(TryLockError::Error(source)) => return Err(OpenError::Folder { folder: path.to_owned(), source }),
+        }
+    }
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+fn connect(path: &Path) -> Result<(Connection, Vec<Connection>), OpenError> {
+    let opened = (|| {
+        let connection = Connection::open(path)?;
+        prepare(&connection)?;
+        connection.pragma_update(None, "journal_mode", "wal")?;
+        let layout: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        if layout == 0 {
+            connection.execute_batch(&format!("BEGIN;{}COMMIT;", include_str!("schema.sql")))?;
+        } else if layout != LAYOUT {
+            return Ok(Err(OpenError::Layout { found: layout.to_string(), known: LAYOUT.to_string() }));
+        }
+        let readers = (0..READERS).map(|_| {
+            let reader = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+            prepare(&reader)?;
+            Ok(reader)
+        });
+        Ok(Ok((connection, readers.collect::<Result<_, rusqlite::Error>>()?)))
+    })();
+    opened.map_err(|error| OpenError::Unavailable(failure(&error).to_string()))?
+}
+
+fn prepare(connection: &Connection) -> Result<(), rusqlite::Error> {
+    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.pragma_update(None, "synchronous", "full")?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(())
+}
+
+fn unavailable(why: &str) -> StoreError {
+    StoreError::Unavailable(why.to_owned())
+}
+
+/// Says what SQLite said, without the statement and its values.
+fn failure(error: &rusqlite::Error) -> StoreError {
+    let rusqlite::Error::SqliteFailure(code, _) = error else {
+        return StoreError::Corrupt("a row of the database has another shape".to_owned());
+    };
+    match code.code {
+        ErrorCode::DiskFull => StoreError::Full,
+        ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => StoreError::Corrupt(code.to_string()),
+        _ => StoreError::Unavailable(code.to_string()),
+    }
+}
+
+#[async_trait]
+impl Engine for SqliteEngine {
+    async fn load(&self, tenant: &Tenant, keys: &[Key], gates: &[Gate], now: Timestamp) -> Result<Loaded, StoreError> {
+        let (tenant, keys, gates) = (tenant.clone(), keys.to_vec(), gates.to_vec());
+        self.read(move |c| {
+            let documents = keys.iter().map(|key| rows::read(c, &tenant, key, now)).collect::<Result<_, _>>()?;
+            let gates = gates.iter().map(|gate| Ok(rows::read_gate(c, &tenant, gate)?.view(now)));
+            Ok(Loaded { documents, gates: gates.collect::<Result<Vec<GateView>, rusqlite::Error>>()? })
+        })
+        .await
+    }
+
+    async fn commit(&self, tenant: &Tenant, commit: &Commit, now: Timestamp) -> Result<Committed, StoreError> {
+        let (tenant, commit) = (tenant.clone(), commit.clone());
+        self.writer.write(move |c| commit::commit(c, &tenant, &commit, now)).await
+    }
+
+    async fn lease_due(&self, request: &LeaseRequest, now: Timestamp) -> Result<Vec<Leased>, StoreError> {
+        let request = request.clone();
+        // Most often nothing is due, and nothing is worth a sync then.
+        if self.read(due::next).await?.is_none_or(|due| due > now) {
+            return Ok(Vec::new());
+        }
+        self.writer.write(move |c| due::lease(c, &request, now)).await
+    }
+
+    async fn next_due(&self, _now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        self.read(due::next).await
+    }
+
+    async fn wake(
+        &self,
+        tenant: &Tenant,
+        kind: Kind,
+        statuses: &[&str],
+        spread: Duration,
+        now: Timestamp,
+    ) -> Result<u64, StoreError> {
+        let (tenant, statuses) = (tenant.clone(), statuses.iter().map(|&status| status.to_owned()).collect::<Vec<_>>());
+        self.writer.write(move |c| due::wake(c, &tenant, kind, &statuses, spread, now)).await
+    }
+
+    async fn page(
+        &self,
+        tenant: &Tenant,
+        status: Option<&str>,
+        cursor: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<Page, StoreError> {
+        let (tenant, status, cursor) = (tenant.clone(), status.map(str::to_owned), cursor.cloned());
+        self.read(move |c| {
+            let by_status = if status.is_some() { "AND status = ?2" } else { "AND ?2 IS NULL" };
+            let after =
+                cursor.as_ref().map_or((i64::MAX, ""), |cursor| (cursor.created_at.as_microsecond(), &*cursor.id));
+            let mut statement = c.prepare_cached(&format!(
+                "SELECT {}, id FROM aggregates WHERE tenant = ?1 AND kind = 'lead' {by_status}
+                 AND (created_at, id) < (?3, ?4) ORDER BY created_at DESC, id DESC LIMIT ?5",
+                rows::COLUMNS
+            ))?;
+            let one_more = i64::try_from(limit.saturating_add(1)).unwrap_or(i64::MAX);
+            let found = statement.query_map(params![tenant.as_str(), status, after.0, after.1, one_more], |row| {
+                Ok((Key::new(Kind::Lead, row.get::<_, String>(8)?), rows::document(row)?))
+            })?;
+            Ok(Page::cut(found.collect::<Result<_, _>>()?, limit))
+        })
+        .await
+    }
+
+    async fn depths(&self, _now: Timestamp) -> Result<Vec<Depth>, StoreError> {
+        self.read(|c| {
+            let mut statement = c.prepare_cached(
+                "SELECT kind, status, count(*), min(created_at) FROM aggregates GROUP BY kind, status",
+            )?;
+            let found = statement.query_map([], |row| {
+                let kind = Kind::from_name(&row.get::<_, String>(0)?).filter(|kind| *kind != Kind::Receipt);
+                Ok(kind.map(|kind| (kind, row.get(1), row.get::<_, i64>(2), row.get(3))))
+            })?;
+            let mut depths = Vec::new();
+            for one in found {
+                if let Some((kind, status, count, oldest)) = one? {
+                    let oldest = Some(from_micros(oldest?));
+                    depths.push(Depth { kind, status: status?, count: count?.cast_unsigned(), oldest });
+                }
+            }
+            Ok(depths)
+        })
+        .await
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        let upsert = "INSERT INTO pings (one, count) VALUES (1, 1) ON CONFLICT (one) DO UPDATE SET count = count + 1";
+        self.writer.write(move |c| c.prepare_cached(upsert)?.execute([]).map(drop)).await
+    }
+
+    async fn reserve(
+        &self,
+        tenant: &Tenant,
+        gate: &Gate,
+        held: Option<&Key>,
+        now: Timestamp,
+    ) -> Result<Verdict, StoreError> {
+        let (tenant, gate, held) = (tenant.clone(), gate.clone(), held.cloned());
+        self.writer
+            .write(move |c| {
+                let document = match &held {
+                    Some(key) => rows::read(c, &tenant, key, now)?,
+                    None => None,
+                };
+                let mut state = rows::read_gate(c, &tenant, &gate)?;
+                let reserved = state.reserve(&gate, document.and_then(|document| document.slot), now);
+                rows::write_gate(c, &tenant, &gate, &state)?;
+                if let Some(key) = &held {
+                    rows::keep_slot(c, &tenant, key, reserved.slot)?;
+                }
+                Ok(reserved.verdict)
+            })
+            .await
+    }
+
+    async fn report(&self, tenant: &Tenant, gate: &Gate, report: GateReport, now: Timestamp) -> Result<(), StoreError> {
+        let (tenant, gate) = (tenant.clone(), gate.clone());
+        self.writer
+            .write(move |c| {
+                let mut state = rows::read_gate(c, &tenant, &gate)?;
+                state.report(report, now);
+                rows::write_gate(c, &tenant, &gate, &state)
+            })
+            .await
+    }
+
+    async fn close(&self) {
+        self.permits.close();
+        self.writer.stop().await;
+        self.readers.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}

@@ -1,0 +1,130 @@
+//! Rows and back: one aggregate, one gate.
+//!
+//! Promises that a receipt past its `expires_at` is never seen, and that nothing outside knows the columns.
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use uuid::Uuid;
+
+use crate::{
+    clock::from_micros,
+    store::{
+        Document, Key, Kind, Lease, Tenant,
+        gate::{Gate, GateState},
+    },
+};
+
+type Result<T> = std::result::Result<T, rusqlite::Error>;
+
+/// What [`document`] reads, in its order.
+pub(super) const COLUMNS: &str = "body, version, status, created_at, due, lease_token, lease_until, slot";
+
+/// A row that begins with [`COLUMNS`].
+pub(super) fn document(row: &Row<'_>) -> Result<Document> {
+    Ok(Document {
+        body: row.get(0)?,
+        version: row.get::<_, i64>(1)?.cast_unsigned(),
+        status: row.get(2)?,
+        created_at: from_micros(row.get(3)?),
+        due: time(row, 4)?,
+        lease: lease(row, 5)?,
+        slot: time(row, 7)?,
+    })
+}
+
+fn time(row: &Row<'_>, column: usize) -> Result<Option<Timestamp>> {
+    Ok(row.get::<_, Option<i64>>(column)?.map(from_micros))
+}
+
+fn lease(row: &Row<'_>, column: usize) -> Result<Option<Lease>> {
+    let (Some(token), Some(until)) = (row.get::<_, Option<String>>(column)?, time(row, column + 1)?) else {
+        return Ok(None);
+    };
+    let token = Uuid::parse_str(&token).map_err(|_| {
+        rusqlite::Error::InvalidColumnType(column, "lease_token".to_owned(), rusqlite::types::Type::Text)
+    })?;
+    Ok(Some(Lease { token, until }))
+}
+
+/// The aggregate at `now`.
+pub(super) fn read(c: &Connection, tenant: &Tenant, key: &Key, now: Timestamp) -> Result<Option<Document>> {
+    c.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM aggregates
+         WHERE tenant = ?1 AND kind = ?2 AND id = ?3 AND (expires_at IS NULL OR expires_at > ?4)"
+    ))?
+    .query_row(params![tenant.as_str(), key.kind.name(), key.id, now.as_microsecond()], document)
+    .optional()
+}
+
+/// Writes the aggregate, whatever was there.
+pub(super) fn write(
+    c: &Connection,
+    tenant: &Tenant,
+    key: &Key,
+    document: &Document,
+    expires_at: Option<Timestamp>,
+) -> Result<()> {
+    let expires_at = expires_at.filter(|_| key.kind == Kind::Receipt);
+    c.prepare_cached(
+        "INSERT INTO aggregates
+             (tenant, kind, id, body, version, status, created_at, due, lease_token, lease_until, slot, expires_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+         ON CONFLICT (tenant, kind, id) DO UPDATE SET
+             body = excluded.body, version = excluded.version, status = excluded.status,
+             created_at = excluded.created_at, due = excluded.due, lease_token = excluded.lease_token,
+             lease_until = excluded.lease_until, slot = excluded.slot, expires_at = excluded.expires_at",
+    )?
+    .execute(params![
+        tenant.as_str(),
+        key.kind.name(),
+        key.id,
+        document.body,
+        document.version.cast_signed(),
+        document.status,
+        document.created_at.as_microsecond(),
+        document.due.map(Timestamp::as_microsecond),
+        document.lease.map(|lease| lease.token.to_string()),
+        document.lease.map(|lease| lease.until.as_microsecond()),
+        document.slot.map(Timestamp::as_microsecond),
+        expires_at.map(Timestamp::as_microsecond),
+    ])?;
+    Ok(())
+}
+
+/// Removes the aggregate from the table and so from every index.
+pub(super) fn erase(c: &Connection, tenant: &Tenant, key: &Key) -> Result<()> {
+    c.prepare_cached("DELETE FROM aggregates WHERE tenant = ?1 AND kind = ?2 AND id = ?3")?.execute(params![
+        tenant.as_str(),
+        key.kind.name(),
+        key.id
+    ])?;
+    Ok(())
+}
+
+/// Keeps `slot` beside the aggregate; its version stays.
+pub(super) fn keep_slot(c: &Connection, tenant: &Tenant, key: &Key, slot: Option<Timestamp>) -> Result<()> {
+    c.prepare_cached("UPDATE aggregates SET slot = ?4 WHERE tenant = ?1 AND kind = ?2 AND id = ?3")?
+        .execute(params![tenant.as_str(), key.kind.name(), key.id, slot.map(Timestamp::as_microsecond)])?;
+    Ok(())
+}
+
+/// The gate; one never used before is open and idle.
+pub(super) fn read_gate(c: &Connection, tenant: &Tenant, gate: &Gate) -> Result<GateState> {
+    let state: Option<String> = c
+        .prepare_cached("SELECT state FROM gates WHERE tenant = ?1 AND upstream = ?2")?
+        .query_row(params![tenant.as_str(), gate.upstream], |row| row.get(0))
+        .optional()?;
+    // A gate that cannot be read is worth less than the service: it begins anew.
+    Ok(state.and_then(|state| serde_json::from_str(&state).ok()).unwrap_or_default())
+}
+
+/// Keeps the gate.
+pub(super) fn write_gate(c: &Connection, tenant: &Tenant, gate: &Gate, state: &GateState) -> Result<()> {
+    let state = serde_json::to_string(state).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
+    c.prepare_cached(
+        "INSERT INTO gates (tenant, upstream, state) VALUES (?1, ?2, ?3)
+         ON CONFLICT (tenant, upstream) DO UPDATE SET state = excluded.state",
+    )?
+    .execute(params![tenant.as_str(), gate.upstream, state])?;
+    Ok(())
+}

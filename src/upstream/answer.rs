@@ -1,0 +1,107 @@
+//! What came back, and what it means: status first, body second.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use reqwest::{
+    StatusCode,
+    header::{DATE, HeaderMap, HeaderName, RETRY_AFTER},
+};
+use serde_json::Value;
+
+use super::{CallError, retry_after, words};
+use crate::clock::later;
+
+/// How long a 429 keeps us away at least, and if it does not say: HTTP dates have no fractions, so a date of this very
+/// second would have us knock again at once.
+const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// An answer with a status, whatever the status says.
+#[derive(Debug)]
+pub struct Answer {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body, or as much of it as was read: see [`Answer::is_complete`].
+    pub body: Vec<u8>,
+    pub(super) ending: Ending,
+    /// When the headers were here, on our clock.
+    pub received: Timestamp,
+}
+
+/// How the reading of a body ended.
+#[derive(Debug)]
+pub(super) enum Ending {
+    Complete,
+    TooLong,
+    Cut { detail: String },
+}
+
+impl Answer {
+    /// Whether the body was read to its end.
+    pub fn is_complete(&self) -> bool {
+        matches!(self.ending, Ending::Complete)
+    }
+
+    /// The body of a 2xx as JSON; [`Value::Null`] for a complete empty one. A body that was cut, was over the cap or is
+    /// no JSON is [`CallError::Unknown`].
+    pub fn json(&self) -> Result<Value, CallError> {
+        let unknown = |detail: &str| CallError::Unknown { retry_after: None, detail: detail.to_owned() };
+        match &self.ending {
+            Ending::TooLong => Err(unknown("the answer's body is too long")),
+            Ending::Cut { detail } => Err(unknown(&format!("the answer's body was cut: {detail}"))),
+            Ending::Complete if self.body.trim_ascii().is_empty() => Ok(Value::Null),
+            Ending::Complete => serde_json::from_slice(&self.body).map_err(|_| unknown("the answer's body is no JSON")),
+        }
+    }
+
+    /// What an answer that is no 2xx means where the operation has nothing to add: 401, 404, 409, 429 by name, any
+    /// other 4xx but 408 and 425 as [`CallError::Rejected`], everything else as [`CallError::Unknown`].
+    ///
+    /// `secrets` (token, name, phone number, URL) are masked wherever the upstream quotes them. A 4xx whose reason was
+    /// cut on its way is unknown too, since the reason may have said "try again"; only where the status alone says
+    /// what to do (401, 404, 429) is it enough.
+    pub fn error(&self, secrets: &[&str]) -> CallError {
+        let status = self.status.as_u16();
+        match status {
+            401 => return CallError::Unauthorized,
+            404 => return CallError::NotFound,
+            429 => {
+                let soonest = later(self.received, SHORTEST_PAUSE);
+                return CallError::RateLimited { until: self.retry_after().map_or(soonest, |time| time.max(soonest)) };
+            }
+            _ => {}
+        }
+        if !(400..500).contains(&status) || matches!(status, 408 | 425) {
+            let detail = format!("status {status}: {}", words::of_body(&self.body, secrets));
+            return CallError::Unknown { retry_after: self.retry_after(), detail };
+        }
+        if let Ending::Cut { detail } = &self.ending {
+            let detail = format!("status {status}, and its body was cut: {detail}");
+            return CallError::Unknown { retry_after: self.retry_after(), detail };
+        }
+        let (code, detail) = (words::code(&self.body, secrets), words::of_body(&self.body, secrets));
+        match status {
+            409 => CallError::Conflict { code, id: None, detail },
+            _ => CallError::Rejected { status, code, detail },
+        }
+    }
+
+    /// The metrics label.
+    pub(super) fn outcome(&self) -> &'static str {
+        match &self.ending {
+            Ending::Complete if self.status.is_success() => "ok",
+            _ if self.status.is_success() => "unknown",
+            _ => self.error(&[]).outcome(),
+        }
+    }
+
+    fn retry_after(&self) -> Option<Timestamp> {
+        retry_after::parse(self.header(RETRY_AFTER)?, self.header(DATE), self.received)
+    }
+
+    fn header(&self, name: HeaderName) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+}
