@@ -29,7 +29,8 @@ pub fn is_filter(filter: &str) -> bool {
 
 /// Log lines go to stdout from here on; the first call in a process wins.
 pub fn log(format: Format, filter: &str) {
-    let filter = EnvFilter::new(filter);
+    // How the server's threads come and go is of use to nobody; whoever wants it names `actix_server` in the filter.
+    let filter = EnvFilter::new(format!("actix_server=warn,{filter}"));
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(io::stdout().is_terminal());
     // An error says that somebody was first: a test, or an earlier App.
     let _first = match format {

@@ -14,6 +14,7 @@ use alc_connector::{
         request,
     },
     lifecycle::Lifecycle,
+    telemetry,
 };
 use serde::Deserialize;
 
@@ -106,4 +107,31 @@ async fn what_is_not_http_is_refused_without_being_quoted() {
     let answer = exchange(address, &[b"a secret\r\n\r\n"], "nothing");
     assert!(answer.starts_with("HTTP/1.1 400 ") && !answer.contains("secret"), "{answer}");
     handle.stop(false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_who_hangs_up_is_counted() {
+    let (address, handle) = serve();
+    let head = format!("{HEAD}content-length: 9\r\n\r\n");
+    let mut stream = TcpStream::connect(address).expect("it listens");
+    stream.write_all(head.as_bytes()).expect("it is read");
+    // An answer on a second connection of the same worker shows that the first request has arrived.
+    exchange(address, &[format!("{HEAD}content-length: 0\r\n\r\n").as_bytes()], "is not JSON");
+    drop(stream);
+    let line = r#"alc_connector_http_requests_total{method="POST",route="/one",status="4"#;
+    for _ in 0..1000 {
+        let counted = telemetry::metrics().render();
+        // actix may still let the handler see that the body has ended: then it is an answer that nobody hears.
+        let total: u64 = counted
+            .lines()
+            .filter(|text| text.starts_with(line))
+            .filter_map(|text| text.rsplit(' ').next()?.parse::<u64>().ok())
+            .sum();
+        if total >= 2 {
+            handle.stop(false).await;
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("not counted: {}", telemetry::metrics().render());
 }
