@@ -2,8 +2,18 @@
 
 use std::{
     collections::BTreeMap,
+    io::{BufRead as _, BufReader},
     net::TcpListener,
-    process::{Command, Output},
+    path::Path,
+    process::{Child, Command, Output, Stdio},
+    sync::mpsc::{self, Receiver},
+    thread,
+    time::Duration,
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
 };
 
 fn run(arguments: &[&str], variables: &BTreeMap<String, String>) -> Output {
@@ -97,4 +107,124 @@ fn a_service_that_is_not_there_is_not_healthy() {
     let output = run(&["healthcheck"], &variables(&[("ALC_CONNECTOR__MANAGEMENT__BIND", &address.to_string())]));
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("does not answer"), "{}", stderr(&output));
+}
+
+/// `serve` on free ports, and its log lines as they come.
+struct Serving {
+    child: Child,
+    lines: Receiver<String>,
+    environment: BTreeMap<String, String>,
+}
+
+impl Serving {
+    fn start(directory: &Path) -> Self {
+        let free = || TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
+        let mut environment = production();
+        let keys = stdout(&run(&["keys", "generate"], &BTreeMap::new()));
+        environment
+            .extend(keys.lines().filter_map(|line| line.split_once('=')).map(|(k, v)| (k.to_owned(), v.to_owned())));
+        for (name, value) in [
+            ("STORE__URL", format!("sqlite:{}", directory.join("store.db").display())),
+            ("HTTP__BIND", free().to_string()),
+            ("MANAGEMENT__BIND", free().to_string()),
+        ] {
+            environment.insert(format!("ALC_CONNECTOR__{name}"), value);
+        }
+        let mut child = Command::new(env!("CARGO_BIN_EXE_alc-connector"))
+            .arg("serve")
+            .env_clear()
+            .envs(&environment)
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the binary runs");
+        let output = BufReader::new(child.stdout.take().expect("piped"));
+        let (sender, lines) = mpsc::channel();
+        thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        Self { child, lines, environment }
+    }
+
+    /// The next log line with these words.
+    fn says(&self, words: &str) -> String {
+        loop {
+            let line =
+                self.lines.recv_timeout(Duration::from_secs(20)).unwrap_or_else(|_| panic!("never says {words}"));
+            if line.contains(words) {
+                return line;
+            }
+        }
+    }
+
+    fn send(&self, signal: Signal) {
+        kill(Pid::from_raw(i32::try_from(self.child.id()).expect("a pid")), signal).expect("it can be sent");
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+#[test]
+fn a_served_process_is_healthy_logs_json_and_ends_with_0() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut serving = Serving::start(directory.path());
+    let line = serving.says("serving");
+    assert!(line.starts_with('{') && line.contains("\"public\":\"127.0.0.1:"), "{line}");
+    let output = run(&["healthcheck"], &serving.environment);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    serving.send(Signal::SIGTERM);
+    assert_eq!(serving.child.wait().expect("it ends").code(), Some(0));
+}
+
+#[test]
+fn an_address_that_is_taken_is_named() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let mut environment = production();
+    let keys = stdout(&run(&["keys", "generate"], &BTreeMap::new()));
+    environment.extend(keys.lines().filter_map(|line| line.split_once('=')).map(|(k, v)| (k.to_owned(), v.to_owned())));
+    let store = format!("sqlite:{}", directory.path().join("store.db").display());
+    environment.insert("ALC_CONNECTOR__STORE__URL".to_owned(), store);
+    let address = taken.local_addr().expect("bound").to_string();
+    environment.insert("ALC_CONNECTOR__HTTP__BIND".to_owned(), address);
+    let output = run(&["serve"], &environment);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).starts_with("ALC_CONNECTOR__HTTP__BIND cannot be bound: "), "{}", stderr(&output));
+}
+
+#[test]
+fn a_second_process_waits_for_the_first_to_go_and_takes_its_place() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut first = Serving::start(directory.path());
+    first.says("serving");
+    let second = Serving::start(directory.path());
+    thread::sleep(Duration::from_millis(500));
+    let early: Vec<_> = second.lines.try_iter().collect();
+    assert!(!early.iter().any(|line| line.contains("serving")), "it serves beside the first: {early:?}");
+    first.send(Signal::SIGINT);
+    assert_eq!(first.child.wait().expect("it ends").code(), Some(0));
+    second.says("serving");
+}
+
+#[test]
+fn the_second_signal_ends_it_at_once() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut serving = Serving::start(directory.path());
+    serving.says("serving");
+    // A request without an end keeps the first signal waiting.
+    let address = &serving.environment["ALC_CONNECTOR__HTTP__BIND"];
+    let mut stream = std::net::TcpStream::connect(address).expect("it listens");
+    std::io::Write::write_all(
+        &mut stream,
+        b"POST /webhooks/alc/x.y HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n",
+    )
+    .expect("it is read");
+    thread::sleep(Duration::from_millis(200));
+    serving.send(Signal::SIGTERM);
+    serving.says("stopping");
+    serving.send(Signal::SIGTERM);
+    serving.says("second signal");
+    assert_eq!(serving.child.wait().expect("it ends").code(), Some(1));
 }
