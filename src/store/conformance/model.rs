@@ -90,6 +90,7 @@ impl Random {
 
 pub(super) async fn random_commits_and_leases_do_what_the_model_does(engine: &dyn Engine) {
     let seed = crate::ids::random_uuid().as_u128() as u64;
+    println!("seed {seed}");
     let mut random = Random(seed);
     let mut model = Model { kept: BTreeMap::new() };
     let mut done: Option<(Tenant, Commit)> = None;
