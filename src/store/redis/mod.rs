@@ -212,10 +212,17 @@ fn failure(error: &RedisError) -> StoreError {
     }
     match error.kind() {
         ErrorKind::UnexpectedReturnType | ErrorKind::Parse => StoreError::Corrupt("an answer has another shape".into()),
-        _ => StoreError::Unavailable(match error.code() {
-            Some(code) => format!("Redis: {} ({code})", error.category()),
-            None => format!("Redis: {}", error.category()),
-        }),
+        _ => {
+            // Of a lost connection this machine knows more than its kind: refused, timed out, a certificate.
+            let cause = error.code().map(str::to_owned).or_else(|| {
+                let cause = std::error::Error::source(error).filter(|_| error.is_io_error());
+                cause.map(ToString::to_string)
+            });
+            StoreError::Unavailable(match cause {
+                Some(cause) => format!("Redis: {} ({cause})", error.category()),
+                None => format!("Redis: {}", error.category()),
+            })
+        }
     }
 }
 

@@ -167,6 +167,7 @@ async fn a_server_that_hides_its_policy_is_believed_and_no_password_is_shown() {
     drop(server);
     let error = refusal("redis://app:hunter2@127.0.0.1:1/0".to_owned()).await;
     assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
+    assert!(error.to_string().contains("refused"), "{error}");
 }
 
 #[tokio::test]
