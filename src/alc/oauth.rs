@@ -8,6 +8,7 @@ mod token_response;
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::future::BoxFuture;
 use oauth2::{
     AuthType, AuthUrl, AuthorizationCode, ClientId, ClientSecret, CsrfToken, EndpointNotSet, EndpointSet,
     PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, RefreshToken, RequestTokenError, Scope, TokenResponse as _,
@@ -137,7 +138,7 @@ impl OAuth {
     /// RFC 6749 §4.1.3. A code can be exchanged once: after [`TokenError::Unavailable`] a repeat may end as
     /// [`TokenError::InvalidGrant`].
     pub async fn exchange(&self, code: &str, verifier: &SecretString) -> Result<Tokens, TokenError> {
-        let http = |request| self.token_request("exchange_code", request);
+        let http = self.http("exchange_code");
         let request = self
             .client
             .exchange_code(AuthorizationCode::new(code.to_owned()))
@@ -147,7 +148,7 @@ impl OAuth {
 
     /// RFC 6749 §6.
     pub async fn refresh(&self, refresh_token: &SecretString) -> Result<Tokens, TokenError> {
-        let http = |request| self.token_request("refresh_token", request);
+        let http = self.http("refresh_token");
         let refresh_token = RefreshToken::new(refresh_token.expose_secret().to_owned());
         tokens(self.client.exchange_refresh_token(&refresh_token).request_async(&http).await)
     }
@@ -177,6 +178,19 @@ impl OAuth {
             TokenError::InvalidGrant => Ok(()),
             TokenError::Refused { error } if error == "invalid_token" => Ok(()),
             error => Err(error),
+        }
+    }
+
+    /// [`OAuth::token_request`] as the crate wants it. Owned and boxed: where it borrows, the compiler cannot prove that
+    /// the crate's futures are `Send`, and a refresh runs in a task of its own.
+    fn http(
+        &self,
+        operation: &'static str,
+    ) -> impl Fn(oauth2::HttpRequest) -> BoxFuture<'static, Result<oauth2::HttpResponse, TokenError>> + 'static {
+        let this = self.clone();
+        move |request| {
+            let this = this.clone();
+            Box::pin(async move { this.token_request(operation, request).await })
         }
     }
 
