@@ -15,6 +15,9 @@ mod steps;
 mod webhook;
 mod workspace;
 
+#[cfg(test)]
+mod tests;
+
 use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;

@@ -152,7 +152,7 @@ impl Workspace {
 
     /// The webhook whose URL ends in that secret, if it still answers. In constant time for each webhook.
     pub fn webhook_by_secret(&self, secret: &SecretString) -> Option<&Webhook> {
-        self.webhooks.iter().filter(|webhook| webhook.token.matches(secret)).last()
+        self.webhooks.iter().find(|webhook| webhook.token.matches(secret))
     }
 
     /// The webhook that a lead sent now is called back through.
@@ -207,7 +207,7 @@ impl Workspace {
     pub(super) fn by_code(&self, code: &OpaqueToken) -> Option<ConnectionId> {
         let has =
             |connection: &&Connection| connection.code.as_ref().is_some_and(|known| known.hash.matches(&code.secret));
-        self.connections.iter().filter(has).map(|connection| connection.id).last()
+        self.connections.iter().find(has).map(|connection| connection.id)
     }
 
     /// The connection whose refresh token (ours) that is.
@@ -215,7 +215,7 @@ impl Workspace {
         let has = |connection: &&Connection| {
             connection.refresh_hash.as_ref().is_some_and(|known| known.matches(&token.secret))
         };
-        self.connections.iter().filter(has).map(|connection| connection.id).last()
+        self.connections.iter().find(has).map(|connection| connection.id)
     }
 
     /// The code was redeemed for a refresh token.
