@@ -138,7 +138,7 @@ impl OAuth {
     /// RFC 6749 §4.1.3. A code can be exchanged once: after [`TokenError::Unavailable`] a repeat may end as
     /// [`TokenError::InvalidGrant`].
     pub async fn exchange(&self, code: &str, verifier: &SecretString) -> Result<Tokens, TokenError> {
-        let http = self.http("exchange_code");
+        let http = self.bridge("exchange_code");
         let request = self
             .client
             .exchange_code(AuthorizationCode::new(code.to_owned()))
@@ -148,7 +148,7 @@ impl OAuth {
 
     /// RFC 6749 §6.
     pub async fn refresh(&self, refresh_token: &SecretString) -> Result<Tokens, TokenError> {
-        let http = self.http("refresh_token");
+        let http = self.bridge("refresh_token");
         let refresh_token = RefreshToken::new(refresh_token.expose_secret().to_owned());
         tokens(self.client.exchange_refresh_token(&refresh_token).request_async(&http).await)
     }
@@ -181,12 +181,13 @@ impl OAuth {
         }
     }
 
-    /// [`OAuth::token_request`] as the crate wants it. Owned and boxed: where it borrows, the compiler cannot prove that
-    /// the crate's futures are `Send`, and a refresh runs in a task of its own.
-    fn http(
+    /// [`OAuth::token_request`] as the `oauth2` crate takes it. Owns all it needs: with a borrow in it the compiler
+    /// cannot see that the crate's future is `Send`, and nobody could spawn an exchange.
+    fn bridge(
         &self,
         operation: &'static str,
-    ) -> impl Fn(oauth2::HttpRequest) -> BoxFuture<'static, Result<oauth2::HttpResponse, TokenError>> + 'static {
+    ) -> impl Fn(oauth2::HttpRequest) -> BoxFuture<'static, Result<oauth2::HttpResponse, TokenError>> + Send + Sync + use<>
+    {
         let this = self.clone();
         move |request| {
             let this = this.clone();

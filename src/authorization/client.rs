@@ -1,0 +1,185 @@
+//! Our one OAuth client: the Attio app's connection.
+//!
+//! Owns its credentials and its registered redirect URIs. Promises that secrets are compared in constant time, and that
+//! a redirect URI is one of the registered ones, character for character (RFC 9700 §2.1), or nowhere to send anybody.
+
+use aws_lc_rs::{constant_time, digest};
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
+use secrecy::{ExposeSecret as _, SecretString};
+use url::form_urlencoded;
+
+use super::{Fault, params::Params};
+
+/// The client as the operator registered it.
+pub(super) struct Client {
+    id: String,
+    secret: SecretString,
+    redirect_uris: Vec<String>,
+}
+
+impl Client {
+    pub(super) fn new(id: String, secret: SecretString, redirect_uris: Vec<String>) -> Self {
+        Self { id, secret, redirect_uris }
+    }
+
+    pub(super) fn is(&self, id: &str) -> bool {
+        equal(&self.id, id)
+    }
+
+    /// The registered redirect URI that `uri` is, exactly.
+    pub(super) fn redirect_uri(&self, uri: &str) -> Option<&str> {
+        self.redirect_uris.iter().map(String::as_str).find(|known| *known == uri)
+    }
+
+    /// The registered redirect URI with that fingerprint.
+    pub(super) fn redirect_uri_of(&self, fingerprint: &str) -> Option<&str> {
+        self.redirect_uris.iter().map(String::as_str).find(|uri| self::fingerprint(uri) == fingerprint)
+    }
+
+    /// Proves that the request comes from the client (RFC 6749 §2.3.1): by `Authorization: Basic`, or by `client_id` and
+    /// `client_secret` in the body, never by both.
+    pub(super) fn authenticate(&self, authorization: Option<&str>, params: &Params) -> Result<(), Fault> {
+        let id = params.get("client_id")?;
+        let secret = params.get("client_secret")?;
+        match (authorization, secret) {
+            (Some(_), Some(_)) => Err(Fault::InvalidRequest("authenticate by header or by body, not by both")),
+            (Some(header), None) => {
+                // A `client_id` beside the header is no second authentication, but it must not contradict it.
+                let agrees = id.is_none_or(|id| self.is(id));
+                if self.is_basic(header) && agrees { Ok(()) } else { Err(Fault::InvalidClient) }
+            }
+            (None, Some(secret)) => {
+                let known = self.has(id.unwrap_or_default(), secret);
+                if known { Ok(()) } else { Err(Fault::InvalidClient) }
+            }
+            (None, None) => Err(Fault::InvalidClient),
+        }
+    }
+
+    fn is_basic(&self, header: &str) -> bool {
+        let Some((scheme, credentials)) = header.split_once(' ') else { return false };
+        if !scheme.eq_ignore_ascii_case("basic") {
+            return false;
+        }
+        let Ok(bytes) = STANDARD.decode(credentials.trim()) else { return false };
+        let Ok(text) = String::from_utf8(bytes) else { return false };
+        let Some((id, secret)) = text.split_once(':') else { return false };
+        // Id and secret are form-encoded inside (RFC 6749 §2.3.1), but many clients leave that out, and which kind
+        // Attio's is, is not documented: a secret with a `+` in it must work either way.
+        let encoded = self.has(&form_decoded(id), &form_decoded(secret));
+        let plain = self.has(id, secret);
+        encoded || plain
+    }
+
+    fn has(&self, id: &str, secret: &str) -> bool {
+        let same_id = equal(&self.id, id);
+        let same_secret = equal(self.secret.expose_secret(), secret);
+        same_id & same_secret
+    }
+}
+
+/// What stands for a redirect URI where there is little room: 128 bits of its SHA-256.
+pub(super) fn fingerprint(uri: &str) -> String {
+    URL_SAFE_NO_PAD.encode(&digest::digest(&digest::SHA256, uri.as_bytes()).as_ref()[..16])
+}
+
+/// Equality in constant time; of the hashes, so that not even the length shows.
+fn equal(known: &str, given: &str) -> bool {
+    let hash = |text: &str| digest::digest(&digest::SHA256, text.as_bytes());
+    constant_time::verify_slices_are_equal(hash(known).as_ref(), hash(given).as_ref()).is_ok()
+}
+
+fn form_decoded(text: &str) -> String {
+    // A name without `=` and `&`: the decoder would split there, so what is no form-encoding stays as it is.
+    if text.contains(['=', '&']) {
+        return text.to_owned();
+    }
+    form_urlencoded::parse(text.as_bytes()).next().map_or_else(String::new, |(name, _)| name.into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const URI: &str = "https://app.example/callback?fixed=1";
+
+    fn client(secret: &str) -> Client {
+        Client::new("attio app".to_owned(), SecretString::from(secret), vec![URI.to_owned()])
+    }
+
+    fn basic(id: &str, secret: &str) -> String {
+        format!("Basic {}", STANDARD.encode(format!("{id}:{secret}")))
+    }
+
+    fn authenticated(client: &Client, header: Option<&str>, body: &str) -> Result<(), Fault> {
+        client.authenticate(header, &Params::parse(body.as_bytes()))
+    }
+
+    #[test]
+    fn basic_works_encoded_and_plain() {
+        for secret in ["plain", "a+b/c=", "50%25", "a:b", "a&b", "ü ö"] {
+            let client = client(secret);
+            let encoded: String = form_urlencoded::byte_serialize(secret.as_bytes()).collect();
+            for header in [basic("attio+app", &encoded), basic("attio app", secret)] {
+                assert_eq!(authenticated(&client, Some(&header), ""), Ok(()), "{secret}");
+                assert_eq!(authenticated(&client, Some(&header.replace("Basic", "bAsIc")), ""), Ok(()));
+                assert_eq!(authenticated(&client, Some(&header), "client_id=attio+app"), Ok(()));
+                assert_eq!(authenticated(&client, Some(&header), "client_id=other"), Err(Fault::InvalidClient));
+                let both = authenticated(&client, Some(&header), "client_secret=x");
+                assert!(matches!(both, Err(Fault::InvalidRequest(_))));
+            }
+        }
+    }
+
+    #[test]
+    fn the_body_works_too() {
+        let client = client("a+b");
+        assert_eq!(authenticated(&client, None, "client_id=attio+app&client_secret=a%2Bb"), Ok(()));
+        for body in [
+            "",
+            "client_id=attio+app",
+            "client_secret=a%2Bb",
+            "client_id=attio+app&client_secret=a+b",
+            "client_id=attio+app&client_secret=",
+            "client_id=other&client_secret=a%2Bb",
+        ] {
+            assert_eq!(authenticated(&client, None, body), Err(Fault::InvalidClient), "{body}");
+        }
+        let twice = authenticated(&client, None, "client_id=attio+app&client_secret=a%2Bb&client_secret=c");
+        assert!(matches!(twice, Err(Fault::InvalidRequest(_))));
+    }
+
+    #[test]
+    fn other_headers_prove_nothing() {
+        let client = client("s");
+        let wrong_secret = basic("attio app", "t");
+        let wrong_id = basic("attio", "s");
+        for header in ["", "Basic", "Basic ", "Basic !", "Bearer YTpi", "Basic YQ==", &wrong_secret, &wrong_id] {
+            assert_eq!(authenticated(&client, Some(header), ""), Err(Fault::InvalidClient), "{header}");
+        }
+    }
+
+    #[test]
+    fn a_redirect_uri_is_registered_exactly_or_not_at_all() {
+        let client = client("s");
+        assert_eq!(client.redirect_uri(URI), Some(URI));
+        assert_eq!(client.redirect_uri_of(&fingerprint(URI)), Some(URI));
+        for uri in [
+            "",
+            "https://app.example/callback",
+            "https://app.example/callback?fixed=1&more=2",
+            "https://APP.example/callback?fixed=1",
+            "https://app.example:443/callback?fixed=1",
+            "https://app.example/callback/?fixed=1",
+            "https://app.example/x/../callback?fixed=1",
+            "https://app.example@evil.example/callback?fixed=1",
+            " https://app.example/callback?fixed=1",
+        ] {
+            assert_eq!(client.redirect_uri(uri), None, "{uri}");
+            assert_eq!(client.redirect_uri_of(&fingerprint(uri)), None, "{uri}");
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Bearer tokens (RFC 6750): which workspace and connection a request speaks for.
+//!
+//! Permission is an extractor, so a handler cannot forget it. Promises that the `Authorization` header alone decides:
+//! no query parameter, no cookie, no body. Whether the connection still stands is for the services to say, on the
+//! workspace that they load anyway.
+
+use std::future::{Ready, ready};
+
+use actix_web::{FromRequest, HttpRequest, dev::Payload, http::header, web};
+use secrecy::SecretString;
+
+use super::problem::{Problem, Slug};
+use crate::{
+    authorization::{Authorization, BadToken, Subject},
+    ids::{ConnectionId, WorkspaceId},
+};
+
+/// Whoever shows a good access token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bearer {
+    /// The workspace that the request is about.
+    pub workspace: WorkspaceId,
+    /// The connection that the token was given to.
+    pub connection: ConnectionId,
+}
+
+/// Whoever shows an access token that we once signed, even an expired one: all that it may do is stop things.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AnyBearer {
+    /// The workspace that the request is about.
+    pub workspace: WorkspaceId,
+    /// The connection that the token was given to.
+    pub connection: ConnectionId,
+}
+
+impl FromRequest for Bearer {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let subject = subject(request, Authorization::verify);
+        ready(subject.map(|Subject { workspace, connection }| Self { workspace, connection }))
+    }
+}
+
+impl FromRequest for AnyBearer {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let subject = subject(request, Authorization::verify_ignoring_expiry);
+        ready(subject.map(|Subject { workspace, connection }| Self { workspace, connection }))
+    }
+}
+
+fn subject(
+    request: &HttpRequest,
+    verify: impl FnOnce(&Authorization, &SecretString) -> Result<Subject, BadToken>,
+) -> Result<Subject, Problem> {
+    let token = token(request)?;
+    let authorization = request.app_data::<web::Data<Authorization>>().ok_or_else(|| {
+        Problem::new(Slug::Internal, "Report this with the request id: it is a fault of this service.")
+    })?;
+    verify(authorization, &token).map_err(|BadToken| bad_token())
+}
+
+fn token(request: &HttpRequest) -> Result<SecretString, Problem> {
+    let mut headers = request.headers().get_all(header::AUTHORIZATION);
+    let header = headers.next().ok_or_else(Problem::credentials_missing)?;
+    if headers.next().is_some() {
+        // Whoever takes the first and whoever takes the last would disagree about who asks.
+        return Err(bad_token());
+    }
+    let header = header.to_str().map_err(|_| bad_token())?;
+    match header.trim().split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(SecretString::from(token.trim_start())),
+        _ => Err(Problem::credentials_missing()),
+    }
+}
+
+fn bad_token() -> Problem {
+    Problem::new(
+        Slug::Unauthorized,
+        "The access token is expired or not one of this service. Get a new one with the refresh token, or connect again.",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::{ResponseError as _, test::TestRequest};
+    use secrecy::ExposeSecret as _;
+
+    use super::*;
+
+    fn shown(request: TestRequest) -> Result<String, Option<String>> {
+        let request = request.to_http_request();
+        token(&request).map(|token| token.expose_secret().to_owned()).map_err(|problem| {
+            assert_eq!(problem.slug(), Slug::Unauthorized);
+            let response = problem.error_response();
+            assert_eq!(response.status(), 401);
+            response.headers().get(header::WWW_AUTHENTICATE).and_then(|value| value.to_str().ok()).map(str::to_owned)
+        })
+    }
+
+    fn with(value: &str) -> TestRequest {
+        TestRequest::default().insert_header((header::AUTHORIZATION, value.to_owned()))
+    }
+
+    #[test]
+    fn the_header_alone_counts() {
+        assert_eq!(shown(with("Bearer a.b.c")).as_deref(), Ok("a.b.c"));
+        assert_eq!(shown(with("bEARER  a.b.c")).as_deref(), Ok("a.b.c"));
+        let elsewhere = TestRequest::with_uri("/v1/leads?access_token=a.b.c");
+        assert_eq!(shown(elsewhere), Err(Some("Bearer".to_owned())));
+    }
+
+    #[test]
+    fn without_credentials_the_challenge_has_no_error() {
+        for request in [TestRequest::default(), with("Basic YTpi"), with("Bearer"), with("")] {
+            assert_eq!(shown(request), Err(Some("Bearer".to_owned())));
+        }
+    }
+
+    #[test]
+    fn two_headers_are_a_bad_token() {
+        let twice = with("Bearer a.b.c").append_header((header::AUTHORIZATION, "Bearer d.e.f"));
+        let challenge = shown(twice).expect_err("refused").expect("a challenge");
+        assert!(challenge.starts_with("Bearer error=\"invalid_token\""), "{challenge}");
+    }
+}
