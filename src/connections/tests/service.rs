@@ -251,7 +251,8 @@ async fn from_a_code_to_the_last_token() {
     revoked.assert_async().await;
     assert_eq!(world.standing(connection).await, Standing::Unknown);
     connections.remove(world.workspace, connection).await.expect("again");
-    world.clock.advance(25 * HOUR);
+    assert!(world.load().await.is_some(), "its leads have yet to end");
+    world.clock.advance(90 * 24 * HOUR);
     world.reconcile().await;
     assert!(world.load().await.is_none(), "nothing is left");
 }
@@ -359,7 +360,7 @@ async fn a_401_means_other_tokens_or_a_dead_grant() {
     world.tokens_answer(400, json!({"error": "invalid_grant"})).await;
     let dead = connections.alc_grant_after_401(&world.tenant, &newer).await;
     assert!(matches!(dead, Err(NoGrant::ReauthorizationRequired)), "{dead:?}");
-    let view = connections.view(world.workspace, connection).await.expect("loads").expect("there");
+    let view = connections.view(world.workspace, connection).await.expect("loads").expect("stands");
     assert_eq!(view.status, "reauthorization-required");
 }
 
@@ -398,18 +399,21 @@ async fn what_a_failed_connect_made_is_undone() {
 }
 
 #[tokio::test]
-async fn a_lost_answer_is_found_again_by_name() {
+async fn a_webhook_whose_answer_was_lost_is_made_again_to_learn_its_secret() {
     let mut world = World::new().await;
-    let (hooks, registered) = world.alc_registers(500, None).await;
+    let (hooks, lost) = world.alc_registers(500, Some("whsec_bG9zdA==")).await;
     world.alc_lists(&hooks).await;
-    world.connect(tokens("a1", None)).await;
-    registered.assert_async().await;
     let deleted = world.server.mock("DELETE", "/api/v1/webhooks/h1").create_async().await;
-    world.server.mock("POST", "/oauth/revoke").create_async().await;
-    let current = world.load().await.expect("there").value.current().expect("connected").id;
-    world.connections().remove(world.workspace, current).await.expect("removes");
-    world.reconcile().await;
-    deleted.assert_async().await;
+    let answered = world.server.mock("POST", "/api/v1/webhooks").with_status(201);
+    let answered = answered.with_body(r#"{"webhook_id": "h2", "secret": "whsec_c2VjcmV0"}"#).create_async().await;
+    world.connect(tokens("a1", None)).await;
+    for mock in [lost, deleted, answered] {
+        mock.assert_async().await;
+    }
+    let workspace = world.load().await.expect("there").value;
+    let webhook = workspace.webhook_by_secret(&url_secret(&hook(&hooks, 0))).expect("answers");
+    let secret = world.connections().webhook_secret(&workspace, webhook).expect("opens").expect("known");
+    assert_eq!(secret.expose_secret(), "whsec_c2VjcmV0");
 }
 
 #[tokio::test]
@@ -491,7 +495,9 @@ async fn who_connects_again_takes_over_and_the_old_webhook_answers_for_its_leads
     deleted.assert_async().await;
     revoked.assert_async().await;
     let workspace = world.load().await.expect("there").value;
-    assert_eq!(workspace.standing(first), Standing::Unknown);
+    assert!(workspace.connection(first).is_none(), "erased, and still known as replaced");
+    let told = world.connections().view(world.workspace, first).await.expect("loads");
+    assert_eq!(told, Err(Standing::Replaced));
     assert_eq!(workspace.current().map(|it| it.id), Some(second));
     assert!(workspace.disconnected_at.is_none());
     let secret = url_secret(&hook(&hooks, 0));
