@@ -1,1 +1,211 @@
-//! stub
+//! Builds everything from a [`Config`], runs it, stops it.
+//!
+//! Owns the order of both. Promises that [`App::build`] returns with both listeners bound (port 0 works: ask
+//! [`App::public_addr`]), and that after [`Lifecycle::stop`] a run ends within [`STOP_LIMIT`]: unready first, then no new
+//! connections, then what is under way finishes, then the store closes.
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+    time::Duration,
+};
+
+use actix_web::{HttpServer, dev::Server, middleware::from_fn, web::ServiceConfig};
+use futures_util::future;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::{
+    clock::{SharedClock, SystemClock},
+    config::{self, Config},
+    http::{self, Services},
+    lifecycle::Lifecycle,
+    store::Store,
+    telemetry,
+};
+
+/// How long stopping takes at most: an orchestrator kills after 30 s.
+pub const STOP_LIMIT: Duration = Duration::from_secs(29);
+/// How long requests under way may take to finish. Their sends go on in tasks of their own.
+const REQUESTS_LIMIT: Duration = Duration::from_secs(24);
+/// How long the store may take to close.
+const CLOSE_LIMIT: Duration = Duration::from_secs(1);
+/// How long the head of a request may take.
+const HEAD_LIMIT: Duration = Duration::from_secs(10);
+/// How often the metrics recorder tidies up.
+const UPKEEP: Duration = Duration::from_secs(5);
+
+/// What a test puts in place of the real thing.
+#[derive(Default)]
+pub struct Parts {
+    /// Who may stop the App; its tasks run on the runtime that this was made on.
+    pub lifecycle: Option<Lifecycle>,
+    /// Instead of the store's clock or the machine's.
+    pub clock: Option<SharedClock>,
+    /// Instead of opening what `STORE__URL` names.
+    pub store: Option<Store>,
+}
+
+/// Why an App could not be built.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The store did not open.
+    #[error("the store cannot be opened: {0}")]
+    Store(String),
+    /// A listener's address is taken or not ours.
+    #[error("{variable} cannot be bound: {source}")]
+    Bind {
+        /// The setting.
+        variable: &'static str,
+        /// The system's reason.
+        source: io::Error,
+    },
+}
+
+/// Everything, ready to run.
+#[derive(Debug)]
+pub struct App {
+    services: Services,
+    public: TcpListener,
+    management: TcpListener,
+    public_addr: SocketAddr,
+    management_addr: SocketAddr,
+}
+
+impl App {
+    /// Binds, opens the store, and builds the rooms from the ground up.
+    pub async fn build(config: Config, parts: Parts) -> Result<Self, BuildError> {
+        telemetry::metrics();
+        let lifecycle = parts.lifecycle.unwrap_or_default();
+        let (public, public_addr) = bind("ALC_CONNECTOR__HTTP__BIND", config.http.bind)?;
+        let (management, management_addr) = bind("ALC_CONNECTOR__MANAGEMENT__BIND", config.management.bind)?;
+        let store = match parts.store {
+            Some(store) => store,
+            None => open_store(&config.store, &lifecycle).await?,
+        };
+        let clock = parts.clock.or_else(|| store.clock()).unwrap_or_else(|| Arc::new(SystemClock));
+        // The rooms, lowest floor first: sealer, clients (alc, attio, notify), connections, leads, authorization,
+        // reconciler. What handlers need goes into `Services`; what runs by itself, onto `lifecycle`.
+        let services = Services { lifecycle, clock: http::Clock(clock), store };
+        Ok(Self { services, public, management, public_addr, management_addr })
+    }
+
+    /// Where the public listener is.
+    pub fn public_addr(&self) -> SocketAddr {
+        self.public_addr
+    }
+
+    /// Where the management listener is.
+    pub fn management_addr(&self) -> SocketAddr {
+        self.management_addr
+    }
+
+    /// Stops the App, from wherever a clone of it is kept.
+    pub fn lifecycle(&self) -> Lifecycle {
+        self.services.lifecycle.clone()
+    }
+
+    /// Serves until [`Lifecycle::stop`], then empties the house.
+    pub async fn run(self) -> io::Result<()> {
+        let Self { services, public, management, .. } = self;
+        let (lifecycle, store) = (services.lifecycle.clone(), services.store.clone());
+        let public = listen(public, workers(), &services, http::public)?;
+        let management = listen(management, 1, &services, http::management)?;
+        let (public_handle, management_handle) = (public.handle(), management.handle());
+        let servers = lifecycle.spawn(future::try_join(public, management));
+        upkeep(&lifecycle);
+
+        let abort = servers.abort_handle();
+        let ended = tokio::select! {
+            ended = servers => Some(ended),
+            () = lifecycle.stopping() => None,
+        };
+        lifecycle.stop();
+        let stopped = tokio::time::timeout(STOP_LIMIT - CLOSE_LIMIT, async {
+            public_handle.stop(true).await;
+            // Last, so that `/readyz` and `/metrics` answer while the house empties.
+            management_handle.stop(true).await;
+            lifecycle.drained(STOP_LIMIT).await;
+        });
+        if stopped.await.is_err() {
+            tracing::warn!("stopped with work under way: another process takes it up when its leases run out");
+            abort.abort();
+        }
+        if tokio::time::timeout(CLOSE_LIMIT, store.close()).await.is_err() {
+            tracing::warn!("the store did not close in time");
+        }
+        match ended {
+            None => Ok(()),
+            Some(Ok(Ok(_))) => Err(io::Error::other("the listeners ended by themselves")),
+            Some(Ok(Err(error))) => Err(error),
+            Some(Err(error)) => Err(io::Error::other(error)),
+        }
+    }
+}
+
+/// The first SIGTERM or SIGINT stops `lifecycle`; the second ends the process at once, which loses nothing either.
+pub async fn stop_on_signals(lifecycle: Lifecycle) -> io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    for second in [false, true] {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        if second {
+            tracing::warn!("second signal: ending at once");
+            std::process::exit(1);
+        }
+        tracing::info!("stopping");
+        lifecycle.stop();
+    }
+    Ok(())
+}
+
+#[expect(clippy::unused_async, reason = "opening a store asks it who it is")]
+async fn open_store(_: &config::Store, _: &Lifecycle) -> Result<Store, BuildError> {
+    Err(BuildError::Store("not built in yet".to_owned()))
+}
+
+fn bind(variable: &'static str, addr: SocketAddr) -> Result<(TcpListener, SocketAddr), BuildError> {
+    let bound = TcpListener::bind(addr).and_then(|listener| Ok((listener.local_addr()?, listener)));
+    bound.map(|(addr, listener)| (listener, addr)).map_err(|source| BuildError::Bind { variable, source })
+}
+
+fn workers() -> usize {
+    std::thread::available_parallelism().map_or(2, usize::from).max(2)
+}
+
+fn listen(
+    listener: TcpListener,
+    workers: usize,
+    services: &Services,
+    routes: fn(&mut ServiceConfig, &Services),
+) -> io::Result<Server> {
+    let services = services.clone();
+    let server = HttpServer::new(move || {
+        let services = services.clone();
+        actix_web::App::new().wrap(from_fn(http::request::track)).configure(move |cfg| routes(cfg, &services))
+    });
+    let server = server
+        .workers(workers)
+        .disable_signals()
+        .client_request_timeout(HEAD_LIMIT)
+        .client_disconnect_timeout(Duration::from_secs(5))
+        .shutdown_timeout(REQUESTS_LIMIT.as_secs())
+        .listen(listener)?;
+    Ok(server.run())
+}
+
+fn upkeep(lifecycle: &Lifecycle) {
+    let stopping = lifecycle.clone();
+    lifecycle.spawn(async move {
+        let mut tick = tokio::time::interval(UPKEEP);
+        loop {
+            tokio::select! {
+                _ = tick.tick() => telemetry::metrics().run_upkeep(),
+                () = stopping.stopping() => break,
+            }
+        }
+    });
+}

@@ -1,1 +1,103 @@
-//! stub
+//! The configuration: one tree, its layers, and every fault of it at once.
+//!
+//! Owns the meaning of each setting; hands out its sections by value, so that a room knows its own section and nothing
+//! else. Promises that whoever holds a [`Config`] holds a valid one (there is no other way to get it), that a
+//! configuration with faults names all of them, each with the variable to set and what to set it to, and that no secret
+//! shows in `Debug` or in a fault: faults never quote a value, because it may be a secret in the wrong place.
+//!
+//! [`layers`] gathers the settings as text, [`reader`] takes them field by field; the sections are beside them. Nothing
+//! is deserialised whole, because that would stop at the first fault.
+
+mod check;
+pub mod keys;
+mod layers;
+mod not_landed;
+mod reader;
+mod sections;
+
+#[cfg(test)]
+mod tests;
+
+use std::net::SocketAddr;
+
+pub use layers::Environment;
+pub use reader::{Fault, Faults};
+pub use sections::{
+    Alc, Attio, AttioApp, AttioAttributes, AttioCredential, AttioOAuth, AttioTitles, ClientAuthentication, Http, Keys,
+    Leads, Management, Retry, Store, Telemetry, WebhookSignature,
+};
+
+use self::reader::Reader;
+
+/// A valid configuration.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The public listener.
+    pub http: Http,
+    /// The listener for operators.
+    pub management: Management,
+    /// Where everything is kept.
+    pub store: Store,
+    /// What seals and what signs.
+    pub keys: Keys,
+    /// Our OAuth client: the Attio app's connection.
+    pub attio_app: AttioApp,
+    /// Acme Lead Checker.
+    pub alc: Alc,
+    /// The life of a lead.
+    pub leads: Leads,
+    /// Attio.
+    pub attio: Attio,
+    /// When to try again.
+    pub retry: Retry,
+    /// What is logged, and how.
+    pub telemetry: Telemetry,
+}
+
+impl Config {
+    /// Reads all layers; the configuration is valid, or all of its faults are named.
+    pub fn load(environment: &Environment) -> Result<Self, Faults> {
+        let (settings, faults) = layers::gather(environment);
+        let mut reader = Reader::new(settings, faults);
+        let config = Self::read(&mut reader);
+        not_landed::refuse(&mut reader);
+        reader.finish(config)
+    }
+
+    /// Where the management listener of this environment is. For the health check: it must not fail because a secret is
+    /// not set where it runs.
+    pub fn management_bind(environment: &Environment) -> Result<SocketAddr, Faults> {
+        let (settings, faults) = layers::gather(environment);
+        let mut reader = Reader::new(settings, faults);
+        match Management::read(&mut reader) {
+            Some(management) => Ok(management.bind),
+            None => Err(reader.into_faults()),
+        }
+    }
+
+    /// Every section is read before any is missed: that is what makes the faults complete.
+    fn read(reader: &mut Reader) -> Option<Self> {
+        let http = Http::read(reader);
+        let management = Management::read(reader);
+        let store = Store::read(reader);
+        let keys = Keys::read(reader);
+        let attio_app = AttioApp::read(reader);
+        let alc = Alc::read(reader);
+        let leads = Leads::read(reader);
+        let attio = Attio::read(reader);
+        let retry = Retry::read(reader);
+        let telemetry = Telemetry::read(reader);
+        Some(Self {
+            http: http?,
+            management: management?,
+            store: store?,
+            keys: keys?,
+            attio_app: attio_app?,
+            alc: alc?,
+            leads: leads?,
+            attio: attio?,
+            retry: retry?,
+            telemetry: telemetry?,
+        })
+    }
+}

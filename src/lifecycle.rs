@@ -1,6 +1,8 @@
 //! Who is running, and how the house empties.
 //!
-//! Owns the only `tokio::spawn`: every task is tracked, so that a drain can wait for the requests and steps under way.
+//! Owns the only spawning: every task is tracked, so that a drain can wait for the requests and steps under way. Tasks run
+//! on the runtime that the lifecycle was made on, not on that of the actix worker which starts them: a worker's runtime
+//! has one thread and ends with the listener, while a send under way must go on.
 //! Promises that nothing spawned here is forgotten, and that a loop which has stopped beating is noticed by `/healthz`.
 
 use std::{
@@ -13,31 +15,47 @@ use std::{
 };
 
 use jiff::Timestamp;
-use tokio::task::JoinHandle;
+use tokio::{runtime::Handle, task::JoinHandle};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// The process's phases: running, then stopping, then empty. Clones share one state.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Lifecycle {
+    /// `None`: made outside of a runtime; tasks then run where they are spawned.
+    runtime: Option<Handle>,
     stopping: CancellationToken,
     tasks: TaskTracker,
     heartbeats: Arc<Mutex<Vec<Heartbeat>>>,
 }
 
+impl Default for Lifecycle {
+    fn default() -> Self {
+        Self {
+            runtime: Handle::try_current().ok(),
+            stopping: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            heartbeats: Arc::default(),
+        }
+    }
+}
+
 impl Lifecycle {
-    /// A running process with no tasks.
+    /// A running process with no tasks. Make it on the runtime that its tasks shall run on.
     pub fn new() -> Self {
         Self::default()
     }
 
     /// Runs `task` to its end, whoever started it: a drain waits for it.
-    #[expect(clippy::disallowed_methods, reason = "the one place that spawns, so that every task is tracked")]
     pub fn spawn<F>(&self, task: F) -> JoinHandle<F::Output>
     where
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        tokio::spawn(self.tasks.track_future(task))
+        let task = self.tasks.track_future(task);
+        match &self.runtime {
+            Some(runtime) => runtime.spawn(task),
+            None => Handle::current().spawn(task),
+        }
     }
 
     /// From now on nothing new is begun: `/readyz` says 503 and nothing is leased.
@@ -109,6 +127,22 @@ mod tests {
         release.send(()).expect("the task waits");
         assert!(life.drained(Duration::from_secs(5)).await);
         assert!(task.await.expect("the task ended"));
+    }
+
+    #[test]
+    fn a_task_outlives_the_runtime_that_started_it() {
+        let main =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+        let life = main.block_on(async { Lifecycle::new() });
+        let worker = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let (release, gate) = tokio::sync::oneshot::channel::<()>();
+        let task = {
+            let _as_a_handler_would = worker.enter();
+            life.spawn(async move { gate.await.is_ok() })
+        };
+        drop(worker);
+        release.send(()).expect("the task still waits");
+        assert!(main.block_on(task).expect("the task ended"));
     }
 
     #[test]

@@ -1,2 +1,115 @@
-//! stub
-fn main() {}
+//! The command line; nothing else.
+
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+    time::Duration,
+};
+
+use alc_connector::{
+    app::{self, App, Parts},
+    config::{Config, Environment, keys::FreshKeys},
+    http::health,
+    lifecycle::Lifecycle,
+    telemetry,
+};
+use clap::{Parser, Subcommand};
+use secrecy::ExposeSecret as _;
+
+/// Joins Attio and Acme Lead Checker: leads out, results back.
+#[derive(Parser)]
+#[command(version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs the service until SIGTERM or SIGINT.
+    Serve,
+    /// Prints every fault of the configuration at once.
+    CheckConfig,
+    /// Asks the running service whether it is ready.
+    Healthcheck,
+    /// The keys that seal and sign.
+    Keys {
+        #[command(subcommand)]
+        command: KeysCommand,
+    },
+}
+
+#[derive(Subcommand)]
+enum KeysCommand {
+    /// Prints fresh keys as environment lines.
+    Generate,
+}
+
+fn main() -> ExitCode {
+    // Before anything asks for TLS: reqwest and redis take the process's default. An error says that it is there.
+    let _installed = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let done = match Cli::parse().command {
+        Command::Serve => serve(),
+        Command::CheckConfig => check_config(),
+        Command::Healthcheck => healthcheck(),
+        Command::Keys { command: KeysCommand::Generate } => generate_keys(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            let _unheard = writeln!(io::stderr(), "{message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve() -> Result<(), String> {
+    let config = Config::load(&Environment::of_process()).map_err(|faults| faults.to_string())?;
+    telemetry::log(config.telemetry.format, &config.telemetry.filter);
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| error.to_string())?;
+    let done = runtime.block_on(async {
+        let lifecycle = Lifecycle::new();
+        // Not on the lifecycle, whose drain would wait for a second signal.
+        let _signals = runtime.spawn(app::stop_on_signals(lifecycle.clone()));
+        let parts = Parts { lifecycle: Some(lifecycle.clone()), ..Parts::default() };
+        // A SQLite file may be held by the process before this one for a while; a signal must end the wait.
+        let app = tokio::select! {
+            built = App::build(config, parts) => built.map_err(|error| error.to_string())?,
+            () = lifecycle.stopping() => return Ok(()),
+        };
+        tracing::info!(
+            version = telemetry::VERSION.version,
+            public = %app.public_addr(),
+            management = %app.management_addr(),
+            "serving"
+        );
+        app.run().await.map_err(|error| error.to_string())
+    });
+    // Whatever still blocks has had its time.
+    runtime.shutdown_timeout(Duration::from_millis(200));
+    done
+}
+
+fn check_config() -> Result<(), String> {
+    Config::load(&Environment::of_process()).map_err(|faults| faults.to_string())?;
+    print("configuration is valid")
+}
+
+fn healthcheck() -> Result<(), String> {
+    let bind = Config::management_bind(&Environment::of_process()).map_err(|faults| faults.to_string())?;
+    health::ask(bind)
+}
+
+fn generate_keys() -> Result<(), String> {
+    let keys = FreshKeys::generate();
+    print(&format!(
+        "ALC_CONNECTOR__KEYS__SEALING={}\nALC_CONNECTOR__KEYS__SIGNING={}",
+        keys.sealing.expose_secret(),
+        keys.signing.expose_secret()
+    ))
+}
+
+fn print(text: &str) -> Result<(), String> {
+    writeln!(io::stdout(), "{text}").map_err(|error| error.to_string())
+}

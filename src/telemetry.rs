@@ -1,1 +1,92 @@
-//! stub
+//! What an operator sees: log lines, metrics, the version.
+//!
+//! Owns the process-wide subscriber and recorder. Promises that installing either twice is harmless (tests run several
+//! Apps in one process), and that everything measured in seconds has buckets from a millisecond to half a minute.
+
+use std::sync::OnceLock;
+
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use serde::Serialize;
+use tracing_subscriber::EnvFilter;
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// For people.
+    Pretty,
+    /// For machines: one JSON object a line.
+    Json,
+}
+
+/// Whether `filter` can be used.
+pub fn is_filter(filter: &str) -> bool {
+    EnvFilter::try_new(filter).is_ok()
+}
+
+/// Log lines go to stdout from here on; the first call in a process wins.
+pub fn log(format: Format, filter: &str) {
+    let filter = EnvFilter::new(filter);
+    let lines = tracing_subscriber::fmt().with_env_filter(filter);
+    // An error says that somebody was first: a test, or an earlier App.
+    let _first = match format {
+        Format::Pretty => lines.try_init(),
+        Format::Json => lines.json().flatten_event(true).with_current_span(false).try_init(),
+    };
+}
+
+/// Requests of a browser and calls to an upstream alike: a millisecond to the 30 s that Attio waits.
+const SECONDS: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+
+static METRICS: OnceLock<PrometheusHandle> = OnceLock::new();
+
+/// The process's metrics; the first call installs the recorder.
+pub fn metrics() -> &'static PrometheusHandle {
+    METRICS.get_or_init(|| {
+        let builder = PrometheusBuilder::new();
+        #[expect(clippy::expect_used, reason = "fails only without buckets, and there are fourteen")]
+        let recorder = builder
+            .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)
+            .expect("there are buckets")
+            .build_recorder();
+        let handle = recorder.handle();
+        if metrics::set_global_recorder(recorder).is_err() {
+            tracing::warn!("another metrics recorder was installed first: /metrics stays empty");
+        }
+        describe();
+        handle
+    })
+}
+
+fn describe() {
+    describe_counter!("alc_connector_http_requests_total", "Requests answered, by method, route and status");
+    describe_histogram!(
+        "alc_connector_http_request_duration_seconds",
+        Unit::Seconds,
+        "From the head of a request to the head of its answer, by method and route"
+    );
+    describe_gauge!("alc_connector_aggregates", "Aggregates in the store, by kind and status");
+    describe_gauge!(
+        "alc_connector_oldest_age_seconds",
+        Unit::Seconds,
+        "Age of the oldest aggregate, by kind and status"
+    );
+}
+
+/// What `/version` says.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Version {
+    /// The crate's name.
+    pub name: &'static str,
+    /// The crate's version.
+    pub version: &'static str,
+    /// The commit it was built from, if the build was told.
+    pub commit: Option<&'static str>,
+}
+
+/// This build.
+pub const VERSION: Version = Version {
+    name: env!("CARGO_PKG_NAME"),
+    version: env!("CARGO_PKG_VERSION"),
+    commit: option_env!("ALC_CONNECTOR_COMMIT"),
+};

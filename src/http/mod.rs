@@ -1,5 +1,86 @@
 //! The HTTP interface: routes, problem details, bearer tokens, one file per resource.
+//!
+//! Owns the list of what is served on which listener. Promises that every answer carries a request id, that every error
+//! is a problem (RFC 9457), and that a path which exists answers any other method with 405 and `Allow`: resources are
+//! registered as an [`endpoint::Endpoint`], which cannot forget it.
 
 pub mod bearer;
+pub mod endpoint;
+pub mod health;
+pub mod json;
 pub mod oauth;
 pub mod problem;
+pub mod request;
+
+use actix_web::{
+    HttpResponse,
+    web::{self, ServiceConfig},
+};
+
+use self::{
+    endpoint::Endpoint,
+    problem::{Fault, Problem, Slug},
+};
+use crate::{clock::SharedClock, lifecycle::Lifecycle, store::Store};
+
+/// What the handlers work with. Each worker thread gets clones, as `web::Data`.
+#[derive(Debug, Clone)]
+pub struct Services {
+    /// Running or stopping.
+    pub lifecycle: Lifecycle,
+    /// The store's clock where it has one.
+    pub clock: Clock,
+    /// For the probes and the gauges.
+    pub store: Store,
+}
+
+/// The clock as `web::Data` carries it.
+#[derive(Clone)]
+pub struct Clock(pub SharedClock);
+
+impl std::fmt::Debug for Clock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Clock")
+    }
+}
+
+/// The public listener's routes.
+pub fn public(cfg: &mut ServiceConfig, services: &Services) {
+    share(cfg, services);
+    health::probes(cfg);
+    Endpoint::new("/openapi.yaml").get(openapi).register(cfg);
+    // One line per resource, each `<resource>::routes(cfg)`:
+    // oauth, events, connection, leads, triggers, alc_webhooks, attio_webhooks.
+    cfg.default_service(web::to(nothing_here));
+}
+
+/// The management listener's routes.
+pub fn management(cfg: &mut ServiceConfig, services: &Services) {
+    share(cfg, services);
+    health::probes(cfg);
+    health::operators(cfg);
+    cfg.default_service(web::to(nothing_here));
+}
+
+/// What every route may extract, and how actix's own extractors fail.
+fn share(cfg: &mut ServiceConfig, services: &Services) {
+    cfg.app_data(web::Data::new(services.lifecycle.clone()))
+        .app_data(web::Data::new(services.clock.clone()))
+        .app_data(web::Data::new(services.store.clone()))
+        .app_data(web::PathConfig::default().error_handler(|_, _| {
+            // What is not of the right form names nothing.
+            Problem::new(Slug::NotFound, "There is nothing of that id: a part of the path has the wrong form.").into()
+        }))
+        .app_data(web::QueryConfig::default().error_handler(|_, _| {
+            let detail = "is not valid: see /openapi.yaml for its parameters".to_owned();
+            Problem::invalid(vec![Fault { pointer: "#/query".to_owned(), detail }]).into()
+        }));
+}
+
+async fn openapi() -> HttpResponse {
+    HttpResponse::Ok().content_type("application/yaml").body(include_str!("../../openapi.yaml"))
+}
+
+async fn nothing_here() -> Result<HttpResponse, Problem> {
+    Err(Problem::new(Slug::NotFound, "There is nothing at this path: see /openapi.yaml for what there is."))
+}

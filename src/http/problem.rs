@@ -92,7 +92,7 @@ slugs! {
 /// A fault in one place of the request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Fault {
-    /// RFC 6901 pointer into the body; `#/query/…` or `#/header/…` style names for what is not in the body.
+    /// RFC 6901 pointer into the body (empty: the whole of it); `#/query/…` or `#/header/…` style names for what is not in the body.
     pub pointer: String,
     /// What is wrong, and what would be right. Never quotes the value.
     pub detail: String,
@@ -131,6 +131,7 @@ impl Problem {
     /// `invalid-request` with its faults.
     pub fn invalid(faults: Vec<Fault>) -> Self {
         let detail = match faults.as_slice() {
+            [only] if only.pointer.is_empty() => only.detail.clone(),
             [only] => format!("Correct {}: {}", only.pointer, only.detail),
             _ => "Correct what `errors` names and send the request again.".to_owned(),
         };
@@ -152,6 +153,19 @@ impl Problem {
     pub fn with(mut self, name: &str, value: impl Serialize) -> Self {
         self.extensions.insert(name.to_owned(), serde_json::to_value(value).unwrap_or(Value::Null));
         self
+    }
+
+    /// For an error of actix's own, by its status. Its words stay out: they may quote the request.
+    pub fn of_status(status: StatusCode) -> Self {
+        let (slug, detail) = match status.as_u16() {
+            404 => (Slug::NotFound, "There is nothing at this path."),
+            405 => (Slug::MethodNotAllowed, "Use another method."),
+            413 => (Slug::PayloadTooLarge, "Send less."),
+            415 => (Slug::UnsupportedMediaType, "Send `content-type: application/json`."),
+            400..500 => (Slug::InvalidRequest, "The request cannot be understood: see /openapi.yaml."),
+            _ => (Slug::Internal, "Send it again later; if it fails again, report the request's id."),
+        };
+        Self::new(slug, detail)
     }
 
     /// What went wrong.
@@ -202,6 +216,6 @@ impl ResponseError for Problem {
             };
             response.insert_header((header::WWW_AUTHENTICATE, challenge));
         }
-        response.body(self.to_value(None).to_string())
+        response.body(self.to_value(super::request::current_id().as_deref()).to_string())
     }
 }

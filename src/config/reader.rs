@@ -1,0 +1,174 @@
+//! Takes settings field by field and remembers every fault on the way.
+//!
+//! A field that cannot be read is `None` *and* a fault; that is the invariant which lets a section be built with `?`.
+//! What was never asked for is unknown, so the list of known keys is the reading itself.
+
+use std::{collections::BTreeSet, fmt};
+
+use super::layers::{PREFIX, Settings, Written};
+
+/// Something to put right.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Fault {
+    /// The variable.
+    pub variable: String,
+    /// What is wrong with it and what to do. Never quotes a value.
+    pub message: String,
+}
+
+impl Fault {
+    pub(super) fn new(variable: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { variable: variable.into(), message: message.into() }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.variable, self.message)
+    }
+}
+
+/// Everything that is wrong with a configuration; one line each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Faults(pub Vec<Fault>);
+
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lines: Vec<_> = self.0.iter().map(Fault::to_string).collect();
+        f.write_str(&lines.join("\n"))
+    }
+}
+
+impl std::error::Error for Faults {}
+
+/// `http.bind` → `ALC_CONNECTOR__HTTP__BIND`.
+fn variable(key: &str) -> String {
+    format!("{PREFIX}{}", key.to_uppercase().replace('.', "__"))
+}
+
+pub(super) struct Reader {
+    settings: Settings,
+    asked: BTreeSet<&'static str>,
+    faults: Vec<Fault>,
+}
+
+impl Reader {
+    pub(super) fn new(settings: Settings, faults: Vec<Fault>) -> Self {
+        Self { settings, asked: BTreeSet::new(), faults }
+    }
+
+    pub(super) fn fault(&mut self, key: &str, message: impl Into<String>) {
+        self.faults.push(Fault::new(variable(key), message));
+    }
+
+    /// Drops what was said about the settings that begin with `prefix`.
+    pub(super) fn forget(&mut self, prefix: &str) {
+        let prefix = variable(prefix);
+        self.faults.retain(|fault| !fault.variable.starts_with(&prefix));
+    }
+
+    /// The text of `key`; `None` if it is not set. An empty one counts as not set: an env file cannot say it otherwise.
+    pub(super) fn optional(&mut self, key: &'static str) -> Option<String> {
+        self.written(key).filter(|text| !text.is_empty())
+    }
+
+    /// The text of `key`; `hint` says what it should be.
+    pub(super) fn required(&mut self, key: &'static str, hint: &str) -> Option<String> {
+        let text = self.optional(key);
+        if text.is_none() {
+            self.fault(key, format!("is not set: {hint}"));
+        }
+        text
+    }
+
+    /// As [`Reader::required`], then `parse`d; its error completes the sentence "`<variable>` …".
+    pub(super) fn parsed<T>(
+        &mut self,
+        key: &'static str,
+        hint: &str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        let text = self.required(key, hint)?;
+        self.judge(key, parse(text.trim()))
+    }
+
+    /// As [`Reader::optional`], then `parse`d. `None` after a fault as well: there is no configuration then.
+    pub(super) fn parsed_if_set<T>(
+        &mut self,
+        key: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        let text = self.optional(key)?;
+        self.judge(key, parse(text.trim()))
+    }
+
+    /// A TOML array, or text with commas. Empty items are dropped, so an empty value is an empty list.
+    pub(super) fn list(&mut self, key: &'static str) -> Vec<String> {
+        self.asked.insert(key);
+        let items = match self.settings.get(key).map(|setting| &setting.written) {
+            None => Vec::new(),
+            Some(Written::Text(text)) => text.split(',').map(str::to_owned).collect(),
+            Some(Written::List(items)) => items.clone(),
+        };
+        items.iter().map(|item| item.trim().to_owned()).filter(|item| !item.is_empty()).collect()
+    }
+
+    fn written(&mut self, key: &'static str) -> Option<String> {
+        self.asked.insert(key);
+        match self.settings.get(key).map(|setting| setting.written.clone()) {
+            Some(Written::Text(text)) => Some(text),
+            Some(Written::List(_)) => {
+                self.fault(key, "is one value, not a list");
+                None
+            }
+            None => None,
+        }
+    }
+
+    fn judge<T>(&mut self, key: &str, result: Result<T, String>) -> Option<T> {
+        result.map_err(|message| self.fault(key, message)).ok()
+    }
+
+    /// The configuration, unless something is wrong with it.
+    pub(super) fn finish<T>(mut self, config: Option<T>) -> Result<T, Faults> {
+        self.refuse_unknown();
+        match config {
+            Some(config) if self.faults.is_empty() => Ok(config),
+            _ => Err(self.into_faults()),
+        }
+    }
+
+    pub(super) fn into_faults(mut self) -> Faults {
+        self.faults.sort();
+        self.faults.dedup();
+        Faults(self.faults)
+    }
+
+    fn refuse_unknown(&mut self) {
+        for (key, setting) in &self.settings {
+            if self.asked.contains(key.as_str()) {
+                continue;
+            }
+            let near = self.asked.iter().map(|known| (distance(key, known), known)).min();
+            let near = near.filter(|(distance, _)| *distance <= 3).map(|(_, known)| variable(known));
+            let advice = near.map_or_else(|| "remove it".to_owned(), |known| format!("did you mean {known}?"));
+            let place = setting.file.as_ref().map(|file| format!(" (set in {file})")).unwrap_or_default();
+            self.faults.push(Fault::new(variable(key), format!("is not a setting{place}: {advice}")));
+        }
+    }
+}
+
+/// Levenshtein's distance.
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.bytes().enumerate() {
+        let mut diagonal = i;
+        row[0] = i + 1;
+        for (j, y) in b.bytes().enumerate() {
+            let substituted = diagonal + usize::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}

@@ -1,0 +1,359 @@
+//! Tables over whole configurations.
+
+use secrecy::ExposeSecret as _;
+
+use super::{
+    Config, Environment, Faults,
+    keys::FreshKeys,
+    sections::{AttioCredential, ClientAuthentication, WebhookSignature},
+};
+
+/// Everything that has no default, well-formed.
+fn complete() -> Vec<(String, String)> {
+    let keys = FreshKeys::generate();
+    [
+        ("ENV", "production"),
+        ("_STORE__URL", "redis://:pw-of-store@127.0.0.1:6379/0"),
+        ("_KEYS__SEALING", keys.sealing.expose_secret()),
+        ("_KEYS__SIGNING", keys.signing.expose_secret()),
+        ("_ATTIO_APP__CLIENT_ID", "app"),
+        ("_ATTIO_APP__CLIENT_SECRET", "pw-of-app"),
+        ("_ATTIO_APP__REDIRECT_URIS", "https://app.attio.com/a, https://app.attio.com/b"),
+        ("_ALC__AUTHORIZE_URL", "https://alc.example/authorize"),
+        ("_ALC__TOKEN_URL", "https://alc.example/token"),
+        ("_ALC__CLIENT_ID", "connector"),
+        ("_ALC__CLIENT_SECRET", "pw-of-alc"),
+        ("_ATTIO__API_KEY", "pw-of-attio"),
+    ]
+    .map(|(name, value)| (format!("ALC_CONNECTOR_{name}"), value.to_owned()))
+    .to_vec()
+}
+
+fn load(changes: &[(&str, &str)]) -> Result<Config, Faults> {
+    let changes = changes.iter().map(|(name, value)| (format!("ALC_CONNECTOR__{name}"), (*value).to_owned()));
+    Config::load(&complete().into_iter().chain(changes).collect())
+}
+
+/// The faults' lines, without the prefix.
+fn faults(changes: &[(&str, &str)]) -> Vec<String> {
+    match load(changes) {
+        Ok(_) => Vec::new(),
+        Err(faults) => faults.to_string().lines().map(|line| line.replacen("ALC_CONNECTOR__", "", 1)).collect(),
+    }
+}
+
+#[test]
+fn the_defaults_are_those_of_the_contract() {
+    let config = load(&[]).expect("complete");
+    let seen = format!(
+        "{} {} {} {} {} {} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {} {:?} {:?} {:?} {:?} {} {:?} {:?} {:?} {}",
+        config.http.bind,
+        config.http.public_origin(),
+        config.http.requests_per_second,
+        config.management.bind,
+        config.store.namespace,
+        config.alc.base_url,
+        config.alc.revoke_url,
+        config.alc.scopes,
+        config.alc.client_authentication,
+        config.alc.webhook_signature,
+        config.alc.resend_unknown,
+        config.alc.poll_after,
+        config.alc.timeout,
+        config.attio.timeout,
+        config.leads.send_wait,
+        config.leads.send_deadline,
+        config.leads.deadline,
+        config.leads.retention,
+        config.leads.default_region,
+        config.attio.base_url,
+        config.attio.attributes.status,
+        config.attio.attributes.lead_id,
+        config.attio.attributes.result,
+        (config.attio.titles.pending, config.attio.titles.complete, config.attio.titles.failed),
+        config.attio.writes_per_second,
+        config.attio.callback_hosts,
+        config.retry.schedule,
+        config.telemetry.format,
+        config.telemetry.filter,
+    );
+    assert_eq!(
+        seen,
+        "127.0.0.1:8080 http://127.0.0.1:8080 0 127.0.0.1:9090 alc https://api.acmeleadchecker.ai/ None [] Basic \
+         WhenSecretKnown true Some(21600s) 10s 10s 10s 86400s 2592000s 7776000s None https://api.attio.com/ \
+         \"alc_status\" Some(\"alc_lead_id\") Some(\"alc_result\") (\"Pending\", \"Complete\", \"Failed\") 25 \
+         [\"attio.com\"] [1s, 5s, 30s, 120s, 600s, 1800s, 7200s] Json info"
+    );
+}
+
+#[test]
+fn development_keeps_leads_in_a_file_and_logs_for_people() {
+    let mut variables = complete();
+    variables.retain(|(name, _)| name != "ALC_CONNECTOR_ENV" && name != "ALC_CONNECTOR__STORE__URL");
+    let config = Config::load(&variables.into_iter().collect()).expect("complete");
+    assert_eq!(config.store.url.expose_secret(), "sqlite:data/alc-connector.db");
+    assert_eq!(format!("{:?}", config.telemetry.format), "Pretty");
+}
+
+#[test]
+fn every_variable_reaches_its_field() {
+    let config = load(&[
+        ("HTTP__BIND", "0.0.0.0:80"),
+        ("HTTP__PUBLIC_URL", "https://connector.example"),
+        ("MANAGEMENT__BIND", "[::1]:9"),
+        ("STORE__NAMESPACE", "two"),
+        ("ALC__SCOPES", "leads:write  webhooks"),
+        ("ALC__CLIENT_AUTHENTICATION", "post"),
+        ("ALC__WEBHOOK_SIGNATURE", "required"),
+        ("ALC__REVOKE_URL", "https://alc.example/revoke"),
+        ("ALC__RESEND_UNKNOWN", "false"),
+        ("ALC__POLL_AFTER", "0s"),
+        ("ALC__TIMEOUT", "500ms"),
+        ("LEADS__SEND_WAIT", "28s"),
+        ("LEADS__DEFAULT_REGION", "de"),
+        ("ATTIO__ATTRIBUTES__LEAD_ID", ""),
+        ("ATTIO__TITLES__PENDING", "With ALC, waiting"),
+        ("ATTIO__WRITES_PER_SECOND", "5"),
+        ("RETRY__SCHEDULE", "1s, 2m"),
+        ("TELEMETRY__FORMAT", "pretty"),
+        ("TELEMETRY__FILTER", "warn,alc_connector=debug"),
+    ])
+    .expect("all good");
+    assert_eq!(config.http.bind.to_string(), "0.0.0.0:80");
+    assert_eq!(config.http.public_origin(), "https://connector.example");
+    assert_eq!(config.management.bind.to_string(), "[::1]:9");
+    assert_eq!(config.store.namespace, "two");
+    assert_eq!(config.alc.scopes, ["leads:write", "webhooks"]);
+    assert_eq!(config.alc.client_authentication, ClientAuthentication::Post);
+    assert_eq!(config.alc.webhook_signature, WebhookSignature::Required);
+    assert_eq!(config.alc.revoke_url.map(String::from).as_deref(), Some("https://alc.example/revoke"));
+    assert!(!config.alc.resend_unknown);
+    assert_eq!(config.alc.poll_after, None);
+    assert_eq!(config.alc.timeout.as_millis(), 500);
+    assert_eq!(config.leads.send_wait.as_secs(), 28);
+    assert_eq!(config.leads.default_region.as_deref(), Some("DE"));
+    assert_eq!(config.attio.attributes.lead_id, None);
+    assert_eq!(config.attio.titles.pending, "With ALC, waiting");
+    assert_eq!(config.attio.writes_per_second, 5);
+    assert_eq!(config.retry.schedule.iter().map(std::time::Duration::as_secs).collect::<Vec<_>>(), [1, 120]);
+    assert_eq!(format!("{:?}", config.telemetry.format), "Pretty");
+    assert_eq!(config.telemetry.filter, "warn,alc_connector=debug");
+    assert_eq!(config.attio_app.redirect_uris, ["https://app.attio.com/a", "https://app.attio.com/b"]);
+}
+
+#[test]
+fn a_secret_arrives_as_it_was_written() {
+    for secret in ["00123", "1e5", "TRUE", "12345678901234567890123", "a,b", "[x]", " padded ", "\"q\"", "0x10", "a=b"]
+    {
+        let config = load(&[("ALC__CLIENT_SECRET", secret), ("ATTIO__API_KEY", secret)]).expect("any secret will do");
+        assert_eq!(config.alc.client_secret.expose_secret(), secret);
+        assert!(matches!(config.attio.credential, AttioCredential::ApiKey(key) if key.expose_secret() == secret));
+    }
+}
+
+#[test]
+fn no_secret_shows_in_debug() {
+    let shown = format!("{:?}", load(&[]).expect("complete"));
+    for (name, value) in complete() {
+        let public = ["ENV", "CLIENT_ID", "REDIRECT_URIS", "AUTHORIZE_URL", "TOKEN_URL"];
+        if !public.iter().any(|part| name.ends_with(part)) {
+            assert!(!shown.contains(&value), "{name} shows");
+        }
+    }
+    assert!(!shown.contains("pw-of-"), "{shown}");
+}
+
+#[test]
+fn production_with_nothing_set_names_every_missing_setting() {
+    let environment: Environment = [("ALC_CONNECTOR_ENV", "production")].into_iter().collect();
+    let faults = Config::load(&environment).expect_err("nothing is set");
+    let names: Vec<_> = faults.0.iter().map(|fault| fault.variable.trim_start_matches("ALC_CONNECTOR__")).collect();
+    assert_eq!(
+        names,
+        [
+            "ALC__AUTHORIZE_URL",
+            "ALC__CLIENT_ID",
+            "ALC__CLIENT_SECRET",
+            "ALC__TOKEN_URL",
+            "ATTIO_APP__CLIENT_ID",
+            "ATTIO_APP__CLIENT_SECRET",
+            "ATTIO_APP__REDIRECT_URIS",
+            "ATTIO__API_KEY",
+            "KEYS__SEALING",
+            "KEYS__SIGNING",
+            "STORE__URL",
+        ]
+    );
+}
+
+#[test]
+fn each_fault_names_its_variable_and_quotes_no_value() {
+    let table: &[(&str, &str, &str)] = &[
+        ("HTTP__BIND", "8080-zzz", "an IP address and a port"),
+        ("HTTP__PUBLIC_URL", "http://zzz.example", "https://"),
+        ("HTTP__PUBLIC_URL", "https://zzz.example/path", "path"),
+        ("HTTP__PUBLIC_URL", "zzz", "absolute URL"),
+        ("HTTP__PUBLIC_URL", "", "is not set"),
+        ("HTTP__REQUESTS_PER_SECOND", "100", "not available yet"),
+        ("MANAGEMENT__BIND", "localhost:zzz", "an IP address and a port"),
+        ("STORE__URL", "postgres://u:zzz@h", "must begin with redis://"),
+        ("STORE__URL", "redis:", "host"),
+        ("STORE__URL", "sqlite:", "file"),
+        ("STORE__URL", "redis+cluster://zzz:1,h:2", "not available yet"),
+        ("STORE__URL", "rediss+cluster://zzz:1,h:2", "not available yet"),
+        ("STORE__URL", "redis+sentinel://zzz:1/m/0", "not available yet"),
+        ("STORE__NAMESPACE", "{zzz}", "letters"),
+        ("KEYS__SEALING", "zzz", "keys generate"),
+        ("KEYS__SEALING_PREVIOUS", "zzz", "keys generate"),
+        ("KEYS__SIGNING", "zzz", "keys generate"),
+        ("KEYS__SIGNING_PREVIOUS", "zzz", "keys generate"),
+        ("ATTIO_APP__REDIRECT_URIS", "zzz", "absolute URL"),
+        ("ATTIO_APP__REDIRECT_URIS", "https://zzz.example/#f", "fragment"),
+        ("ATTIO_APP__REDIRECT_URIS", "http://zzz.example/", "https://"),
+        ("ATTIO_APP__REDIRECT_URIS", " , ", "is not set"),
+        ("ALC__BASE_URL", "http://zzz.example", "https://"),
+        ("ALC__BASE_URL", "https://zzz:pw@alc.example", "credentials"),
+        ("ALC__BASE_URL", "https://alc.example?zzz", "query"),
+        ("ALC__AUTHORIZE_URL", "http://zzz.example", "https://"),
+        ("ALC__TOKEN_URL", "ftp://zzz.example", "https://"),
+        ("ALC__REVOKE_URL", "http://zzz.example", "https://"),
+        ("ALC__CLIENT_AUTHENTICATION", "zzz", "basic or post"),
+        ("ALC__WEBHOOK_SIGNATURE", "zzz", "when-secret-known"),
+        ("ALC__RESEND_UNKNOWN", "zzz", "true or false"),
+        ("ALC__POLL_AFTER", "6", "duration"),
+        ("ALC__TIMEOUT", "12001ms", "at most 12s"),
+        ("ALC__TIMEOUT", "0s", "longer than zero"),
+        ("ATTIO__TIMEOUT", "13s", "at most 12s"),
+        ("LEADS__SEND_WAIT", "29s", "at most 28s"),
+        ("LEADS__SEND_DEADLINE", "0s", "longer than zero"),
+        ("LEADS__DEADLINE", "zzz", "duration"),
+        ("LEADS__RETENTION", "100years", "duration"),
+        ("LEADS__DEFAULT_REGION", "ZZZ", "two letters"),
+        ("ATTIO__BASE_URL", "http://zzz.example", "https://"),
+        ("ATTIO__OAUTH__CLIENT_ID", "zzz", "not available yet"),
+        ("ATTIO__OAUTH__TOKEN_URL", "zzz", "not available yet"),
+        ("ATTIO__ATTRIBUTES__STATUS", "", "is not set"),
+        ("ATTIO__ATTRIBUTES__STATUS", "zzz/zzz", "slug"),
+        ("ATTIO__ATTRIBUTES__RESULT", "alc_status", "another"),
+        ("ATTIO__TITLES__PENDING", "", "is not set"),
+        ("ATTIO__TITLES__FAILED", "Pending", "another"),
+        ("ATTIO__WRITES_PER_SECOND", "0", "1 or more"),
+        ("ATTIO__CALLBACK_HOSTS", "attio.com,zzz.example", "cannot be changed yet"),
+        ("RETRY__SCHEDULE", "1s,zzz", "duration"),
+        ("RETRY__SCHEDULE", "1s,0s", "longer than zero"),
+        ("TELEMETRY__FORMAT", "zzz", "pretty or json"),
+        ("TELEMETRY__FILTER", "zzz=zzz=zzz", "filter"),
+        ("HTTP__BNID", "zzz", "did you mean ALC_CONNECTOR__HTTP__BIND?"),
+        ("HTTP_BIND", "zzz", "did you mean ALC_CONNECTOR__HTTP__BIND?"),
+        ("ATTIO", "zzz", "is not a setting"),
+        ("QUITE__ANOTHER__THING", "zzz", "is not a setting: remove it"),
+    ];
+    for (variable, value, expected) in table {
+        let faults = faults(&[(variable, value)]);
+        let [fault] = faults.as_slice() else {
+            // Attio's OAuth and its key exclude each other: that is one more fault, and a right one.
+            assert!(variable.starts_with("ATTIO__OAUTH"), "{variable}={value}: {faults:?}");
+            continue;
+        };
+        assert!(fault.starts_with(&format!("{variable} ")), "{variable}={value}: {fault}");
+        assert!(fault.contains(expected), "{variable}={value}: {fault}");
+        assert!(!fault.contains("zzz"), "{variable}={value} is quoted: {fault}");
+    }
+}
+
+#[test]
+fn faults_of_all_sections_come_together() {
+    let faults = faults(&[
+        ("HTTP__BIND", "x"),
+        ("ALC__TIMEOUT", "x"),
+        ("RETRY__SCHEDULE", "x"),
+        ("TELEMETRY__FORMAT", "x"),
+        ("NOT__KNOWN", "x"),
+        ("KEYS__SEALING", ""),
+    ]);
+    assert_eq!(faults.len(), 7, "the schedule has a bad step and then none: {faults:?}");
+}
+
+#[test]
+fn what_has_not_landed_accepts_its_off_value() {
+    load(&[
+        ("HTTP__REQUESTS_PER_SECOND", "0"),
+        ("ATTIO__OAUTH__CLIENT_ID", ""),
+        ("ATTIO__CALLBACK_HOSTS", "attio.com"),
+    ])
+    .expect("off is off");
+    let only_oauth = faults(&[("ATTIO__API_KEY", ""), ("ATTIO__OAUTH__CLIENT_ID", "x")]);
+    assert_eq!(
+        only_oauth,
+        ["ATTIO__OAUTH__CLIENT_ID is not available yet: unset it and set ALC_CONNECTOR__ATTIO__API_KEY"]
+    );
+}
+
+#[test]
+fn the_previous_key_is_another_one() {
+    let variables = complete();
+    for name in ["SEALING", "SIGNING"] {
+        let (_, current) = variables.iter().find(|(variable, _)| variable.ends_with(name)).expect("is set");
+        let previous = (format!("ALC_CONNECTOR__KEYS__{name}_PREVIOUS"), current.clone());
+        let faults = Config::load(&variables.iter().cloned().chain([previous]).collect()).expect_err("the same key");
+        assert!(faults.to_string().contains("is the current key"), "{faults}");
+    }
+}
+
+#[test]
+fn loopback_needs_no_tls() {
+    for host in ["127.0.0.1", "127.9.9.9", "localhost", "[::1]", "connector.localhost"] {
+        let url = format!("http://{host}:81");
+        assert_eq!(
+            faults(&[("HTTP__PUBLIC_URL", &url), ("ALC__BASE_URL", &url), ("ATTIO_APP__REDIRECT_URIS", &url)]),
+            [""; 0]
+        );
+    }
+    for host in ["localhost.example", "10.0.0.1", "[::ffff:127.0.0.1]", "[::2]"] {
+        assert_eq!(faults(&[("ALC__BASE_URL", &format!("http://{host}"))]).len(), 1, "{host}");
+    }
+}
+
+#[test]
+fn files_of_the_operator_lie_over_the_built_in_ones_and_below_variables() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).expect("can be written");
+    let load = |changes: &[(&str, &str)]| {
+        let path = directory.path().display().to_string();
+        let variables = complete().into_iter().chain([("ALC_CONNECTOR_CONFIG_DIR".to_owned(), path)]);
+        let changes = changes.iter().map(|(name, value)| (format!("ALC_CONNECTOR__{name}"), (*value).to_owned()));
+        Config::load(&variables.chain(changes).collect())
+    };
+    let empty = load(&[]).expect_err("no file of ours there").to_string();
+    assert!(empty.starts_with("ALC_CONNECTOR_CONFIG_DIR holds neither"), "{empty}");
+
+    write(
+        "default.toml",
+        "[leads]\nsend_wait = \"3s\"\n[telemetry]\nformat = \"pretty\"\n[retry]\nschedule = [\"9s\"]\n",
+    );
+    write("production.toml", "[attio]\nwrites_per_second = 7\n");
+    let config = load(&[("LEADS__SEND_WAIT", "4s")]).expect("good files");
+    assert_eq!(config.leads.send_wait.as_secs(), 4);
+    assert_eq!(config.leads.deadline.as_secs(), 2_592_000);
+    assert_eq!(config.attio.writes_per_second, 7);
+    assert_eq!(config.retry.schedule.len(), 1);
+    assert_eq!(format!("{:?}", config.telemetry.format), "Json", "production's file comes after default's");
+
+    write("production.toml", "[leads]\nsend_wiat = \"3s\"\n");
+    let unknown = load(&[]).expect_err("a typo").to_string();
+    assert!(unknown.contains("LEADS__SEND_WIAT is not a setting (set in "), "{unknown}");
+    assert!(unknown.contains("production.toml): did you mean ALC_CONNECTOR__LEADS__SEND_WAIT?"), "{unknown}");
+
+    write("production.toml", "[keys]\nsealing = zzz\n");
+    let malformed = load(&[]).expect_err("not TOML").to_string();
+    assert!(malformed.contains("production.toml, which is not valid TOML: "), "{malformed}");
+    assert!(!malformed.contains("zzz"), "{malformed}");
+}
+
+#[test]
+fn an_environment_nobody_knows_is_refused() {
+    let mut variables = complete();
+    variables[0].1 = "zzz".to_owned();
+    let faults = Config::load(&variables.into_iter().collect()).expect_err("no such environment").to_string();
+    assert_eq!(faults, "ALC_CONNECTOR_ENV is none of development, staging, production");
+}

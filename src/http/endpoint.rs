@@ -1,0 +1,72 @@
+//! A path with its methods.
+//!
+//! Promises that any other method is answered 405 with an `Allow` that lists exactly these.
+
+use std::future::{Future, ready};
+
+use actix_web::{
+    FromRequest, Handler, HttpResponse, Resource, Responder, ResponseError as _, Route,
+    http::{Method, header},
+    web::{self, ServiceConfig},
+};
+
+use super::problem::{Problem, Slug};
+
+/// A path with its methods, to be [registered](Endpoint::register).
+pub struct Endpoint {
+    resource: Resource,
+    allowed: Vec<Method>,
+}
+
+macro_rules! methods {
+    ($($name:ident = $method:ident),+) => {
+        $(
+            #[doc = concat!("Adds a handler of ", stringify!($method), ".")]
+            #[must_use]
+            pub fn $name<F, Args>(self, handler: F) -> Self
+            where
+                F: Handler<Args>,
+                Args: FromRequest + 'static,
+                F::Output: Responder + 'static,
+            {
+                self.on(Method::$method, web::route().to(handler))
+            }
+        )+
+    };
+}
+
+impl Endpoint {
+    /// A path with no method yet.
+    pub fn new(path: &str) -> Self {
+        Self { resource: web::resource(path), allowed: Vec::new() }
+    }
+
+    methods!(get = GET, post = POST, put = PUT, delete = DELETE);
+
+    fn on(mut self, method: Method, route: Route) -> Self {
+        self.resource = self.resource.route(route.method(method.clone()));
+        self.allowed.push(method);
+        self
+    }
+
+    /// Puts it in place.
+    pub fn register(self, cfg: &mut ServiceConfig) {
+        cfg.service(self.into_resource());
+    }
+
+    /// The resource, for whoever wraps it in a middleware of its own.
+    pub fn into_resource(self) -> Resource {
+        let allow = self.allowed.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
+        self.resource.default_service(web::to(move || refuse(&allow)))
+    }
+}
+
+fn refuse(allow: &str) -> impl Future<Output = HttpResponse> + use<> {
+    let problem = Problem::new(Slug::MethodNotAllowed, format!("Use one of: {allow}."));
+    // Built in here, inside the request's task-local scope.
+    let mut response = problem.error_response();
+    if let Ok(allow) = header::HeaderValue::from_str(allow) {
+        response.headers_mut().insert(header::ALLOW, allow);
+    }
+    ready(response)
+}

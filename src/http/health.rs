@@ -1,0 +1,136 @@
+//! Probes and what operators read: `/healthz`, `/readyz`, `/metrics`, `/version`; and who asks, `healthcheck`.
+//!
+//! Promises that an upstream's outage never fails a probe: unhealthy is a loop of ours that stands still, unready a store
+//! that takes no write now, or a process on its way out. All say `store-unavailable`: to a caller they are the same, since
+//! nothing of his will be stored here; `detail` tells them apart.
+
+use std::{
+    collections::BTreeSet,
+    io::{self, Read as _, Write as _},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream},
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use actix_web::{
+    HttpResponse, Responder,
+    web::{self, Data, ServiceConfig},
+};
+use serde_json::json;
+
+use super::{
+    Clock,
+    endpoint::Endpoint,
+    problem::{Problem, Slug},
+};
+use crate::{clock, lifecycle::Lifecycle, store::Store, telemetry};
+
+/// A probe must answer before whoever asks gives up.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// On both listeners.
+pub fn probes(cfg: &mut ServiceConfig) {
+    Endpoint::new("/healthz").get(healthz).register(cfg);
+    Endpoint::new("/readyz").get(readyz).register(cfg);
+}
+
+/// On the management listener.
+pub fn operators(cfg: &mut ServiceConfig) {
+    Endpoint::new("/metrics").get(metrics).register(cfg);
+    Endpoint::new("/version").get(version).register(cfg);
+}
+
+async fn healthz(lifecycle: Data<Lifecycle>, clock: Data<Clock>) -> Result<impl Responder, Problem> {
+    let stalled = lifecycle.stalled(clock.0.now());
+    if stalled.is_empty() {
+        return Ok(web::Json(json!({ "status": "ok" })));
+    }
+    let detail = format!("No sign of life from: {}. Restart the process.", stalled.join(", "));
+    Err(Problem::new(Slug::StoreUnavailable, detail).retry_after(PATIENCE))
+}
+
+async fn readyz(lifecycle: Data<Lifecycle>, store: Data<Store>) -> Result<impl Responder, Problem> {
+    if lifecycle.is_stopping() {
+        return Err(
+            Problem::new(Slug::StoreUnavailable, "The process is stopping: ask another one.").retry_after(PATIENCE)
+        );
+    }
+    let fault = match tokio::time::timeout(PATIENCE, store.ping()).await {
+        Ok(Ok(())) => return Ok(web::Json(json!({ "status": "ok" }))),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "no answer in time".to_owned(),
+    };
+    // The store's own words may name hosts; they are for the log.
+    tracing::warn!(error = fault, "the store takes no writes");
+    Err(Problem::new(Slug::StoreUnavailable, "The store takes no writes now.").retry_after(PATIENCE))
+}
+
+async fn version() -> impl Responder {
+    web::Json(telemetry::VERSION)
+}
+
+async fn metrics(clock: Data<Clock>, store: Data<Store>) -> impl Responder {
+    measure(&store, &clock).await;
+    HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(telemetry::metrics().render())
+}
+
+/// What has a gauge already: a status that nothing is in any more must fall to zero, not stay at its last count.
+static MEASURED: Mutex<BTreeSet<(&'static str, String)>> = Mutex::new(BTreeSet::new());
+
+/// Asked of the store when somebody looks, and not otherwise: every replica sees all aggregates.
+async fn measure(store: &Store, clock: &Clock) {
+    let now = clock.0.now();
+    let Ok(Ok(depths)) = tokio::time::timeout(PATIENCE, store.depths(now)).await else { return };
+    let mut gone = MEASURED.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    for depth in depths {
+        let label = (depth.kind.name(), depth.status);
+        let age = depth.oldest.map_or(Duration::ZERO, |oldest| clock::until(oldest, now));
+        set(&label, depth.count, age);
+        gone.remove(&label);
+        MEASURED.lock().unwrap_or_else(PoisonError::into_inner).insert(label);
+    }
+    for label in gone {
+        set(&label, 0, Duration::ZERO);
+    }
+}
+
+fn set((kind, status): &(&'static str, String), count: u64, age: Duration) {
+    let labels = [("kind", (*kind).to_owned()), ("status", status.clone())];
+    // Exact up to 2^53 aggregates.
+    metrics::gauge!("alc_connector_aggregates", &labels).set(count as f64);
+    metrics::gauge!("alc_connector_oldest_age_seconds", &labels).set(age.as_secs_f64());
+}
+
+/// Asks the service whose management listener is at `bind`; an error says why it is not ready.
+pub fn ask(bind: SocketAddr) -> Result<(), String> {
+    ask_readyz(bind).map_err(|error| format!("the service at {bind} does not answer: {error}")).and_then(|answer| {
+        match answer.split_once(' ') {
+            Some((_, status)) if status.starts_with("200") => Ok(()),
+            Some((_, status)) => Err(format!("not ready: {}", status.get(..3).unwrap_or("no status"))),
+            None => Err("the answer is not HTTP".to_owned()),
+        }
+    })
+}
+
+/// By hand: a probe that starts every few seconds needs no runtime, no TLS and no proxy.
+fn ask_readyz(bind: SocketAddr) -> io::Result<String> {
+    let ip = match bind.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    let patience = PATIENCE + Duration::from_secs(1);
+    let mut stream = TcpStream::connect_timeout(&SocketAddr::new(ip, bind.port()), patience)?;
+    stream.set_read_timeout(Some(patience))?;
+    stream.set_write_timeout(Some(patience))?;
+    stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
+    let mut head = [0; 64];
+    let mut filled = 0;
+    while filled < head.len() {
+        match stream.read(&mut head[filled..])? {
+            0 => break,
+            read => filled += read,
+        }
+    }
+    Ok(String::from_utf8_lossy(&head[..filled]).into_owned())
+}

@@ -1,0 +1,151 @@
+//! Around every request: its id, its log line, its metrics, and the last line of defence for errors.
+//!
+//! Promises that every answer has an `x-request-id`, also of errors and panics; that problems carry the same id; and
+//! that logs and metrics name the route's pattern, never the path, the query or a header: secrets travel in those.
+
+use std::{any::Any, panic::AssertUnwindSafe, rc::Rc, time::Duration};
+
+use actix_web::{
+    Error, HttpResponse, ResponseError as _,
+    body::{BoxBody, MessageBody},
+    dev::{ServiceRequest, ServiceResponse},
+    error::InternalError,
+    http::{
+        Method, StatusCode,
+        header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue},
+    },
+    middleware::Next,
+};
+use futures_util::FutureExt as _;
+
+use super::problem::{Problem, Slug};
+use crate::ids;
+
+const HEADER: HeaderName = HeaderName::from_static("x-request-id");
+const LONGEST_ID: usize = 64;
+
+tokio::task_local! {
+    static ID: Rc<str>;
+}
+
+/// The id of the request that this task answers; `None` outside of one. A task spawned from a handler has to be given it.
+pub fn current_id() -> Option<Rc<str>> {
+    ID.try_with(Rc::clone).ok()
+}
+
+/// The middleware. The outermost one: what it does not see has no id.
+pub async fn track<B>(request: ServiceRequest, next: Next<B>) -> Result<ServiceResponse<BoxBody>, Error>
+where
+    B: MessageBody + 'static,
+{
+    let id: Rc<str> = incoming(request.headers()).unwrap_or_else(|| ids::random_uuid().to_string()).into();
+    let method = method_label(request.method());
+    let elapsed = stopwatch();
+    ID.scope(Rc::clone(&id), async move {
+        let answer = AssertUnwindSafe(next.call(request)).catch_unwind().await;
+        let (result, route, status) = match answer {
+            Ok(Ok(response)) => {
+                let mut response = with_problem(response.map_into_boxed_body());
+                name(response.headers_mut(), &id);
+                let route = response.request().match_pattern().unwrap_or_else(|| "none".to_owned());
+                let status = response.status();
+                (Ok(response), route, status)
+            }
+            Ok(Err(error)) => failed(error.error_response(), &id),
+            Err(panic) => {
+                tracing::error!(request_id = &*id, panic = words(&*panic), "a handler panicked");
+                let problem = Problem::new(Slug::Internal, "Report this request's id; the log has the rest.");
+                failed(problem.error_response(), &id)
+            }
+        };
+        observe(method, route, status, elapsed(), &id);
+        result
+    })
+    .await
+}
+
+type Tracked = (Result<ServiceResponse<BoxBody>, Error>, String, StatusCode);
+
+/// An error that came past the handlers has lost its request, and with it the route.
+fn failed(response: HttpResponse, id: &str) -> Tracked {
+    let mut response =
+        if is_problem(response.headers()) { response } else { Problem::of_status(response.status()).error_response() };
+    name(response.headers_mut(), id);
+    let status = response.status();
+    (Err(InternalError::from_response("answered", response).into()), "none".to_owned(), status)
+}
+
+/// Turns an error that actix would tell in plain text into a problem. What a handler answered by itself is left alone.
+fn with_problem(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
+    let plain = response.response().error().is_some()
+        && response.headers().get(CONTENT_TYPE).is_none_or(|kind| kind.as_bytes().starts_with(b"text/plain"));
+    if !plain {
+        return response;
+    }
+    let problem = Problem::of_status(response.status());
+    response.into_response(problem.error_response())
+}
+
+fn is_problem(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes() == b"application/problem+json")
+}
+
+fn name(headers: &mut HeaderMap, id: &str) {
+    if let Ok(id) = HeaderValue::from_str(id) {
+        headers.insert(HEADER, id);
+    }
+}
+
+/// A caller's own id, if it can do no harm in a log.
+fn incoming(headers: &HeaderMap) -> Option<String> {
+    let id = headers.get(HEADER)?.to_str().ok()?;
+    let harmless = (1..=LONGEST_ID).contains(&id.len())
+        && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'));
+    harmless.then(|| id.to_owned())
+}
+
+/// Anybody can make up methods; a metric must not have a series for each.
+fn method_label(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "how long an answer took is for people; nothing is decided by it")]
+fn stopwatch() -> impl Fn() -> Duration {
+    let start = std::time::Instant::now();
+    move || start.elapsed()
+}
+
+fn observe(method: &'static str, route: String, status: StatusCode, elapsed: Duration, id: &str) {
+    let duration_ms = elapsed.as_secs_f64() * 1000.0;
+    let code = status.as_u16();
+    // Probes come every few seconds, for ever.
+    if matches!(route.as_str(), "/healthz" | "/readyz" | "/metrics") {
+        tracing::debug!(method, route, status = code, duration_ms, request_id = id, "answered");
+    } else {
+        tracing::info!(method, route, status = code, duration_ms, request_id = id, "answered");
+    }
+    metrics::histogram!("alc_connector_http_request_duration_seconds", "method" => method, "route" => route.clone())
+        .record(elapsed.as_secs_f64());
+    metrics::counter!(
+        "alc_connector_http_requests_total",
+        "method" => method, "route" => route, "status" => status.as_str().to_owned()
+    )
+    .increment(1);
+}
+
+fn words(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("without words")
+}
