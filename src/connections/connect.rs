@@ -1,9 +1,35 @@
-//! Connection-added.
-use super::{Connections, workspace::ConnectionView};
-use crate::{
-    ids::{ConnectionId, WorkspaceId},
-    store::StoreError,
+//! Connection-added: Attio checked, ALC's webhook intended, then created, and the connection takes over.
+//!
+//! Promises that nothing is made twice, that a concurrent call waits for the first, and that a failure undoes what was
+//! made: what has to be undone is in the state, with a due time, so that a crash undoes it too. Goes on when the caller
+//! hangs up, in a task that a drain waits for.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use secrecy::{ExposeSecret as _, SecretString};
+use uuid::Uuid;
+
+use super::{
+    Connections, Grant, IdentifyError, LOOK_AGAIN, NoGrant, PATIENT_TRIES, Verdict, WebhookSignature,
+    connection::{Claim, Connection},
+    pause, tenant,
+    webhook::Webhook,
+    workspace::{ConnectionView, Standing, Workspace},
 };
+use crate::{
+    alc::{CallError, CreatedWebhook},
+    clock::later,
+    ids::{ConnectionId, OpaqueToken, WebhookId, WorkspaceId, random_uuid},
+    store::{StoreError, Tenant},
+};
+
+/// How long connection-added may take in all.
+const TIME_LIMIT: Duration = Duration::from_secs(20);
+/// The wait before a call that failed is made again.
+const CALL_AGAIN: Duration = Duration::from_millis(500);
+/// How often a call is made at most while somebody waits.
+const CALLS: u32 = 3;
 
 /// The connection works.
 #[derive(Debug, Clone)]
@@ -46,16 +72,288 @@ pub enum ConnectError {
     Store(#[from] StoreError),
 }
 
+/// What somebody who wants to connect finds.
+enum Found {
+    Claimed,
+    Connected(ConnectionView),
+    Busy,
+    Error(ConnectError),
+}
+
+/// One attempt, claimed.
+struct Attempt {
+    tenant: Tenant,
+    workspace: WorkspaceId,
+    connection: ConnectionId,
+    owner: Uuid,
+    deadline: Timestamp,
+}
+
 impl Connections {
     /// Makes the connection work and makes it the current one. `workspace` and `connection` are what our token says,
     /// `owned_by_*` what Attio's Connection object says. Goes on when the caller hangs up.
     pub async fn connection_added(
         &self,
-        _workspace: WorkspaceId,
-        _connection: ConnectionId,
-        _owned_by_type: &str,
-        _owned_by_id: &str,
+        workspace: WorkspaceId,
+        connection: ConnectionId,
+        owned_by_type: &str,
+        owned_by_id: &str,
     ) -> Result<Connected, ConnectError> {
-        std::future::pending().await
+        if owned_by_type != "workspace" {
+            return Err(ConnectError::WorkspaceConnectionRequired);
+        }
+        if owned_by_id.parse() != Ok(workspace) {
+            return Err(ConnectError::WorkspaceMismatch("connect the workspace that the access token was granted for"));
+        }
+        let attempt = Attempt {
+            tenant: tenant(workspace),
+            workspace,
+            connection,
+            owner: random_uuid(),
+            deadline: later(self.clock.now(), TIME_LIMIT),
+        };
+        let deadline = attempt.deadline;
+        let this = self.clone();
+        let connecting = self.lifecycle.spawn(async move { this.connect(&attempt).await });
+        tokio::select! {
+            biased;
+            connected = connecting => {
+                connected.unwrap_or_else(|_| Err(ConnectError::Unavailable("connecting was cut off".to_owned())))
+            }
+            () = self.clock.sleep_until(deadline) => Err(ConnectError::Timeout),
+        }
+    }
+
+    async fn connect(&self, attempt: &Attempt) -> Result<Connected, ConnectError> {
+        loop {
+            // The last request may begin just before the deadline; until it has ended nobody else begins.
+            let until = later(attempt.deadline, self.claim_duration());
+            let claim = Claim { owner: attempt.owner, until };
+            let (found, _) =
+                self.update(&attempt.tenant, |found, now| look(found, attempt.connection, claim, now)).await?;
+            match found {
+                Found::Claimed => break,
+                Found::Connected(view) => return Ok(Connected { newly: false, view }),
+                Found::Error(error) => return Err(error),
+                Found::Busy if self.clock.now() >= attempt.deadline => return Err(ConnectError::Timeout),
+                Found::Busy => pause(LOOK_AGAIN).await,
+            }
+        }
+        let connected = self.carry_out(attempt).await;
+        match &connected {
+            Ok(_) => {
+                tracing::info!(workspace = %attempt.workspace, connection = %attempt.connection, "connected");
+            }
+            Err(error) => {
+                tracing::warn!(workspace = %attempt.workspace, connection = %attempt.connection, %error, "not connected");
+                self.undo(attempt).await;
+            }
+        }
+        connected
+    }
+
+    async fn carry_out(&self, attempt: &Attempt) -> Result<Connected, ConnectError> {
+        self.check_attio(attempt).await?;
+        let mut grant = self.connecting_grant(attempt, None).await?;
+        let (webhook, url) = self.intend(attempt).await?;
+        let mut made = self.make_webhook(attempt, &grant, &webhook, &url).await?;
+        if made.is_none() {
+            grant = self.connecting_grant(attempt, Some(&grant)).await?;
+            made = self.make_webhook(attempt, &grant, &webhook, &url).await?;
+        }
+        let made = made.ok_or(ConnectError::ReauthorizationRequired)?;
+        self.take_over(attempt, &webhook, made).await
+    }
+
+    /// Attio's credential works, and for this workspace.
+    async fn check_attio(&self, attempt: &Attempt) -> Result<(), ConnectError> {
+        for tries in 1.. {
+            self.in_time(attempt)?;
+            return match self.identify_workspace().await {
+                Ok(workspace) if workspace == attempt.workspace => Ok(()),
+                Ok(_) => Err(ConnectError::WorkspaceMismatch(
+                    "Attio's API key belongs to another workspace: set ATTIO__API_KEY to one of this workspace",
+                )),
+                Err(IdentifyError::Unavailable(_)) if tries < CALLS => {
+                    pause(CALL_AGAIN).await;
+                    continue;
+                }
+                Err(error @ IdentifyError::Unavailable(_)) => Err(ConnectError::Unavailable(error.to_string())),
+                Err(error @ IdentifyError::Inactive) => {
+                    Err(ConnectError::Refused(format!("{error}: set ATTIO__API_KEY to one that is active")))
+                }
+                Err(error @ IdentifyError::Refused(_)) => Err(ConnectError::Refused(error.to_string())),
+            };
+        }
+        Err(ConnectError::Timeout)
+    }
+
+    /// The token of the connection that connects; another one than `refused`.
+    async fn connecting_grant(&self, attempt: &Attempt, refused: Option<&Grant>) -> Result<Grant, ConnectError> {
+        self.in_time(attempt)?;
+        let mut workspace = self.load(&attempt.tenant).await?.ok_or(ConnectError::Unknown)?;
+        let id = attempt.connection;
+        let alc = &find(&workspace.value, id)?.alc;
+        if alc.dead {
+            return Err(ConnectError::ReauthorizationRequired);
+        }
+        let same = refused.is_some_and(|refused| refused.generation == alc.generation);
+        if same || alc.must_refresh(self.clock.now()) {
+            workspace = self.renew(&attempt.tenant, id, alc.generation, same).await.map_err(no_grant)?;
+        }
+        self.grant(attempt.workspace, find(&workspace.value, id)?).map_err(no_grant)
+    }
+
+    /// Stores what is about to be created, so that it is found and deleted if its creation is not heard of again.
+    async fn intend(&self, attempt: &Attempt) -> Result<(Webhook, SecretString), ConnectError> {
+        self.in_time(attempt)?;
+        let token = OpaqueToken::new(attempt.workspace);
+        let base = self.settings.public_url.as_str().trim_end_matches('/');
+        let url = SecretString::from(format!("{base}/webhooks/alc/{}", token.to_text().expose_secret()));
+        let now = self.clock.now();
+        let webhook = Webhook::intended(WebhookId::random(), attempt.connection, token.hash(), now);
+        let (intended, _) = self
+            .update(&attempt.tenant, |workspace, _| {
+                let intended =
+                    workspace.is_some_and(|workspace| workspace.intend_webhook(webhook.clone(), attempt.owner));
+                if intended { Verdict::Write(true) } else { Verdict::Leave(false) }
+            })
+            .await?;
+        if intended { Ok((webhook, url)) } else { Err(ConnectError::Leaving) }
+    }
+
+    /// Creates the webhook at ALC; `None`: ALC refuses the token.
+    async fn make_webhook(
+        &self,
+        attempt: &Attempt,
+        grant: &Grant,
+        webhook: &Webhook,
+        url: &SecretString,
+    ) -> Result<Option<CreatedWebhook>, ConnectError> {
+        let (token, name) = (&grant.access_token, webhook.name());
+        let mut last = String::new();
+        for tries in 0..CALLS {
+            if tries > 0 {
+                pause(CALL_AGAIN).await;
+            }
+            self.in_time(attempt)?;
+            match self.alc.create_webhook(token, &name, url).await {
+                Ok(created) if created.id.is_some() => return self.judge_secret(created).map(Some),
+                Ok(created) => {
+                    // Made, but nobody said what it is called. Without an id it cannot be deleted later.
+                    let id = self.alc.list_webhooks(token).await.ok().and_then(|listed| named(listed, &name));
+                    return self.judge_secret(CreatedWebhook { id, ..created }).map(Some);
+                }
+                Err(CallError::Unauthorized) => return Ok(None),
+                Err(CallError::RateLimited { until }) if until < attempt.deadline => {
+                    "ALC is limiting requests".clone_into(&mut last);
+                    self.clock.sleep_until(until).await;
+                }
+                Err(error @ (CallError::NotSent { .. } | CallError::RateLimited { .. })) => last = error.to_string(),
+                Err(error @ CallError::Unknown { .. }) => {
+                    last = error.to_string();
+                    self.in_time(attempt)?;
+                    match self.alc.list_webhooks(token).await {
+                        Ok(listed) => {
+                            if let Some(id) = named(listed, &name) {
+                                // It was made; the secret was in the answer that was lost.
+                                return self.judge_secret(CreatedWebhook { id: Some(id), secret: None }).map(Some);
+                            }
+                        }
+                        Err(_) => break,
+                    }
+                }
+                Err(error) => {
+                    return Err(ConnectError::Refused(format!("ALC does not register the webhook: {error}")));
+                }
+            }
+        }
+        Err(ConnectError::Unavailable(format!("ALC could not register the webhook: {last}")))
+    }
+
+    fn judge_secret(&self, created: CreatedWebhook) -> Result<CreatedWebhook, ConnectError> {
+        if self.settings.webhook_signature == WebhookSignature::Required && created.secret.is_none() {
+            return Err(ConnectError::Refused(
+                "ALC gave no secret to sign its callbacks with, and ALC__WEBHOOK_SIGNATURE is `required`".to_owned(),
+            ));
+        }
+        Ok(created)
+    }
+
+    async fn take_over(
+        &self,
+        attempt: &Attempt,
+        webhook: &Webhook,
+        made: CreatedWebhook,
+    ) -> Result<Connected, ConnectError> {
+        let secret = made.secret.map(|secret| self.seal(attempt.workspace, webhook.id, "secret", &secret));
+        let (connected, workspace) = self
+            .update(&attempt.tenant, |workspace, now| {
+                let Some(workspace) = workspace else { return Verdict::Leave(Err(ConnectError::Leaving)) };
+                workspace.webhook_registered(webhook.id, made.id.clone(), secret.clone(), now);
+                if now >= attempt.deadline {
+                    return Verdict::Write(Err(ConnectError::Timeout));
+                }
+                let connected = workspace.connected(attempt.connection, attempt.owner, now);
+                Verdict::Write(if connected { Ok(()) } else { Err(ConnectError::Leaving) })
+            })
+            .await?;
+        connected?;
+        let view = workspace.and_then(|workspace| workspace.value.view(attempt.connection));
+        Ok(Connected { newly: true, view: view.ok_or(ConnectError::Leaving)? })
+    }
+
+    /// Leaves to the background what was made. If even that cannot be written, the claim lapses, to the same effect.
+    async fn undo(&self, attempt: &Attempt) {
+        for tries in 0..PATIENT_TRIES / 4 {
+            let undone = self
+                .update(&attempt.tenant, |workspace, now| match workspace {
+                    Some(workspace) if workspace.is_connecting(attempt.connection, attempt.owner) => {
+                        workspace.connect_failed(attempt.connection, attempt.owner, now);
+                        Verdict::Write(())
+                    }
+                    _ => Verdict::Leave(()),
+                })
+                .await;
+            match undone {
+                Ok(_) => return,
+                Err(_) => pause(LOOK_AGAIN * tries).await,
+            }
+        }
+    }
+
+    fn in_time(&self, attempt: &Attempt) -> Result<(), ConnectError> {
+        if self.clock.now() < attempt.deadline { Ok(()) } else { Err(ConnectError::Timeout) }
+    }
+}
+
+fn look(workspace: Option<&mut Workspace>, id: ConnectionId, claim: Claim, now: Timestamp) -> Verdict<Found> {
+    let Some(workspace) = workspace else { return Verdict::Leave(Found::Error(ConnectError::Unknown)) };
+    match workspace.standing(id) {
+        Standing::Unknown => Verdict::Leave(Found::Error(ConnectError::Unknown)),
+        Standing::Leaving | Standing::Replaced => Verdict::Leave(Found::Error(ConnectError::Leaving)),
+        Standing::Current | Standing::ReauthorizationRequired => Verdict::Leave(match workspace.view(id) {
+            Some(view) => Found::Connected(view),
+            None => Found::Error(ConnectError::Unknown),
+        }),
+        Standing::Incoming if workspace.claim_connecting(id, claim, now) => Verdict::Write(Found::Claimed),
+        Standing::Incoming => Verdict::Leave(Found::Busy),
+    }
+}
+
+fn find(workspace: &Workspace, id: ConnectionId) -> Result<&Connection, ConnectError> {
+    workspace.connection(id).ok_or(ConnectError::Leaving)
+}
+
+fn named(listed: Vec<crate::alc::ListedWebhook>, name: &str) -> Option<String> {
+    listed.into_iter().find(|webhook| webhook.name.as_deref() == Some(name)).map(|webhook| webhook.id)
+}
+
+fn no_grant(error: NoGrant) -> ConnectError {
+    match error {
+        NoGrant::ReauthorizationRequired => ConnectError::ReauthorizationRequired,
+        NoGrant::NotConnected => ConnectError::Leaving,
+        NoGrant::Unavailable { detail, .. } => ConnectError::Unavailable(format!("ALC's token endpoint: {detail}")),
+        NoGrant::Store(error) => ConnectError::Store(error),
     }
 }

@@ -41,7 +41,7 @@ pub(super) enum Fact {
     /// Not revoked; again later.
     RevokePostponed { connection: ConnectionId, retry_at: Timestamp },
     /// The leads were made due.
-    LeadsWoken,
+    LeadsWoken { since: Option<Timestamp> },
 }
 
 impl Fact {
@@ -49,7 +49,7 @@ impl Fact {
     pub(super) fn apply(&self, workspace: &mut Workspace, now: Timestamp) {
         match self {
             Self::Refreshed { connection, owner, tokens } => {
-                workspace.refreshed(*connection, tokens.clone(), *owner);
+                workspace.refreshed(*connection, tokens.clone(), *owner, now);
             }
             Self::RefreshRefused { connection, owner, generation } => {
                 workspace.refresh_refused(*connection, *generation, *owner);
@@ -104,7 +104,10 @@ impl Fact {
                     connection.alc.postponed(*retry_at);
                 }
             }
-            Self::LeadsWoken => workspace.wake_leads = false,
+            Self::LeadsWoken { since } => {
+                // A change of connection meanwhile is told again.
+                workspace.wake_leads = workspace.wake_leads.filter(|at| Some(*at) != *since);
+            }
         }
     }
 }

@@ -1,12 +1,351 @@
-//! The workspace's steps, taken by whoever leased it.
+//! The workspace's steps, taken by whoever leased it, and how what they came to is recorded.
+//!
+//! Promises that each step is committed before the next begins, that a request starts only if the lease outlasts it,
+//! and that what an upstream answered is recorded also by a worker that lost its lease; it then takes no further step.
+
 use std::time::Duration;
 
-use super::Connections;
-use crate::store::{Leased, StoreError};
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::{
+    Connections, LOOK_AGAIN, PATIENT_TRIES, connection::Claim, facts::Fact, pause, steps::Step, webhook::Webhook,
+    workspace::Workspace,
+};
+use crate::{
+    alc::{CallError, oauth::TokenError},
+    clock::later,
+    ids::{ConnectionId, WebhookId},
+    store::{Change, Commit, Committed, Key, Kind, Lease, LeaseChange, Leased, StoreError, Tenant, Versioned, Write},
+};
+
+/// The leads that have not finished.
+const UNFINISHED: [&str; 2] = ["queued", "pending"];
+/// Over how long the leads are woken.
+const WAKE_SPREAD: Duration = Duration::from_secs(1);
+/// How often it is looked whether the leads of a webhook have finished.
+const RETIRE_CHECK: Duration = Duration::from_secs(60 * 60);
+const PAGE: usize = 100;
+
+/// A lease that this worker holds.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Holding {
+    token: Uuid,
+    duration: Duration,
+}
+
+impl Holding {
+    fn extended(self, now: Timestamp) -> Lease {
+        Lease { token: self.token, until: later(now, self.duration) }
+    }
+
+    fn holds(self, workspace: &Versioned<Workspace>) -> bool {
+        workspace.document.lease.is_some_and(|lease| lease.token == self.token)
+    }
+}
 
 impl Connections {
-    /// Takes the leased workspace's steps until nothing is to be done now, and ends the lease.
-    pub async fn step(&self, _leased: Leased, _lease_duration: Duration) -> Result<(), StoreError> {
-        std::future::pending().await
+    /// Takes the leased workspace's steps until nothing is to be done now, and ends the lease with the next due time.
+    pub async fn step(&self, leased: Leased, lease_duration: Duration) -> Result<(), StoreError> {
+        let Leased { tenant, document, .. } = leased;
+        let Some(lease) = document.lease else { return Ok(()) };
+        let holding = Holding { token: lease.token, duration: lease_duration };
+        let mut workspace = Versioned::<Workspace>::read(document)?;
+        while holding.holds(&workspace) {
+            let now = self.clock.now();
+            workspace.value.settle(now);
+            let facts = match workspace.value.next_step(now) {
+                Step::Rest => {
+                    let end = LeaseChange::End { token: holding.token, due: workspace.value.due(now) };
+                    match self.commit(&tenant, &mut workspace, end).await? {
+                        Committed::Done(_) => return Ok(()),
+                        Committed::Conflict => Vec::new(),
+                    }
+                }
+                Step::Forget => {
+                    let key = Key::workspace();
+                    let erase = Write { key, expected: Some(workspace.version()), change: Change::Erase };
+                    match self.commit_patiently(&tenant, &Commit::of(vec![erase])).await? {
+                        Committed::Done(_) => return Ok(()),
+                        Committed::Conflict => Vec::new(),
+                    }
+                }
+                // Settled just now.
+                Step::Settle => continue,
+                step => {
+                    if self.hold(&tenant, &mut workspace, holding, step).await? {
+                        self.take(&tenant, &workspace.value, step).await?
+                    } else {
+                        Vec::new()
+                    }
+                }
+            };
+            let next = if facts.is_empty() {
+                self.load(&tenant).await?
+            } else {
+                self.record(&tenant, Some(workspace), Some(holding), &facts).await?
+            };
+            let Some(next) = next else { return Ok(()) };
+            workspace = next;
+        }
+        Ok(())
+    }
+
+    /// Makes the lease last for the step's requests, and claims what other workers could do as well; `false` if
+    /// somebody else wrote meanwhile.
+    async fn hold(
+        &self,
+        tenant: &Tenant,
+        workspace: &mut Versioned<Workspace>,
+        holding: Holding,
+        step: Step,
+    ) -> Result<bool, StoreError> {
+        let now = self.clock.now();
+        let mut must_commit = later(now, self.settings.upstream_timeout * 2)
+            > workspace.document.lease.map_or(Timestamp::MIN, |lease| lease.until);
+        if let Step::Refresh(id) = step {
+            let claim = Claim { owner: holding.token, until: later(now, self.claim_duration()) };
+            workspace.value.claim_refresh(id, claim, now);
+            must_commit = true;
+        }
+        if !must_commit {
+            return Ok(true);
+        }
+        let lease = LeaseChange::Hold(holding.extended(now));
+        Ok(matches!(self.commit(tenant, workspace, lease).await?, Committed::Done(_)))
+    }
+
+    /// Does the step; what it came to.
+    async fn take(&self, tenant: &Tenant, workspace: &Workspace, step: Step) -> Result<Vec<Fact>, StoreError> {
+        Ok(match step {
+            Step::Rest | Step::Settle | Step::Forget => Vec::new(),
+            Step::WakeLeads => {
+                self.store.wake(tenant, Kind::Lead, &UNFINISHED, WAKE_SPREAD, self.clock.now()).await?;
+                vec![Fact::LeadsWoken { since: workspace.wake_leads }]
+            }
+            Step::Refresh(id) => match workspace.connection(id) {
+                Some(connection) if let Some(claim) = connection.refreshing => {
+                    vec![self.ask_for_tokens(workspace.id, connection, claim.owner).await.0]
+                }
+                _ => Vec::new(),
+            },
+            Step::FindWebhook(id) => self.find_webhook(workspace, id).await,
+            Step::DeleteWebhook(id) => self.delete_webhook(workspace, id).await,
+            Step::Revoke(id) => self.revoke(workspace, id).await,
+            Step::RetireWebhook(id) => {
+                if self.has_unfinished_leads(tenant, id).await? {
+                    let retry_at = later(self.clock.now(), RETIRE_CHECK);
+                    vec![Fact::WebhookPostponed { webhook: id, retry_at }]
+                } else {
+                    vec![Fact::WebhookRetired { webhook: id }]
+                }
+            }
+        })
+    }
+
+    async fn find_webhook(&self, workspace: &Workspace, id: WebhookId) -> Vec<Fact> {
+        let Some(webhook) = workspace.webhook(id) else { return Vec::new() };
+        let Some(connection) = workspace.cleaner(webhook) else { return Vec::new() };
+        let grant = match self.grant(workspace.id, connection) {
+            Ok(grant) => grant,
+            Err(_) => return vec![self.webhook_again(webhook, None)],
+        };
+        match self.alc.list_webhooks(&grant.access_token).await {
+            Ok(listed) => {
+                let name = webhook.name();
+                match listed.into_iter().find(|it| it.name.as_deref() == Some(name.as_str())) {
+                    Some(found) => vec![Fact::WebhookFound { webhook: id, alc_id: found.id }],
+                    None => {
+                        let retry_at = self.retry_at(webhook.attempts, None, Duration::MAX);
+                        vec![Fact::WebhookMissing { webhook: id, retry_at }]
+                    }
+                }
+            }
+            Err(CallError::Unsupported | CallError::NotFound) => {
+                // If it is there, it stays: its URL will answer 410.
+                tracing::warn!(workspace = %workspace.id, webhook = %id, "ALC cannot list webhooks: one may remain there");
+                vec![Fact::WebhookDeleted { webhook: id }]
+            }
+            Err(error) => self.webhook_refused(webhook, &grant, &error),
+        }
+    }
+
+    async fn delete_webhook(&self, workspace: &Workspace, id: WebhookId) -> Vec<Fact> {
+        let Some(webhook) = workspace.webhook(id) else { return Vec::new() };
+        let Some(connection) = workspace.cleaner(webhook) else { return Vec::new() };
+        let Some(alc_id) = &webhook.alc_id else { return Vec::new() };
+        let grant = match self.grant(workspace.id, connection) {
+            Ok(grant) => grant,
+            Err(_) => return vec![self.webhook_again(webhook, None)],
+        };
+        match self.alc.delete_webhook(&grant.access_token, alc_id).await {
+            Ok(()) | Err(CallError::NotFound | CallError::Unsupported | CallError::Rejected { status: 410, .. }) => {
+                tracing::info!(workspace = %workspace.id, webhook = %id, "webhook deleted at ALC");
+                vec![Fact::WebhookDeleted { webhook: id }]
+            }
+            // Another account's tokens: theirs it is not to delete, and nobody else is left who could.
+            Err(error @ (CallError::Forbidden { .. } | CallError::Rejected { .. }))
+                if connection.id != webhook.connection =>
+            {
+                tracing::warn!(webhook = %id, %error, "a webhook of a dead grant stays at ALC: its URL will answer 410");
+                vec![Fact::WebhookDeleted { webhook: id }]
+            }
+            Err(error) => self.webhook_refused(webhook, &grant, &error),
+        }
+    }
+
+    fn webhook_refused(&self, webhook: &Webhook, grant: &super::Grant, error: &CallError) -> Vec<Fact> {
+        tracing::warn!(webhook = %webhook.id, %error, "could not clean up a webhook at ALC");
+        match error {
+            CallError::Unauthorized => {
+                let (connection, generation) = (grant.connection, grant.generation);
+                vec![Fact::AccessRefused { connection, generation }, self.webhook_again(webhook, None)]
+            }
+            CallError::RateLimited { until } => vec![self.webhook_again(webhook, Some(*until))],
+            CallError::Unknown { retry_after, .. } => vec![self.webhook_again(webhook, *retry_after)],
+            _ => vec![self.webhook_again(webhook, None)],
+        }
+    }
+
+    fn webhook_again(&self, webhook: &Webhook, asked: Option<Timestamp>) -> Fact {
+        let retry_at = self.retry_at(webhook.attempts, asked, Duration::MAX);
+        Fact::WebhookPostponed { webhook: webhook.id, retry_at }
+    }
+
+    async fn revoke(&self, workspace: &Workspace, id: ConnectionId) -> Vec<Fact> {
+        let Some(connection) = workspace.connection(id) else { return Vec::new() };
+        let released = vec![Fact::Released { connection: id, generation: connection.alc.generation }];
+        let mut failure = match self.is_shared(workspace, connection) {
+            Ok(true) => return released,
+            Ok(false) => None,
+            Err(error) => Some(error.to_string()),
+        };
+        let sealed = [
+            ("alc_refresh_token", connection.alc.refresh.as_ref()),
+            ("alc_access_token", Some(&connection.alc.access)),
+        ];
+        for (field, sealed) in sealed {
+            if failure.is_some() {
+                break;
+            }
+            let Some(sealed) = sealed else { continue };
+            failure = match self.open(workspace.id, id, field, sealed) {
+                Err(error) => Some(error.to_string()),
+                Ok(token) => match self.oauth.revoke(&token).await {
+                    Ok(()) | Err(TokenError::InvalidGrant) => None,
+                    Err(error) => Some(error.to_string()),
+                },
+            };
+        }
+        let Some(detail) = failure else {
+            tracing::info!(workspace = %workspace.id, connection = %id, "ALC's grant revoked");
+            return released;
+        };
+        tracing::warn!(workspace = %workspace.id, connection = %id, detail, "could not revoke ALC's grant");
+        let retry_at = self.retry_at(connection.alc.attempts, None, Duration::MAX);
+        vec![Fact::RevokePostponed { connection: id, retry_at }]
+    }
+
+    /// Whether an unfinished lead was sent under the webhook. Nothing new is sent under it: it is no current one's.
+    async fn has_unfinished_leads(&self, tenant: &Tenant, id: WebhookId) -> Result<bool, StoreError> {
+        let id = id.to_string();
+        for status in UNFINISHED {
+            let mut cursor = None;
+            loop {
+                let page = self.store.page(tenant, Some(status), cursor.as_ref(), PAGE).await?;
+                if page.documents.iter().any(|(_, document)| sent_under(&document.body).as_deref() == Some(id.as_str()))
+                {
+                    return Ok(true);
+                }
+                cursor = page.next;
+                if cursor.is_none() {
+                    break;
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    /// Records facts, on `workspace` if nobody wrote since it was loaded, else on what is there; keeps the lease if it
+    /// is still held. Returns the workspace as it is then; `None` if it is gone.
+    pub(super) async fn record(
+        &self,
+        tenant: &Tenant,
+        mut workspace: Option<Versioned<Workspace>>,
+        holding: Option<Holding>,
+        facts: &[Fact],
+    ) -> Result<Option<Versioned<Workspace>>, StoreError> {
+        let mut last = StoreError::Unavailable("others keep changing the workspace".to_owned());
+        for tries in 0..PATIENT_TRIES {
+            match self.try_to_record(tenant, workspace.take(), holding, facts).await {
+                Ok(Some(recorded)) => return Ok(recorded),
+                Ok(None) => pause(LOOK_AGAIN / 10 * tries).await,
+                Err(error) => {
+                    last = error;
+                    pause(LOOK_AGAIN * tries).await;
+                }
+            }
+        }
+        tracing::error!(%tenant, error = %last, "what an upstream answered could not be recorded");
+        Err(last)
+    }
+
+    /// `Ok(None)`: somebody else was faster.
+    async fn try_to_record(
+        &self,
+        tenant: &Tenant,
+        loaded: Option<Versioned<Workspace>>,
+        holding: Option<Holding>,
+        facts: &[Fact],
+    ) -> Result<Option<Option<Versioned<Workspace>>>, StoreError> {
+        let loaded = match loaded {
+            Some(loaded) => Some(loaded),
+            None => self.load(tenant).await?,
+        };
+        for fact in facts {
+            if let Fact::Refreshed { connection, tokens, .. } = fact
+                && loaded.as_ref().is_none_or(|workspace| workspace.value.connection(*connection).is_none())
+                && let Ok(id) = tenant.as_str().parse()
+            {
+                self.revoke_orphans(id, *connection, tokens).await;
+            }
+        }
+        let Some(mut workspace) = loaded else { return Ok(Some(None)) };
+        let now = self.clock.now();
+        for fact in facts {
+            fact.apply(&mut workspace.value, now);
+        }
+        let lease = match holding {
+            Some(holding) if holding.holds(&workspace) => LeaseChange::Hold(holding.extended(now)),
+            _ => LeaseChange::Leave { due: workspace.value.due(now) },
+        };
+        let committed = self.commit(tenant, &mut workspace, lease).await?;
+        Ok(matches!(committed, Committed::Done(_)).then_some(Some(workspace)))
+    }
+}
+
+/// The webhook that a lead's present send names.
+fn sent_under(body: &str) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Lead {
+        send: Option<Send>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Send {
+        webhook: Option<String>,
+    }
+    serde_json::from_str::<Lead>(body).ok()?.send?.webhook
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lead_names_the_webhook_it_was_sent_under() {
+        assert_eq!(sent_under(r#"{"send":{"webhook":"w","id":1}}"#).as_deref(), Some("w"));
+        for body in [r#"{"send":{"webhook":null}}"#, r#"{"send":null}"#, "{}", "nonsense"] {
+            assert_eq!(sent_under(body), None, "{body}");
+        }
     }
 }

@@ -57,7 +57,7 @@ impl Workspace {
     /// Everything that is to be done, and not before when; what matters most first.
     fn agenda(&self, now: Timestamp) -> Vec<(Timestamp, Step)> {
         let mut agenda = Vec::new();
-        if self.wake_leads {
+        if self.wake_leads.is_some() {
             agenda.push((now, Step::WakeLeads));
         }
         for connection in &self.connections {
@@ -100,21 +100,17 @@ impl Workspace {
             agenda.push((webhook.not_before(webhook.created_at), Step::RetireWebhook(webhook.id)));
             return;
         }
-        let Some(connection) = self.connection(webhook.connection) else {
-            agenda.push((now, Step::Settle));
-            return;
-        };
         if webhook.state != WebhookState::Deleting {
-            // Wanted: by the current connection, or by somebody who is connecting, whose claim has its own time.
-            if connection.phase == Phase::Incoming && connection.connecting.is_none() {
+            // Wanted by the current connection, or by somebody who is connecting, whose claim has its own time.
+            if !self.wants(webhook) {
                 agenda.push((now, Step::Settle));
             }
             return;
         }
-        if connection.alc.dead {
+        let Some(connection) = self.cleaner(webhook) else {
             agenda.push((now, Step::Settle));
             return;
-        }
+        };
         agenda.push((later(deleting_since(webhook), PATIENCE), Step::Settle));
         let at = webhook.not_before(deleting_since(webhook));
         if connection.alc.must_refresh(now) {
@@ -144,14 +140,11 @@ impl Workspace {
             }
         }
         for at in 0..self.webhooks.len() {
-            let webhook = &self.webhooks[at];
-            let connection = self.connection(webhook.connection);
-            let wanted = connection.is_some_and(|it| it.phase == Phase::Current || it.connecting.is_some());
-            let lost = connection.is_none_or(|it| it.alc.dead);
-            let webhook = &mut self.webhooks[at];
-            if !wanted {
-                webhook.unwanted(now);
+            if !self.wants(&self.webhooks[at]) {
+                self.webhooks[at].unwanted(now);
             }
+            let lost = self.cleaner(&self.webhooks[at]).is_none();
+            let webhook = &mut self.webhooks[at];
             let tired = later(deleting_since(webhook), PATIENCE) <= now;
             if webhook.state == WebhookState::Deleting && (lost || tired) {
                 webhook.gone();
@@ -171,6 +164,23 @@ impl Workspace {
         self.connections.retain(|connection| !done.contains(&connection.id));
     }
 
+    /// Whether a connection works with the webhook, or is about to.
+    fn wants(&self, webhook: &Webhook) -> bool {
+        let owner = self.connection(webhook.connection);
+        owner.is_some_and(|owner| match owner.phase {
+            Phase::Incoming => owner.connecting.is_some(),
+            Phase::Current => true,
+            Phase::Leaving => false,
+        })
+    }
+
+    /// Under whose tokens the webhook is deleted: those that made it, or, where they are dead, those that the same
+    /// people have granted since.
+    pub(super) fn cleaner(&self, webhook: &Webhook) -> Option<&Connection> {
+        let owner = self.connection(webhook.connection);
+        owner.into_iter().chain(self.current()).find(|connection| !connection.alc.dead)
+    }
+
     /// Its tokens are of no use any more.
     fn is_done_leaving(&self, connection: &Connection) -> bool {
         connection.phase == Phase::Leaving
@@ -184,7 +194,7 @@ impl Workspace {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.connections.is_empty() && self.webhooks.is_empty() && !self.wake_leads
+        self.connections.is_empty() && self.webhooks.is_empty() && self.wake_leads.is_none()
     }
 }
 

@@ -41,9 +41,9 @@ pub struct Workspace {
     pub(super) connections: Vec<Connection>,
     #[serde(default)]
     pub(super) webhooks: Vec<Webhook>,
-    /// The leads have not been told yet that the current connection changed.
+    /// Since when the leads have not been told that the current connection changed.
     #[serde(default)]
-    pub(super) wake_leads: bool,
+    pub(super) wake_leads: Option<Timestamp>,
     #[serde(flatten)]
     extra: Map<String, Value>,
 }
@@ -117,7 +117,7 @@ impl Workspace {
             disconnected_at: None,
             connections: Vec::new(),
             webhooks: Vec::new(),
-            wake_leads: false,
+            wake_leads: None,
             extra: Map::new(),
         }
     }
@@ -276,7 +276,7 @@ impl Workspace {
             connection.connecting = None;
         }
         self.disconnected_at = None;
-        self.wake_leads = true;
+        self.wake_leads = Some(now);
         true
     }
 
@@ -299,7 +299,7 @@ impl Workspace {
             Phase::Incoming => {}
             Phase::Current => {
                 self.disconnected_at = Some(now);
-                self.wake_leads = true;
+                self.wake_leads = Some(now);
             }
         }
         self.leave(id, false, now);
@@ -334,18 +334,17 @@ impl Workspace {
         true
     }
 
-    /// ALC gave new tokens, to whoever asked. `false` if the connection is no longer there to have them.
-    pub(super) fn refreshed(&mut self, id: ConnectionId, fresh: FreshTokens, owner: Uuid) -> bool {
-        let Some(connection) = self.connection_mut(id) else { return false };
+    /// ALC gave new tokens, to whoever asked.
+    pub(super) fn refreshed(&mut self, id: ConnectionId, fresh: FreshTokens, owner: Uuid, now: Timestamp) {
+        let Some(connection) = self.connection_mut(id) else { return };
         let was_dead = connection.alc.dead;
         let spread = connection.spread;
         connection.alc.refreshed(fresh, spread);
         connection.refreshing = connection.refreshing.filter(|claim| claim.owner != owner);
         if was_dead && connection.phase == Phase::Current {
             // Sends that waited for a reconnect can go on.
-            self.wake_leads = true;
+            self.wake_leads = Some(now);
         }
-        true
     }
 
     /// ALC said `invalid_grant` to the refresh token of `generation`.
