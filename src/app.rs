@@ -4,6 +4,8 @@
 //! [`App::public_addr`]), and that after [`Lifecycle::stop`] a run ends within [`STOP_LIMIT`]: unready first, then no new
 //! connections, then what is under way finishes, then the store closes.
 
+mod rooms;
+
 use std::{
     io,
     net::{SocketAddr, TcpListener},
@@ -15,12 +17,14 @@ use actix_web::{HttpServer, dev::Server, middleware::from_fn, web::ServiceConfig
 use futures_util::future;
 use tokio::signal::unix::{SignalKind, signal};
 
+use self::rooms::Rooms;
 use crate::{
     clock::{SharedClock, SystemClock},
     config::{self, Config},
     http::{self, Services},
     lifecycle::Lifecycle,
-    store::Store,
+    reconciler::Reconciler,
+    store::{self, Store},
     telemetry,
 };
 
@@ -52,6 +56,12 @@ pub enum BuildError {
     /// The store did not open.
     #[error("the store cannot be opened: {0}")]
     Store(String),
+    /// A key cannot be used.
+    #[error("{0}")]
+    Keys(String),
+    /// No HTTP client for ALC and Attio.
+    #[error("{0}")]
+    HttpClient(String),
     /// A listener's address is taken or not ours.
     #[error("{variable} cannot be bound: {source}")]
     Bind {
@@ -63,9 +73,9 @@ pub enum BuildError {
 }
 
 /// Everything, ready to run.
-#[derive(Debug)]
 pub struct App {
     services: Services,
+    reconciler: Reconciler,
     public: TcpListener,
     management: TcpListener,
     public_addr: SocketAddr,
@@ -84,10 +94,9 @@ impl App {
             None => open_store(&config.store, &lifecycle).await?,
         };
         let clock = parts.clock.or_else(|| store.clock()).unwrap_or_else(|| Arc::new(SystemClock));
-        // The rooms, lowest floor first: sealer, clients (alc, attio, notify), connections, leads, authorization,
-        // reconciler. What handlers need goes into `Services`; what runs by itself, onto `lifecycle`.
-        let services = Services { lifecycle, clock: http::Clock(clock), store };
-        Ok(Self { services, public, management, public_addr, management_addr })
+        let Rooms { authorization, connections, leads, reconciler } = rooms::build(config, &store, &clock, &lifecycle)?;
+        let services = Services { lifecycle, clock: http::Clock(clock), store, authorization, connections, leads };
+        Ok(Self { services, reconciler, public, management, public_addr, management_addr })
     }
 
     /// Where the public listener is.
@@ -107,13 +116,14 @@ impl App {
 
     /// Serves until [`Lifecycle::stop`], then empties the house.
     pub async fn run(self) -> io::Result<()> {
-        let Self { services, public, management, .. } = self;
+        let Self { services, reconciler, public, management, .. } = self;
         let (lifecycle, store) = (services.lifecycle.clone(), services.store.clone());
         let public = listen(public, workers(), &services, http::public)?;
         let management = listen(management, 1, &services, http::management)?;
         let (public_handle, management_handle) = (public.handle(), management.handle());
         let servers = lifecycle.spawn(future::try_join(public, management));
         upkeep(&lifecycle);
+        lifecycle.spawn(reconciler.run());
 
         let abort = servers.abort_handle();
         let ended = tokio::select! {
@@ -163,8 +173,9 @@ pub async fn stop_on_signals(lifecycle: Lifecycle) -> io::Result<()> {
 }
 
 #[expect(clippy::unused_async, reason = "opening a store asks it who it is")]
-async fn open_store(_: &config::Store, _: &Lifecycle) -> Result<Store, BuildError> {
-    Err(BuildError::Store("not built in yet".to_owned()))
+async fn open_store(config: &config::Store, lifecycle: &Lifecycle) -> Result<Store, BuildError> {
+    let opened = store::open(&config.url, &config.namespace, lifecycle).await;
+    opened.map_err(|error| BuildError::Store(error.to_string()))
 }
 
 fn bind(variable: &'static str, addr: SocketAddr) -> Result<(TcpListener, SocketAddr), BuildError> {

@@ -23,8 +23,8 @@ use std::net::SocketAddr;
 pub use layers::Environment;
 pub use reader::{Fault, Faults};
 pub use sections::{
-    Alc, Attio, AttioApp, AttioAttributes, AttioCredential, AttioOAuth, AttioTitles, ClientAuthentication, Http, Keys,
-    Leads, Management, Retry, Store, Telemetry, WebhookSignature,
+    Alc, Attio, AttioApp, AttioAttributes, AttioCredential, AttioOAuth, AttioTitles, Http, Keys, Leads, Management,
+    Retry, Store, Telemetry,
 };
 
 use self::reader::Reader;

@@ -1,1 +1,225 @@
-//! stub
+//! The reconciler: leases what is due, hands it to the room that knows it, and sleeps until the next due time.
+//!
+//! Promises that it never holds more leases than it has free workers, that one tenant takes at most a quarter of them,
+//! that trouble with the store only makes it wait, and that once the process is stopping nothing new is leased. It
+//! decides nothing about an aggregate: an activation re-reads the state, so a restart, a second replica and a lost
+//! wake-up are the same code path.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::sync::Notify;
+
+use crate::{
+    authorization::Authorization,
+    clock::SharedClock,
+    connections::Connections,
+    leads::Leads,
+    lifecycle::{Heartbeat, Lifecycle},
+    store::{Kind, LeaseRequest, Leased, Store, StoreError, Tenant},
+};
+
+/// Aggregates worked on at once by one process.
+const WORKERS: usize = 32;
+/// Of these, at most that many of one tenant.
+const SHARE: usize = WORKERS / 4;
+/// The longest sleep: another replica's commits wake nobody here.
+const LONGEST_SLEEP: Duration = Duration::from_secs(1);
+/// The wait after trouble with the store.
+const AFTER_TROUBLE: Duration = Duration::from_millis(500);
+/// A loop silent for that long is stuck: a store that does not answer is given up after less.
+const SILENT_AT_MOST: Duration = Duration::from_secs(60);
+
+/// The loop and its workers.
+#[derive(Clone)]
+pub struct Reconciler {
+    store: Store,
+    connections: Connections,
+    leads: Leads,
+    authorization: Authorization,
+    clock: SharedClock,
+    lifecycle: Lifecycle,
+    busy: Arc<Busy>,
+}
+
+/// How many workers each tenant has now.
+#[derive(Default)]
+struct Busy {
+    tenants: Mutex<HashMap<Tenant, usize>>,
+    freed: Notify,
+}
+
+impl Reconciler {
+    /// A reconciler over these rooms.
+    pub fn new(
+        store: Store,
+        connections: Connections,
+        leads: Leads,
+        authorization: Authorization,
+        clock: SharedClock,
+        lifecycle: Lifecycle,
+    ) -> Self {
+        Self { store, connections, leads, authorization, clock, lifecycle, busy: Arc::default() }
+    }
+
+    /// Runs until the process stops; what is under way then is the lifecycle's to wait for.
+    pub async fn run(self) {
+        let heartbeat = self.lifecycle.heartbeat("reconciler", SILENT_AT_MOST, self.clock.now());
+        while !self.lifecycle.is_stopping() {
+            heartbeat.beat(self.clock.now());
+            match self.lease().await {
+                Ok(0) => self.sleep(&heartbeat).await,
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "the store cannot be asked for what is due");
+                    self.pause(AFTER_TROUBLE).await;
+                }
+            }
+        }
+    }
+
+    /// Leases what is due and sets workers to it; returns how many.
+    async fn lease(&self) -> Result<usize, StoreError> {
+        let Some(request) = self.busy.request(self.leads.lease_duration()) else {
+            return Ok(0);
+        };
+        let leased = self.store.lease_due(&request, self.clock.now()).await?;
+        let count = leased.len();
+        for leased in leased {
+            let worker = self.clone();
+            let seat = self.busy.take(&leased.tenant);
+            self.lifecycle.spawn(async move {
+                let _seat = seat;
+                let kind = leased.key.kind;
+                if let Err(error) = worker.step(leased).await {
+                    // The lease runs out, and whoever takes it over goes on from what is stored.
+                    tracing::warn!(%error, kind = kind.name(), "an aggregate was left to the next holder of its lease");
+                }
+            });
+        }
+        Ok(count)
+    }
+
+    async fn step(&self, leased: Leased) -> Result<(), StoreError> {
+        match leased.key.kind {
+            Kind::Lead => self.leads.step(leased).await,
+            Kind::Workspace => self.connections.step(leased, self.leads.lease_duration()).await,
+            Kind::Attempt => self.authorization.reconcile(leased).await,
+            // In no index: never due.
+            Kind::Receipt => Ok(()),
+        }
+    }
+
+    /// Sleeps until something is due, a local write says so, a worker is free again, or a second has passed.
+    async fn sleep(&self, heartbeat: &Heartbeat) {
+        if self.busy.is_full() {
+            tokio::select! {
+                () = self.busy.freed.notified() => {}
+                () = self.lifecycle.stopping() => {}
+                () = tokio::time::sleep(LONGEST_SLEEP) => {}
+            }
+            return;
+        }
+        let now = self.clock.now();
+        let due = match self.store.next_due(now).await {
+            Ok(due) => due,
+            Err(error) => {
+                tracing::warn!(%error, "the store cannot be asked when something is due");
+                return self.pause(AFTER_TROUBLE).await;
+            }
+        };
+        // What is due already and was not leased belongs to a tenant with its share in work: a freed seat tells.
+        let due = due.filter(|due| *due > now);
+        heartbeat.beat(now);
+        tokio::select! {
+            () = self.store.woken() => {}
+            () = self.busy.freed.notified() => {}
+            () = self.lifecycle.stopping() => {}
+            () = tokio::time::sleep(LONGEST_SLEEP) => {}
+            () = async {
+                match due {
+                    Some(due) => self.clock.sleep_until(due).await,
+                    None => std::future::pending().await,
+                }
+            } => {}
+        }
+    }
+
+    async fn pause(&self, wait: Duration) {
+        tokio::select! {
+            () = self.lifecycle.stopping() => {}
+            () = tokio::time::sleep(wait) => {}
+        }
+    }
+}
+
+impl Busy {
+    /// What may be leased now; `None` while every worker is taken.
+    fn request(&self, duration: Duration) -> Option<LeaseRequest> {
+        let tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
+        let max = WORKERS.saturating_sub(tenants.values().sum());
+        if max == 0 {
+            return None;
+        }
+        let (full, some): (Vec<_>, Vec<_>) = tenants.iter().partition(|(_, taken)| **taken >= SHARE);
+        let most = some.iter().map(|(_, taken)| **taken).max().unwrap_or(0);
+        let skip = full.into_iter().map(|(tenant, _)| tenant.clone()).collect();
+        Some(LeaseRequest { max, per_tenant: SHARE - most, skip, duration })
+    }
+
+    fn is_full(&self) -> bool {
+        self.tenants.lock().unwrap_or_else(PoisonError::into_inner).values().sum::<usize>() >= WORKERS
+    }
+
+    fn take(self: &Arc<Self>, tenant: &Tenant) -> Seat {
+        *self.tenants.lock().unwrap_or_else(PoisonError::into_inner).entry(tenant.clone()).or_default() += 1;
+        Seat { busy: self.clone(), tenant: tenant.clone() }
+    }
+}
+
+/// One worker's place; freed when dropped, also by a panic.
+struct Seat {
+    busy: Arc<Busy>,
+    tenant: Tenant,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut tenants = self.busy.tenants.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(taken) = tenants.get_mut(&self.tenant) {
+            *taken -= 1;
+            if *taken == 0 {
+                tenants.remove(&self.tenant);
+            }
+        }
+        drop(tenants);
+        self.busy.freed.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_tenant_takes_more_than_its_share() {
+        let busy = Arc::new(Busy::default());
+        let (greedy, other) = (Tenant::new("greedy"), Tenant::new("other"));
+        let mut seats = Vec::new();
+        while let Some(request) = busy.request(Duration::from_secs(1)) {
+            let tenant = if request.skip.contains(&greedy) { &other } else { &greedy };
+            if request.skip.contains(&other) {
+                break;
+            }
+            for _ in 0..request.per_tenant.min(request.max) {
+                seats.push(busy.take(tenant));
+            }
+        }
+        assert_eq!(seats.len(), 2 * SHARE);
+        seats.clear();
+        assert_eq!(busy.request(Duration::from_secs(1)).map(|request| request.max), Some(WORKERS));
+    }
+}

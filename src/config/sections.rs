@@ -6,7 +6,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
 use super::{check, keys, reader::Reader};
-use crate::telemetry;
+use crate::{alc::oauth::ClientAuthentication, connections::WebhookSignature, telemetry};
 
 /// One attempt at an upstream must fit into a lease and into what a caller waits.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(12);
@@ -136,26 +136,6 @@ impl AttioApp {
         }
         Some(Self { client_id: client_id?, client_secret: client_secret?.into(), redirect_uris })
     }
-}
-
-/// How we authenticate at ALC's token endpoint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ClientAuthentication {
-    /// HTTP Basic.
-    Basic,
-    /// In the body.
-    Post,
-}
-
-/// Which callbacks of ALC must be signed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WebhookSignature {
-    /// Those of a webhook that ALC gave a secret for.
-    WhenSecretKnown,
-    /// All; a registration without a secret fails the connect.
-    Required,
-    /// None.
-    Off,
 }
 
 /// `ALC__…`.

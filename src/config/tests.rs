@@ -2,11 +2,8 @@
 
 use secrecy::ExposeSecret as _;
 
-use super::{
-    Config, Environment, Faults,
-    keys::FreshKeys,
-    sections::{AttioCredential, ClientAuthentication, WebhookSignature},
-};
+use super::{Config, Environment, Faults, keys::FreshKeys, sections::AttioCredential};
+use crate::{alc::oauth::ClientAuthentication, connections::WebhookSignature};
 
 /// Everything that has no default, well-formed.
 fn complete() -> Vec<(String, String)> {

@@ -55,6 +55,9 @@ pub enum ConnectError {
     /// The connection is being removed: connect again.
     #[error("the connection is being removed: connect again")]
     Leaving,
+    /// The workspace has connected again since: use the newer connection.
+    #[error("the connection was replaced by a newer one")]
+    Replaced,
     /// ALC or Attio refuses what is needed; its words, or what to change.
     #[error("{0}")]
     Refused(String),
@@ -331,7 +334,8 @@ fn look(workspace: Option<&mut Workspace>, id: ConnectionId, claim: Claim, now: 
     let Some(workspace) = workspace else { return Verdict::Leave(Found::Error(ConnectError::Unknown)) };
     match workspace.standing(id) {
         Standing::Unknown => Verdict::Leave(Found::Error(ConnectError::Unknown)),
-        Standing::Leaving | Standing::Replaced => Verdict::Leave(Found::Error(ConnectError::Leaving)),
+        Standing::Leaving => Verdict::Leave(Found::Error(ConnectError::Leaving)),
+        Standing::Replaced => Verdict::Leave(Found::Error(ConnectError::Replaced)),
         Standing::Current | Standing::ReauthorizationRequired => Verdict::Leave(match workspace.view(id) {
             Some(view) => Found::Connected(view),
             None => Found::Error(ConnectError::Unknown),

@@ -9,6 +9,7 @@ mod codes;
 mod connect;
 mod connection;
 mod facts;
+mod fresh;
 mod grants;
 mod reconcile;
 mod steps;
@@ -139,9 +140,9 @@ impl Connections {
     }
 
     /// Attio's token for what is written under this workspace.
-    pub fn attio_token(&self, workspace: &Workspace) -> Option<SecretString> {
-        // One key, whichever connection is current; with Attio OAuth each connection brings its own.
-        workspace.current()?;
+    pub fn attio_token(&self, _workspace: &Workspace) -> Option<SecretString> {
+        // One key, whichever connection is current, and also after the last has gone: the results of sends that ALC
+        // still works on are owed to Attio. With Attio OAuth each connection brings its own grant.
         self.settings.attio_api_key.clone()
     }
 

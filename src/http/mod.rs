@@ -4,13 +4,18 @@
 //! is a problem (RFC 9457), and that a path which exists answers any other method with 405 and `Allow`: resources are
 //! registered as an [`endpoint::Endpoint`], which cannot forget it.
 
+pub mod alc_webhooks;
 pub mod bearer;
+pub mod connection;
 pub mod endpoint;
+pub mod events;
 pub mod health;
 pub mod json;
+pub mod leads;
 pub mod oauth;
 pub mod problem;
 pub mod request;
+mod standing;
 
 use actix_web::{
     HttpResponse,
@@ -21,10 +26,13 @@ use self::{
     endpoint::Endpoint,
     problem::{Fault, Problem, Slug},
 };
-use crate::{clock::SharedClock, lifecycle::Lifecycle, store::Store};
+use crate::{
+    authorization::Authorization, clock::SharedClock, connections::Connections, leads::Leads, lifecycle::Lifecycle,
+    store::Store,
+};
 
 /// What the handlers work with. Each worker thread gets clones, as `web::Data`.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Services {
     /// Running or stopping.
     pub lifecycle: Lifecycle,
@@ -32,6 +40,12 @@ pub struct Services {
     pub clock: Clock,
     /// For the probes and the gauges.
     pub store: Store,
+    /// Authorizes Attio's app.
+    pub authorization: Authorization,
+    /// The workspaces.
+    pub connections: Connections,
+    /// The leads.
+    pub leads: Leads,
 }
 
 /// The clock as `web::Data` carries it.
@@ -49,8 +63,11 @@ pub fn public(cfg: &mut ServiceConfig, services: &Services) {
     share(cfg, services);
     health::probes(cfg);
     Endpoint::new("/openapi.yaml").get(openapi).register(cfg);
-    // One line per resource, each `<resource>::routes(cfg)`:
-    // oauth, events, connection, leads, triggers, alc_webhooks, attio_webhooks.
+    oauth::routes(cfg);
+    events::routes(cfg);
+    connection::routes(cfg);
+    leads::routes(cfg);
+    alc_webhooks::routes(cfg);
     cfg.default_service(web::to(nothing_here));
 }
 
@@ -67,6 +84,9 @@ fn share(cfg: &mut ServiceConfig, services: &Services) {
     cfg.app_data(web::Data::new(services.lifecycle.clone()))
         .app_data(web::Data::new(services.clock.clone()))
         .app_data(web::Data::new(services.store.clone()))
+        .app_data(web::Data::new(services.authorization.clone()))
+        .app_data(web::Data::new(services.connections.clone()))
+        .app_data(web::Data::new(services.leads.clone()))
         .app_data(web::PathConfig::default().error_handler(|_, _| {
             // What is not of the right form names nothing.
             Problem::new(Slug::NotFound, "There is nothing of that id: a part of the path has the wrong form.").into()

@@ -1,1 +1,276 @@
-//! stub
+//! Leads: the life of a person record between Attio and ALC.
+//!
+//! Owns the [`Lead`] aggregate with its pure transitions and [`Step`]s, the service that the handlers call, and the
+//! effect of each step. Promises that a lead which was accepted is sent, once; that every accepted result reaches
+//! Attio; and that Attio never shows Pending once the result is known.
+
+mod accept;
+mod callbacks;
+mod effects;
+mod lead;
+mod person;
+mod receipt;
+mod schedule;
+mod send;
+mod shown;
+mod step;
+mod transitions;
+mod waiter;
+mod work;
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use serde_json::Value;
+
+pub use self::{
+    accept::{Accepted, NewLead, SendRefused},
+    callbacks::{CallbackOutcome, CallbackRefused},
+    lead::{AttioView, Lead, LeadView},
+    person::{Name, PhoneNumber},
+    schedule::Schedule,
+    send::{Reason, Status},
+    shown::Title,
+    step::{Connection, DISCONNECT_GRACE, Deadlines, Step, Surroundings},
+};
+use crate::{
+    alc, attio,
+    clock::{SharedClock, Timestamp},
+    connections::{self, Connections, Standing, Workspace},
+    ids::{ConnectionId, RecordId, WorkspaceId},
+    lifecycle::Lifecycle,
+    sealing::{Place, Sealer},
+    store::{Cursor, Key, Kind, Leased, Store, StoreError, Versioned, gate::Gate},
+};
+
+/// The slugs of our attributes on People.
+#[derive(Debug, Clone)]
+pub struct Attributes {
+    /// Shows the title.
+    pub status: String,
+    /// Shows ALC's id; `None`: not written.
+    pub lead_id: Option<String>,
+    /// Shows ALC's word, or the reason of a failure; `None`: not written.
+    pub result: Option<String>,
+}
+
+/// The titles that the status attribute shows.
+#[derive(Debug, Clone)]
+pub struct Titles {
+    /// ALC has the lead.
+    pub pending: String,
+    /// ALC has given its result.
+    pub complete: String,
+    /// The send failed.
+    pub failed: String,
+}
+
+impl Titles {
+    fn of(&self, title: Title) -> &str {
+        match title {
+            Title::Pending => &self.pending,
+            Title::Complete => &self.complete,
+            Title::Failed => &self.failed,
+        }
+    }
+}
+
+/// What the operator sets.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Deadlines, retention, polling.
+    pub deadlines: Deadlines,
+    /// `RETRY__SCHEDULE`.
+    pub schedule: Schedule,
+    /// `ALC__RESEND_UNKNOWN`.
+    pub resend_unknown: bool,
+    /// `LEADS__SEND_WAIT`.
+    pub send_wait: Duration,
+    /// The longer of the two upstream timeouts.
+    pub upstream_timeout: Duration,
+    /// `LEADS__DEFAULT_REGION`.
+    pub default_region: Option<String>,
+    /// `ATTIO__ATTRIBUTES__*`.
+    pub attributes: Attributes,
+    /// `ATTIO__TITLES__*`.
+    pub titles: Titles,
+    /// `ATTIO__WRITES_PER_SECOND`.
+    pub attio_writes_per_second: u32,
+}
+
+/// What the service works with.
+#[derive(Clone)]
+pub struct Parts {
+    /// The store.
+    pub store: Store,
+    /// The workspaces.
+    pub connections: Connections,
+    /// ALC.
+    pub alc: alc::Client,
+    /// Attio.
+    pub attio: attio::Client,
+    /// Seals names and numbers.
+    pub sealer: Arc<Sealer>,
+    /// The time.
+    pub clock: SharedClock,
+    /// Where steps run.
+    pub lifecycle: Lifecycle,
+}
+
+/// The service. Clones share everything.
+#[derive(Clone)]
+pub struct Leads {
+    parts: Parts,
+    settings: Arc<Settings>,
+}
+
+/// Why a question about leads is not answered.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadRefused {
+    /// The token's connection may not read.
+    #[error("the connection is {0:?}")]
+    Standing(Standing),
+    /// The store cannot be asked.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Some leads of a workspace, newest first.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct LeadPage {
+    /// The leads.
+    pub leads: Vec<LeadView>,
+    /// Where the next page begins.
+    pub next_cursor: Option<String>,
+}
+
+const ALC: &str = "alc";
+const ATTIO: &str = "attio";
+
+impl Leads {
+    /// The service over its parts.
+    pub fn new(parts: Parts, settings: Settings) -> Self {
+        Self { parts, settings: Arc::new(settings) }
+    }
+
+    /// The region that numbers without `+` belong to.
+    pub fn default_region(&self) -> Option<&str> {
+        self.settings.default_region.as_deref()
+    }
+
+    /// The lead of a record.
+    pub async fn get(
+        &self,
+        workspace: WorkspaceId,
+        connection: ConnectionId,
+        record: RecordId,
+    ) -> Result<Option<LeadView>, ReadRefused> {
+        let tenant = connections::tenant(workspace);
+        let now = self.parts.clock.now();
+        let keys = [Key::workspace(), Key::new(Kind::Lead, record)];
+        let loaded = self.parts.store.load(&tenant, &keys, &[], now).await?;
+        let [found, lead] = two(loaded.documents);
+        may_read(found.map(Versioned::<Workspace>::read).transpose().map_err(StoreError::from)?.as_ref(), connection)?;
+        let lead = lead.map(Versioned::<Lead>::read).transpose().map_err(StoreError::from)?;
+        Ok(lead.map(|lead| lead.value.view()))
+    }
+
+    /// One page of a workspace's leads.
+    pub async fn page(
+        &self,
+        workspace: WorkspaceId,
+        connection: ConnectionId,
+        status: Option<Status>,
+        cursor: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<LeadPage, ReadRefused> {
+        let tenant = connections::tenant(workspace);
+        let now = self.parts.clock.now();
+        let loaded = self.parts.store.load(&tenant, &[Key::workspace()], &[], now).await?;
+        let found = loaded.documents.into_iter().next().flatten();
+        may_read(found.map(Versioned::<Workspace>::read).transpose().map_err(StoreError::from)?.as_ref(), connection)?;
+        let page = self.parts.store.page(&tenant, status.map(Status::name), cursor, limit).await?;
+        let mut leads = Vec::with_capacity(page.documents.len());
+        for (_, document) in page.documents {
+            leads.push(Versioned::<Lead>::read(document).map_err(StoreError::from)?.value.view());
+        }
+        Ok(LeadPage { leads, next_cursor: page.next.map(|cursor| cursor.to_string()) })
+    }
+
+    /// Takes a leased lead as far as it goes now; what the reconciler calls.
+    pub async fn step(&self, leased: Leased) -> Result<(), StoreError> {
+        let Some(work) = self.take_up(leased).await? else { return Ok(()) };
+        self.run(work).await
+    }
+
+    /// How long a lease must last: two attempts at an upstream and some air.
+    pub fn lease_duration(&self) -> Duration {
+        self.settings.upstream_timeout * 2 + Duration::from_secs(5)
+    }
+
+    fn alc_gate() -> Gate {
+        Gate { upstream: ALC, per_second: None }
+    }
+
+    fn attio_gate(&self) -> Gate {
+        Gate { upstream: ATTIO, per_second: Some(self.settings.attio_writes_per_second) }
+    }
+
+    fn gates(&self) -> [Gate; 2] {
+        [Self::alc_gate(), self.attio_gate()]
+    }
+
+    fn retry_at(&self, failures: u32, asked: Option<Timestamp>) -> Timestamp {
+        self.settings.schedule.next(failures, crate::ids::unit_random(), asked, self.parts.clock.now())
+    }
+
+    /// What Attio is sent to show `showing`, and the lead id among it.
+    fn values(&self, lead: &Lead, showing: shown::Showing) -> (attio::Values, Option<String>) {
+        let slugs = &self.settings.attributes;
+        let mut values = BTreeMap::new();
+        values.insert(slugs.status.clone(), self.settings.titles.of(showing.title).to_owned());
+        let lead_id = match showing.title {
+            Title::Pending => lead.send.lead_id.clone(),
+            Title::Complete | Title::Failed => {
+                lead.send.lead_id.clone().filter(|id| lead.attio.lead_id.as_ref() != Some(id))
+            }
+        };
+        if let (Some(slug), Some(id)) = (&slugs.lead_id, &lead_id) {
+            values.insert(slug.clone(), id.clone());
+        }
+        let result = match showing.title {
+            Title::Pending => None,
+            Title::Complete => lead.send.result.clone(),
+            Title::Failed => lead.send.reason.map(|reason| reason.name().to_owned()),
+        };
+        if let (Some(slug), Some(result)) = (&slugs.result, result)
+            && !lead.attio.result_refused
+        {
+            values.insert(slug.clone(), result);
+        }
+        // A bare string in an array is the one form that text and select both take.
+        let values = values.into_iter().map(|(slug, value)| (slug, Value::Array(vec![Value::String(value)]))).collect();
+        (values, lead_id)
+    }
+}
+
+fn place<'a>(aggregate: &'a str, field: &'a str) -> Place<'a> {
+    Place { aggregate, field }
+}
+
+/// The logical key under which a lead's fields are sealed.
+fn logical_key(workspace: &str, record: RecordId) -> String {
+    format!("lead/{workspace}/{record}")
+}
+
+fn may_read(workspace: Option<&Versioned<Workspace>>, connection: ConnectionId) -> Result<(), ReadRefused> {
+    match workspace.map_or(Standing::Unknown, |workspace| workspace.value.standing(connection)) {
+        standing @ (Standing::Unknown | Standing::Replaced) => Err(ReadRefused::Standing(standing)),
+        _ => Ok(()),
+    }
+}
+
+/// Exactly two, missing ones as `None`.
+fn two<T>(items: Vec<Option<T>>) -> [Option<T>; 2] {
+    let mut items = items.into_iter();
+    [items.next().flatten(), items.next().flatten()]
+}

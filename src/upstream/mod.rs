@@ -81,6 +81,18 @@ impl CallError {
         matches!(self, Self::NotSent { .. } | Self::Unknown { .. })
     }
 
+    /// The upstream's own words where there are any, else ours.
+    pub fn words(&self) -> String {
+        match self {
+            Self::Forbidden { detail } | Self::Conflict { detail, .. } | Self::Rejected { detail, .. }
+                if !detail.is_empty() =>
+            {
+                detail.clone()
+            }
+            other => other.to_string(),
+        }
+    }
+
     /// The label of metrics: a small fixed set.
     pub fn outcome(&self) -> &'static str {
         match self {

@@ -1,0 +1,50 @@
+# `make demo` and `make test` need only Rust, a C compiler, make and the package registries. Each of the others installs
+# what it needs (scripts/), where it can.
+
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+
+.DEFAULT_GOAL := help
+.PHONY: help binaries demo test check image fmt lint doc deny contract-lint browser
+
+help: ## Lists these targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
+
+binaries:
+	cargo build --locked -p alc-connector -p sandbox --bins
+
+demo: ## Shows the life of a lead (DEMO_ONCE=1, DEMO_FAULT=attio, DEMO_STORE=redis)
+	@if [ "$(DEMO_STORE)" = redis ]; then scripts/ensure-redis; fi
+	@$(MAKE) --no-print-directory binaries
+	@$(TARGET)/debug/sandbox demo --connector $(TARGET)/debug/alc-connector
+
+test: ## All Rust tests, on SQLite and a real Redis
+	@scripts/ensure-redis
+	cargo test --workspace --locked
+
+check: ## Everything that CI runs
+	@scripts/check
+
+fmt: ## Formats the sources
+	cargo fmt --all
+
+lint: ## Format and lints
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+doc: ## The documentation builds without a warning
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --lib --no-deps --locked
+
+deny: ## Licences, banned crates, sources
+	@scripts/deny
+
+contract-lint: ## Lints openapi.yaml
+	@scripts/ensure-node
+	cd tests/contract && npm ci --ignore-scripts --no-audit --no-fund && REDOCLY_TELEMETRY=off npm run --silent lint
+
+browser: binaries ## Clicks through the demo's page in headless Chromium
+	@scripts/ensure-node
+	@scripts/ensure-chromium
+	cd tests/browser && npm ci --ignore-scripts --no-audit --no-fund && node demo.mjs
+
+image: ## Builds the container image and runs it
+	@scripts/image

@@ -1,0 +1,86 @@
+//! ALC's webhooks.
+//!
+//! Owns registrations. Promises that a deleted one is gone for everybody who asks over HTTP, and is kept for
+//! [`Callback::to`](super::Callback::to): an ALC may still have a call under way.
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::{Alc, State, problem};
+use crate::{
+    ambient::random_bytes,
+    wire::{Reply, Request},
+};
+
+/// A registration.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Webhook {
+    /// ALC's id.
+    pub webhook_id: String,
+    /// The name it was given.
+    pub name: String,
+    /// Where ALC calls.
+    pub url: String,
+    /// `lead.processed`.
+    pub event: String,
+    /// `whsec_…`, where ALC signs.
+    pub secret: Option<String>,
+    /// Whether it was deleted.
+    pub deleted: bool,
+}
+
+impl Webhook {
+    fn shown(&self) -> Value {
+        json!({ "webhook_id": self.webhook_id, "name": self.name, "url": self.url, "event": self.event })
+    }
+}
+
+impl State {
+    pub(super) fn create_webhook(&mut self, request: &Request) -> Reply {
+        let json = request.json();
+        let text = |name: &str| json[name].as_str().filter(|text| !text.is_empty()).map(str::to_owned);
+        let (Some(name), Some(url), Some(event)) = (text("name"), text("url"), text("event")) else {
+            return problem(400, "bad_request", "name, url and event are needed");
+        };
+        if event != "lead.processed" || url::Url::parse(&url).is_err() {
+            return problem(400, "bad_request", "the event must be lead.processed, the url a URL");
+        }
+        let secret = self.settings.secrets.then(|| format!("whsec_{}", BASE64_STANDARD.encode(random_bytes())));
+        let webhook_id = format!("wh_{}", uuid::Uuid::new_v4().simple());
+        let webhook = Webhook { webhook_id, name, url, event, secret, deleted: false };
+        let mut answer = webhook.shown();
+        if let Some(secret) = &webhook.secret {
+            answer["secret"] = json!(secret);
+        }
+        self.webhooks.push(webhook);
+        Reply::json(201, &answer)
+    }
+
+    pub(super) fn list_webhooks(&self) -> Reply {
+        let living: Vec<_> = self.webhooks.iter().filter(|webhook| !webhook.deleted).map(Webhook::shown).collect();
+        Reply::json(200, &json!({ "webhooks": living }))
+    }
+
+    pub(super) fn delete_webhook(&mut self, id: &str) -> Reply {
+        match self.webhooks.iter_mut().find(|webhook| webhook.webhook_id == id && !webhook.deleted) {
+            Some(webhook) => {
+                webhook.deleted = true;
+                Reply::empty(204)
+            }
+            None => problem(404, "not_found", "no such webhook"),
+        }
+    }
+}
+
+impl Alc {
+    /// The registrations that stand, oldest first.
+    pub fn webhooks(&self) -> Vec<Webhook> {
+        self.shared.state().webhooks.iter().filter(|webhook| !webhook.deleted).cloned().collect()
+    }
+
+    /// Every registration there ever was, oldest first.
+    pub fn all_webhooks(&self) -> Vec<Webhook> {
+        self.shared.state().webhooks.clone()
+    }
+}

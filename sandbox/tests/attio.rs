@@ -1,0 +1,158 @@
+//! The pretend Attio keeps to facts.md.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use reqwest::Method;
+use sandbox::{Attio, ambient::http_client};
+use serde_json::{Value, json};
+
+async fn call(attio: &Attio, method: Method, path: &str, body: Value) -> (u16, Value) {
+    let request = http_client(Duration::from_secs(5))
+        .request(method, format!("{}/v2/{path}", attio.url()))
+        .bearer_auth(attio.api_key())
+        .json(&body);
+    let answer = request.send().await.expect("an answer");
+    (answer.status().as_u16(), answer.json().await.unwrap_or_default())
+}
+
+async fn patch(attio: &Attio, record_id: &str, values: Value) -> (u16, Value) {
+    call(attio, Method::PATCH, &format!("objects/people/records/{record_id}"), json!({ "data": { "values": values } }))
+        .await
+}
+
+#[tokio::test]
+async fn self_tells_active_tokens_from_others_with_200() {
+    let attio = Attio::start().await.unwrap();
+    let (status, body) = call(&attio, Method::GET, "self", Value::Null).await;
+    assert_eq!((status, &body["workspace_id"]), (200, &json!(attio.workspace_id())));
+    attio.revoke_token(&attio.api_key());
+    assert_eq!(call(&attio, Method::GET, "self", Value::Null).await, (200, json!({ "active": false })));
+    assert_eq!(call(&attio, Method::GET, "webhooks", Value::Null).await.0, 401);
+}
+
+#[tokio::test]
+async fn values_take_the_forms_of_the_real_one_and_keep_their_history() {
+    let attio = Attio::start().await.unwrap();
+    let id = attio.add_person("Ada Lovelace", "+4915112345678");
+    let (status, body) = patch(&attio, &id, json!({ "alc_status": ["Pending"], "alc_lead_id": ["l1"] })).await;
+    assert_eq!(status, 200);
+    let value = &body["data"]["values"]["alc_status"][0];
+    assert_eq!((&value["option"]["title"], &value["attribute_type"]), (&json!("Pending"), &json!("select")));
+    assert_eq!(body["data"]["values"]["alc_lead_id"][0]["value"], "l1");
+    assert_eq!(body["data"]["values"]["name"][0]["full_name"], "Ada Lovelace");
+    patch(&attio, &id, json!({ "alc_status": ["Pending"] })).await;
+    patch(&attio, &id, json!({ "alc_status": [{ "option": "Complete" }], "alc_result": [{ "value": "ok" }] })).await;
+    assert_eq!(attio.history(&id), ["Pending", "Complete"]);
+    assert_eq!(attio.value(&id, "alc_lead_id").as_deref(), Some("l1"));
+    attio.wait_for_status(&id, "Complete").await;
+}
+
+#[tokio::test]
+async fn a_patch_is_refused_whole_in_attios_words() {
+    let attio = Attio::start().await.unwrap();
+    let id = attio.add_person("Ada", "+4915112345678");
+    let refused = patch(&attio, &id, json!({ "alc_lead_id": ["l1"], "alc_status": ["Nonsense"] })).await;
+    let expected = json!({
+        "status_code": 400, "type": "invalid_request_error", "code": "value_not_found",
+        "message": "Cannot find select attribute with select option title \"Nonsense\".",
+    });
+    assert_eq!(refused, (400, expected));
+    assert_eq!(attio.value(&id, "alc_lead_id"), None);
+    assert_eq!(patch(&attio, &id, json!({ "nonsense": ["x"] })).await.1["code"], "value_not_found");
+    assert_eq!(patch(&attio, &id, json!({ "alc_result": "x" })).await.1["code"], "validation_type");
+    let unknown = patch(&attio, "891dcbfc-9141-415d-9b2a-2238a6cc012d", json!({})).await;
+    assert_eq!((unknown.0, &unknown.1["code"]), (404, &json!("not_found")));
+    assert_eq!(call(&attio, Method::GET, "objects/cars/records/x", Value::Null).await.0, 404);
+}
+
+#[tokio::test]
+async fn attributes_and_options_are_made_once() {
+    let attio = Attio::start().await.unwrap();
+    attio.remove_alc_attributes();
+    let path = "objects/people/attributes";
+    let whole = json!({ "data": {
+        "title": "ALC status", "description": null, "api_slug": "alc_status", "type": "select",
+        "is_required": false, "is_unique": false, "is_multiselect": false, "config": {},
+    } });
+    assert_eq!(call(&attio, Method::POST, path, whole.clone()).await.0, 200);
+    let again = call(&attio, Method::POST, path, whole).await;
+    assert_eq!((again.0, &again.1["code"]), (409, &json!("slug_conflict")));
+    assert_eq!(call(&attio, Method::POST, path, json!({ "data": { "title": "x" } })).await.0, 400);
+    let options = "objects/people/attributes/alc_status/options";
+    let option = json!({ "data": { "title": "Pending" } });
+    assert_eq!(call(&attio, Method::POST, options, option.clone()).await.0, 200);
+    assert_eq!(call(&attio, Method::POST, options, option).await.1["code"], "slug_conflict");
+    attio.set_attribute("alc_status", "select", |attribute| attribute.is_archived = true);
+    let list = |query: &'static str| {
+        let attio = attio.clone();
+        async move { call(&attio, Method::GET, &format!("{path}{query}"), Value::Null).await.1["data"].clone() }
+    };
+    assert_eq!(list("").await.as_array().unwrap().len(), 2);
+    assert_eq!(list("?show_archived=true").await.as_array().unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn beyond_the_limit_comes_a_429_that_names_the_next_second_as_a_date() {
+    let attio = Attio::start().await.unwrap();
+    let id = attio.add_person("Ada", "+4915112345678");
+    attio.configure(|settings| settings.writes_per_second = Some(2));
+    let at: Timestamp = "2026-01-02T03:04:05.5Z".parse().unwrap();
+    attio.set_time(Some(at));
+    for _ in 0..2 {
+        assert_eq!(patch(&attio, &id, json!({ "alc_status": ["Pending"] })).await.0, 200);
+    }
+    let refused = http_client(Duration::from_secs(5))
+        .patch(format!("{}/v2/objects/people/records/{id}", attio.url()))
+        .bearer_auth(attio.api_key())
+        .json(&json!({ "data": { "values": {} } }))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(refused.status(), 429);
+    assert_eq!(refused.headers()["date"], "Fri, 02 Jan 2026 03:04:05 GMT");
+    assert_eq!(refused.headers()["retry-after"], "Fri, 02 Jan 2026 03:04:06 GMT");
+    assert_eq!(refused.json::<Value>().await.unwrap()["code"], "rate_limit_exceeded");
+    let next: Timestamp = "2026-01-02T03:04:06Z".parse().unwrap();
+    attio.time().follow(move || next);
+    assert_eq!(patch(&attio, &id, json!({ "alc_status": ["Complete"] })).await.0, 200);
+}
+
+#[tokio::test]
+async fn webhooks_want_https_and_show_their_secret_once() {
+    let attio = Attio::start().await.unwrap();
+    let body = |url: &str| json!({ "data": { "target_url": url, "subscriptions": [{ "event_type": "record.merged", "filter": null }] } });
+    assert_eq!(call(&attio, Method::POST, "webhooks", body("http://example.com/x")).await.1["code"], "validation_type");
+    let (status, made) = call(&attio, Method::POST, "webhooks", body("https://example.com/x")).await;
+    assert_eq!((status, made["data"]["secret"].as_str()), (200, Some(attio.webhooks()[0].secret.as_str())));
+    let path = format!("webhooks/{}", made["data"]["id"]["webhook_id"].as_str().unwrap());
+    assert!(call(&attio, Method::GET, &path, Value::Null).await.1["data"].get("secret").is_none());
+    assert_eq!(call(&attio, Method::DELETE, &path, Value::Null).await.0, 200);
+    assert_eq!(call(&attio, Method::DELETE, &path, Value::Null).await.0, 404);
+}
+
+#[tokio::test]
+async fn a_grant_is_had_by_code_and_revoked() {
+    let attio = Attio::start().await.unwrap();
+    let client = http_client(Duration::from_secs(5));
+    let redirect = "http://127.0.0.1:9/oauth/callback/attio";
+    let query = format!("client_id=attio-client&response_type=code&redirect_uri={redirect}&state=s");
+    let answer = client.get(format!("{}/authorize?{query}", attio.url())).send().await.unwrap();
+    let location = url::Url::parse(answer.headers()["location"].to_str().unwrap()).unwrap();
+    let code = location.query_pairs().find(|(name, _)| name == "code").unwrap().1.into_owned();
+    let form = [
+        ("client_id", "attio-client"),
+        ("client_secret", "attio-client-secret"),
+        ("grant_type", "authorization_code"),
+        ("code", &code),
+    ];
+    let exchange = || client.post(format!("{}/oauth/token", attio.url())).form(&form).send();
+    let tokens: Value = exchange().await.unwrap().json().await.unwrap();
+    assert_eq!(exchange().await.unwrap().status(), 400);
+    let token = tokens["access_token"].as_str().unwrap();
+    let who = || client.get(format!("{}/v2/self", attio.url())).bearer_auth(token).send();
+    assert_eq!(who().await.unwrap().json::<Value>().await.unwrap()["active"], true);
+    let revoke = client.post(format!("{}/oauth/revoke", attio.url())).form(&[("token", token)]);
+    assert_eq!(revoke.send().await.unwrap().status(), 204);
+    assert_eq!(who().await.unwrap().json::<Value>().await.unwrap()["active"], false);
+}

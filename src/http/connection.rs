@@ -1,0 +1,22 @@
+//! `GET /v1/connection`: how the token's connection stands.
+
+use actix_web::{
+    HttpResponse,
+    web::{self, ServiceConfig},
+};
+
+use super::{bearer::Bearer, endpoint::Endpoint, problem::Problem, standing};
+use crate::connections::{Connections, Standing};
+
+/// The routes of this resource.
+pub fn routes(cfg: &mut ServiceConfig) {
+    Endpoint::new("/v1/connection").get(get).register(cfg);
+}
+
+async fn get(bearer: Bearer, connections: web::Data<Connections>) -> Result<HttpResponse, Problem> {
+    let view = connections.view(bearer.workspace, bearer.connection).await.map_err(|error| standing::store(&error))?;
+    match view {
+        Some(view) => Ok(HttpResponse::Ok().json(view)),
+        None => Err(standing::refusal(Standing::Unknown)),
+    }
+}

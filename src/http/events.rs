@@ -1,0 +1,88 @@
+//! `/v1/events/*`: what happens to the connection inside Attio.
+
+use std::time::Duration;
+
+use actix_web::{
+    HttpResponse,
+    web::{self, ServiceConfig},
+};
+use serde::Deserialize;
+
+use super::{
+    bearer::{AnyBearer, Bearer},
+    endpoint::Endpoint,
+    json::{Body, JsonBody},
+    problem::{Problem, Slug},
+    standing,
+};
+use crate::connections::{ConnectError, Connections, Standing};
+
+/// The routes of this resource.
+pub fn routes(cfg: &mut ServiceConfig) {
+    Endpoint::new("/v1/events/connection-added").post(added).register(cfg);
+    Endpoint::new("/v1/events/connection-removed").post(removed).register(cfg);
+}
+
+/// Attio's Connection object, as far as it is read.
+#[derive(Deserialize)]
+struct EventBody {
+    connection: EventConnection,
+}
+
+#[derive(Deserialize)]
+struct EventConnection {
+    #[serde(rename = "ownedBy")]
+    owned_by: OwnedBy,
+}
+
+#[derive(Deserialize)]
+struct OwnedBy {
+    r#type: String,
+    id: String,
+}
+
+impl Body for EventBody {}
+
+async fn added(
+    bearer: Bearer,
+    connections: web::Data<Connections>,
+    body: JsonBody<EventBody>,
+) -> Result<HttpResponse, Problem> {
+    let OwnedBy { r#type, id } = body.0.connection.owned_by;
+    let connected = connections.connection_added(bearer.workspace, bearer.connection, &r#type, &id).await;
+    let connected = connected.map_err(refusal)?;
+    let mut response = if connected.newly { HttpResponse::Created() } else { HttpResponse::Ok() };
+    Ok(response.json(connected.view))
+}
+
+/// Any token that we once signed will do, and the body is only looked at for its form: all that this can do is stop.
+async fn removed(
+    bearer: AnyBearer,
+    connections: web::Data<Connections>,
+    _body: JsonBody<EventBody>,
+) -> Result<HttpResponse, Problem> {
+    connections.remove(bearer.workspace, bearer.connection).await.map_err(|error| standing::store(&error))?;
+    Ok(HttpResponse::Accepted().json(serde_json::json!({})))
+}
+
+fn refusal(error: ConnectError) -> Problem {
+    match error {
+        ConnectError::WorkspaceConnectionRequired => Problem::new(
+            Slug::WorkspaceConnectionRequired,
+            "Connect ALC for the whole workspace: a connection of a single user cannot be used.",
+        ),
+        ConnectError::WorkspaceMismatch(detail) => Problem::new(Slug::WorkspaceMismatch, detail),
+        ConnectError::Unknown => standing::refusal(Standing::Unknown),
+        ConnectError::Leaving => standing::refusal(Standing::Leaving),
+        ConnectError::Replaced => standing::refusal(Standing::Replaced),
+        ConnectError::Refused(detail) => Problem::new(Slug::ConnectRefused, detail),
+        ConnectError::ReauthorizationRequired => standing::reauthorization_required(),
+        ConnectError::Unavailable(detail) => Problem::new(Slug::UpstreamFailed, detail),
+        ConnectError::Timeout => Problem::new(
+            Slug::Timeout,
+            "ALC or Attio took more than 20 seconds. What was made is undone: connect again in a minute.",
+        )
+        .retry_after(Duration::from_secs(60)),
+        ConnectError::Store(error) => standing::store(&error),
+    }
+}

@@ -1,0 +1,157 @@
+//! `/v1/leads`: the button, and what became of it.
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    web::{self, ServiceConfig},
+};
+use serde::Deserialize;
+use uuid::Uuid;
+
+use super::{
+    bearer::Bearer,
+    endpoint::Endpoint,
+    json::{Body, JsonBody},
+    problem::{Fault, Problem, Slug},
+    standing,
+};
+use crate::{
+    ids::RecordId,
+    leads::{Accepted, Leads, Name, NewLead, PhoneNumber, ReadRefused, SendRefused, Status},
+    store::Cursor,
+};
+
+/// The longest `Idempotency-Key`.
+const LONGEST_KEY: usize = 255;
+const LIMITS: std::ops::RangeInclusive<usize> = 1..=100;
+const USUAL_LIMIT: usize = 50;
+
+/// The routes of this resource.
+pub fn routes(cfg: &mut ServiceConfig) {
+    Endpoint::new("/v1/leads").post(send).get(page).register(cfg);
+    Endpoint::new("/v1/leads/{record_id}").get(get).register(cfg);
+}
+
+/// A lead as the Attio app sends it.
+#[derive(Deserialize)]
+struct SendBody {
+    record_id: Uuid,
+    name: String,
+    phone_number: String,
+}
+
+impl Body for SendBody {
+    const NOT_LANDED: &'static [&'static str] = &["finish_callback_url"];
+}
+
+/// The query of a page.
+#[derive(Deserialize)]
+struct PageQuery {
+    status: Option<String>,
+    limit: Option<String>,
+    cursor: Option<String>,
+}
+
+async fn send(
+    bearer: Bearer,
+    request: HttpRequest,
+    leads: web::Data<Leads>,
+    body: JsonBody<SendBody>,
+) -> Result<HttpResponse, Problem> {
+    let new = checked(body.0, leads.default_region())?;
+    let key = idempotency_key(&request)?;
+    match leads.send(bearer.workspace, bearer.connection, new, key).await {
+        Ok(Accepted::Sent(lead)) => Ok(HttpResponse::Created().json(lead)),
+        Ok(Accepted::Queued(lead)) => Ok(HttpResponse::Accepted().json(lead)),
+        Ok(Accepted::Joined(lead)) => Ok(HttpResponse::Ok().json(lead)),
+        Err(refused) => Err(refusal(refused)),
+    }
+}
+
+async fn get(bearer: Bearer, leads: web::Data<Leads>, record: web::Path<Uuid>) -> Result<HttpResponse, Problem> {
+    let record = RecordId(record.into_inner());
+    match leads.get(bearer.workspace, bearer.connection, record).await.map_err(unreadable)? {
+        Some(lead) => Ok(HttpResponse::Ok().json(lead)),
+        None => Err(Problem::new(Slug::NotFound, "No lead of this record was sent: send it first.")),
+    }
+}
+
+async fn page(bearer: Bearer, leads: web::Data<Leads>, query: web::Query<PageQuery>) -> Result<HttpResponse, Problem> {
+    let mut faults = Vec::new();
+    let mut fault = |name: &str, detail: String| faults.push(Fault { pointer: format!("#/query/{name}"), detail });
+    let status = query.status.as_deref().and_then(|name| {
+        let status = Status::from_name(name);
+        if status.is_none() {
+            fault("status", "must be one of queued, pending, complete, failed".to_owned());
+        }
+        status
+    });
+    let limit = query.limit.as_deref().map_or(Some(USUAL_LIMIT), |limit| limit.parse().ok());
+    let limit = limit.filter(|limit| LIMITS.contains(limit));
+    if limit.is_none() {
+        fault("limit", format!("must be a whole number from {} to {}", LIMITS.start(), LIMITS.end()));
+    }
+    let cursor = query.cursor.as_deref().map(str::parse::<Cursor>).transpose();
+    if let Err(error) = &cursor {
+        fault("cursor", error.to_string());
+    }
+    let (true, Some(limit), Ok(cursor)) = (faults.is_empty(), limit, cursor) else {
+        return Err(Problem::invalid(faults));
+    };
+    let page = leads.page(bearer.workspace, bearer.connection, status, cursor.as_ref(), limit).await;
+    Ok(HttpResponse::Ok().json(page.map_err(unreadable)?))
+}
+
+/// The body with every fault at once.
+fn checked(body: SendBody, region: Option<&str>) -> Result<NewLead, Problem> {
+    let fault = |name: &str, detail| Fault { pointer: format!("/{name}"), detail };
+    let name = Name::parse(&body.name).map_err(|detail| fault("name", detail));
+    let phone_number = PhoneNumber::parse(&body.phone_number, region).map_err(|detail| fault("phone_number", detail));
+    match (name, phone_number) {
+        (Ok(name), Ok(phone_number)) => Ok(NewLead { record_id: RecordId(body.record_id), name, phone_number }),
+        (name, phone_number) => Err(Problem::invalid(name.err().into_iter().chain(phone_number.err()).collect())),
+    }
+}
+
+fn idempotency_key(request: &HttpRequest) -> Result<Option<&str>, Problem> {
+    let mut headers = request.headers().get_all("idempotency-key");
+    let Some(header) = headers.next() else { return Ok(None) };
+    let usable = |key: &&str| {
+        (1..=LONGEST_KEY).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ')
+    };
+    match (header.to_str().ok().map(str::trim).filter(usable), headers.next()) {
+        (Some(key), None) => Ok(Some(key)),
+        _ => Err(Problem::invalid(vec![Fault {
+            pointer: "#/header/idempotency-key".to_owned(),
+            detail: format!("must be one key of 1 to {LONGEST_KEY} printable ASCII characters"),
+        }])),
+    }
+}
+
+fn refusal(refused: SendRefused) -> Problem {
+    match refused {
+        SendRefused::Rejected(lead) => {
+            let words = lead.last_error.clone().unwrap_or_else(|| "ALC gave no reason.".to_owned());
+            Problem::new(Slug::LeadRejected, words).with("lead", lead)
+        }
+        SendRefused::ReauthorizationRequired(lead) => {
+            let problem = standing::reauthorization_required();
+            match lead {
+                Some(lead) => problem.with("lead", lead),
+                None => problem,
+            }
+        }
+        SendRefused::Standing(found) => standing::refusal(found),
+        SendRefused::KeyReused => Problem::new(
+            Slug::IdempotencyKeyReused,
+            "This Idempotency-Key came with another body within the last day: use a new key for a new request.",
+        ),
+        SendRefused::Store(error) => standing::store(&error),
+    }
+}
+
+fn unreadable(refused: ReadRefused) -> Problem {
+    match refused {
+        ReadRefused::Standing(found) => standing::refusal(found),
+        ReadRefused::Store(error) => standing::store(&error),
+    }
+}

@@ -1,0 +1,47 @@
+//! What every resource says when the connection or the store does not let it go on.
+
+use super::problem::{Problem, Slug};
+use crate::{connections::Standing, store::StoreError};
+
+/// The problem of a connection that may not do this.
+pub fn refusal(standing: Standing) -> Problem {
+    match standing {
+        Standing::Unknown => Problem::new(Slug::Unauthorized, "This connection is gone: connect ALC again in Attio."),
+        Standing::Replaced => Problem::new(
+            Slug::ConnectionReplaced,
+            "The workspace has connected again since: use the newer connection's token.",
+        ),
+        Standing::ReauthorizationRequired => reauthorization_required(),
+        Standing::Incoming => Problem::new(
+            Slug::ConnectionNotReady,
+            "The connection is not confirmed yet: wait until connection-added has been answered.",
+        ),
+        Standing::Leaving => {
+            Problem::new(Slug::ConnectionNotReady, "The connection is being removed: connect ALC again in Attio.")
+        }
+        // Asked about only where it is an obstacle.
+        Standing::Current => Problem::new(Slug::Internal, "Send it again."),
+    }
+}
+
+/// The problem of a dead grant.
+pub fn reauthorization_required() -> Problem {
+    Problem::new(
+        Slug::ReauthorizationRequired,
+        "ALC no longer accepts this workspace's authorization: connect ALC again in Attio.",
+    )
+}
+
+/// The problem of a store that could not do it. The log has the reason, once, here.
+pub fn store(error: &StoreError) -> Problem {
+    match error {
+        StoreError::Unavailable(_) | StoreError::Full => {
+            tracing::warn!(%error, "refused: the store cannot take it");
+            Problem::store_unavailable()
+        }
+        StoreError::Corrupt(_) => {
+            tracing::error!(%error, "refused: the store's content cannot be read");
+            Problem::store_unavailable()
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! ALC's callbacks: `POST /webhooks/alc/{token}`.
+//!
+//! Promises that a result is durable before ALC gets its 200, that a repeat has no second effect, and that nothing
+//! changes for who cannot prove the URL and, where ALC gave a secret, the signature. Two waits for the store: what
+//! surrounds the lead; the result.
+
+use std::time::Duration;
+
+use super::{Lead, Leads, receipt::digest_of, send::Send, transitions::Finished, two, work::lead_key};
+use crate::{
+    alc::{
+        callback::{self, Callback, Malformed, is_unfinished},
+        signature::{self, Headers},
+    },
+    connections::{self, Webhook, Workspace},
+    ids::{OpaqueToken, SendId, WorkspaceId},
+    store::{Commit, Committed, Key, LeaseChange, StoreError, Tenant, Versioned, put},
+};
+
+const TRIES: u32 = 50;
+/// ALC is answered within five seconds, whatever the store does.
+const PATIENCE: Duration = Duration::from_millis(4_500);
+const PROCESSED: &str = "lead.processed";
+
+/// What an accepted callback came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallbackOutcome {
+    /// The lead is complete by it.
+    Finished,
+    /// A record that was never sent, or that the store lost: taken up and shown.
+    Adopted,
+    /// A repeat, another result for a finished send, or an earlier send's.
+    Repeated,
+    /// ALC is not done with the lead.
+    Unfinished,
+    /// Another event than `lead.processed`.
+    OtherEvent,
+}
+
+/// Why a callback is not accepted.
+#[derive(Debug, thiserror::Error)]
+pub enum CallbackRefused {
+    /// No webhook, or none any more, under this token.
+    #[error("the webhook is gone")]
+    Gone,
+    /// The signature is missing or wrong.
+    #[error("the signature is refused: {0}")]
+    Signature(signature::Refused),
+    /// The body is no callback.
+    #[error(transparent)]
+    Malformed(Malformed),
+    /// Not durable: ALC is to try again.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Leads {
+    /// Takes a callback; `token` is the last part of the URL.
+    pub async fn call_back(
+        &self,
+        token: &str,
+        headers: Headers<'_>,
+        body: &[u8],
+    ) -> Result<CallbackOutcome, CallbackRefused> {
+        match tokio::time::timeout(PATIENCE, self.take_callback(token, headers, body)).await {
+            Ok(result) => result,
+            Err(_) => Err(StoreError::Unavailable("no answer in time".to_owned()).into()),
+        }
+    }
+
+    async fn take_callback(
+        &self,
+        token: &str,
+        headers: Headers<'_>,
+        body: &[u8],
+    ) -> Result<CallbackOutcome, CallbackRefused> {
+        let token = OpaqueToken::parse(token).ok_or(CallbackRefused::Gone)?;
+        let workspace: WorkspaceId = token.owner.parse().map_err(|_| CallbackRefused::Gone)?;
+        let tenant = connections::tenant(workspace);
+        let parsed = callback::parse(body);
+        for _ in 0..TRIES {
+            let now = self.parts.clock.now();
+            let mut keys = vec![Key::workspace()];
+            keys.extend(parsed.as_ref().ok().map(|callback| lead_key(callback.record_id)));
+            let loaded = self.parts.store.load(&tenant, &keys, &[], now).await?;
+            let [found, lead] = two(loaded.documents);
+            let found = found.map(Versioned::<Workspace>::read).transpose().map_err(StoreError::from)?;
+            let lead = lead.map(Versioned::<Lead>::read).transpose().map_err(StoreError::from)?;
+            let Some(webhook) = found.as_ref().and_then(|found| found.value.webhook_by_secret(&token.secret)) else {
+                return Err(CallbackRefused::Gone);
+            };
+            let Some(workspace) = &found else { return Err(CallbackRefused::Gone) };
+            self.prove(&workspace.value, webhook, headers, body)?;
+            let callback = parsed.as_ref().map_err(|malformed| CallbackRefused::Malformed(malformed.clone()))?;
+            if callback.event.as_deref().is_some_and(|event| event != PROCESSED) {
+                return Ok(CallbackOutcome::OtherEvent);
+            }
+            if is_unfinished(&callback.status) {
+                return Ok(CallbackOutcome::Unfinished);
+            }
+            let id = headers.id.map(digest_of);
+            if let Some(outcome) = self.apply(&tenant, webhook, lead, callback, id.as_deref()).await? {
+                return Ok(outcome);
+            }
+        }
+        Err(StoreError::Unavailable("too many conflicts on one lead".to_owned()).into())
+    }
+
+    fn prove(
+        &self,
+        workspace: &Workspace,
+        webhook: &Webhook,
+        headers: Headers<'_>,
+        body: &[u8],
+    ) -> Result<(), CallbackRefused> {
+        let secret = self.parts.connections.webhook_secret(workspace, webhook).map_err(|error| {
+            tracing::error!(%error, "a webhook's secret cannot be opened");
+            // Fails closed: ALC tries again until the operator has put the key back.
+            StoreError::Corrupt("a webhook's secret cannot be opened".to_owned())
+        })?;
+        match secret {
+            Some(secret) => {
+                signature::verify(&secret, headers, body, self.parts.clock.now()).map_err(CallbackRefused::Signature)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Commits the result; `None` on a conflict.
+    async fn apply(
+        &self,
+        tenant: &Tenant,
+        webhook: &Webhook,
+        found: Option<Versioned<Lead>>,
+        callback: &Callback,
+        id: Option<&str>,
+    ) -> Result<Option<CallbackOutcome>, StoreError> {
+        let now = self.parts.clock.now();
+        let lead_id = callback.lead_id.as_deref();
+        let (lead, expected, due, outcome) = match found {
+            Some(found) => {
+                let mut lead = found.value.clone();
+                let finished = lead.finish(&callback.status, lead_id, id, now);
+                if lead == found.value {
+                    return Ok(Some(CallbackOutcome::Repeated));
+                }
+                match finished {
+                    Finished::Now => (lead, Some(found.version()), Some(now), CallbackOutcome::Finished),
+                    // Only what is remembered changes: nothing is to be done before the time that stands.
+                    Finished::Already => (lead, Some(found.version()), found.document.due, CallbackOutcome::Repeated),
+                }
+            }
+            None => {
+                let mut lead = Lead::new(callback.record_id, Send::new(SendId::random(), now));
+                lead.send.webhook = Some(webhook.id);
+                lead.adopt(&callback.status, lead_id, id, now);
+                (lead, None, Some(now), CallbackOutcome::Adopted)
+            }
+        };
+        let key = lead_key(callback.record_id);
+        let commit = Commit::of(vec![put(&key.id, &lead, expected, LeaseChange::Leave { due })]);
+        match self.parts.store.commit(tenant, &commit, now).await? {
+            Committed::Done(_) => Ok(Some(outcome)),
+            Committed::Conflict => Ok(None),
+        }
+    }
+}

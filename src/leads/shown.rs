@@ -1,0 +1,196 @@
+//! What Attio has been shown, what it is to show, and what may still arrive late.
+//!
+//! Promises that the next thing to show is derived from the send's state, never remembered: once a result is known,
+//! Pending is not written again, whatever was under way.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    lead::Lead,
+    send::{Reason, Status},
+};
+use crate::{clock, ids::SendId};
+
+/// When a PATCH without an answer is read back, after it was sent.
+pub const READ_BACK_AFTER: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(15 * 60)];
+/// Doubts kept; more than these in a quarter of an hour are folded into the last.
+const DOUBTS_KEPT: usize = 4;
+
+/// A title of ours in Attio.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Title {
+    /// ALC has the lead.
+    Pending,
+    /// ALC has given its result.
+    Complete,
+    /// The send failed.
+    Failed,
+}
+
+/// A state of the record in Attio: which title, on behalf of which send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Showing {
+    /// The send.
+    pub send: SendId,
+    /// The title.
+    pub title: Title,
+}
+
+/// A PATCH whose answer was not seen: Attio may apply it late.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Doubt {
+    /// What it would show.
+    pub title: Title,
+    /// When it was sent.
+    pub at: Timestamp,
+    /// How many of [`READ_BACK_AFTER`] are done.
+    #[serde(default)]
+    pub checks: u8,
+}
+
+impl Doubt {
+    /// When it is next read back; `None`: no more.
+    pub fn check_at(&self) -> Option<Timestamp> {
+        READ_BACK_AFTER.get(usize::from(self.checks)).map(|after| clock::later(self.at, *after))
+    }
+}
+
+/// Attio's side of a lead.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Attio {
+    /// What Attio has certainly taken last.
+    pub shown: Option<Showing>,
+    /// The lead id that it has certainly taken last.
+    pub lead_id: Option<String>,
+    /// Attio refuses the result as a value: from now on the status goes alone.
+    #[serde(default)]
+    pub result_refused: bool,
+    /// The record is gone: no further PATCH.
+    #[serde(default)]
+    pub gone: bool,
+    /// Attio refuses until someone acts; retried slowly.
+    #[serde(default)]
+    pub refused: bool,
+    /// Failures in a row.
+    #[serde(default)]
+    pub failures: u32,
+    /// No PATCH before then.
+    pub retry_at: Option<Timestamp>,
+    /// What may still arrive.
+    #[serde(default)]
+    pub doubts: Vec<Doubt>,
+}
+
+impl Attio {
+    pub(super) fn is_stuck(&self) -> bool {
+        self.gone || self.refused
+    }
+
+    pub(super) fn doubt(&mut self, title: Title, now: Timestamp) {
+        self.doubts.retain(|doubt| doubt.check_at().is_some());
+        if self.doubts.len() == DOUBTS_KEPT {
+            self.doubts.pop();
+        }
+        self.doubts.push(Doubt { title, at: now, checks: 0 });
+    }
+}
+
+impl Lead {
+    /// What Attio is to show; `None`: nothing of this send.
+    pub fn wanted(&self) -> Option<Showing> {
+        let title = match self.send.status {
+            Status::Queued => return None,
+            Status::Pending => Title::Pending,
+            Status::Complete => Title::Complete,
+            Status::Failed if self.send.told_in_request => return None,
+            Status::Failed => match self.send.reason {
+                Some(Reason::Superseded | Reason::RecordDeleted) => return None,
+                _ => Title::Failed,
+            },
+        };
+        Some(Showing { send: self.send.id, title })
+    }
+
+    /// Whether there is a PATCH to be made, now or later.
+    pub fn is_to_be_shown(&self) -> bool {
+        !self.attio.gone && self.wanted().is_some_and(|wanted| self.attio.shown != Some(wanted))
+    }
+
+    /// The doubt that is to be read back first. A doubt about the very title that is wanted needs no look: if it
+    /// arrives late, it changes nothing.
+    pub fn next_doubt(&self) -> Option<(usize, Timestamp)> {
+        if self.attio.gone {
+            return None;
+        }
+        let checks = self.attio.doubts.iter().enumerate();
+        checks.filter_map(|(index, doubt)| Some((index, doubt.check_at()?))).min_by_key(|(_, at)| *at)
+    }
+
+    /// Attio took it.
+    pub fn shown(&mut self, showing: Showing, lead_id: Option<String>, now: Timestamp) {
+        self.attio.shown = Some(showing);
+        if lead_id.is_some() {
+            self.attio.lead_id = lead_id;
+        }
+        self.attio.failures = 0;
+        self.attio.retry_at = None;
+        self.attio.refused = false;
+        if !self.attio.result_refused {
+            self.send.last_error = None;
+        }
+        self.send.updated_at = now;
+    }
+
+    /// Attio did not take it; another PATCH at `retry_at`.
+    pub fn not_shown(&mut self, failure: ShowFailure, retry_at: Timestamp, detail: Option<String>, now: Timestamp) {
+        match failure {
+            ShowFailure::Later => {}
+            ShowFailure::Unseen(title) => self.attio.doubt(title, now),
+            ShowFailure::Refused => {
+                self.attio.refused = true;
+                // Whoever mends what Attio refuses is owed the result as well.
+                self.attio.result_refused = false;
+            }
+            ShowFailure::ResultRefused => self.attio.result_refused = true,
+            ShowFailure::Gone => self.attio.gone = true,
+        }
+        self.attio.failures = self.attio.failures.saturating_add(1);
+        self.attio.retry_at = Some(retry_at);
+        if detail.is_some() {
+            self.send.last_error = detail;
+        }
+        self.send.updated_at = now;
+    }
+
+    /// A doubt was read back. With `shows_doubted`, Attio shows the doubted title instead of the wanted one: write again.
+    pub fn read_back(&mut self, index: usize, shows_doubted: bool) {
+        if let Some(doubt) = self.attio.doubts.get_mut(index) {
+            doubt.checks = doubt.checks.saturating_add(1);
+        }
+        self.attio.doubts.retain(|doubt| doubt.check_at().is_some());
+        self.attio.failures = 0;
+        self.attio.retry_at = None;
+        if shows_doubted {
+            self.attio.shown = None;
+        }
+    }
+}
+
+/// Why Attio does not show it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ShowFailure {
+    /// Certainly not taken: try again.
+    Later,
+    /// No answer: it may arrive late.
+    Unseen(Title),
+    /// Permanent until someone acts.
+    Refused,
+    /// The result is no value that Attio takes: the status goes alone.
+    ResultRefused,
+    /// No such record.
+    Gone,
+}

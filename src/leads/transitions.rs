@@ -1,0 +1,223 @@
+//! What happens to a lead. Pure: no I/O, no clock, no randomness, and valid in every state, because a fact may arrive
+//! when the lead has long gone on.
+
+use jiff::Timestamp;
+
+use super::{
+    lead::{CALLBACKS_KEPT, EARLIER_KEPT, Lead},
+    send::{Reason, Send, Status},
+};
+use crate::ids::SendId;
+
+/// Whether a callback or a look-up changed anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Finished {
+    /// The present send is complete by it.
+    Now,
+    /// A repeat, another result for a finished send, or an earlier send's.
+    Already,
+}
+
+impl Lead {
+    /// Begins another send on a lead whose last one has finished.
+    pub fn send_again(&mut self, next: Send) {
+        debug_assert!(!self.send.status.is_live(), "a live send is joined, not followed");
+        let last = std::mem::replace(&mut self.send, next);
+        self.earlier.push(last.into_earlier());
+        let surplus = self.earlier.len().saturating_sub(EARLIER_KEPT);
+        self.earlier.drain(..surplus);
+        // A person may have restored the record, or mended the attribute: a new press deserves a new try.
+        self.attio.gone = false;
+        self.attio.refused = false;
+        self.attio.result_refused = false;
+        self.attio.failures = 0;
+        self.attio.retry_at = None;
+    }
+
+    /// A request to ALC is about to be made.
+    pub fn begin(&mut self, now: Timestamp) {
+        self.send.attempts = self.send.attempts.saturating_add(1);
+        self.send.under_way = true;
+        self.send.updated_at = now;
+    }
+
+    /// Whoever worked on the lead vanished: what was under way has an unknown outcome. `showing` says whether the
+    /// step under way may have been a PATCH.
+    pub fn lost(&mut self, now: Timestamp) {
+        if self.send.under_way {
+            self.unknown(self.send.id, now, None, now);
+        } else if self.is_to_be_shown()
+            && let Some(wanted) = self.wanted()
+        {
+            self.attio.doubt(wanted.title, now);
+        }
+    }
+
+    /// What ALC listed for the record before the first attempt.
+    pub fn listed_before(&mut self, ids: Vec<String>) {
+        self.send.listed_before = ids;
+        self.send.baseline_taken = true;
+    }
+
+    /// ALC has the lead; `lead_id` if it said under which id.
+    pub fn submitted(&mut self, send: SendId, lead_id: Option<String>, poll_at: Option<Timestamp>, now: Timestamp) {
+        if self.send.id != send {
+            if let Some(earlier) = self.earlier.iter_mut().find(|earlier| earlier.id == send) {
+                earlier.lead_id = earlier.lead_id.take().or(lead_id);
+                earlier.unlearnt = earlier.lead_id.is_none();
+            }
+            return;
+        }
+        let send = &mut self.send;
+        send.under_way = false;
+        send.in_doubt = false;
+        send.failures = 0;
+        send.retry_at = None;
+        send.lead_id = send.lead_id.take().or(lead_id);
+        send.accepted_at.get_or_insert(now);
+        send.updated_at = now;
+        if send.status == Status::Queued {
+            send.status = Status::Pending;
+            send.person = None;
+            send.last_error = None;
+            send.poll_at = poll_at;
+        }
+    }
+
+    /// ALC refuses the lead for good.
+    pub fn rejected(&mut self, send: SendId, detail: String, told_in_request: bool, now: Timestamp) {
+        if self.send.id != send {
+            return;
+        }
+        self.send.under_way = false;
+        if self.send.status == Status::Queued {
+            self.send.finish(Status::Failed, Some(Reason::Rejected), now);
+            self.send.told_in_request = told_in_request;
+            self.send.last_error = Some(detail);
+        }
+    }
+
+    /// This attempt has certainly not reached ALC. An earlier attempt's doubt stands.
+    pub fn not_sent(&mut self, send: SendId, retry_at: Timestamp, detail: Option<String>, now: Timestamp) {
+        if self.send.id == send {
+            self.send.under_way = false;
+            self.delay(retry_at, detail, now);
+        }
+    }
+
+    /// This attempt had no clear answer.
+    pub fn unknown(&mut self, send: SendId, retry_at: Timestamp, detail: Option<String>, now: Timestamp) {
+        if self.send.id == send {
+            self.send.under_way = false;
+            self.send.in_doubt = self.send.status == Status::Queued;
+            self.send.ever_in_doubt = true;
+            self.delay(retry_at, detail, now);
+        }
+    }
+
+    /// Nothing can be asked of ALC before `retry_at`.
+    pub fn delay(&mut self, retry_at: Timestamp, detail: Option<String>, now: Timestamp) {
+        self.send.failures = self.send.failures.saturating_add(1);
+        if self.send.status == Status::Queued {
+            self.send.retry_at = Some(retry_at);
+        }
+        if detail.is_some() {
+            self.send.last_error = detail;
+        }
+        self.send.updated_at = now;
+    }
+
+    /// ALC was asked and has no lead of this send: it may be sent again, under the same key.
+    pub fn not_found_at_alc(&mut self) {
+        self.send.in_doubt = false;
+    }
+
+    /// A look-up of a pending lead brought nothing; the next one at `poll_at`.
+    pub fn polled(&mut self, poll_at: Option<Timestamp>) {
+        self.send.polls = self.send.polls.saturating_add(1);
+        self.send.poll_at = poll_at;
+    }
+
+    /// Ends a live send without a result.
+    pub fn expire(&mut self, reason: Reason, now: Timestamp) {
+        if self.send.status.is_live() {
+            self.send.finish(Status::Failed, Some(reason), now);
+        }
+    }
+
+    /// Remembers since when the workspace has no connection, or that it has one again.
+    pub fn notice_connection(&mut self, connected: bool, now: Timestamp) {
+        if connected {
+            self.send.disconnected_at = None;
+        } else if self.send.status.is_live() {
+            self.send.disconnected_at.get_or_insert(now);
+        }
+    }
+
+    /// ALC's result, called back or looked up.
+    ///
+    /// Whose it is: an earlier send's if ALC's id says so, if its `webhook-id` was counted before, or if the present
+    /// send was not yet attempted. With neither id it is the present send's: a late repeat can't be told apart.
+    pub fn finish(&mut self, result: &str, lead_id: Option<&str>, callback: Option<&str>, now: Timestamp) -> Finished {
+        if let Some(callback) = callback {
+            if self.callbacks.iter().any(|known| known == callback) {
+                return Finished::Already;
+            }
+            self.callbacks.push(callback.to_owned());
+            let surplus = self.callbacks.len().saturating_sub(CALLBACKS_KEPT);
+            self.callbacks.drain(..surplus);
+        }
+        if !self.is_of_present_send(lead_id) {
+            return Finished::Already;
+        }
+        let send = &mut self.send;
+        if lead_id.is_some() && send.lead_id.is_none() {
+            send.lead_id = lead_id.map(str::to_owned);
+        }
+        let gives_way = match send.status {
+            Status::Queued | Status::Pending => true,
+            Status::Complete => false,
+            Status::Failed => !matches!(send.reason, Some(Reason::Superseded | Reason::RecordDeleted)),
+        };
+        if !gives_way {
+            return Finished::Already;
+        }
+        send.accepted_at.get_or_insert(now);
+        send.finish(Status::Complete, None, now);
+        send.result = Some(result.to_owned());
+        send.last_error = None;
+        self.attio.refused = false;
+        self.attio.retry_at = None;
+        Finished::Now
+    }
+
+    /// A result for a record that was never sent, or whose lead the store lost.
+    pub fn adopt(&mut self, result: &str, lead_id: Option<&str>, callback: Option<&str>, now: Timestamp) {
+        self.callbacks.extend(callback.map(str::to_owned));
+        self.send.lead_id = lead_id.map(str::to_owned);
+        self.send.accepted_at = Some(now);
+        self.send.finish(Status::Complete, None, now);
+        self.send.result = Some(result.to_owned());
+    }
+
+    fn is_of_present_send(&mut self, lead_id: Option<&str>) -> bool {
+        if let Some(lead_id) = lead_id {
+            if self.send.lead_id.as_deref() == Some(lead_id) {
+                return true;
+            }
+            if self.is_of_earlier_send(lead_id) {
+                return false;
+            }
+            // The present send's id is known and is another one, and some earlier send's id was never learnt: this
+            // is that one. Without such a send it can only be another attempt of the present one.
+            if self.send.lead_id.is_some()
+                && let Some(unlearnt) = self.earlier.iter_mut().rev().find(|earlier| earlier.unlearnt)
+            {
+                unlearnt.lead_id = Some(lead_id.to_owned());
+                unlearnt.unlearnt = false;
+                return false;
+            }
+        }
+        self.send.attempts > 0
+    }
+}

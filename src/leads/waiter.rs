@@ -1,0 +1,97 @@
+//! The link between a handler that waits and the task that takes the steps.
+//!
+//! Promises that a refusal is told exactly once: either inside the request (and Attio stays as it was) or, if nobody
+//! waits any more, by Attio showing Failed.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU8, Ordering},
+};
+
+use tokio::sync::watch;
+
+use super::lead::LeadView;
+
+const WAITING: u8 = 0;
+const GONE: u8 = 1;
+const TOLD: u8 = 2;
+
+/// How far the task has come.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Progress {
+    /// The lead as last committed.
+    pub lead: Option<LeadView>,
+    /// ALC's grant turned out to be dead.
+    pub reauthorization: bool,
+    /// The task has ended: nothing more happens now.
+    pub ended: bool,
+}
+
+/// The task's end.
+pub(super) struct Waiter {
+    state: Arc<AtomicU8>,
+    progress: watch::Sender<Progress>,
+}
+
+/// The handler's end; dropping it is hanging up.
+pub(super) struct Waiting {
+    state: Arc<AtomicU8>,
+    pub(super) progress: watch::Receiver<Progress>,
+}
+
+pub(super) fn pair() -> (Waiter, Waiting) {
+    let state = Arc::new(AtomicU8::new(WAITING));
+    let (sender, receiver) = watch::channel(Progress::default());
+    (Waiter { state: state.clone(), progress: sender }, Waiting { state, progress: receiver })
+}
+
+impl Waiter {
+    /// Whether the refusal is told by the handler. From then on the handler waits for it, past its deadline.
+    pub(super) fn claim_refusal(&self) -> bool {
+        self.state.compare_exchange(WAITING, TOLD, Ordering::AcqRel, Ordering::Acquire).is_ok()
+            || self.state.load(Ordering::Acquire) == TOLD
+    }
+
+    pub(super) fn publish(&self, change: impl FnOnce(&mut Progress)) {
+        self.progress.send_modify(change);
+    }
+}
+
+impl Drop for Waiter {
+    fn drop(&mut self) {
+        self.progress.send_modify(|progress| progress.ended = true);
+    }
+}
+
+impl Waiting {
+    /// Stops waiting; `false` if a refusal is on its way and is to be waited for.
+    pub(super) fn give_up(&self) -> bool {
+        self.state.compare_exchange(WAITING, GONE, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.give_up();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_told_by_one_side_only() {
+        let (waiter, waiting) = pair();
+        assert!(waiter.claim_refusal());
+        assert!(!waiting.give_up());
+
+        let (waiter, waiting) = pair();
+        assert!(waiting.give_up());
+        assert!(!waiter.claim_refusal());
+
+        let (waiter, waiting) = pair();
+        drop(waiting);
+        assert!(!waiter.claim_refusal());
+    }
+}

@@ -1,0 +1,17 @@
+//! The service from outside: real HTTP, a pretend ALC and a pretend Attio, three set-ups for every scenario.
+//!
+//! Each module holds one promise of the contract. A test waits for events, never for a time; days pass on a manual clock.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod attio_errors;
+mod callbacks;
+mod connect;
+mod deadlines;
+mod idempotency;
+mod minimal_alc;
+mod oauth;
+mod send;
+mod tokens;
+mod unknown_outcomes;

@@ -1,0 +1,101 @@
+//! §3.3: what ALC did is not known. At an ALC that can look up or honours keys nothing is ever sent twice.
+
+use std::time::Duration;
+
+use sandbox::Fault;
+
+use crate::support::{
+    ambient::spawn,
+    harness::{HOUR, MINUTE, Setup, scenario},
+};
+
+fn done_without_a_clear_answer() -> Vec<Fault> {
+    vec![Fault::done_but_500(), Fault::Reset, Fault::DoneButHang, Fault::Garbage, Fault::Truncated, Fault::late(1500)]
+}
+
+fn not_done_and_no_clear_answer() -> Vec<Fault> {
+    vec![Fault::status(500), Fault::status(503), Fault::Refuse, Fault::Hang]
+}
+
+/// Each of these strikes one press; in the end each lead is pending, sent once, under one key.
+async fn each_is_sent_once(setup: Setup, faults: Vec<Fault>) {
+    let (world, app) = setup.impatient().connected().await;
+    for fault in faults {
+        let ada = world.person();
+        let before = world.alc.journal().count("create_lead");
+        world.alc.faults().next("create_lead", fault.clone());
+        let pressed = spawn({
+            let (app, ada) = (app.clone(), ada.clone());
+            async move { app.press(&ada).await }
+        });
+        world.alc.journal().wait_for("create_lead", before + 1).await;
+        world.pass(Duration::from_secs(2));
+        let status = pressed.await.expect("an answer").status;
+        assert!([201, 202].contains(&status), "{fault:?}: {status}");
+        let pending = async || app.lead_says(&ada, "status").await == "pending";
+        world.pass_until("it is pending", MINUTE, HOUR, pending).await;
+        let sent = world.alc.leads_of(&ada.record_id);
+        assert_eq!(sent.len(), 1, "{fault:?}: sent twice");
+        assert_eq!(app.lead_says(&ada, "lead_id").await, sent[0].id.as_str(), "{fault:?}: the id was found");
+        let requests = world.alc.journal().requests("create_lead");
+        let keys = requests[before..].iter().map(|seen| seen.idempotency_key().map(str::to_owned));
+        let mut keys: Vec<_> = keys.collect();
+        keys.dedup();
+        assert_eq!(keys.len(), 1, "{fault:?}: one key over all attempts");
+        world.call_back(&ada, "qualified").await;
+        world.attio.wait_for_status(&ada.record_id, "Complete").await;
+    }
+}
+
+scenario! {
+    async fn done_at_a_rich_alc(setup: Setup) {
+        each_is_sent_once(setup, done_without_a_clear_answer()).await;
+    }
+}
+
+scenario! {
+    async fn done_at_an_alc_that_only_looks_up(setup: Setup) {
+        each_is_sent_once(setup.alc(|alc| alc.idempotency = false), done_without_a_clear_answer()).await;
+    }
+}
+
+scenario! {
+    async fn done_at_an_alc_that_only_honours_keys(setup: Setup) {
+        each_is_sent_once(setup.alc(|alc| alc.look_ups = false), done_without_a_clear_answer()).await;
+    }
+}
+
+scenario! {
+    async fn not_done_at_a_rich_alc(setup: Setup) {
+        each_is_sent_once(setup, not_done_and_no_clear_answer()).await;
+    }
+}
+
+scenario! {
+    async fn an_earlier_sends_lead_is_not_taken_for_the_present_one(setup: Setup) {
+        let (world, app) = setup.impatient().alc(|alc| alc.idempotency = false).connected().await;
+        let ada = world.person();
+        app.press(&ada).await.expect(201);
+        world.call_back(&ada, "unreachable").await;
+        world.attio.wait_for_status(&ada.record_id, "Complete").await;
+        world.alc.faults().next("create_lead", Fault::status(500));
+        app.press(&ada).await;
+        let pending = async || app.lead_says(&ada, "status").await == "pending";
+        world.pass_until("it is pending", MINUTE, HOUR, pending).await;
+        let sent = world.alc.leads_of(&ada.record_id);
+        assert_eq!(sent.len(), 2, "the second send went out for itself");
+        assert_eq!(app.lead_says(&ada, "lead_id").await, sent[1].id.as_str());
+    }
+}
+
+scenario! {
+    async fn an_answer_without_an_id_is_accepted(setup: Setup) {
+        let (world, app) = setup.alc(|alc| alc.lead_ids = false).connected().await;
+        let ada = world.person();
+        let lead = app.press(&ada).await.expect(201).json();
+        assert_eq!(lead["lead_id"], serde_json::Value::Null);
+        assert_eq!(lead["status"], "pending");
+        world.call_back(&ada, "qualified").await;
+        world.attio.wait_for_status(&ada.record_id, "Complete").await;
+    }
+}

@@ -1,0 +1,346 @@
+//! The world that a scenario lives in: a pretend ALC, a pretend Attio, a store, one or two replicas, one manual clock.
+//!
+//! [`scenario!`] makes three tests of one scenario: on SQLite, on Redis, and on Redis with two replicas behind a door
+//! that sends each request to one of them at random.
+
+use std::{
+    future::Future,
+    path::PathBuf,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use alc_connector::clock::{Clock as _, ManualClock, Timestamp};
+use sandbox::{Alc, Attio, Callback, alc};
+
+use super::{
+    ambient::{PATIENCE, Stopwatch, eventually},
+    attio_app::AttioApp,
+    browser::Browser,
+    http,
+    redis_server::RedisServer,
+    replica::Replica,
+    settings::Settings,
+    turns::Turns,
+};
+
+/// When every scenario begins.
+const BEGINNING: &str = "2026-11-20T12:00:00Z";
+
+/// One of the three set-ups, and what a scenario wants changed in it.
+pub struct Setup {
+    store: StoreChoice,
+    replicas: usize,
+    alc: alc::Settings,
+    changes: Vec<(String, String)>,
+}
+
+enum StoreChoice {
+    Sqlite,
+    Redis,
+}
+
+enum Store {
+    Sqlite(tempfile::TempDir),
+    Redis(RedisServer),
+}
+
+impl Setup {
+    /// One service on SQLite.
+    pub fn sqlite() -> Self {
+        Self { store: StoreChoice::Sqlite, replicas: 1, alc: alc::Settings::rich(), changes: Vec::new() }
+    }
+
+    /// One service on Redis.
+    pub fn redis() -> Self {
+        Self { store: StoreChoice::Redis, ..Self::sqlite() }
+    }
+
+    /// Two services on one Redis, taking turns at random.
+    pub fn two_replicas() -> Self {
+        Self { replicas: 2, ..Self::redis() }
+    }
+
+    /// With this variable, named without `ALC_CONNECTOR__`.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.changes.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// With attempts that are given up within half a second, and a button that waits one.
+    #[must_use]
+    pub fn impatient(self) -> Self {
+        self.with("ALC__TIMEOUT", "500ms").with("ATTIO__TIMEOUT", "500ms").with("LEADS__SEND_WAIT", "1s")
+    }
+
+    /// With an ALC that has nothing but what is known of it.
+    #[must_use]
+    pub fn minimal_alc(mut self) -> Self {
+        self.alc = alc::Settings::minimal();
+        self
+    }
+
+    /// With an ALC changed like this.
+    #[must_use]
+    pub fn alc(mut self, change: impl FnOnce(&mut alc::Settings)) -> Self {
+        change(&mut self.alc);
+        self
+    }
+
+    /// Starts it all.
+    pub async fn start(self) -> World {
+        let clock = ManualClock::new(BEGINNING.parse().expect("a time"));
+        let alc = Alc::start_on(0, self.alc).await.expect("a pretend ALC");
+        let attio = Attio::start().await.expect("a pretend Attio");
+        let door = Turns::open(seed()).await;
+        let mut settings = Settings::between(&alc, &attio, &door.url());
+        let store = match self.store {
+            StoreChoice::Sqlite => {
+                let directory = tempfile::tempdir().expect("a directory");
+                let file: PathBuf = directory.path().join("store.db");
+                settings.set("STORE__URL", &format!("sqlite:{}", file.display()));
+                Store::Sqlite(directory)
+            }
+            StoreChoice::Redis => {
+                let server = RedisServer::start();
+                settings.set("STORE__URL", &server.url());
+                Store::Redis(server)
+            }
+        };
+        for (name, value) in &self.changes {
+            settings.set(name, value);
+        }
+        let mut world =
+            World { clock, alc, attio, door, settings, store, replicas: Vec::new(), client: http::client() };
+        world.show_time();
+        for _ in 0..self.replicas {
+            world.start_replica().await;
+        }
+        world
+    }
+
+    /// Starts it all, and connects.
+    pub async fn connected(self) -> (World, AttioApp) {
+        let world = self.start().await;
+        let app = world.connect().await;
+        (world, app)
+    }
+}
+
+/// A different seed for each world of a run, the same ones in each run of one test by itself.
+fn seed() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// Everything, running.
+pub struct World {
+    /// The time of all replicas and both pretend services.
+    pub clock: ManualClock,
+    /// The pretend ALC.
+    pub alc: Alc,
+    /// The pretend Attio.
+    pub attio: Attio,
+    /// What the replicas were started with.
+    pub settings: Settings,
+    /// Speaks to the service.
+    pub client: reqwest::Client,
+    door: Turns,
+    store: Store,
+    replicas: Vec<Replica>,
+}
+
+/// A person in Attio.
+#[derive(Debug, Clone)]
+pub struct Person {
+    /// The record.
+    pub record_id: String,
+    /// The name.
+    pub name: String,
+    /// The number, as E.164.
+    pub phone: String,
+}
+
+impl World {
+    /// The service's public URL.
+    pub fn url(&self) -> String {
+        self.door.url()
+    }
+
+    /// The replicas that run.
+    pub fn replicas(&self) -> &[Replica] {
+        &self.replicas
+    }
+
+    /// The Redis server; none on SQLite.
+    pub fn redis(&self) -> Option<&RedisServer> {
+        match &self.store {
+            Store::Redis(server) => Some(server),
+            Store::Sqlite(directory) => {
+                assert!(directory.path().exists(), "the directory of the store is kept");
+                None
+            }
+        }
+    }
+
+    /// Starts one more replica.
+    pub async fn start_replica(&mut self) {
+        self.replicas.push(Replica::start(&self.settings, &self.clock).await);
+        self.lead_to_all();
+    }
+
+    /// Stops all replicas as SIGTERM would, and starts as many again.
+    pub async fn restart(&mut self) {
+        let count = self.replicas.len();
+        self.stop().await;
+        for _ in 0..count {
+            self.start_replica().await;
+        }
+    }
+
+    /// Stops all replicas as SIGTERM would.
+    pub async fn stop(&mut self) {
+        for replica in self.replicas.drain(..) {
+            replica.stop().await;
+        }
+        self.lead_to_all();
+    }
+
+    fn lead_to_all(&self) {
+        self.door.lead_to(self.replicas.iter().map(|replica| replica.public).collect());
+    }
+
+    /// A fresh person in Attio.
+    pub fn person(&self) -> Person {
+        let (name, phone) = ("Ada Lovelace".to_owned(), "+12015550123".to_owned());
+        Person { record_id: self.attio.add_person(&name, &phone), name, phone }
+    }
+
+    /// A browser without cookies.
+    pub fn browser(&self) -> Browser {
+        Browser::new(self.client.clone())
+    }
+
+    /// Goes through the consent; the connection is `incoming`.
+    pub async fn authorize(&self) -> AttioApp {
+        AttioApp::authorize(self).await
+    }
+
+    /// Goes through the consent and lets Attio tell of it; the connection is `connected`.
+    pub async fn connect(&self) -> AttioApp {
+        let app = self.authorize().await;
+        app.connection_added().await.expect(201);
+        app
+    }
+
+    /// ALC tells the result of a person's newest lead; the service has taken it.
+    pub async fn call_back(&self, person: &Person, result: &str) {
+        self.tell(Callback::new(&person.record_id, result), 200).await;
+    }
+
+    /// ALC makes this call and gets `status`.
+    pub async fn tell(&self, callback: Callback, status: u16) -> alc::Answer {
+        let answer = self.alc.call_back(callback).await;
+        assert_eq!(answer.status, status, "{}", answer.body);
+        answer
+    }
+
+    /// The present time.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Moves time ahead for everybody.
+    pub fn pass(&self, by: Duration) {
+        self.clock.advance(by);
+        self.show_time();
+    }
+
+    fn show_time(&self) {
+        self.alc.set_time(Some(self.clock.now()));
+        self.attio.set_time(Some(self.clock.now()));
+    }
+
+    /// Moves time ahead by `step` again and again until `done`, at most by `limit`.
+    ///
+    /// # Panics
+    /// When `limit` has passed without it.
+    pub async fn pass_until(&self, what: &str, step: Duration, limit: Duration, mut done: impl AsyncFnMut() -> bool) {
+        let (mut passed, watch) = (Duration::ZERO, Stopwatch::start());
+        while !settled(&mut done).await {
+            assert!(passed < limit, "{what}: not within {limit:?}");
+            assert!(watch.elapsed() < PATIENCE * 2, "{what}: {passed:?} passed in too long a real time");
+            self.pass(step);
+            passed += step;
+        }
+    }
+
+    /// Moves time ahead in `step`s, `count` times, with room to work between, for what should not happen.
+    pub async fn pass_slowly(&self, step: Duration, count: u32) {
+        for _ in 0..count {
+            self.pass(step);
+            settled(&mut async || false).await;
+        }
+    }
+
+    /// Waits until the workspace's leads have come to rest: nothing of `person`'s lead is owed to Attio.
+    pub async fn synced(&self, app: &AttioApp, person: &Person) {
+        eventually("the lead is synced", async || (app.lead(person).await.json()["attio"] == "synced").then_some(()))
+            .await;
+    }
+}
+
+/// Gives the service a moment of real time to do what is due; `true` as soon as `done`.
+async fn settled(done: &mut impl AsyncFnMut() -> bool) -> bool {
+    for _ in 0..6 {
+        if done().await {
+            return true;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    false
+}
+
+/// Runs a scenario to its end.
+pub fn run<F: Future<Output = ()>>(scenario: F) {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    runtime.block_on(scenario);
+    runtime.shutdown_timeout(Duration::from_secs(5));
+}
+
+/// Makes three tests of one scenario.
+macro_rules! scenario {
+    ($(#[$meta:meta])* async fn $name:ident($setup:ident: Setup) $body:block) => {
+        $(#[$meta])*
+        mod $name {
+            use super::*;
+
+            async fn scenario($setup: Setup) $body
+
+            #[test]
+            fn on_sqlite() {
+                crate::support::harness::run(scenario(Setup::sqlite()));
+            }
+
+            #[test]
+            fn on_redis() {
+                crate::support::harness::run(scenario(Setup::redis()));
+            }
+
+            #[test]
+            fn on_redis_with_two_replicas() {
+                crate::support::harness::run(scenario(Setup::two_replicas()));
+            }
+        }
+    };
+}
+pub(crate) use scenario;
+
+/// A minute.
+pub const MINUTE: Duration = Duration::from_secs(60);
+/// An hour.
+pub const HOUR: Duration = Duration::from_secs(3600);
+/// A day.
+pub const DAY: Duration = Duration::from_secs(86_400);

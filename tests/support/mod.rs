@@ -1,0 +1,14 @@
+//! What the black-box tests stand on.
+
+pub mod ambient;
+pub mod attio_app;
+pub mod browser;
+pub mod contract;
+pub mod harness;
+pub mod http;
+pub mod process;
+pub mod raw;
+pub mod redis_server;
+pub mod replica;
+pub mod settings;
+pub mod turns;

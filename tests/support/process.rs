@@ -1,0 +1,86 @@
+//! The real binary as a process, for kill and restart.
+
+use std::{
+    net::{SocketAddr, TcpListener},
+    process::{Child, Command, Stdio},
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+use super::{ambient::eventually, settings::Settings};
+
+/// `alc-connector serve` with addresses of its own; killed when dropped.
+pub struct Process {
+    child: Option<Child>,
+    settings: Settings,
+    /// Where its public listener is, over all restarts.
+    pub public: SocketAddr,
+    management: SocketAddr,
+}
+
+impl Process {
+    /// A process not yet started.
+    pub fn new(settings: &Settings) -> Self {
+        let (public, management) = (free_address(), free_address());
+        let mut settings = settings.clone();
+        settings.set("HTTP__BIND", &public.to_string()).set("MANAGEMENT__BIND", &management.to_string());
+        Self { child: None, settings, public, management }
+    }
+
+    /// Starts it and waits until it is ready.
+    pub async fn start(&mut self) {
+        self.spawn();
+        let url = format!("http://{}/readyz", self.management);
+        let client = super::http::client();
+        eventually("the process is ready", async || {
+            let exited = self.child.as_mut().and_then(|child| child.try_wait().ok().flatten());
+            assert!(exited.is_none(), "serve ended by itself: {exited:?}");
+            client.get(&url).send().await.ok().filter(|answer| answer.status().is_success())
+        })
+        .await;
+    }
+
+    /// Starts it.
+    pub fn spawn(&mut self) {
+        let child = Command::new(env!("CARGO_BIN_EXE_alc-connector"))
+            .arg("serve")
+            .env_clear()
+            .envs(self.settings.variables())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("the binary runs");
+        self.child = Some(child);
+    }
+
+    /// kill -9.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            // It may have gone by itself; either way it is gone.
+            drop(child.kill());
+            drop(child.wait());
+        }
+    }
+
+    /// SIGTERM, and what it exited with; none: by a signal.
+    pub async fn terminate(&mut self) -> Option<i32> {
+        let mut child = self.child.take().expect("it runs");
+        let pid = Pid::from_raw(i32::try_from(child.id()).expect("a pid"));
+        kill(pid, Signal::SIGTERM).expect("a signal can be sent");
+        let status = eventually("the process has drained", async || child.try_wait().expect("it can be waited for"));
+        status.await.code()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port")
+}

@@ -1,0 +1,65 @@
+//! The configuration of a service under test, as environment variables: what both the library and the binary read.
+
+use std::{collections::BTreeMap, process::Command, sync::LazyLock};
+
+use sandbox::{Alc, Attio};
+
+/// Our OAuth client's credentials: those of the Attio app's connection.
+pub const CLIENT_ID: &str = "attio-app";
+/// Its secret.
+pub const CLIENT_SECRET: &str = "attio-app-secret";
+/// Its redirect URI.
+pub const REDIRECT_URI: &str = "https://app.attio.example/connections/callback";
+
+/// Variables without their prefix `ALC_CONNECTOR__`.
+#[derive(Debug, Clone, Default)]
+pub struct Settings(BTreeMap<String, String>);
+
+/// `ALC_CONNECTOR__KEYS__…`, as the binary prints them.
+static KEYS: LazyLock<BTreeMap<String, String>> = LazyLock::new(|| {
+    let printed =
+        Command::new(env!("CARGO_BIN_EXE_alc-connector")).args(["keys", "generate"]).output().expect("the binary runs");
+    let text = String::from_utf8(printed.stdout).expect("text");
+    let keys: BTreeMap<_, _> = text
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("ALC_CONNECTOR__")?.split_once('='))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
+    assert_eq!(keys.len(), 2, "`keys generate` prints two variables: {text}");
+    keys
+});
+
+impl Settings {
+    /// A service in development between these two, with free ports, on no store yet.
+    pub fn between(alc: &Alc, attio: &Attio, public_url: &str) -> Self {
+        let mut settings = Self(KEYS.clone());
+        settings
+            .set("HTTP__BIND", "127.0.0.1:0")
+            .set("MANAGEMENT__BIND", "127.0.0.1:0")
+            .set("HTTP__PUBLIC_URL", public_url)
+            .set("ATTIO_APP__CLIENT_ID", CLIENT_ID)
+            .set("ATTIO_APP__CLIENT_SECRET", CLIENT_SECRET)
+            .set("ATTIO_APP__REDIRECT_URIS", REDIRECT_URI)
+            .set("ALC__BASE_URL", &alc.url())
+            .set("ALC__AUTHORIZE_URL", &alc.authorize_url())
+            .set("ALC__TOKEN_URL", &alc.token_url())
+            .set("ALC__REVOKE_URL", &alc.revoke_url())
+            .set("ALC__CLIENT_ID", &alc.client_id())
+            .set("ALC__CLIENT_SECRET", &alc.client_secret())
+            .set("ATTIO__BASE_URL", &attio.url())
+            .set("ATTIO__API_KEY", &attio.api_key())
+            .set("TELEMETRY__FILTER", "warn");
+        settings
+    }
+
+    /// Sets one; the last word counts.
+    pub fn set(&mut self, name: &str, value: &str) -> &mut Self {
+        self.0.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// The whole variables, for a process or a loader.
+    pub fn variables(&self) -> impl Iterator<Item = (String, String)> {
+        self.0.iter().map(|(name, value)| (format!("ALC_CONNECTOR__{name}"), value.clone()))
+    }
+}
