@@ -83,6 +83,16 @@ enum Found {
     Error(ConnectError),
 }
 
+/// What became of a webhook whose creation got no clear answer.
+enum Lost {
+    /// ALC has it under this id.
+    Kept(String),
+    /// ALC does not have it (any more): it can be created again.
+    NotThere,
+    /// ALC does not say.
+    Unclear,
+}
+
 /// One attempt, claimed.
 struct Attempt {
     tenant: Tenant,
@@ -255,15 +265,10 @@ impl Connections {
                 Err(error @ (CallError::NotSent { .. } | CallError::RateLimited { .. })) => last = error.to_string(),
                 Err(error @ CallError::Unknown { .. }) => {
                     last = error.to_string();
-                    self.in_time(attempt)?;
-                    match self.alc.list_webhooks(token).await {
-                        Ok(listed) => {
-                            if let Some(id) = named(listed, &name) {
-                                // It was made; the secret was in the answer that was lost.
-                                return self.judge_secret(CreatedWebhook { id: Some(id), secret: None }).map(Some);
-                            }
-                        }
-                        Err(_) => break,
+                    match self.found_again(attempt, token, &name).await? {
+                        Lost::Kept(id) => return Ok(Some(CreatedWebhook { id: Some(id), secret: None })),
+                        Lost::NotThere => {}
+                        Lost::Unclear => break,
                     }
                 }
                 Err(error) => {
@@ -272,6 +277,22 @@ impl Connections {
             }
         }
         Err(ConnectError::Unavailable(format!("ALC could not register the webhook: {last}")))
+    }
+
+    /// Whether a creation without a clear answer happened. The secret was in the answer: where one may be needed, the
+    /// webhook is deleted, so that the next creation tells another. Kept, it would make ALC's signatures worthless.
+    async fn found_again(&self, attempt: &Attempt, token: &SecretString, name: &str) -> Result<Lost, ConnectError> {
+        self.in_time(attempt)?;
+        let Ok(listed) = self.alc.list_webhooks(token).await else { return Ok(Lost::Unclear) };
+        let Some(id) = named(listed, name) else { return Ok(Lost::NotThere) };
+        if self.settings.webhook_signature == WebhookSignature::Off {
+            return Ok(Lost::Kept(id));
+        }
+        self.in_time(attempt)?;
+        match self.alc.delete_webhook(token, &id).await {
+            Ok(()) | Err(CallError::NotFound) => Ok(Lost::NotThere),
+            Err(_) => Ok(Lost::Unclear),
+        }
     }
 
     fn judge_secret(&self, created: CreatedWebhook) -> Result<CreatedWebhook, ConnectError> {

@@ -89,6 +89,8 @@ impl Connections {
             Err(NoGrant::Unavailable { .. }) if current.alc.lives(self.clock.now()) => {
                 self.load(tenant).await?.ok_or(NoGrant::NotConnected)?
             }
+            // Another took over while its last tokens were asked for.
+            Err(NoGrant::NotConnected) => self.load(tenant).await?.ok_or(NoGrant::NotConnected)?,
             Err(error) => return Err(error),
         };
         let grant = self.grant(newer.value.id, living(&newer.value)?)?;

@@ -16,6 +16,9 @@ mod steps;
 mod webhook;
 mod workspace;
 
+#[cfg(test)]
+mod tests;
+
 use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
@@ -129,14 +132,17 @@ impl Connections {
         Ok(document.map(Versioned::read).transpose()?)
     }
 
-    /// The connection as it is shown; `None` if it is not there.
+    /// The connection as it is shown; else why its token is no good: [`Standing::Replaced`] or [`Standing::Unknown`].
     pub async fn view(
         &self,
         workspace: WorkspaceId,
         connection: ConnectionId,
-    ) -> Result<Option<ConnectionView>, StoreError> {
-        let loaded = self.load(&tenant(workspace)).await?;
-        Ok(loaded.and_then(|workspace| workspace.value.view(connection)))
+    ) -> Result<Result<ConnectionView, Standing>, StoreError> {
+        let Some(loaded) = self.load(&tenant(workspace)).await? else { return Ok(Err(Standing::Unknown)) };
+        Ok(match loaded.value.standing(connection) {
+            standing @ (Standing::Replaced | Standing::Unknown) => Err(standing),
+            standing => loaded.value.view(connection).ok_or(standing),
+        })
     }
 
     /// Attio's token for what is written under this workspace.

@@ -146,10 +146,7 @@ impl Connections {
     async fn find_webhook(&self, workspace: &Workspace, id: WebhookId) -> Vec<Fact> {
         let Some(webhook) = workspace.webhook(id) else { return Vec::new() };
         let Some(connection) = workspace.cleaner(webhook) else { return Vec::new() };
-        let grant = match self.grant(workspace.id, connection) {
-            Ok(grant) => grant,
-            Err(_) => return vec![self.webhook_again(webhook, None)],
-        };
+        let Ok(grant) = self.grant(workspace.id, connection) else { return vec![self.webhook_again(webhook, None)] };
         match self.alc.list_webhooks(&grant.access_token).await {
             Ok(listed) => {
                 let name = webhook.name();
@@ -174,10 +171,7 @@ impl Connections {
         let Some(webhook) = workspace.webhook(id) else { return Vec::new() };
         let Some(connection) = workspace.cleaner(webhook) else { return Vec::new() };
         let Some(alc_id) = &webhook.alc_id else { return Vec::new() };
-        let grant = match self.grant(workspace.id, connection) {
-            Ok(grant) => grant,
-            Err(_) => return vec![self.webhook_again(webhook, None)],
-        };
+        let Ok(grant) = self.grant(workspace.id, connection) else { return vec![self.webhook_again(webhook, None)] };
         match self.alc.delete_webhook(&grant.access_token, alc_id).await {
             Ok(()) | Err(CallError::NotFound | CallError::Unsupported | CallError::Rejected { status: 410, .. }) => {
                 tracing::info!(workspace = %workspace.id, webhook = %id, "webhook deleted at ALC");

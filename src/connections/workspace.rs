@@ -17,6 +17,7 @@ use super::{
     webhook::{Webhook, WebhookState},
 };
 use crate::{
+    clock::until,
     ids::{ConnectionId, OpaqueToken, SecretHash, WebhookId, WorkspaceId},
     sealing::Sealed,
     store::{Aggregate, Kind},
@@ -24,8 +25,11 @@ use crate::{
 
 /// How many connections may wait for connection-added; the oldest gives way.
 pub(super) const MOST_INCOMING: usize = 5;
-/// How long a disconnected workspace is remembered: its live leads end 24 hours after the disconnection.
-pub(super) const REMEMBERED: Duration = Duration::from_secs(25 * 60 * 60);
+/// How long a disconnected workspace is remembered, without any secret. Its live leads end 24 hours after the
+/// disconnection, and what they came to is owed to Attio for as long as leads are kept by default.
+pub(super) const REMEMBERED: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+/// How long a replaced connection is known as such: nobody holds a good access token of it for longer.
+const REPLACED_REMEMBERED: Duration = Duration::from_secs(2 * 60 * 60);
 
 /// One Attio workspace.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -41,11 +45,21 @@ pub struct Workspace {
     pub(super) connections: Vec<Connection>,
     #[serde(default)]
     pub(super) webhooks: Vec<Webhook>,
+    /// Connections that another took over from, so that they can be told why they no longer work.
+    #[serde(default)]
+    pub(super) replaced: Vec<Replaced>,
     /// Since when the leads have not been told that the current connection changed.
     #[serde(default)]
     pub(super) wake_leads: Option<Timestamp>,
     #[serde(flatten)]
     extra: Map<String, Value>,
+}
+
+/// A connection that another took over from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Replaced {
+    id: ConnectionId,
+    at: Timestamp,
 }
 
 impl Aggregate for Workspace {
@@ -117,6 +131,7 @@ impl Workspace {
             disconnected_at: None,
             connections: Vec::new(),
             webhooks: Vec::new(),
+            replaced: Vec::new(),
             wake_leads: None,
             extra: Map::new(),
         }
@@ -139,6 +154,7 @@ impl Workspace {
     /// What a connection is good for.
     pub fn standing(&self, id: ConnectionId) -> Standing {
         match self.connection(id) {
+            None if self.replaced.iter().any(|replaced| replaced.id == id) => Standing::Replaced,
             None => Standing::Unknown,
             Some(connection) => match connection.phase {
                 Phase::Incoming => Standing::Incoming,
@@ -152,7 +168,7 @@ impl Workspace {
 
     /// The webhook whose URL ends in that secret, if it still answers. In constant time for each webhook.
     pub fn webhook_by_secret(&self, secret: &SecretString) -> Option<&Webhook> {
-        self.webhooks.iter().filter(|webhook| webhook.token.matches(secret)).last()
+        self.webhooks.iter().find(|webhook| webhook.token.matches(secret))
     }
 
     /// The webhook that a lead sent now is called back through.
@@ -168,7 +184,7 @@ impl Workspace {
         self.webhooks.iter_mut().find(|webhook| webhook.id == id)
     }
 
-    /// The connection as it is shown.
+    /// The connection as it is shown; `None` if it is not there.
     pub fn view(&self, id: ConnectionId) -> Option<ConnectionView> {
         let connection = self.connection(id)?;
         let status = match self.standing(id) {
@@ -207,7 +223,7 @@ impl Workspace {
     pub(super) fn by_code(&self, code: &OpaqueToken) -> Option<ConnectionId> {
         let has =
             |connection: &&Connection| connection.code.as_ref().is_some_and(|known| known.hash.matches(&code.secret));
-        self.connections.iter().filter(has).map(|connection| connection.id).last()
+        self.connections.iter().find(has).map(|connection| connection.id)
     }
 
     /// The connection whose refresh token (ours) that is.
@@ -215,7 +231,7 @@ impl Workspace {
         let has = |connection: &&Connection| {
             connection.refresh_hash.as_ref().is_some_and(|known| known.matches(&token.secret))
         };
-        self.connections.iter().filter(has).map(|connection| connection.id).last()
+        self.connections.iter().find(has).map(|connection| connection.id)
     }
 
     /// The code was redeemed for a refresh token.
@@ -270,6 +286,8 @@ impl Workspace {
         }
         if let Some(previous) = self.current().map(|current| current.id) {
             self.leave(previous, true, now);
+            self.replaced.retain(|replaced| until(replaced.at, now) < REPLACED_REMEMBERED);
+            self.replaced.push(Replaced { id: previous, at: now });
         }
         if let Some(connection) = self.connection_mut(id) {
             connection.phase = Phase::Current;

@@ -6,7 +6,7 @@ use actix_web::{
 };
 
 use super::{bearer::Bearer, endpoint::Endpoint, problem::Problem, standing};
-use crate::connections::{Connections, Standing};
+use crate::connections::Connections;
 
 /// The routes of this resource.
 pub fn routes(cfg: &mut ServiceConfig) {
@@ -15,8 +15,5 @@ pub fn routes(cfg: &mut ServiceConfig) {
 
 async fn get(bearer: Bearer, connections: web::Data<Connections>) -> Result<HttpResponse, Problem> {
     let view = connections.view(bearer.workspace, bearer.connection).await.map_err(|error| standing::store(&error))?;
-    match view {
-        Some(view) => Ok(HttpResponse::Ok().json(view)),
-        None => Err(standing::refusal(Standing::Unknown)),
-    }
+    view.map(|view| HttpResponse::Ok().json(view)).map_err(standing::refusal)
 }

@@ -1,0 +1,404 @@
+//! Any interleaving of connects, takeovers, removals, refreshes and crashes.
+
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use proptest::prelude::*;
+use uuid::Uuid;
+
+use crate::{
+    clock::{from_micros, later},
+    connections::{
+        Phase, Standing, WebhookState, Workspace,
+        connection::{Claim, Code, Connection, FreshTokens},
+        facts::Fact,
+        steps::{PATIENCE, Step},
+        webhook::Webhook,
+        workspace::MOST_INCOMING,
+    },
+    ids::{ConnectionId, OpaqueToken, WebhookId, WorkspaceId, random_uuid},
+    sealing::Sealed,
+    store::{decode, encode},
+};
+
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(60 * 60);
+
+fn tokens(now: Timestamp, with_refresh: bool) -> FreshTokens {
+    FreshTokens {
+        access: Sealed::from_text("access"),
+        refresh: with_refresh.then(|| Sealed::from_text("refresh")),
+        lifetime: HOUR,
+        requested_at: now,
+    }
+}
+
+fn connection(now: Timestamp, with_refresh: bool) -> Connection {
+    let code = Code {
+        hash: OpaqueToken::new("w").hash(),
+        redirect_uri: "https://app".to_owned(),
+        challenge: None,
+        expires_at: later(now, MINUTE),
+        used: false,
+    };
+    Connection::incoming(ConnectionId::random(), tokens(now, with_refresh), code, 0.5, now)
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Event {
+    Open { with_refresh: bool },
+    BeginConnecting(usize),
+    Register(usize),
+    FinishConnecting(usize),
+    FailConnecting(usize),
+    Remove(usize),
+    BeginRefresh(usize),
+    Refreshed(usize),
+    RefreshRefused(usize),
+    RefreshFailed(usize),
+    AccessRefused(usize),
+    Wait(u32),
+    Step(Outcome),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Done,
+    Failed,
+    Unauthorized,
+    /// Done outside, and not recorded.
+    Lost,
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let which = 0usize..6;
+    let outcome = prop_oneof![
+        4 => Just(Outcome::Done),
+        1 => Just(Outcome::Failed),
+        1 => Just(Outcome::Unauthorized),
+        1 => Just(Outcome::Lost),
+    ];
+    prop_oneof![
+        2 => any::<bool>().prop_map(|with_refresh| Event::Open { with_refresh }),
+        2 => which.clone().prop_map(Event::BeginConnecting),
+        2 => which.clone().prop_map(Event::Register),
+        2 => which.clone().prop_map(Event::FinishConnecting),
+        1 => which.clone().prop_map(Event::FailConnecting),
+        1 => which.clone().prop_map(Event::Remove),
+        1 => which.clone().prop_map(Event::BeginRefresh),
+        1 => which.clone().prop_map(Event::Refreshed),
+        1 => which.clone().prop_map(Event::RefreshRefused),
+        1 => which.clone().prop_map(Event::RefreshFailed),
+        1 => which.prop_map(Event::AccessRefused),
+        3 => prop_oneof![0u32..120, 600u32..4000, 80_000u32..100_000].prop_map(Event::Wait),
+        6 => outcome.prop_map(Event::Step),
+    ]
+}
+
+/// A workspace and what the test remembers of the outside.
+struct World {
+    workspace: Workspace,
+    now: Timestamp,
+    connecting: HashMap<ConnectionId, Uuid>,
+    refreshing: HashMap<ConnectionId, (Uuid, u64)>,
+    revoked: HashSet<ConnectionId>,
+    forgotten: bool,
+}
+
+impl World {
+    fn new() -> Self {
+        let now = from_micros(1_700_000_000_000_000);
+        Self {
+            workspace: Workspace::new(WorkspaceId::random(), now),
+            now,
+            connecting: HashMap::new(),
+            refreshing: HashMap::new(),
+            revoked: HashSet::new(),
+            forgotten: false,
+        }
+    }
+
+    fn pick(&self, which: usize) -> Option<ConnectionId> {
+        let all = &self.workspace.connections;
+        (!all.is_empty()).then(|| all[which % all.len()].id)
+    }
+
+    fn apply(&mut self, event: Event) {
+        let now = self.now;
+        match event {
+            Event::Open { with_refresh } => {
+                self.forgotten = false;
+                self.workspace.opened(connection(now, with_refresh), now);
+            }
+            Event::Wait(seconds) => self.now = later(now, Duration::from_secs(seconds.into())),
+            Event::Step(outcome) => self.step(outcome),
+            Event::BeginConnecting(which) => {
+                let Some(id) = self.pick(which) else { return };
+                let claim = Claim { owner: random_uuid(), until: later(now, MINUTE) };
+                if self.workspace.claim_connecting(id, claim, now) {
+                    self.connecting.insert(id, claim.owner);
+                    let token = OpaqueToken::new("w").hash();
+                    let webhook = Webhook::intended(WebhookId::random(), id, token, now);
+                    assert!(self.workspace.intend_webhook(webhook, claim.owner));
+                }
+            }
+            Event::Register(which) => {
+                let Some(id) = self.pick(which) else { return };
+                let Some(webhook) = self.workspace.connection(id).and_then(|it| it.webhook) else { return };
+                self.workspace.webhook_registered(webhook, Some("alc".to_owned()), None, now);
+            }
+            Event::FinishConnecting(which) => {
+                let Some(id) = self.pick(which) else { return };
+                let Some(owner) = self.connecting.remove(&id) else { return };
+                if self.workspace.connected(id, owner, now) {
+                    assert_eq!(self.workspace.current().map(|it| it.id), Some(id));
+                }
+            }
+            Event::FailConnecting(which) => {
+                let Some(id) = self.pick(which) else { return };
+                let Some(owner) = self.connecting.remove(&id) else { return };
+                self.workspace.connect_failed(id, owner, now);
+            }
+            Event::Remove(which) => {
+                let Some(id) = self.pick(which) else { return };
+                self.workspace.removed(id, now);
+                assert!(!self.workspace.removed(id, now), "a removal is repeated without effect");
+                assert!(matches!(self.workspace.standing(id), Standing::Leaving | Standing::Replaced));
+            }
+            Event::BeginRefresh(which) => {
+                let Some(id) = self.pick(which) else { return };
+                let claim = Claim { owner: random_uuid(), until: later(now, MINUTE) };
+                if self.workspace.claim_refresh(id, claim, now) {
+                    let generation = self.workspace.connection(id).expect("claimed").alc.generation;
+                    self.refreshing.insert(id, (claim.owner, generation));
+                }
+            }
+            Event::Refreshed(which) => {
+                let Some((id, owner, _)) = self.refresh_of(which) else { return };
+                Fact::Refreshed { connection: id, owner, tokens: tokens(now, true) }.apply(&mut self.workspace, now);
+                self.revoked.remove(&id);
+            }
+            Event::RefreshRefused(which) => {
+                let Some((connection, owner, generation)) = self.refresh_of(which) else { return };
+                Fact::RefreshRefused { connection, owner, generation }.apply(&mut self.workspace, now);
+            }
+            Event::RefreshFailed(which) => {
+                let Some((connection, owner, _)) = self.refresh_of(which) else { return };
+                let retry_at = later(now, MINUTE);
+                Fact::RefreshFailed { connection, owner, retry_at }.apply(&mut self.workspace, now);
+            }
+            Event::AccessRefused(which) => {
+                let Some(connection) = self.pick(which) else { return };
+                let generation = self.workspace.connection(connection).expect("picked").alc.generation;
+                Fact::AccessRefused { connection, generation }.apply(&mut self.workspace, now);
+            }
+        }
+    }
+
+    fn refresh_of(&mut self, which: usize) -> Option<(ConnectionId, Uuid, u64)> {
+        let id = self.pick(which)?;
+        let (owner, generation) = self.refreshing.remove(&id)?;
+        Some((id, owner, generation))
+    }
+
+    fn settle(&mut self) {
+        let before = self.workspace.connections.clone();
+        self.workspace.settle(self.now);
+        for connection in before {
+            if self.workspace.connection(connection.id).is_none() {
+                let tired = connection.leaving_since.is_some_and(|since| later(since, PATIENCE) <= self.now);
+                assert!(
+                    connection.alc.dead || tired || self.revoked.contains(&connection.id),
+                    "tokens were erased while they were good at ALC"
+                );
+                let webhooks = before_gone(&self.workspace, connection.id);
+                assert!(connection.alc.dead || webhooks, "tokens were erased before the webhook was deleted");
+            }
+        }
+        let settled = self.workspace.clone();
+        self.workspace.settle(self.now);
+        assert_eq!(settled, self.workspace, "settling twice is settling once");
+        assert_ne!(self.workspace.next_step(self.now), Step::Settle, "settling leaves nothing to settle");
+    }
+
+    fn step(&mut self, outcome: Outcome) {
+        self.settle();
+        let now = self.now;
+        let retry_at = later(now, MINUTE);
+        let step = self.workspace.next_step(now);
+        let facts = match step {
+            Step::Rest => return,
+            Step::Settle => panic!("settled already"),
+            Step::Forget => {
+                assert!(self.workspace.connections.is_empty() && self.workspace.webhooks.is_empty());
+                self.forgotten = true;
+                self.workspace = Workspace::new(self.workspace.id, now);
+                return;
+            }
+            Step::WakeLeads => vec![Fact::LeadsWoken { since: self.workspace.wake_leads }],
+            Step::Refresh(connection) => {
+                let claim = Claim { owner: random_uuid(), until: later(now, MINUTE) };
+                assert!(self.workspace.claim_refresh(connection, claim, now), "a refresh is due only when unclaimed");
+                let generation = self.workspace.connection(connection).expect("due").alc.generation;
+                let owner = claim.owner;
+                vec![match outcome {
+                    Outcome::Done | Outcome::Lost => Fact::Refreshed { connection, owner, tokens: tokens(now, false) },
+                    Outcome::Failed => Fact::RefreshFailed { connection, owner, retry_at },
+                    Outcome::Unauthorized => Fact::RefreshRefused { connection, owner, generation },
+                }]
+            }
+            Step::FindWebhook(webhook) => match outcome {
+                Outcome::Done => vec![Fact::WebhookMissing { webhook, retry_at }],
+                Outcome::Lost => vec![Fact::WebhookFound { webhook, alc_id: "alc".to_owned() }],
+                _ => self.webhook_refused(webhook, outcome),
+            },
+            Step::DeleteWebhook(webhook) => match outcome {
+                Outcome::Done | Outcome::Lost => vec![Fact::WebhookDeleted { webhook }],
+                _ => self.webhook_refused(webhook, outcome),
+            },
+            Step::RetireWebhook(webhook) => match outcome {
+                Outcome::Done => vec![Fact::WebhookRetired { webhook }],
+                _ => vec![Fact::WebhookPostponed { webhook, retry_at: later(now, HOUR) }],
+            },
+            Step::Revoke(connection) => {
+                let found = self.workspace.connection(connection).expect("due");
+                assert_eq!(found.phase, Phase::Leaving);
+                let open = self.workspace.webhooks.iter().any(|it| it.connection == connection && it.may_be_at_alc());
+                assert!(!open, "the webhook is deleted before the grant is revoked");
+                let generation = found.alc.generation;
+                match outcome {
+                    Outcome::Done | Outcome::Lost => {
+                        self.revoked.insert(connection);
+                        vec![Fact::Released { connection, generation }]
+                    }
+                    _ => vec![Fact::RevokePostponed { connection, retry_at }],
+                }
+            }
+        };
+        if outcome != Outcome::Lost {
+            for fact in facts {
+                fact.apply(&mut self.workspace, now);
+            }
+        }
+        self.settle();
+    }
+
+    fn webhook_refused(&self, webhook: WebhookId, outcome: Outcome) -> Vec<Fact> {
+        let known = self.workspace.webhook(webhook).expect("due");
+        let cleaner = self.workspace.cleaner(known).expect("somebody can clean up");
+        let postponed = Fact::WebhookPostponed { webhook, retry_at: later(self.now, MINUTE) };
+        match outcome {
+            Outcome::Unauthorized => {
+                vec![Fact::AccessRefused { connection: cleaner.id, generation: cleaner.alc.generation }, postponed]
+            }
+            _ => vec![postponed],
+        }
+    }
+
+    fn check(&self) {
+        let of = |phase| self.workspace.connections.iter().filter(move |it| it.phase == phase).count();
+        assert!(of(Phase::Current) <= 1);
+        assert!(of(Phase::Incoming) <= MOST_INCOMING);
+        let at_rest = self.workspace.connections.iter().all(|it| it.phase == Phase::Current && !it.alc.can_refresh())
+            && self.workspace.webhooks.iter().all(|it| it.state != WebhookState::Deleting)
+            && !self.workspace.connections.is_empty();
+        let due = self.workspace.due(self.now);
+        assert!(at_rest || due.is_some(), "nobody would ever come back to {:?}", self.workspace);
+        assert!(due.is_none_or(|due| due >= self.now));
+        assert_eq!(decode::<Workspace>(&encode(&self.workspace)).expect("reads"), self.workspace);
+    }
+}
+
+fn before_gone(workspace: &Workspace, id: ConnectionId) -> bool {
+    workspace.webhooks.iter().all(|webhook| webhook.connection != id || !webhook.may_be_at_alc())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+    #[test]
+    fn any_interleaving_keeps_the_promises_and_ends_at_rest(events in prop::collection::vec(event(), 1..60)) {
+        let mut world = World::new();
+        for event in events {
+            world.apply(event);
+            world.check();
+        }
+        if let Some(current) = world.workspace.current().map(|it| it.id) {
+            world.workspace.removed(current, world.now);
+        }
+        for _ in 0..400 {
+            world.step(Outcome::Done);
+            if world.forgotten {
+                return Ok(());
+            }
+            world.now = world.workspace.due(world.now).expect("not at rest before it is forgotten");
+        }
+        prop_assert!(false, "never forgotten: {:?}", world.workspace);
+    }
+
+    #[test]
+    fn cleaning_up_ends_also_when_alc_never_answers(events in prop::collection::vec(event(), 1..40)) {
+        let mut world = World::new();
+        for event in events {
+            world.apply(event);
+        }
+        if let Some(current) = world.workspace.current().map(|it| it.id) {
+            world.workspace.removed(current, world.now);
+        }
+        let end = later(world.now, PATIENCE + 72 * HOUR);
+        while world.now < end {
+            world.step(Outcome::Failed);
+            world.now = later(world.now, 12 * HOUR);
+        }
+        // Leads unfinished, as far as the failing look says, keep their webhooks answering; nothing else is left.
+        prop_assert!(world.workspace.connections.is_empty());
+        prop_assert!(world.workspace.webhooks.iter().all(|it| it.state == WebhookState::Gone));
+    }
+}
+
+#[test]
+fn the_oldest_of_six_incoming_gives_way() {
+    let mut world = World::new();
+    for _ in 0..6 {
+        world.apply(Event::Open { with_refresh: true });
+    }
+    let phases: Vec<_> = world.workspace.connections.iter().map(|it| it.phase).collect();
+    assert_eq!(phases[0], Phase::Leaving);
+    assert!(phases[1..].iter().all(|phase| *phase == Phase::Incoming));
+}
+
+#[test]
+fn a_late_answer_to_a_refresh_revives_a_grant_that_was_thought_dead() {
+    let mut world = World::new();
+    world.apply(Event::Open { with_refresh: true });
+    world.apply(Event::BeginConnecting(0));
+    world.apply(Event::FinishConnecting(0));
+    let id = world.workspace.current().expect("connected").id;
+    let first = random_uuid();
+    assert!(world.workspace.claim_refresh(id, Claim { owner: first, until: later(world.now, MINUTE) }, world.now));
+    let asked = world.now;
+    world.now = later(world.now, 2 * MINUTE);
+    let second = random_uuid();
+    assert!(world.workspace.claim_refresh(id, Claim { owner: second, until: later(world.now, MINUTE) }, world.now));
+    world.workspace.refresh_refused(id, 1, second);
+    assert_eq!(world.workspace.standing(id), Standing::ReauthorizationRequired);
+    world.workspace.refreshed(id, tokens(asked, true), first, world.now);
+    assert_eq!(world.workspace.standing(id), Standing::Current);
+    // And a refusal of the token before it says nothing about this one.
+    world.workspace.refresh_refused(id, 1, second);
+    assert_eq!(world.workspace.standing(id), Standing::Current);
+}
+
+#[test]
+fn unknown_fields_survive_a_rewrite() {
+    let mut world = World::new();
+    world.apply(Event::Open { with_refresh: true });
+    let mut body: serde_json::Value = serde_json::from_str(&encode(&world.workspace)).expect("json");
+    body["later"] = 1.into();
+    body["connections"][0]["later"] = 2.into();
+    body["connections"][0]["alc"]["later"] = 3.into();
+    let read: Workspace = decode(&body.to_string()).expect("reads");
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&encode(&read)).expect("json"), body);
+}

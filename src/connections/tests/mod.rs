@@ -1,0 +1,4 @@
+//! The life of a workspace, pure and through the service.
+
+mod life;
+mod service;

@@ -1,0 +1,554 @@
+//! Over a real store and real HTTP; time by a manual clock.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use mockito::{Matcher, Mock, Server, ServerGuard};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use url::Url;
+
+use crate::{
+    alc::{
+        self,
+        oauth::{self, Tokens},
+    },
+    attio,
+    clock::{Clock as _, ManualClock, SharedClock, from_micros},
+    connections::{
+        ConnectError, Connected, Connections, IdentifyError, NewCode, NoGrant, OpenIncomingError, Parts, RedeemError,
+        Settings, Standing, Verdict, Webhook, WebhookSignature, Workspace, connection::Claim, tenant,
+    },
+    ids::{ConnectionId, OpaqueToken, RecordId, WebhookId, WorkspaceId},
+    lifecycle::Lifecycle,
+    sealing::{Sealer, generate_key},
+    store::{
+        Change, Commit, Committed, Key, Kind, LeaseChange, LeaseRequest, Store, Tenant, Versioned, Write,
+        sqlite::SqliteEngine,
+    },
+    upstream::{Caller, http_client},
+};
+
+const LEASE: Duration = Duration::from_secs(25);
+const HOUR: Duration = Duration::from_secs(60 * 60);
+const REDIRECT: &str = "https://app.attio.test/callback";
+const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+
+/// What ALC was asked to register, as it came.
+type Hooks = Arc<Mutex<Vec<Value>>>;
+
+struct World {
+    server: ServerGuard,
+    clock: ManualClock,
+    store: Store,
+    sealer: Arc<Sealer>,
+    workspace: WorkspaceId,
+    tenant: Tenant,
+    lifecycle: Lifecycle,
+    _folder: TempDir,
+}
+
+impl World {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let engine = SqliteEngine::open(&folder.path().join("db"), Duration::ZERO).await.expect("opens");
+        let workspace = WorkspaceId::random();
+        let mut world = Self {
+            server: Server::new_async().await,
+            clock: ManualClock::new(from_micros(1_700_000_000_000_000)),
+            store: Store::new(Arc::new(engine)),
+            sealer: Arc::new(Sealer::new(&generate_key(), None).expect("a good key")),
+            workspace,
+            tenant: tenant(workspace),
+            lifecycle: Lifecycle::new(),
+            _folder: folder,
+        };
+        let me = json!({"active": true, "workspace_id": workspace, "scope": "record_permission:read-write"});
+        world.server.mock("GET", "/v2/self").with_body(me.to_string()).expect_at_least(0).create_async().await;
+        world
+    }
+
+    fn connections(&self) -> Connections {
+        self.connections_with(WebhookSignature::WhenSecretKnown)
+    }
+
+    /// Another replica.
+    fn connections_with(&self, webhook_signature: WebhookSignature) -> Connections {
+        let clock: SharedClock = Arc::new(self.clock.clone());
+        let base: Url = self.server.url().parse().expect("a URL");
+        let at = |path: &str| base.join(path).expect("a URL");
+        let http = http_client(Duration::from_secs(5)).expect("a client");
+        let caller = |upstream| Caller::new(http.clone(), upstream, Duration::from_secs(5), clock.clone());
+        let oauth = oauth::Settings {
+            authorize_url: at("/oauth/authorize"),
+            token_url: at("/oauth/token"),
+            revoke_url: Some(at("/oauth/revoke")),
+            client_id: "us".to_owned(),
+            client_secret: SecretString::from("secret"),
+            scopes: Vec::new(),
+            client_authentication: oauth::ClientAuthentication::Basic,
+            redirect_uri: "http://127.0.0.1:8080/oauth/callback".parse().expect("a URL"),
+        };
+        let parts = Parts {
+            store: self.store.clone(),
+            sealer: self.sealer.clone(),
+            alc: alc::Client::new(caller("alc"), base.clone()),
+            oauth: oauth::OAuth::new(caller("alc"), oauth),
+            attio: attio::Client::new(caller("attio"), base.clone()),
+            clock,
+            lifecycle: self.lifecycle.clone(),
+        };
+        let settings = Settings {
+            public_url: "http://127.0.0.1:8080".parse().expect("a URL"),
+            attio_api_key: Some(SecretString::from("attio-key")),
+            webhook_signature,
+            retry_schedule: [1, 5, 30].map(Duration::from_secs).to_vec(),
+            upstream_timeout: Duration::from_secs(10),
+        };
+        Connections::new(parts, settings)
+    }
+
+    /// ALC registers webhooks, and says so with this status.
+    async fn alc_registers(&mut self, status: usize, secret: Option<&str>) -> (Hooks, Mock) {
+        let hooks = Hooks::default();
+        let (seen, secret) = (hooks.clone(), secret.map(str::to_owned));
+        let mock = self.server.mock("POST", "/api/v1/webhooks").with_status(status);
+        let mock = mock.with_body_from_request(move |request| {
+            let body = serde_json::from_slice(request.body().expect("a body")).expect("JSON");
+            let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+            seen.push(body);
+            json!({"webhook_id": format!("h{}", seen.len()), "secret": secret}).to_string().into()
+        });
+        (hooks, mock.create_async().await)
+    }
+
+    /// ALC lists what it registered.
+    async fn alc_lists(&mut self, hooks: &Hooks) -> Mock {
+        let hooks = hooks.clone();
+        let mock = self.server.mock("GET", "/api/v1/webhooks").with_body_from_request(move |_| {
+            let hooks = hooks.lock().unwrap_or_else(PoisonError::into_inner);
+            let listed: Vec<_> = hooks
+                .iter()
+                .enumerate()
+                .map(|(at, hook)| json!({"webhook_id": format!("h{}", at + 1), "name": hook["name"]}))
+                .collect();
+            json!({"webhooks": listed}).to_string().into()
+        });
+        mock.create_async().await
+    }
+
+    async fn tokens_answer(&mut self, status: usize, body: Value) -> Mock {
+        let mock = self.server.mock("POST", "/oauth/token").with_status(status);
+        mock.with_header("content-type", "application/json").with_body(body.to_string()).create_async().await
+    }
+
+    async fn open(&self, tokens: Tokens) -> (ConnectionId, OpaqueToken) {
+        let connections = self.connections();
+        let code = NewCode { redirect_uri: REDIRECT.to_owned(), code_challenge: Some(CHALLENGE.to_owned()) };
+        let code = connections.open_incoming(self.workspace, tokens, code).await.expect("opens");
+        let redeemed = connections.redeem_code(&code, Some(REDIRECT), Some(VERIFIER)).await.expect("redeems");
+        (redeemed.connection, redeemed.refresh_token)
+    }
+
+    async fn connect(&self, tokens: Tokens) -> ConnectionId {
+        let (connection, _) = self.open(tokens).await;
+        let connected = self.added(connection).await.expect("connects");
+        assert!(connected.newly);
+        assert_eq!(connected.view.status, "connected");
+        connection
+    }
+
+    async fn added(&self, connection: ConnectionId) -> Result<Connected, ConnectError> {
+        let owner = self.workspace.to_string();
+        self.connections().connection_added(self.workspace, connection, "workspace", &owner).await
+    }
+
+    async fn load(&self) -> Option<Versioned<Workspace>> {
+        self.connections().load(&self.tenant).await.expect("loads")
+    }
+
+    async fn standing(&self, connection: ConnectionId) -> Standing {
+        self.load().await.map_or(Standing::Unknown, |workspace| workspace.value.standing(connection))
+    }
+
+    /// What the reconciler does, until nothing is due.
+    async fn reconcile(&self) {
+        loop {
+            let request = LeaseRequest { max: 10, per_tenant: 10, skip: Vec::new(), duration: LEASE };
+            let leased = self.store.lease_due(&request, self.clock.now()).await.expect("leases");
+            let workspaces: Vec<_> = leased.into_iter().filter(|it| it.key.kind == Kind::Workspace).collect();
+            if workspaces.is_empty() {
+                return;
+            }
+            for workspace in workspaces {
+                self.connections().step(workspace, LEASE).await.expect("steps");
+            }
+        }
+    }
+
+    async fn put_lead(&self, record: RecordId, status: &'static str, webhook: WebhookId, expected: Option<u64>) {
+        let change = Change::Put {
+            body: json!({"schema": 1, "send": {"webhook": webhook}}).to_string(),
+            status,
+            created_at: self.clock.now(),
+            lease: LeaseChange::Leave { due: None },
+            expires_at: None,
+        };
+        let commit = Commit::of(vec![Write { key: Key::new(Kind::Lead, record), expected, change }]);
+        let committed = self.store.commit(&self.tenant, &commit, self.clock.now()).await.expect("commits");
+        assert!(matches!(committed, Committed::Done(_)));
+    }
+}
+
+fn tokens(access: &str, refresh: Option<&str>) -> Tokens {
+    Tokens { access: access.into(), refresh: refresh.map(Into::into), expires_in: Some(HOUR) }
+}
+
+fn url_secret(hook: &Value) -> SecretString {
+    let url = hook["url"].as_str().expect("a URL");
+    let token = url.strip_prefix("http://127.0.0.1:8080/webhooks/alc/").expect("our path");
+    OpaqueToken::parse(token).expect("a token").secret
+}
+
+fn hook(hooks: &Hooks, at: usize) -> Value {
+    hooks.lock().unwrap_or_else(PoisonError::into_inner)[at].clone()
+}
+
+#[tokio::test]
+async fn from_a_code_to_the_last_token() {
+    let mut world = World::new().await;
+    let (hooks, registered) = world.alc_registers(201, Some("whsec_c2VjcmV0")).await;
+    let (connection, refresh) = world.open(tokens("a1", Some("r1"))).await;
+    let connections = world.connections();
+    assert_eq!(world.standing(connection).await, Standing::Incoming);
+    assert!(world.added(connection).await.expect("connects").newly);
+    assert!(!world.added(connection).await.expect("again").newly);
+    registered.assert_async().await;
+
+    let workspace = world.load().await.expect("there").value;
+    assert_eq!(workspace.standing(connection), Standing::Current);
+    let webhook = workspace.webhook_by_secret(&url_secret(&hook(&hooks, 0))).expect("answers");
+    assert_eq!(workspace.sending_webhook(), Some(webhook.id));
+    assert_eq!(hook(&hooks, 0)["name"], json!(format!("alc-connector {}", webhook.id)));
+    let secret = connections.webhook_secret(&workspace, webhook).expect("opens").expect("known");
+    assert_eq!(secret.expose_secret(), "whsec_c2VjcmV0");
+    assert_eq!(connections.attio_token(&workspace).expect("the key").expose_secret(), "attio-key");
+    assert_eq!(connections.check_refresh_token(&refresh).await.expect("good"), (world.workspace, connection));
+
+    let deleted = world.server.mock("DELETE", "/api/v1/webhooks/h1").with_status(404).create_async().await;
+    let revoked = world.server.mock("POST", "/oauth/revoke").expect(2).create_async().await;
+    world.reconcile().await;
+    assert_eq!(world.standing(connection).await, Standing::Current);
+    connections.remove(world.workspace, connection).await.expect("removes");
+    assert!(connections.check_refresh_token(&refresh).await.is_err());
+    assert!(world.load().await.expect("there").value.disconnected_at.is_some());
+    world.reconcile().await;
+    deleted.assert_async().await;
+    revoked.assert_async().await;
+    assert_eq!(world.standing(connection).await, Standing::Unknown);
+    connections.remove(world.workspace, connection).await.expect("again");
+    assert!(world.load().await.is_some(), "its leads have yet to end");
+    world.clock.advance(90 * 24 * HOUR);
+    world.reconcile().await;
+    assert!(world.load().await.is_none(), "nothing is left");
+}
+
+#[tokio::test]
+async fn a_code_is_good_once_for_a_minute_and_for_who_asked() {
+    let world = World::new().await;
+    let connections = world.connections();
+    let new = |challenge: Option<&str>| NewCode {
+        redirect_uri: REDIRECT.to_owned(),
+        code_challenge: challenge.map(str::to_owned),
+    };
+    let code =
+        connections.open_incoming(world.workspace, tokens("a", None), new(Some(CHALLENGE))).await.expect("opens");
+    for (redirect, verifier) in [
+        (None, Some(VERIFIER)),
+        (Some("https://elsewhere.test"), Some(VERIFIER)),
+        (Some(REDIRECT), None),
+        (Some(REDIRECT), Some("another")),
+    ] {
+        let refused = connections.redeem_code(&code, redirect, verifier).await;
+        assert!(matches!(refused, Err(RedeemError::InvalidGrant(_))), "{redirect:?} {verifier:?}");
+    }
+    let given = connections.redeem_code(&code, Some(REDIRECT), Some(VERIFIER)).await.expect("redeems");
+    assert!(connections.check_refresh_token(&given.refresh_token).await.is_ok());
+    assert!(connections.redeem_code(&code, Some(REDIRECT), Some(VERIFIER)).await.is_err());
+    assert!(connections.check_refresh_token(&given.refresh_token).await.is_err(), "what it gave is taken back");
+
+    let plain = connections.open_incoming(world.workspace, tokens("b", None), new(None)).await.expect("opens");
+    assert!(connections.redeem_code(&plain, Some(REDIRECT), Some(VERIFIER)).await.is_err());
+    world.clock.advance(Duration::from_secs(60));
+    assert!(connections.redeem_code(&plain, Some(REDIRECT), None).await.is_err());
+    assert!(connections.redeem_code(&OpaqueToken::new(world.workspace), Some(REDIRECT), None).await.is_err());
+}
+
+#[tokio::test]
+async fn a_connection_that_nobody_adds_is_revoked_and_erased() {
+    let mut world = World::new().await;
+    let (connection, _) = world.open(tokens("a1", None)).await;
+    world.clock.advance(HOUR);
+    let away = world.server.mock("POST", "/oauth/revoke").with_status(503).create_async().await;
+    world.reconcile().await;
+    away.assert_async().await;
+    assert_eq!(world.standing(connection).await, Standing::Leaving);
+    away.remove_async().await;
+    let revoked = world.server.mock("POST", "/oauth/revoke").create_async().await;
+    world.clock.advance(Duration::from_secs(2));
+    world.reconcile().await;
+    revoked.assert_async().await;
+    assert!(world.load().await.is_none());
+}
+
+#[tokio::test]
+async fn two_replicas_refresh_an_expired_token_once() {
+    let mut world = World::new().await;
+    world.alc_registers(201, None).await;
+    world.connect(tokens("a1", Some("r1"))).await;
+    let asked = world.tokens_answer(200, json!({"access_token": "a2", "token_type": "bearer"})).await;
+    world.clock.advance(2 * HOUR);
+    let (one, two) = (world.connections(), world.connections());
+    let workspace = world.load().await.expect("there");
+    let (first, second) =
+        tokio::join!(one.alc_grant(&world.tenant, &workspace), two.alc_grant(&world.tenant, &workspace));
+    let ((first, newer), (second, _)) = (first.expect("a grant"), second.expect("a grant"));
+    assert_eq!(first.access_token.expose_secret(), "a2");
+    assert_eq!(second.access_token.expose_secret(), "a2");
+    assert!(newer.expect("loaded again").version() > workspace.version());
+    asked.assert_async().await;
+    // The answer named no refresh token and no expiry: the old one stays, for an hour.
+    let (grant, newer) = one.alc_grant(&world.tenant, &world.load().await.expect("there")).await.expect("a grant");
+    assert!(newer.is_none());
+    assert_eq!(grant.generation, 2);
+    world.clock.advance(HOUR);
+    asked.remove_async().await;
+    let again = world.server.mock("POST", "/oauth/token").match_body(Matcher::Regex("refresh_token=r1".to_owned()));
+    let again = again.with_header("content-type", "application/json");
+    let again = again.with_body(r#"{"access_token":"a3","token_type":"bearer"}"#).create_async().await;
+    world.reconcile().await;
+    again.assert_async().await;
+}
+
+#[tokio::test]
+async fn a_401_means_other_tokens_or_a_dead_grant() {
+    let mut world = World::new().await;
+    world.alc_registers(201, None).await;
+    let connection = world.connect(tokens("a1", Some("r1"))).await;
+    let connections = world.connections();
+    let (grant, _) = connections.alc_grant(&world.tenant, &world.load().await.expect("there")).await.expect("a1");
+    let answer = json!({"access_token": "a2", "refresh_token": "r2", "expires_in": 3600, "token_type": "bearer"});
+    let asked = world.tokens_answer(200, answer).await;
+    let (newer, _) = connections.alc_grant_after_401(&world.tenant, &grant).await.expect("a2");
+    assert_eq!(newer.access_token.expose_secret(), "a2");
+    // Somebody who still held the first token gets the second without another refresh.
+    let (same, _) = connections.alc_grant_after_401(&world.tenant, &grant).await.expect("a2");
+    assert_eq!(same.generation, newer.generation);
+    asked.assert_async().await;
+    asked.remove_async().await;
+
+    let away = world.tokens_answer(503, json!({"error": "invalid_grant"})).await;
+    let outage = connections.alc_grant_after_401(&world.tenant, &newer).await;
+    assert!(matches!(outage, Err(NoGrant::Unavailable { .. })), "{outage:?}");
+    assert_eq!(world.standing(connection).await, Standing::Current, "an outage disconnects nobody");
+    away.remove_async().await;
+    world.clock.advance(Duration::from_secs(10));
+    world.tokens_answer(400, json!({"error": "invalid_grant"})).await;
+    let dead = connections.alc_grant_after_401(&world.tenant, &newer).await;
+    assert!(matches!(dead, Err(NoGrant::ReauthorizationRequired)), "{dead:?}");
+    let view = connections.view(world.workspace, connection).await.expect("loads").expect("stands");
+    assert_eq!(view.status, "reauthorization-required");
+}
+
+#[tokio::test]
+async fn without_a_refresh_token_a_401_is_the_end() {
+    let mut world = World::new().await;
+    world.alc_registers(201, None).await;
+    let connection = world.connect(tokens("a1", None)).await;
+    world.clock.advance(3 * HOUR);
+    let connections = world.connections();
+    let (grant, _) = connections.alc_grant(&world.tenant, &world.load().await.expect("there")).await.expect("a1");
+    let dead = connections.alc_grant_after_401(&world.tenant, &grant).await;
+    assert!(matches!(dead, Err(NoGrant::ReauthorizationRequired)));
+    assert_eq!(world.standing(connection).await, Standing::ReauthorizationRequired);
+}
+
+#[tokio::test]
+async fn what_a_failed_connect_made_is_undone() {
+    let mut world = World::new().await;
+    // ALC makes it, says 201 without a secret, and a secret is required.
+    let (hooks, _registered) = world.alc_registers(201, None).await;
+    world.alc_lists(&hooks).await;
+    let (connection, _) = world.open(tokens("a1", None)).await;
+    let owner = world.workspace.to_string();
+    let strict = world.connections_with(WebhookSignature::Required);
+    let refused = strict.connection_added(world.workspace, connection, "workspace", &owner).await;
+    assert!(matches!(refused, Err(ConnectError::Refused(_))), "{refused:?}");
+    let deleted = world.server.mock("DELETE", "/api/v1/webhooks/h1").with_status(204).create_async().await;
+    world.reconcile().await;
+    deleted.assert_async().await;
+    let workspace = world.load().await.expect("there").value;
+    assert_eq!(workspace.standing(connection), Standing::Incoming);
+    assert!(workspace.webhook_by_secret(&url_secret(&hook(&hooks, 0))).is_none());
+    // Another try of the same connection works.
+    assert!(world.added(connection).await.expect("connects").newly);
+}
+
+#[tokio::test]
+async fn a_webhook_whose_answer_was_lost_is_made_again_to_learn_its_secret() {
+    let mut world = World::new().await;
+    let (hooks, lost) = world.alc_registers(500, Some("whsec_bG9zdA==")).await;
+    world.alc_lists(&hooks).await;
+    let deleted = world.server.mock("DELETE", "/api/v1/webhooks/h1").create_async().await;
+    let answered = world.server.mock("POST", "/api/v1/webhooks").with_status(201);
+    let answered = answered.with_body(r#"{"webhook_id": "h2", "secret": "whsec_c2VjcmV0"}"#).create_async().await;
+    world.connect(tokens("a1", None)).await;
+    for mock in [lost, deleted, answered] {
+        mock.assert_async().await;
+    }
+    let workspace = world.load().await.expect("there").value;
+    let webhook = workspace.webhook_by_secret(&url_secret(&hook(&hooks, 0))).expect("answers");
+    let secret = world.connections().webhook_secret(&workspace, webhook).expect("opens").expect("known");
+    assert_eq!(secret.expose_secret(), "whsec_c2VjcmV0");
+}
+
+#[tokio::test]
+async fn whom_connection_added_refuses() {
+    let mut world = World::new().await;
+    let (connection, _) = world.open(tokens("a1", None)).await;
+    let connections = world.connections();
+    let (own, other) = (world.workspace.to_string(), WorkspaceId::random().to_string());
+    let user = connections.connection_added(world.workspace, connection, "user", &own).await;
+    assert!(matches!(user, Err(ConnectError::WorkspaceConnectionRequired)));
+    let foreign = connections.connection_added(world.workspace, connection, "workspace", &other).await;
+    assert!(matches!(foreign, Err(ConnectError::WorkspaceMismatch(_))));
+    let unknown = world.added(ConnectionId::random()).await;
+    assert!(matches!(unknown, Err(ConnectError::Unknown)));
+    world.server.mock("GET", "/api/v1/webhooks").with_status(404).create_async().await;
+    world.server.mock("POST", "/api/v1/webhooks").with_status(422).with_body("no more").create_async().await;
+    assert!(matches!(world.added(connection).await, Err(ConnectError::Refused(_))));
+    world.server.mock("GET", "/v2/self").with_body(r#"{"active":false}"#).create_async().await;
+    assert!(matches!(world.added(connection).await, Err(ConnectError::Refused(_))));
+    assert_eq!(connections.identify_workspace().await, Err(IdentifyError::Inactive));
+}
+
+#[tokio::test]
+async fn a_concurrent_connection_added_waits_for_the_first() {
+    let mut world = World::new().await;
+    let (_, registered) = world.alc_registers(201, None).await;
+    let (connection, _) = world.open(tokens("a1", None)).await;
+    let (one, two) = tokio::join!(world.added(connection), world.added(connection));
+    let (one, two) = (one.expect("connects"), two.expect("connects"));
+    assert!(one.newly != two.newly, "one of them did it");
+    registered.assert_async().await;
+}
+
+#[tokio::test]
+async fn a_crash_while_connecting_is_undone() {
+    let mut world = World::new().await;
+    let (hooks, _) = world.alc_registers(201, None).await;
+    world.alc_lists(&hooks).await;
+    let (connection, _) = world.open(tokens("a1", None)).await;
+    // The crash: the intent is stored and the webhook made, but nobody is left to say so.
+    let connections = world.connections();
+    let now = world.clock.now();
+    let claim = Claim { owner: crate::ids::random_uuid(), until: now + Duration::from_secs(50) };
+    let token = OpaqueToken::new(world.workspace);
+    let webhook = Webhook::intended(WebhookId::random(), connection, token.hash(), now);
+    connections
+        .update(&world.tenant, |workspace, now| {
+            let workspace = workspace.expect("there");
+            assert!(workspace.claim_connecting(connection, claim, now));
+            assert!(workspace.intend_webhook(webhook.clone(), claim.owner));
+            Verdict::Write(())
+        })
+        .await
+        .expect("commits");
+    hooks.lock().unwrap_or_else(PoisonError::into_inner).push(json!({"name": webhook.name()}));
+    world.reconcile().await;
+    let deleted = world.server.mock("DELETE", "/api/v1/webhooks/h1").create_async().await;
+    world.clock.advance(Duration::from_secs(50));
+    world.reconcile().await;
+    deleted.assert_async().await;
+    assert_eq!(world.standing(connection).await, Standing::Incoming);
+}
+
+#[tokio::test]
+async fn who_connects_again_takes_over_and_the_old_webhook_answers_for_its_leads() {
+    let mut world = World::new().await;
+    let (hooks, _registered) = world.alc_registers(201, None).await;
+    let first = world.connect(tokens("a1", Some("shared"))).await;
+    let old = world.load().await.expect("there").value.sending_webhook().expect("one");
+    let record = RecordId::random();
+    world.put_lead(record, "pending", old, None).await;
+    world.reconcile().await;
+
+    let deleted = world.server.mock("DELETE", "/api/v1/webhooks/h1").create_async().await;
+    let revoked = world.server.mock("POST", "/oauth/revoke").expect(0).create_async().await;
+    let second = world.connect(tokens("a2", Some("shared"))).await;
+    assert_eq!(world.standing(first).await, Standing::Replaced);
+    world.reconcile().await;
+    deleted.assert_async().await;
+    revoked.assert_async().await;
+    let workspace = world.load().await.expect("there").value;
+    assert!(workspace.connection(first).is_none(), "erased, and still known as replaced");
+    let told = world.connections().view(world.workspace, first).await.expect("loads");
+    assert_eq!(told, Err(Standing::Replaced));
+    assert_eq!(workspace.current().map(|it| it.id), Some(second));
+    assert!(workspace.disconnected_at.is_none());
+    let secret = url_secret(&hook(&hooks, 0));
+    assert_eq!(workspace.webhook_by_secret(&secret).map(|it| it.id), Some(old), "its lead is unfinished");
+
+    world.put_lead(record, "complete", old, Some(1)).await;
+    world.tokens_answer(200, json!({"access_token": "a3", "token_type": "bearer"})).await;
+    world.clock.advance(HOUR);
+    world.reconcile().await;
+    assert!(world.load().await.expect("there").value.webhook_by_secret(&secret).is_none());
+}
+
+#[tokio::test]
+async fn a_second_workspace_is_refused_while_the_first_is_connected() {
+    let mut world = World::new().await;
+    world.alc_registers(201, None).await;
+    world.connect(tokens("a1", None)).await;
+    let code = NewCode { redirect_uri: REDIRECT.to_owned(), code_challenge: None };
+    let refused = world.connections().open_incoming(WorkspaceId::random(), tokens("b1", None), code.clone()).await;
+    assert!(matches!(refused, Err(OpenIncomingError::OtherWorkspace)));
+    world.connections().open_incoming(world.workspace, tokens("a2", None), code).await.expect("the same one may");
+}
+
+#[tokio::test]
+async fn twenty_seconds_are_all_there_is() {
+    let mut world = World::new().await;
+    let (connection, _) = world.open(tokens("a1", None)).await;
+    let clock = world.clock.clone();
+    // ALC takes its time: the clock moves while it answers.
+    let late = world.server.mock("POST", "/api/v1/webhooks").with_status(201).with_body_from_request(move |_| {
+        clock.advance(Duration::from_secs(21));
+        br#"{"webhook_id": "h1"}"#.to_vec()
+    });
+    late.create_async().await;
+    assert!(matches!(world.added(connection).await, Err(ConnectError::Timeout)));
+    world.lifecycle.stop();
+    assert!(world.lifecycle.drained(Duration::from_secs(10)).await, "the attempt ends by itself");
+    let deleted = world.server.mock("DELETE", "/api/v1/webhooks/h1").create_async().await;
+    world.reconcile().await;
+    deleted.assert_async().await;
+    assert_eq!(world.standing(connection).await, Standing::Incoming);
+}
+
+#[tokio::test]
+async fn nothing_secret_rests_in_clear() {
+    let mut world = World::new().await;
+    let (hooks, _) = world.alc_registers(201, Some("whsec_c2VjcmV0")).await;
+    world.connect(tokens("access-1", Some("refresh-1"))).await;
+    let body = world.load().await.expect("there").document.body;
+    let url = url_secret(&hook(&hooks, 0));
+    for secret in ["access-1", "refresh-1", "whsec_c2VjcmV0", url.expose_secret()] {
+        assert!(!body.contains(secret), "{secret}");
+    }
+}
