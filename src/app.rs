@@ -83,16 +83,18 @@ pub struct App {
 }
 
 impl App {
-    /// Binds, opens the store, and builds the rooms from the ground up.
+    /// Opens the store, binds, and builds the rooms from the ground up.
     pub async fn build(config: Config, parts: Parts) -> Result<Self, BuildError> {
         telemetry::metrics();
         let lifecycle = parts.lifecycle.unwrap_or_default();
-        let (public, public_addr) = bind("ALC_CONNECTOR__HTTP__BIND", config.http.bind)?;
-        let (management, management_addr) = bind("ALC_CONNECTOR__MANAGEMENT__BIND", config.management.bind)?;
+        // The store first: a second process on one SQLite file waits here for the first to go, which also frees its
+        // addresses, and whoever waits must not take connections that it cannot serve.
         let store = match parts.store {
             Some(store) => store,
             None => open_store(&config.store, &lifecycle).await?,
         };
+        let (public, public_addr) = bind("ALC_CONNECTOR__HTTP__BIND", config.http.bind)?;
+        let (management, management_addr) = bind("ALC_CONNECTOR__MANAGEMENT__BIND", config.management.bind)?;
         let clock = parts.clock.or_else(|| store.clock()).unwrap_or_else(|| Arc::new(SystemClock));
         let Rooms { authorization, connections, leads, reconciler } = rooms::build(config, &store, &clock, &lifecycle)?;
         let services = Services { lifecycle, clock: http::Clock(clock), store, authorization, connections, leads };
@@ -121,7 +123,8 @@ impl App {
         let public = listen(public, workers(), &services, http::public)?;
         let management = listen(management, 1, &services, http::management)?;
         let (public_handle, management_handle) = (public.handle(), management.handle());
-        let servers = lifecycle.spawn(future::try_join(public, management));
+        // Not among the tasks that a drain waits for: the management listener outlives them.
+        let servers = Lifecycle::new().spawn(future::try_join(public, management));
         upkeep(&lifecycle);
         lifecycle.spawn(reconciler.run());
 
@@ -133,9 +136,9 @@ impl App {
         lifecycle.stop();
         let stopped = tokio::time::timeout(STOP_LIMIT - CLOSE_LIMIT, async {
             public_handle.stop(true).await;
+            lifecycle.drained(STOP_LIMIT).await;
             // Last, so that `/readyz` and `/metrics` answer while the house empties.
             management_handle.stop(true).await;
-            lifecycle.drained(STOP_LIMIT).await;
         });
         if stopped.await.is_err() {
             tracing::warn!("stopped with work under way: another process takes it up when its leases run out");
@@ -172,7 +175,6 @@ pub async fn stop_on_signals(lifecycle: Lifecycle) -> io::Result<()> {
     Ok(())
 }
 
-#[expect(clippy::unused_async, reason = "opening a store asks it who it is")]
 async fn open_store(config: &config::Store, lifecycle: &Lifecycle) -> Result<Store, BuildError> {
     let opened = store::open(&config.url, &config.namespace, lifecycle).await;
     opened.map_err(|error| BuildError::Store(error.to_string()))

@@ -3,7 +3,10 @@
 //! Owns the process-wide subscriber and recorder. Promises that installing either twice is harmless (tests run several
 //! Apps in one process), and that everything measured in seconds has buckets from a millisecond to half a minute.
 
-use std::sync::OnceLock;
+use std::{
+    io::{self, IsTerminal as _},
+    sync::OnceLock,
+};
 
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
@@ -26,8 +29,9 @@ pub fn is_filter(filter: &str) -> bool {
 
 /// Log lines go to stdout from here on; the first call in a process wins.
 pub fn log(format: Format, filter: &str) {
-    let filter = EnvFilter::new(filter);
-    let lines = tracing_subscriber::fmt().with_env_filter(filter);
+    // How the server's threads come and go is of use to nobody; whoever wants it names `actix_server` in the filter.
+    let filter = EnvFilter::new(format!("actix_server=warn,{filter}"));
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(io::stdout().is_terminal());
     // An error says that somebody was first: a test, or an earlier App.
     let _first = match format {
         Format::Pretty => lines.try_init(),

@@ -9,6 +9,8 @@ mod features;
 pub mod oauth;
 mod shapes;
 pub mod signature;
+#[cfg(test)]
+mod tests;
 
 use features::{Feature, Features};
 use reqwest::{Method, RequestBuilder, header::ACCEPT};
@@ -152,7 +154,9 @@ impl Client {
             let value = answer.json()?;
             return Ok(CreatedWebhook { id: shapes::webhook_id(&value), secret: shapes::webhook_secret(&value) });
         }
-        Err(refused_for_good(&answer, &[token.expose_secret(), url.expose_secret()]))
+        // The last segment is what must not leak, should ALC quote no more than the path.
+        let (url, secret) = (url.expose_secret(), url.expose_secret().rsplit('/').next().unwrap_or_default());
+        Err(refused_for_good(&answer, &[token.expose_secret(), url, secret]))
     }
 
     /// `GET /api/v1/webhooks`. [`CallError::Unsupported`] as for [`Client::find_leads`].

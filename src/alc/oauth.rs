@@ -4,6 +4,8 @@
 //! only a clear `invalid_grant` declares a grant dead, that token values fit into a header, and that neither a token
 //! nor the client's secret appears in an error.
 
+#[cfg(test)]
+mod tests;
 mod token_response;
 
 use std::{sync::Arc, time::Duration};

@@ -3,6 +3,9 @@
 //! Owns the shapes of Attio's API (docs.attio.com/rest-api; its OpenAPI document of 2026-03) and what its errors mean.
 //! Promises that the token appears in the `Authorization` header and nowhere else.
 
+#[cfg(test)]
+mod tests;
+
 use reqwest::{Method, RequestBuilder, header::ACCEPT};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};

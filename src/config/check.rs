@@ -4,7 +4,10 @@
 use std::{net::SocketAddr, time::Duration};
 
 use humantime_serde::re::humantime;
+use secrecy::SecretString;
 use url::{Host, Url};
+
+use crate::store;
 
 pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| "must be an IP address and a port, such as 0.0.0.0:8080".to_owned())
@@ -114,26 +117,12 @@ pub(super) fn region(text: &str) -> Result<String, String> {
     }
 }
 
-/// Part of every key in the store. No braces: they would take the place of the cluster's hash tag.
+/// Part of every key in the store.
 pub(super) fn namespace(text: &str) -> Result<String, String> {
-    let good =
-        text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'));
-    if good { Ok(text.to_owned()) } else { Err("must be at most 64 letters, digits, _, - and .".to_owned()) }
+    store::check_namespace(text).map(|()| text.to_owned()).map_err(|what| format!("must be {what}"))
 }
 
-/// Which stores there are. Never shows the URL: there may be a password in it.
-pub(super) fn store_url(text: &str) -> Result<(), String> {
-    let (scheme, rest) = text.split_once(':').unwrap_or_default();
-    match scheme {
-        "sqlite" if !rest.trim_start_matches("//").is_empty() => Ok(()),
-        "sqlite" => Err("must name a file, such as sqlite:data/alc-connector.db".to_owned()),
-        "redis" | "rediss" => match Url::parse(text) {
-            Ok(url) if url.has_host() => Ok(()),
-            _ => Err("must name a host, such as redis://127.0.0.1:6379".to_owned()),
-        },
-        "redis+cluster" | "rediss+cluster" | "redis+sentinel" => {
-            Err(format!("names a {scheme} store, which is not available yet: use redis://, rediss:// or sqlite:"))
-        }
-        _ => Err("must begin with redis://, rediss:// or sqlite:".to_owned()),
-    }
+/// What the store can open. The store's words never show the URL: there may be a password in it.
+pub(super) fn store_url(text: &str) -> Result<SecretString, String> {
+    store::check_url(text).map(|()| SecretString::from(text)).map_err(|fault| format!("is not usable: {fault}"))
 }

@@ -66,9 +66,7 @@ pub struct Store {
 
 impl Store {
     pub(super) fn read(r: &mut Reader) -> Option<Self> {
-        let url = r.parsed("store.url", "set it to redis://… (or sqlite:<file> on a single node)", |text| {
-            check::store_url(text).map(|()| SecretString::from(text))
-        });
+        let url = r.parsed("store.url", "set it to redis://… (or sqlite:<file> on a single node)", check::store_url);
         let namespace = r.parsed("store.namespace", "set it to a short name such as alc", check::namespace);
         Some(Self { url: url?, namespace: namespace? })
     }

@@ -157,3 +157,153 @@ impl<T> fmt::Debug for JsonBody<T> {
         f.write_str("JsonBody")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use actix_web::{
+        App, HttpResponse,
+        http::StatusCode,
+        middleware::from_fn,
+        test::{TestRequest, init_service, read_body},
+    };
+    use serde::Deserialize;
+
+    use super::*;
+    use crate::http::{endpoint::Endpoint, request};
+
+    #[derive(Deserialize)]
+    struct Sent {
+        name: String,
+        #[serde(default)]
+        items: Vec<Item>,
+    }
+
+    #[derive(Deserialize)]
+    struct Item {
+        #[serde(rename = "a/b")]
+        count: u32,
+    }
+
+    impl Body for Sent {
+        const NOT_LANDED: &'static [&'static str] = &["later"];
+    }
+
+    #[derive(Deserialize)]
+    #[serde(transparent)]
+    struct Batch(Vec<String>);
+
+    impl Body for Batch {
+        const LIMIT: usize = BATCH_LIMIT;
+    }
+
+    async fn take(JsonBody(sent): JsonBody<Sent>) -> HttpResponse {
+        HttpResponse::Ok()
+            .body(sent.name.len().to_string() + &sent.items.iter().map(|item| item.count).sum::<u32>().to_string())
+    }
+
+    async fn take_batch(JsonBody(batch): JsonBody<Batch>) -> HttpResponse {
+        HttpResponse::Ok().body(batch.0.len().to_string())
+    }
+
+    async fn panics(JsonBody(sent): JsonBody<Sent>) -> HttpResponse {
+        panic!("{} items", sent.items.len())
+    }
+
+    async fn plain() -> Result<HttpResponse, actix_web::Error> {
+        Err(actix_web::error::ErrorBadRequest("quotes a secret"))
+    }
+
+    /// Status and body of a request with this media type and body.
+    async fn post(path: &str, kind: Option<&str>, body: impl Into<Bytes>) -> (StatusCode, Value) {
+        let app = App::new().wrap(from_fn(request::track)).configure(|cfg| {
+            Endpoint::new("/one").post(take).register(cfg);
+            Endpoint::new("/batch").post(take_batch).register(cfg);
+            Endpoint::new("/panics").post(panics).register(cfg);
+            Endpoint::new("/plain").post(plain).register(cfg);
+        });
+        let app = init_service(app).await;
+        let mut request = TestRequest::post().uri(path).set_payload(body);
+        if let Some(kind) = kind {
+            request = request.insert_header((CONTENT_TYPE, kind));
+        }
+        let (status, headers, body) = match actix_web::dev::Service::call(&app, request.to_request()).await {
+            Ok(response) => (response.status(), response.headers().clone(), read_body(response).await),
+            Err(error) => {
+                let response = error.error_response();
+                let (status, headers) = (response.status(), response.headers().clone());
+                (status, headers, actix_web::body::to_bytes(response.into_body()).await.expect("a body"))
+            }
+        };
+        let id = headers.get("x-request-id").expect("an id").to_str().expect("text").to_owned();
+        let body: Value = serde_json::from_slice(&body).expect("JSON");
+        if status != StatusCode::OK {
+            assert_eq!(headers.get(CONTENT_TYPE).expect("a type"), "application/problem+json");
+            assert_eq!(body["request_id"], id.as_str());
+        }
+        (status, body)
+    }
+
+    #[actix_web::test]
+    async fn any_json_media_type_is_taken_and_no_other() {
+        let body = r#"{"name":"abc","items":[{"a/b":4}],"unknown":1,"later":null}"#;
+        for kind in ["application/json", "Application/JSON; charset=utf-8", "application/vnd.attio+json"] {
+            assert_eq!(post("/one", Some(kind), body).await, (StatusCode::OK, 34.into()), "{kind}");
+        }
+        for kind in [None, Some("text/plain"), Some("application/jsonx"), Some("+json"), Some("")] {
+            let (status, problem) = post("/one", kind, body).await;
+            assert_eq!(
+                (status.as_u16(), &problem["type"]),
+                (415, &"/problems/unsupported-media-type".into()),
+                "{kind:?}"
+            );
+        }
+    }
+
+    #[actix_web::test]
+    async fn a_body_has_a_cap_and_a_batch_a_larger_one() {
+        let of = |len: usize| format!("{{\"name\":\"{}\"}}", "x".repeat(len - 11));
+        assert_eq!(post("/one", Some("application/json"), of(LIMIT)).await.0, 200);
+        let (status, problem) = post("/one", Some("application/json"), of(LIMIT + 1)).await;
+        assert_eq!((status.as_u16(), &problem["type"]), (413, &"/problems/payload-too-large".into()));
+        let of = |len: usize| format!("[\"{}\"]", "x".repeat(len - 4));
+        assert_eq!(post("/batch", Some("application/json"), of(BATCH_LIMIT)).await.0, 200);
+        assert_eq!(post("/batch", Some("application/json"), of(BATCH_LIMIT + 1)).await.0, 413);
+    }
+
+    #[actix_web::test]
+    async fn what_is_wrong_is_pointed_at_and_never_quoted() {
+        for (body, pointer, detail) in [
+            ("", "", "is not JSON"),
+            ("{\"name\": zzz}", "", "line 1, column 1"),
+            ("{\"name\": \"a\"} zzz", "", "is not JSON"),
+            ("\"zzz\"", "", "must be"),
+            ("{}", "/name", "is missing"),
+            ("{\"name\": 5}", "/name", "must be a string"),
+            (
+                "{\"name\": \"a\", \"items\": [{\"a/b\": 1}, {\"a/b\": \"zzz, expected\"}]}",
+                "/items/1/a~1b",
+                "must be u32",
+            ),
+            ("{\"name\": \"a\", \"items\": [{}]}", "/items/0/a/b", "is missing"),
+            ("{\"later\": \"zzz\"}", "/later", "`later` is not available yet"),
+        ] {
+            let (status, problem) = post("/one", Some("application/json"), body).await;
+            assert_eq!((status.as_u16(), &problem["type"]), (400, &"/problems/invalid-request".into()), "{body}");
+            assert_eq!(problem["errors"][0]["pointer"], pointer, "{body}: {problem}");
+            assert!(
+                problem["errors"][0]["detail"].as_str().is_some_and(|text| text.contains(detail)),
+                "{body}: {problem}"
+            );
+            assert!(!problem.to_string().contains("zzz"), "{body} is quoted: {problem}");
+        }
+    }
+
+    #[actix_web::test]
+    async fn a_panic_and_an_error_of_actix_own_are_problems_too() {
+        let (status, problem) = post("/panics", Some("application/json"), "{\"name\": \"a\"}").await;
+        assert_eq!((status.as_u16(), &problem["type"]), (500, &"/problems/internal-error".into()));
+        let (status, problem) = post("/plain", None, "").await;
+        assert_eq!((status.as_u16(), &problem["type"]), (400, &"/problems/invalid-request".into()));
+        assert!(!problem.to_string().contains("secret"), "{problem}");
+    }
+}

@@ -3,26 +3,27 @@
 //! Promises that nothing here is cached or leaks into a `Referer`, that people see pages and programs see RFC 6749 JSON,
 //! and that pages run no script and show nothing that a request brought along.
 
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
 use actix_web::{
-    HttpMessage as _, HttpRequest, HttpResponse, HttpResponseBuilder,
+    HttpMessage as _, HttpRequest, HttpResponse, HttpResponseBuilder, ResponseError,
     http::{StatusCode, header},
-    web,
+    web::{self, ServiceConfig},
 };
 use askama::Template;
-use serde_json::json;
 
-use super::endpoint::Endpoint;
+use super::{endpoint::Endpoint, json, problem::Slug};
 use crate::authorization::{Authorization, AuthorizeFault, CompleteFault, Fault, Provider, StateFault};
-
-/// Bodies over this are refused with 413.
-const MAX_BODY: usize = 64 * 1024;
 
 /// Marks a request that was sent on to the public host, so that it is not sent on again: behind a proxy that changes
 /// `Host` it would go round for ever.
 const SENT_ON: &str = "alc_connector_sent_on=1";
 
-/// The routes.
-pub fn routes(cfg: &mut web::ServiceConfig) {
+/// The routes; the handlers want a `web::Data<Authorization>`.
+pub fn routes(cfg: &mut ServiceConfig) {
     Endpoint::new("/oauth/authorize").get(authorize).register(cfg);
     Endpoint::new("/oauth/callback").get(callback).register(cfg);
     Endpoint::new("/oauth/token").post(token).register(cfg);
@@ -101,31 +102,21 @@ fn refused(fault: StateFault) -> Page {
 async fn token(
     request: HttpRequest,
     authorization: web::Data<Authorization>,
-    body: Result<web::Bytes, actix_web::Error>,
-) -> HttpResponse {
-    let body = match form(&request, body) {
-        Ok(body) => body,
-        Err((status, what)) => return refusal_with(status, Fault::InvalidRequest(what)),
-    };
-    match authorization.token(credentials(&request), &body).await {
-        Ok(granted) => uncached(StatusCode::OK).content_type("application/json").body(granted.to_body()),
-        Err(fault) => refusal(fault),
-    }
+    body: web::Payload,
+) -> Result<HttpResponse, Refusal> {
+    let body = form(&request, body).await?;
+    let granted = authorization.token(credentials(&request), &body).await.map_err(Refusal::from)?;
+    Ok(uncached(StatusCode::OK).content_type("application/json").body(granted.to_body()))
 }
 
 async fn revoke(
     request: HttpRequest,
     authorization: web::Data<Authorization>,
-    body: Result<web::Bytes, actix_web::Error>,
-) -> HttpResponse {
-    let body = match form(&request, body) {
-        Ok(body) => body,
-        Err((status, what)) => return refusal_with(status, Fault::InvalidRequest(what)),
-    };
-    match authorization.revoke(credentials(&request), &body).await {
-        Ok(()) => uncached(StatusCode::OK).finish(),
-        Err(fault) => refusal(fault),
-    }
+    body: web::Payload,
+) -> Result<HttpResponse, Refusal> {
+    let body = form(&request, body).await?;
+    authorization.revoke(credentials(&request), &body).await.map_err(Refusal::from)?;
+    Ok(uncached(StatusCode::OK).finish())
 }
 
 async fn metadata(authorization: web::Data<Authorization>) -> HttpResponse {
@@ -137,20 +128,18 @@ async fn jwks(authorization: web::Data<Authorization>) -> HttpResponse {
 }
 
 /// The form of a request, or what is wrong with it.
-fn form(
-    request: &HttpRequest,
-    body: Result<web::Bytes, actix_web::Error>,
-) -> Result<web::Bytes, (StatusCode, &'static str)> {
+async fn form(request: &HttpRequest, body: web::Payload) -> Result<web::Bytes, Refusal> {
+    let invalid = |status, what| Refusal { status, fault: Fault::InvalidRequest(what) };
     if !request.content_type().eq_ignore_ascii_case("application/x-www-form-urlencoded") {
-        return Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, "send application/x-www-form-urlencoded"));
+        return Err(invalid(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send application/x-www-form-urlencoded"));
     }
-    let too_large = (StatusCode::PAYLOAD_TOO_LARGE, "the body is too large");
-    match body {
-        Ok(body) if body.len() <= MAX_BODY => Ok(body),
-        Ok(_) => Err(too_large),
-        Err(error) if error.as_response_error().status_code() == too_large.0 => Err(too_large),
-        Err(_) => Err((StatusCode::BAD_REQUEST, "the body could not be read")),
-    }
+    json::read(request, body.into_inner(), json::LIMIT).await.map_err(|problem| match problem.slug() {
+        Slug::PayloadTooLarge => invalid(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large"),
+        Slug::UnsupportedMediaType => {
+            invalid(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send the body without a content-encoding")
+        }
+        _ => invalid(StatusCode::BAD_REQUEST, "the body could not be read"),
+    })
 }
 
 /// The `Authorization` header. Two of them, or one that is no text, prove nothing; but they are there.
@@ -160,31 +149,52 @@ fn credentials(request: &HttpRequest) -> Option<&str> {
     Some(if headers.next().is_some() { "" } else { first.to_str().unwrap_or_default() })
 }
 
-fn refusal(fault: Fault) -> HttpResponse {
-    let status = match fault {
-        Fault::InvalidClient => StatusCode::UNAUTHORIZED,
-        Fault::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
-        Fault::InvalidRequest(_) | Fault::InvalidGrant | Fault::UnsupportedGrantType | Fault::UnsupportedTokenType => {
-            StatusCode::BAD_REQUEST
-        }
-    };
-    refusal_with(status, fault)
+/// An error as RFC 6749 §5.2 has it, instead of a problem.
+#[derive(Debug, Clone, Copy)]
+struct Refusal {
+    status: StatusCode,
+    fault: Fault,
 }
 
-/// RFC 6749 §5.2.
-fn refusal_with(status: StatusCode, fault: Fault) -> HttpResponse {
-    let mut response = uncached(status);
-    match status {
-        // RFC 9110 §15.5.2 wants a challenge on every 401, not only after Basic.
-        StatusCode::UNAUTHORIZED => {
-            response.insert_header((header::WWW_AUTHENTICATE, "Basic realm=\"alc-connector\", charset=\"UTF-8\""));
-        }
-        StatusCode::SERVICE_UNAVAILABLE => {
-            response.insert_header((header::RETRY_AFTER, "2"));
-        }
-        _ => {}
+impl From<Fault> for Refusal {
+    fn from(fault: Fault) -> Self {
+        let status = match fault {
+            Fault::InvalidClient => StatusCode::UNAUTHORIZED,
+            Fault::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Fault::InvalidRequest(_)
+            | Fault::InvalidGrant
+            | Fault::UnsupportedGrantType
+            | Fault::UnsupportedTokenType => StatusCode::BAD_REQUEST,
+        };
+        Self { status, fault }
     }
-    response.json(json!({"error": fault.code(), "error_description": fault.description()}))
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.fault.code())
+    }
+}
+
+impl ResponseError for Refusal {
+    fn status_code(&self) -> StatusCode {
+        self.status
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let mut response = uncached(self.status);
+        match self.status {
+            // RFC 9110 §15.5.2 wants a challenge on every 401, not only after Basic.
+            StatusCode::UNAUTHORIZED => {
+                response.insert_header((header::WWW_AUTHENTICATE, "Basic realm=\"alc-connector\", charset=\"UTF-8\""));
+            }
+            StatusCode::SERVICE_UNAVAILABLE => {
+                response.insert_header((header::RETRY_AFTER, "2"));
+            }
+            _ => {}
+        }
+        response.json(serde_json::json!({"error": self.fault.code(), "error_description": self.fault.description()}))
+    }
 }
 
 /// Sends the browser on; with a code in the address, so nobody may keep or pass on where it went.

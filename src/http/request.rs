@@ -3,7 +3,7 @@
 //! Promises that every answer has an `x-request-id`, also of errors and panics; that problems carry the same id; and
 //! that logs and metrics name the route's pattern, never the path, the query or a header: secrets travel in those.
 
-use std::{any::Any, panic::AssertUnwindSafe, rc::Rc, time::Duration};
+use std::{any::Any, panic::AssertUnwindSafe, rc::Rc, time::Instant};
 
 use actix_web::{
     Error, HttpResponse, ResponseError as _,
@@ -39,17 +39,15 @@ where
     B: MessageBody + 'static,
 {
     let id: Rc<str> = incoming(request.headers()).unwrap_or_else(|| ids::random_uuid().to_string()).into();
-    let method = method_label(request.method());
-    let elapsed = stopwatch();
+    let mut visit = Visit::begin(&request, Rc::clone(&id));
     ID.scope(Rc::clone(&id), async move {
         let answer = AssertUnwindSafe(next.call(request)).catch_unwind().await;
-        let (result, route, status) = match answer {
+        let (result, status) = match answer {
             Ok(Ok(response)) => {
                 let mut response = with_problem(response.map_into_boxed_body());
                 name(response.headers_mut(), &id);
-                let route = response.request().match_pattern().unwrap_or_else(|| "none".to_owned());
                 let status = response.status();
-                (Ok(response), route, status)
+                (Ok(response), status)
             }
             Ok(Err(error)) => failed(error.error_response(), &id),
             Err(panic) => {
@@ -58,21 +56,19 @@ where
                 failed(problem.error_response(), &id)
             }
         };
-        observe(method, route, status, elapsed(), &id);
+        visit.end(status);
         result
     })
     .await
 }
 
-type Tracked = (Result<ServiceResponse<BoxBody>, Error>, String, StatusCode);
-
-/// An error that came past the handlers has lost its request, and with it the route.
-fn failed(response: HttpResponse, id: &str) -> Tracked {
+/// An error that came past the handlers has lost its request: it travels on as an error with its answer inside.
+fn failed(response: HttpResponse, id: &str) -> (Result<ServiceResponse<BoxBody>, Error>, StatusCode) {
     let mut response =
         if is_problem(response.headers()) { response } else { Problem::of_status(response.status()).error_response() };
     name(response.headers_mut(), id);
     let status = response.status();
-    (Err(InternalError::from_response("answered", response).into()), "none".to_owned(), status)
+    (Err(InternalError::from_response("answered", response).into()), status)
 }
 
 /// Turns an error that actix would tell in plain text into a problem. What a handler answered by itself is left alone.
@@ -118,28 +114,57 @@ fn method_label(method: &Method) -> &'static str {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "how long an answer took is for people; nothing is decided by it")]
-fn stopwatch() -> impl Fn() -> Duration {
-    let start = std::time::Instant::now();
-    move || start.elapsed()
+/// What is told of a request: when it ends, or when its caller hangs up and it is dropped.
+struct Visit {
+    id: Rc<str>,
+    method: &'static str,
+    route: String,
+    start: Instant,
+    told: bool,
 }
 
-fn observe(method: &'static str, route: String, status: StatusCode, elapsed: Duration, id: &str) {
-    let duration_ms = elapsed.as_secs_f64() * 1000.0;
-    let code = status.as_u16();
-    // Probes come every few seconds, for ever.
-    if matches!(route.as_str(), "/healthz" | "/readyz" | "/metrics") {
-        tracing::debug!(method, route, status = code, duration_ms, request_id = id, "answered");
-    } else {
-        tracing::info!(method, route, status = code, duration_ms, request_id = id, "answered");
+impl Visit {
+    #[expect(clippy::disallowed_methods, reason = "how long an answer took is for people; nothing is decided by it")]
+    fn begin(request: &ServiceRequest, id: Rc<str>) -> Self {
+        let route = request.match_pattern().unwrap_or_else(|| "none".to_owned());
+        Self { id, method: method_label(request.method()), route, start: Instant::now(), told: false }
     }
-    metrics::histogram!("alc_connector_http_request_duration_seconds", "method" => method, "route" => route.clone())
+
+    fn end(&mut self, status: StatusCode) {
+        self.tell(status.as_u16(), "answered");
+    }
+
+    fn tell(&mut self, status: u16, what: &'static str) {
+        self.told = true;
+        let Self { method, route, .. } = self;
+        let elapsed = self.start.elapsed();
+        let duration_ms = elapsed.as_micros() as f64 / 1000.0;
+        // Probes come every few seconds, for ever.
+        if matches!(route.as_str(), "/healthz" | "/readyz" | "/metrics") {
+            tracing::debug!(method, route, status, duration_ms, request_id = &*self.id, "{what}");
+        } else {
+            tracing::info!(method, route, status, duration_ms, request_id = &*self.id, "{what}");
+        }
+        metrics::histogram!(
+            "alc_connector_http_request_duration_seconds",
+            "method" => *method, "route" => route.clone()
+        )
         .record(elapsed.as_secs_f64());
-    metrics::counter!(
-        "alc_connector_http_requests_total",
-        "method" => method, "route" => route, "status" => status.as_str().to_owned()
-    )
-    .increment(1);
+        metrics::counter!(
+            "alc_connector_http_requests_total",
+            "method" => *method, "route" => route.clone(), "status" => status.to_string()
+        )
+        .increment(1);
+    }
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        if !self.told {
+            // As others number it who have to: no status was sent.
+            self.tell(499, "the caller hung up");
+        }
+    }
 }
 
 fn words(panic: &(dyn Any + Send)) -> &str {

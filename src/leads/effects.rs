@@ -7,6 +7,7 @@ use super::{
     ALC, ATTIO, Leads, logical_key, place,
     send::Status,
     shown::{ShowFailure, Showing},
+    transitions::Attempt,
     work::{Work, opens_at},
 };
 use crate::{
@@ -40,7 +41,8 @@ impl Leads {
     pub(super) async fn post(&self, work: &mut Work, grant: Grant) -> Result<(), StoreError> {
         work.alc_go = false;
         let lead = &work.lead.value;
-        let (send, record) = (lead.send.id, lead.record_id);
+        let (attempt, record) = (lead.attempt(), lead.record_id);
+        let send = attempt.send;
         let was_in_doubt = lead.send.ever_in_doubt;
         let failures = lead.send.failures;
         let logical = logical_key(work.tenant.as_str(), record);
@@ -54,17 +56,19 @@ impl Leads {
             Some(Err::<_, crate::sealing::OpenError>(error)) => {
                 tracing::error!(%error, "a lead's name and number cannot be opened");
                 let at = self.retry_at(failures, None);
-                return self.record(work, move |lead, now| lead.not_sent(send, at, Some(error.to_string()), now)).await;
+                return self
+                    .record(work, move |lead, now| lead.not_sent(attempt, at, Some(error.to_string()), now))
+                    .await;
             }
             // A callback has come in since: ALC has the lead.
-            None => return self.record(work, move |lead, now| lead.not_sent(send, now, None, now)).await,
+            None => return self.record(work, move |lead, now| lead.not_sent(attempt, now, None, now)).await,
         };
         let new = NewLead { record_id: record, name: &name, phone_number: &phone_number };
         let accepted = match self.parts.alc.submit_lead(&grant.access_token, send, new).await {
             Ok(accepted) => accepted.id,
             // Only if an attempt before this one may have arrived can it be this send that ALC already has.
             Err(CallError::Conflict { id, .. }) if was_in_doubt => id,
-            Err(error) => return self.not_accepted(work, grant, send, failures, error).await,
+            Err(error) => return self.not_accepted(work, grant, attempt, failures, error).await,
         };
         let poll_at = self.settings.deadlines.next_poll(0, self.parts.clock.now());
         self.record(work, |lead, now| lead.submitted(send, accepted.clone(), poll_at, now)).await?;
@@ -76,29 +80,30 @@ impl Leads {
         &self,
         work: &mut Work,
         grant: Grant,
-        send: crate::ids::SendId,
+        attempt: Attempt,
         failures: u32,
         error: CallError,
     ) -> Result<(), StoreError> {
+        let send = attempt.send;
         let detail = Some(format!("ALC: {error}"));
         match error {
             CallError::NotSent { .. } => {
                 let at = self.retry_at(failures, None);
-                self.record(work, |lead, now| lead.not_sent(send, at, detail.clone(), now)).await?;
+                self.record(work, |lead, now| lead.not_sent(attempt, at, detail.clone(), now)).await?;
                 self.report(work, ALC, GateReport::Failed).await;
             }
             CallError::RateLimited { until } => {
                 let at = self.retry_at(failures, Some(until));
-                self.record(work, |lead, now| lead.not_sent(send, at, detail.clone(), now)).await?;
+                self.record(work, |lead, now| lead.not_sent(attempt, at, detail.clone(), now)).await?;
                 self.report(work, ALC, GateReport::Limited { until }).await;
             }
             CallError::Unauthorized => {
-                self.record(work, |lead, now| lead.not_sent(send, now, None, now)).await?;
+                self.record(work, |lead, now| lead.not_sent(attempt, now, None, now)).await?;
                 self.renew(work, &grant).await?;
             }
             CallError::Unknown { retry_after, .. } => {
                 let at = self.retry_at(failures, retry_after);
-                self.record(work, |lead, now| lead.unknown(send, at, detail.clone(), now)).await?;
+                self.record(work, |lead, now| lead.unknown(attempt, at, detail.clone(), now)).await?;
                 self.report(work, ALC, GateReport::Failed).await;
             }
             CallError::Conflict { .. }

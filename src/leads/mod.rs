@@ -14,6 +14,8 @@ mod schedule;
 mod send;
 mod shown;
 mod step;
+#[cfg(test)]
+mod tests;
 mod transitions;
 mod waiter;
 mod work;

@@ -16,8 +16,6 @@ use crate::{clock, ids::SendId};
 
 /// When a PATCH without an answer is read back, after it was sent.
 pub const READ_BACK_AFTER: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(15 * 60)];
-/// Doubts kept; more than these in a quarter of an hour are folded into the last.
-const DOUBTS_KEPT: usize = 4;
 
 /// A title of ours in Attio.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -90,11 +88,9 @@ impl Attio {
         self.gone || self.refused
     }
 
+    /// One doubt a title: the later one's last look comes after everything that the earlier one can still do.
     pub(super) fn doubt(&mut self, title: Title, now: Timestamp) {
-        self.doubts.retain(|doubt| doubt.check_at().is_some());
-        if self.doubts.len() == DOUBTS_KEPT {
-            self.doubts.pop();
-        }
+        self.doubts.retain(|doubt| doubt.title != title);
         self.doubts.push(Doubt { title, at: now, checks: 0 });
     }
 }

@@ -6,8 +6,18 @@ use jiff::Timestamp;
 use super::{
     lead::{CALLBACKS_KEPT, EARLIER_KEPT, Lead},
     send::{Reason, Send, Status},
+    shown::Title,
 };
 use crate::ids::SendId;
+
+/// One request to ALC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attempt {
+    /// On behalf of which send.
+    pub send: SendId,
+    /// Which of its attempts, from 1.
+    pub number: u32,
+}
 
 /// Whether a callback or a look-up changed anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,15 +51,27 @@ impl Lead {
         self.send.updated_at = now;
     }
 
-    /// Whoever worked on the lead vanished: what was under way has an unknown outcome. `showing` says whether the
-    /// step under way may have been a PATCH.
+    /// Whoever worked on the lead vanished: what was under way has an unknown outcome.
+    ///
+    /// If it was no request to ALC it may have been a PATCH, and not only of what is wanted now: a callback or a press
+    /// may have come in while it was under way.
     pub fn lost(&mut self, now: Timestamp) {
         if self.send.under_way {
-            self.unknown(self.send.id, now, None, now);
-        } else if self.is_to_be_shown()
+            return self.unknown(self.attempt(), now, None, now);
+        }
+        if self.is_to_be_shown()
             && let Some(wanted) = self.wanted()
         {
             self.attio.doubt(wanted.title, now);
+        }
+        if self.send.status.is_live() {
+            match self.earlier.last().map(|earlier| earlier.status) {
+                Some(Status::Complete) => self.attio.doubt(Title::Complete, now),
+                Some(Status::Failed) => self.attio.doubt(Title::Failed, now),
+                _ => {}
+            }
+        } else {
+            self.attio.doubt(Title::Pending, now);
         }
     }
 
@@ -97,20 +119,29 @@ impl Lead {
         }
     }
 
+    /// The request now under way, or the last one.
+    pub fn attempt(&self) -> Attempt {
+        Attempt { send: self.send.id, number: self.send.attempts }
+    }
+
     /// This attempt has certainly not reached ALC. An earlier attempt's doubt stands.
-    pub fn not_sent(&mut self, send: SendId, retry_at: Timestamp, detail: Option<String>, now: Timestamp) {
-        if self.send.id == send {
+    pub fn not_sent(&mut self, attempt: Attempt, retry_at: Timestamp, detail: Option<String>, now: Timestamp) {
+        // What is known of an attempt says nothing of one that another worker has begun since.
+        if self.attempt() == attempt {
             self.send.under_way = false;
             self.delay(retry_at, detail, now);
         }
     }
 
     /// This attempt had no clear answer.
-    pub fn unknown(&mut self, send: SendId, retry_at: Timestamp, detail: Option<String>, now: Timestamp) {
-        if self.send.id == send {
+    pub fn unknown(&mut self, attempt: Attempt, retry_at: Timestamp, detail: Option<String>, now: Timestamp) {
+        if self.send.id != attempt.send {
+            return;
+        }
+        self.send.ever_in_doubt = true;
+        if self.attempt() == attempt {
             self.send.under_way = false;
             self.send.in_doubt = self.send.status == Status::Queued;
-            self.send.ever_in_doubt = true;
             self.delay(retry_at, detail, now);
         }
     }

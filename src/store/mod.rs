@@ -1,8 +1,8 @@
 //! The store: aggregates with a version, a lease and a due time.
 //!
 //! Owns the [`Engine`] trait, which speaks of aggregates and never of get and set, its two engines ([`sqlite`],
-//! [`redis`]), and [`Store`], the handle that everybody else holds. One suite (`conformance`)
-//! runs over both; nothing else may tell them apart.
+//! [`redis`]), and [`Store`], the handle that everybody else holds. One suite (`conformance`) runs over both; nothing else
+//! may tell them apart.
 //!
 //! # What an aggregate is here
 //!

@@ -7,7 +7,7 @@ use std::{path::PathBuf, sync::Arc};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{
-    Engine, Store,
+    Engine, Store, StoreError,
     redis::RedisEngine,
     sqlite::{LOCK_PATIENCE, SqliteEngine},
 };
@@ -23,8 +23,8 @@ pub enum OpenError {
     #[error("STORE__NAMESPACE: {0}")]
     Namespace(String),
     /// The store gave no answer, or refused us.
-    #[error("the store cannot be opened: {0}; check STORE__URL and whether it is up")]
-    Unavailable(String),
+    #[error("{0}; check STORE__URL and whether it is up")]
+    Store(StoreError),
     /// Another version's data, or another number of partitions.
     #[error(
         "the store has layout {found}, this version knows {known}: run the version that made it, or name another \

@@ -7,6 +7,10 @@
 mod answer;
 mod caller;
 pub mod retry_after;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 mod words;
 
 use jiff::Timestamp;
@@ -27,7 +31,7 @@ pub enum CallError {
     #[error("rate limited")]
     RateLimited {
         /// `Retry-After` (seconds or HTTP date, compared with the answer's own `Date`) on our clock; without the header
-        /// a second from now.
+        /// a second from now, and never sooner.
         until: Timestamp,
     },
     /// 401: the credential is not good (any more).
@@ -68,7 +72,7 @@ pub enum CallError {
     /// No clear answer: a timeout, a reset, 3xx, 408, 425, 5xx, an unreadable body of a 2xx. It may have happened.
     #[error("no clear answer: {detail}")]
     Unknown {
-        /// `Retry-After` of a 503, on our clock.
+        /// `Retry-After` of a 503 (or any other answer that came), on our clock.
         retry_after: Option<Timestamp>,
         /// Why, without URL or secrets.
         detail: String,

@@ -23,7 +23,9 @@ pub(super) fn of_error(error: &reqwest::Error) -> String {
     let mut cause = error.source();
     while let Some(error) = cause {
         let words = error.to_string();
-        if !text.contains(&words) {
+        // "client error (Connect)" is what hyper calls its envelope; the cause inside says it better.
+        let is_envelope = words.starts_with("client error (") && error.source().is_some();
+        if !is_envelope && !text.contains(&words) {
             if !text.is_empty() {
                 text.push_str(": ");
             }
@@ -88,15 +90,12 @@ pub(super) fn clean(text: &str, secrets: &[&str]) -> String {
     if text.chars().count() <= CAP { text } else { text.chars().take(CAP - 1).chain(['…']).collect() }
 }
 
-/// A secret whole, and its words and path segments of three characters or more: "no such person: Jane" gives away as
-/// much as the full name does.
+/// A secret whole, and its words of three characters or more: "no such person: Jane" gives away as much as the full
+/// name does.
 fn parts(secret: &str) -> impl Iterator<Item = &str> {
     let secret = secret.trim();
-    let pieces = secret.split(|c: char| c.is_whitespace() || matches!(c, '/' | ',')).filter(|piece| {
-        // A URL's scheme is no secret, and masking it would hide the URL from the rule that drops it.
-        piece.chars().count() >= 3 && !piece.ends_with(':')
-    });
-    std::iter::once(secret).filter(|secret| !secret.is_empty()).chain(pieces)
+    let words = secret.split(|c: char| c.is_whitespace() || c == ',').filter(|word| word.chars().count() >= 3);
+    std::iter::once(secret).filter(|secret| !secret.is_empty()).chain(words)
 }
 
 /// `text` with every occurrence of `secret` masked, in any letter case.
@@ -193,7 +192,7 @@ mod tests {
 
     #[test]
     fn what_we_sent_is_never_quoted_back() {
-        let secrets = ["Jane Doe", "+15550109999", "https://us.example/webhooks/alc/abc.s3cret"];
+        let secrets = ["Jane Doe", "+15550109999", "https://us.example/webhooks/alc/abc.s3cret", "abc.s3cret"];
         for text in [
             "no person JANE DOE",
             "no person called jane",

@@ -16,14 +16,14 @@ async fn pending(setup: Setup) -> (World, AttioApp, Person) {
     let (world, app) = setup.connected().await;
     let ada = world.person();
     app.press(&ada).await.expect(201);
-    world.attio.wait_for_status(&ada.record_id, "Pending").await;
+    world.shows(&ada, "Pending").await;
     world.synced(&app, &ada).await;
     (world, app, ada)
 }
 
 /// Complete, with this result, in Attio and here; nothing else was ever shown.
 async fn completes(world: &World, app: &AttioApp, person: &Person, result: &str) {
-    world.attio.wait_for_status(&person.record_id, "Complete").await;
+    world.shows(person, "Complete").await;
     assert_eq!(world.attio.value(&person.record_id, "alc_result").as_deref(), Some(result));
     world.synced(app, person).await;
     let lead = app.lead(person).await.expect(200).json();
@@ -127,7 +127,7 @@ scenario! {
         world.call_back(&ada, "unreachable").await;
         completes(&world, &app, &ada, "unreachable").await;
         app.press(&ada).await.expect(201);
-        world.attio.wait_for_status(&ada.record_id, "Pending").await;
+        world.shows(&ada, "Pending").await;
 
         world.tell(Callback::new(&ada.record_id, "qualified").lead_id(&first), 200).await;
         world.pass_slowly(MINUTE, 1).await;
@@ -156,9 +156,11 @@ scenario! {
         let bare = Callback::new(&ada.record_id, "unreachable").without_lead_id();
         world.tell(bare.clone(), 200).await;
         completes(&world, &app, &ada, "unreachable").await;
-        world.alc.expire_access_tokens();
         world.alc.faults().always("token", Fault::status(503));
+        world.pass_slowly(MINUTE * 30, 3).await;
+        let attempts = world.alc.journal().count("create_lead");
         app.press(&ada).await.expect(202);
+        assert_eq!(world.alc.journal().count("create_lead"), attempts, "no token, no attempt");
         world.tell(bare, 200).await;
         assert_eq!(app.lead_says(&ada, "status").await, "queued");
     }

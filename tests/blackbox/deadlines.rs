@@ -12,7 +12,7 @@ scenario! {
         world.alc.server().go_down().await;
         app.press(&ada).await.expect(202);
         let failed = async || world.attio.status(&ada.record_id).as_deref() == Some("Failed");
-        world.pass_until("Attio shows Failed", HOUR, HOUR * 26, failed).await;
+        world.pass_until("Attio shows Failed", MINUTE * 30, HOUR * 26, failed).await;
         let lead = app.lead(&ada).await.json();
         assert_eq!((&lead["status"], &lead["reason"]), (&json!("failed"), &json!("not-sent")));
         assert_eq!(world.attio.value(&ada.record_id, "alc_result").as_deref(), Some("not-sent"));
@@ -27,14 +27,14 @@ scenario! {
         let (world, app) = setup.connected().await;
         let ada = world.person();
         app.press(&ada).await.expect(201);
-        world.attio.wait_for_status(&ada.record_id, "Pending").await;
+        world.shows(&ada, "Pending").await;
         let failed = async || world.attio.status(&ada.record_id).as_deref() == Some("Failed");
         world.pass_until("Attio shows Failed", HOUR * 12, DAY * 32, failed).await;
         let lead = app.lead(&ada).await.json();
         assert_eq!((&lead["status"], &lead["reason"]), (&json!("failed"), &json!("timed-out")));
 
         world.call_back(&ada, "qualified").await;
-        world.attio.wait_for_status(&ada.record_id, "Complete").await;
+        world.shows(&ada, "Complete").await;
         assert_eq!(app.lead_says(&ada, "status").await, "complete");
         world.tell(Callback::new(&ada.record_id, "unqualified"), 200).await;
         assert_eq!(app.lead_says(&ada, "result").await, "qualified", "complete is final");
@@ -47,7 +47,7 @@ scenario! {
         let ada = world.person();
         app.press(&ada).await.expect(201);
         world.call_back(&ada, "qualified").await;
-        world.attio.wait_for_status(&ada.record_id, "Complete").await;
+        world.shows(&ada, "Complete").await;
         world.pass_slowly(DAY * 10, 8).await;
         app.lead(&ada).await.expect(200);
         let forgotten = async || app.lead(&ada).await.status == 404;
@@ -61,7 +61,7 @@ scenario! {
         let (world, app) = setup.connected().await;
         let ada = world.person();
         app.press(&ada).await.expect(201);
-        world.attio.wait_for_status(&ada.record_id, "Pending").await;
+        world.shows(&ada, "Pending").await;
         world.alc.finish_silently(&ada.record_id, "qualified");
         world.pass_slowly(HOUR, 5).await;
         assert_eq!(world.alc.journal().count("get_lead"), 0, "not before six hours");
@@ -80,7 +80,7 @@ scenario! {
         world.pass_until("polled four times", HOUR * 6, DAY * 5, polled).await;
         world.alc.finish_silently(&ada.record_id, "qualified");
         let complete = async || world.attio.status(&ada.record_id).as_deref() == Some("Complete");
-        world.pass_until("at least daily", HOUR * 6, HOUR * 30, complete).await;
+        world.pass_until("at least daily", HOUR, HOUR * 30, complete).await;
     }
 }
 

@@ -115,7 +115,7 @@ scenario! {
         let ada = world.person();
         app.press_with_key(&ada, "k1").await.expect(201);
         world.call_back(&ada, "qualified").await;
-        world.attio.wait_for_status(&ada.record_id, "Complete").await;
+        world.shows(&ada, "Complete").await;
         world.pass(HOUR * 24 + MINUTE);
         app.press_with_key(&ada, "k1").await.expect(201);
         world.alc.journal().wait_for("create_lead", 2).await;

@@ -10,9 +10,9 @@ scenario! {
         let (world, app) = setup.minimal_alc().connected().await;
         let ada = world.person();
         app.press(&ada).await.expect(201);
-        world.attio.wait_for_status(&ada.record_id, "Pending").await;
+        world.shows(&ada, "Pending").await;
         world.call_back(&ada, "qualified").await;
-        world.attio.wait_for_status(&ada.record_id, "Complete").await;
+        world.shows(&ada, "Complete").await;
         app.connection_removed().await.expect(202);
         world.alc.journal().wait_answered("delete_webhook", 1).await;
         assert!(world.alc.webhooks().is_empty());
@@ -31,7 +31,7 @@ scenario! {
         assert_eq!(sent.len(), 2, "once more, not for ever");
         assert_eq!(sent[0].idempotency_key(), sent[1].idempotency_key());
         world.call_back(&ada, "qualified").await;
-        world.attio.wait_for_status(&ada.record_id, "Complete").await;
+        world.shows(&ada, "Complete").await;
     }
 }
 
@@ -46,9 +46,9 @@ scenario! {
         world.pass_slowly(HOUR, 12).await;
         assert_eq!(world.alc.journal().count("create_lead"), 1, "not sent again");
         assert_eq!(app.lead_says(&ada, "lead_id").await, Value::Null);
-        world.attio.wait_for_status(&ada.record_id, "Pending").await;
+        world.shows(&ada, "Pending").await;
         world.call_back(&ada, "qualified").await;
-        world.attio.wait_for_status(&ada.record_id, "Complete").await;
+        world.shows(&ada, "Complete").await;
     }
 }
 

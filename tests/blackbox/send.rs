@@ -39,9 +39,10 @@ scenario! {
 
 scenario! {
     async fn several_faults_are_named_at_once(setup: Setup) {
-        let (_world, app) = setup.connected().await;
-        let problem = app.press_body(&json!({ "record_id": "x", "name": "" })).await.expect(400).json();
-        assert_eq!(problem["errors"].as_array().map(Vec::len), Some(3), "{problem}");
+        let (world, app) = setup.connected().await;
+        let body = json!({ "record_id": world.person().record_id, "name": "", "phone_number": "12" });
+        let problem = app.press_body(&body).await.expect(400).json();
+        assert_eq!(problem["errors"].as_array().map(Vec::len), Some(2), "{problem}");
     }
 }
 
@@ -67,7 +68,7 @@ scenario! {
         let ada = world.person();
         let lead = app.press(&ada).await.expect(201).json();
         assert_eq!(lead["attempts"], 1);
-        world.attio.wait_for_status(&ada.record_id, "Pending").await;
+        world.shows(&ada, "Pending").await;
         let shown = world.attio.value(&ada.record_id, "alc_lead_id");
         assert_eq!(shown.as_deref(), lead["lead_id"].as_str());
         world.synced(&app, &ada).await;
@@ -87,7 +88,7 @@ scenario! {
         world.alc.server().come_up().await;
         world.pass_until("it goes out", MINUTE, HOUR, async || app.lead_says(&ada, "status").await == "pending").await;
         assert_eq!(world.alc.leads_of(&ada.record_id).len(), 1);
-        world.attio.wait_for_status(&ada.record_id, "Pending").await;
+        world.shows(&ada, "Pending").await;
     }
 }
 
@@ -151,7 +152,7 @@ scenario! {
         world.pass_until("accepted", MINUTE, HOUR, async || app.lead_says(&ada, "status").await == "pending").await;
         assert_eq!(app.lead_says(&ada, "lead_id").await, Value::Null);
         world.call_back(&ada, "qualified").await;
-        world.attio.wait_for_status(&ada.record_id, "Complete").await;
+        world.shows(&ada, "Complete").await;
     }
 }
 
@@ -169,7 +170,7 @@ scenario! {
         app.lead(&bob).await.expect(404);
 
         let again = world.connect().await;
-        world.attio.wait_for_status(&ada.record_id, "Pending").await;
+        world.shows(&ada, "Pending").await;
         assert_eq!(again.lead_says(&ada, "status").await, "pending");
         again.lead(&bob).await.expect(404);
     }
@@ -226,16 +227,16 @@ scenario! {
         let ada = world.person();
         let first = app.press(&ada).await.expect(201).json();
         world.call_back(&ada, "unreachable").await;
-        world.attio.wait_for_status(&ada.record_id, "Complete").await;
+        world.shows(&ada, "Complete").await;
 
         let second = app.press(&ada).await.expect(201).json();
         assert_ne!(second["lead_id"], first["lead_id"]);
         assert_eq!((&second["status"], &second["result"]), (&json!("pending"), &Value::Null));
-        world.attio.wait_for_status(&ada.record_id, "Pending").await;
+        world.shows(&ada, "Pending").await;
         let sent = world.alc.leads_of(&ada.record_id);
         assert_ne!(sent[0].idempotency_key, sent[1].idempotency_key, "each send has a key of its own");
         world.call_back(&ada, "qualified").await;
-        world.attio.wait_for_status(&ada.record_id, "Complete").await;
+        world.shows(&ada, "Complete").await;
         assert_eq!(world.attio.history(&ada.record_id), ["Pending", "Complete", "Pending", "Complete"]);
     }
 }
@@ -263,7 +264,7 @@ scenario! {
         caller.reset();
         hold.release();
         eventually("it goes on", async || (app.lead(&ada).await.json()["status"] == "pending").then_some(())).await;
-        world.attio.wait_for_status(&ada.record_id, "Pending").await;
+        world.shows(&ada, "Pending").await;
         assert_eq!(world.alc.journal().count("create_lead"), 1, "and once");
     }
 }

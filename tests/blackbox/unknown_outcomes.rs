@@ -43,7 +43,7 @@ async fn each_is_sent_once(setup: Setup, faults: Vec<Fault>) {
         keys.dedup();
         assert_eq!(keys.len(), 1, "{fault:?}: one key over all attempts");
         world.call_back(&ada, "qualified").await;
-        world.attio.wait_for_status(&ada.record_id, "Complete").await;
+        world.shows(&ada, "Complete").await;
     }
 }
 
@@ -77,7 +77,7 @@ scenario! {
         let ada = world.person();
         app.press(&ada).await.expect(201);
         world.call_back(&ada, "unreachable").await;
-        world.attio.wait_for_status(&ada.record_id, "Complete").await;
+        world.shows(&ada, "Complete").await;
         world.alc.faults().next("create_lead", Fault::status(500));
         app.press(&ada).await;
         let pending = async || app.lead_says(&ada, "status").await == "pending";
@@ -96,6 +96,6 @@ scenario! {
         assert_eq!(lead["lead_id"], serde_json::Value::Null);
         assert_eq!(lead["status"], "pending");
         world.call_back(&ada, "qualified").await;
-        world.attio.wait_for_status(&ada.record_id, "Complete").await;
+        world.shows(&ada, "Complete").await;
     }
 }

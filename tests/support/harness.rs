@@ -5,6 +5,7 @@
 
 use std::{
     future::Future,
+    net::SocketAddr,
     path::PathBuf,
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
@@ -14,7 +15,7 @@ use alc_connector::clock::{Clock as _, ManualClock, Timestamp};
 use sandbox::{Alc, Attio, Callback, alc};
 
 use super::{
-    ambient::{PATIENCE, Stopwatch, eventually},
+    ambient::{PATIENCE, Stopwatch},
     attio_app::AttioApp,
     browser::Browser,
     http,
@@ -103,7 +104,7 @@ impl Setup {
                 Store::Sqlite(directory)
             }
             StoreChoice::Redis => {
-                let server = RedisServer::start();
+                let server = RedisServer::start_durable();
                 settings.set("STORE__URL", &server.url());
                 Store::Redis(server)
             }
@@ -112,7 +113,7 @@ impl Setup {
             settings.set(name, value);
         }
         let mut world =
-            World { clock, alc, attio, door, settings, store, replicas: Vec::new(), client: http::client() };
+            World { clock, alc, attio, door, settings, store, replicas: Vec::new(), client: http::client(), in_real_time: false };
         world.show_time();
         for _ in 0..self.replicas {
             world.start_replica().await;
@@ -149,6 +150,7 @@ pub struct World {
     door: Turns,
     store: Store,
     replicas: Vec<Replica>,
+    in_real_time: bool,
 }
 
 /// A person in Attio.
@@ -173,14 +175,14 @@ impl World {
         &self.replicas
     }
 
-    /// The Redis server; none on SQLite.
-    pub fn redis(&self) -> Option<&RedisServer> {
-        match &self.store {
-            Store::Redis(server) => Some(server),
-            Store::Sqlite(directory) => {
-                assert!(directory.path().exists(), "the directory of the store is kept");
-                None
-            }
+    /// The Redis server.
+    ///
+    /// # Panics
+    /// On SQLite.
+    pub fn redis(&mut self) -> &mut RedisServer {
+        match &mut self.store {
+            Store::Redis(server) => server,
+            Store::Sqlite(directory) => panic!("the store is in {}", directory.path().display()),
         }
     }
 
@@ -208,7 +210,19 @@ impl World {
     }
 
     fn lead_to_all(&self) {
-        self.door.lead_to(self.replicas.iter().map(|replica| replica.public).collect());
+        self.lead_to(self.replicas.iter().map(|replica| replica.public).collect());
+    }
+
+    /// Who is behind the door from now on, such as processes.
+    pub fn lead_to(&self, addresses: Vec<SocketAddr>) {
+        self.door.lead_to(addresses);
+    }
+
+    /// The pretend services go by the machine's clock, as processes do.
+    pub fn live_in_real_time(&mut self) {
+        self.in_real_time = true;
+        self.alc.set_time(None);
+        self.attio.set_time(None);
     }
 
     /// A fresh person in Attio.
@@ -258,6 +272,9 @@ impl World {
     }
 
     fn show_time(&self) {
+        if self.in_real_time {
+            return;
+        }
         self.alc.set_time(Some(self.clock.now()));
         self.attio.set_time(Some(self.clock.now()));
     }
@@ -284,10 +301,17 @@ impl World {
         }
     }
 
+    /// Waits until Attio shows `status` for `person`. Time creeps on meanwhile: writes to Attio are paced by it.
+    pub async fn shows(&self, person: &Person, status: &str) {
+        let shown = async || self.attio.status(&person.record_id).as_deref() == Some(status);
+        let what = format!("Attio shows {status}");
+        self.pass_until(&what, Duration::from_millis(50), MINUTE, shown).await;
+    }
+
     /// Waits until the workspace's leads have come to rest: nothing of `person`'s lead is owed to Attio.
     pub async fn synced(&self, app: &AttioApp, person: &Person) {
-        eventually("the lead is synced", async || (app.lead(person).await.json()["attio"] == "synced").then_some(()))
-            .await;
+        let synced = async || app.lead(person).await.json()["attio"] == "synced";
+        self.pass_until("the lead is synced", Duration::from_millis(50), MINUTE, synced).await;
     }
 }
 

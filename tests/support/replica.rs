@@ -1,10 +1,16 @@
 //! One service, in this process, on the world's clock.
 
-use std::net::SocketAddr;
+use std::{io, net::SocketAddr, sync::Arc};
 
-use alc_connector::clock::ManualClock;
+use alc_connector::{
+    app::{App, Parts},
+    clock::ManualClock,
+    config::Config,
+    lifecycle::Lifecycle,
+};
+use tokio::task::JoinHandle;
 
-use super::settings::Settings;
+use super::{ambient::spawn, settings::Settings};
 
 /// A running `App`.
 pub struct Replica {
@@ -12,15 +18,29 @@ pub struct Replica {
     pub public: SocketAddr,
     /// Where its management listener is.
     pub management: SocketAddr,
+    lifecycle: Lifecycle,
+    running: JoinHandle<io::Result<()>>,
 }
 
 impl Replica {
     /// Starts one.
     pub async fn start(settings: &Settings, clock: &ManualClock) -> Self {
-        let variables: Vec<_> = settings.variables().collect();
-        panic!("no App yet for {variables:?} {clock:?}")
+        let config = Config::load(&settings.variables().collect());
+        let config = config.unwrap_or_else(|faults| panic!("the configuration is at fault: {faults:?}"));
+        let parts = Parts { clock: Some(Arc::new(clock.clone())), ..Parts::default() };
+        let app = App::build(config, parts).await.expect("the App is built");
+        let (public, management, lifecycle) = (app.public_addr(), app.management_addr(), app.lifecycle());
+        Self { public, management, lifecycle, running: spawn(app.run()) }
+    }
+
+    /// Unready from now on, as after SIGTERM.
+    pub fn begin_to_stop(&self) {
+        self.lifecycle.stop();
     }
 
     /// Stops it as SIGTERM would.
-    pub async fn stop(self) {}
+    pub async fn stop(self) {
+        self.lifecycle.stop();
+        self.running.await.expect("it ends by itself").expect("it ends well");
+    }
 }

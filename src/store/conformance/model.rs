@@ -55,6 +55,20 @@ impl Model {
         DONE
     }
 
+    fn wake(&mut self, tenant: &Tenant, statuses: &[&str], spread: Duration, now: Timestamp) -> u64 {
+        let wakes =
+            |key: &Key, d: &Document| key.kind == Kind::Lead && d.lease.is_none() && statuses.contains(&&*d.status);
+        let mut woken: Vec<_> =
+            self.kept.iter_mut().filter(|((t, key), document)| t == tenant && wakes(key, document)).collect();
+        woken.sort_by_key(|((_, key), document)| (document.created_at, key.id.clone()));
+        let count = woken.len() as u64;
+        for (nth, (_, document)) in (0..).zip(woken) {
+            let delay = u64::try_from(spread.as_micros()).expect("short") * nth / count;
+            document.due = Some(later(now, Duration::from_micros(delay)));
+        }
+        count
+    }
+
     /// What the engine leased must have been due, the longest due of its tenant first; then the model has it leased.
     fn leased(&mut self, leased: &[Leased], max: usize, now: Timestamp) {
         let due = |document: &Document| Self::due_at(document).is_some_and(|due| due <= now);
@@ -90,6 +104,7 @@ impl Random {
 
 pub(super) async fn random_commits_and_leases_do_what_the_model_does(engine: &dyn Engine) {
     let seed = crate::ids::random_uuid().as_u128() as u64;
+    println!("seed {seed}");
     let mut random = Random(seed);
     let mut model = Model { kept: BTreeMap::new() };
     let mut done: Option<(Tenant, Commit)> = None;
@@ -105,6 +120,14 @@ pub(super) async fn random_commits_and_leases_do_what_the_model_does(engine: &dy
                 if let Some((tenant, commit)) = &done {
                     assert_eq!(engine.commit(tenant, commit, now).await.expect("answers"), DONE, "repeat, {place}");
                 }
+            }
+            2 if random.below(3) == 0 => {
+                let (tenant, spread) =
+                    (Tenant::new(format!("t{}", random.below(4))), Duration::from_millis(random.below(9_999)));
+                let statuses = &["queued", "pending", "queued"][usize::try_from(random.below(3)).expect("small")..];
+                let expected = model.wake(&tenant, statuses, spread, now);
+                let woken = engine.wake(&tenant, Kind::Lead, statuses, spread, now).await.expect("answers");
+                assert_eq!(woken, expected, "{place}");
             }
             _ => {
                 let tenant = Tenant::new(format!("t{}", random.below(4)));

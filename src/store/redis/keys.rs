@@ -41,11 +41,6 @@ impl Keys {
         self.partition(partition(tenant))
     }
 
-    /// Tenants by their earliest due time.
-    pub(super) fn due(&self, number: u8) -> String {
-        format!("{}due", self.partition(number))
-    }
-
     pub(super) fn commit(&self, tenant: &Tenant, id: uuid::Uuid) -> String {
         format!("{}c:{id}", self.of(tenant))
     }

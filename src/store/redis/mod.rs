@@ -1,6 +1,6 @@
 //! The Redis engine: the product's store.
 //!
-//! Owns the layout ([`keys`], `scripts/`) and the only use of the `redis` crate. All of a tenant is in one of sixteen
+//! Owns the layout (`keys`, `scripts/`) and the only use of the `redis` crate. All of a tenant is in one of sixteen
 //! partitions, each one slot of a cluster, so each commit is one Lua script. Promises what [`Engine`] promises, as
 //! durable as the server's persistence and replication are set; that a lost answer is asked for again without a second
 //! effect; that a full server still drains; and that losing the server heals without a restart.
@@ -202,7 +202,7 @@ async fn keep_measuring(
 }
 
 fn refused(error: &RedisError) -> OpenError {
-    OpenError::Unavailable(failure(error).to_string())
+    OpenError::Store(failure(error))
 }
 
 /// Says what kind of failure it was; what the server wrote stays out, it may quote what it was sent.
@@ -212,10 +212,17 @@ fn failure(error: &RedisError) -> StoreError {
     }
     match error.kind() {
         ErrorKind::UnexpectedReturnType | ErrorKind::Parse => StoreError::Corrupt("an answer has another shape".into()),
-        _ => StoreError::Unavailable(match error.code() {
-            Some(code) => format!("Redis: {} ({code})", error.category()),
-            None => format!("Redis: {}", error.category()),
-        }),
+        _ => {
+            // Of a lost connection this machine knows more than its kind: refused, timed out, a certificate.
+            let cause = error.code().map(str::to_owned).or_else(|| {
+                let cause = std::error::Error::source(error).filter(|_| error.is_io_error());
+                cause.map(ToString::to_string)
+            });
+            StoreError::Unavailable(match cause {
+                Some(cause) => format!("Redis: {} ({cause})", error.category()),
+                None => format!("Redis: {}", error.category()),
+            })
+        }
     }
 }
 
@@ -296,11 +303,9 @@ impl Engine for RedisEngine {
 
     async fn next_due(&self, _now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
         let asked = Self::partitions().map(|partition| async move {
-            let mut command = redis::cmd("ZRANGE");
-            command.arg(self.keys.due(partition)).arg(0).arg(0).arg("WITHSCORES");
-            let first: Vec<String> =
-                command.query_async(&mut self.connection.clone()).await.map_err(|e| failure(&e))?;
-            first.get(1).map(|score| answers::score(score)).transpose()
+            let call = self.scripts.next.key(self.keys.partition(partition));
+            let first: Option<String> = self.call(&call, true).await?;
+            first.map(|score| answers::score(&score)).transpose()
         });
         Ok(try_join_all(asked).await?.into_iter().flatten().min())
     }

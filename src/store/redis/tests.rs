@@ -1,1 +1,194 @@
+//! What only Redis can do to us: go away, fill up, be set up wrongly, lose an answer.
 
+use super::*;
+use crate::{
+    clock::{Clock as _, SystemClock},
+    store::conformance::{
+        DONE, IDLE, at, commit, create, due, erase, lead, lease_due, put, read, redis, redis_server::RedisServer,
+        tenant, token,
+    },
+    store::{Change, LeaseChange},
+};
+
+const ATTIO: Gate = Gate { upstream: "attio", per_second: Some(25) };
+
+async fn refusal(url: String) -> OpenError {
+    RedisEngine::open(&url.into(), "alc", &Lifecycle::new()).await.expect_err("it is refused")
+}
+
+/// Waits until a new connection is there; a call made before says Unavailable.
+async fn recovered(engine: &RedisEngine) {
+    for _ in 0..200 {
+        if engine.ping().await.is_ok() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    panic!("the engine does not find its server again");
+}
+
+#[tokio::test]
+async fn a_server_that_restarts_has_everything_and_needs_no_restart_of_ours() {
+    let mut server = RedisServer::start_durable();
+    let engine = redis(&server).await;
+    create(&engine, &tenant(), &lead(1), due(at(5))).await;
+    server.kill();
+    let lost = engine.commit(&tenant(), &Commit::of(vec![put(&lead(2), None, IDLE)]), at(0)).await;
+    assert!(matches!(lost, Err(StoreError::Unavailable(_))), "{lost:?}");
+    for answer in [engine.ping().await, engine.next_due(at(0)).await.map(drop), engine.depths(at(0)).await.map(drop)] {
+        assert!(matches!(answer, Err(StoreError::Unavailable(_))), "{answer:?}");
+    }
+    server.start_again();
+    recovered(&engine).await;
+    assert_eq!(read(&engine, &lead(1), at(0)).await.expect("it is there").due, Some(at(5)));
+    assert!(read(&engine, &lead(2), at(0)).await.is_none());
+    assert_eq!(lease_due(&engine, 10, at(5)).await.len(), 1, "the indexes are there, too");
+}
+
+#[tokio::test]
+async fn a_dropped_connection_is_not_even_noticed() {
+    let server = RedisServer::start();
+    let engine = redis(&server).await;
+    for n in 0..5 {
+        assert!(server.command("CLIENT KILL TYPE normal").starts_with(':'));
+        assert_eq!(commit(&engine, vec![put(&lead(n), None, IDLE)], at(0)).await, DONE);
+        assert!(server.command("CLIENT KILL TYPE normal").starts_with(':'));
+        assert!(read(&engine, &lead(n), at(0)).await.is_some());
+    }
+    assert!(server.command("SCRIPT FLUSH").starts_with("+OK"));
+    assert_eq!(commit(&engine, vec![put(&lead(9), None, IDLE)], at(0)).await, DONE);
+}
+
+#[tokio::test]
+async fn a_commit_whose_answer_is_lost_is_repeated_without_a_second_effect() {
+    let server = RedisServer::start();
+    let engine = redis(&server).await;
+    assert_eq!(commit(&engine, vec![put(&lead(1), None, IDLE)], at(0)).await, DONE);
+    // Longer than we wait for an answer: the first attempt is carried out after we have given it up.
+    assert!(server.command("CLIENT PAUSE 2300 ALL").starts_with("+OK"));
+    assert_eq!(commit(&engine, vec![put(&lead(1), Some(1), IDLE)], at(0)).await, DONE);
+    assert_eq!(read(&engine, &lead(1), at(0)).await.expect("it is there").version, 2);
+}
+
+#[tokio::test]
+async fn a_full_server_drains_and_accepts_nothing_new() {
+    let server = RedisServer::start();
+    let engine = redis(&server).await;
+    for n in 0..5 {
+        create(&engine, &tenant(), &lead(n), due(at(0))).await;
+    }
+    create(&engine, &tenant(), &Key::workspace(), IDLE).await;
+    assert!(server.command("CONFIG SET maxmemory 1").starts_with("+OK"));
+    let accept = |n| Commit::of(vec![put(&lead(n), None, IDLE)]);
+    let refused = engine.commit(&tenant(), &accept(9), at(0)).await;
+    assert!(matches!(refused, Err(StoreError::Full)), "{refused:?}");
+    assert!(matches!(engine.ping().await, Err(StoreError::Full)));
+    let press = put(&lead(0), Some(1), LeaseChange::Take(crate::store::conformance::lease_until(at(9))));
+    assert!(matches!(engine.commit(&tenant(), &Commit::of(vec![press]), at(0)).await, Err(StoreError::Full)));
+
+    assert!(read(&engine, &lead(9), at(0)).await.is_none());
+    assert_eq!(commit(&engine, vec![put(&lead(4), Some(1), due(at(0)))], at(0)).await, DONE, "a callback");
+    assert_eq!(engine.next_due(at(0)).await.expect("answers"), Some(at(0)));
+    let leased = lease_due(&engine, 2, at(1)).await;
+    let end = LeaseChange::End { token: token(&leased[0].document), due: None };
+    assert_eq!(commit(&engine, vec![put(&leased[0].key, Some(1), end)], at(1)).await, DONE, "settled");
+    assert_eq!(commit(&engine, vec![erase(&leased[1].key, 1)], at(1)).await, DONE, "forgotten");
+    assert_eq!(engine.wake(&tenant(), Kind::Lead, &["pending"], Duration::ZERO, at(1)).await.expect("answers"), 4);
+    assert_eq!(engine.page(&tenant(), None, None, 10).await.expect("answers").documents.len(), 4);
+    assert_eq!(engine.depths(at(1)).await.expect("answers").len(), 2);
+    assert_eq!(engine.reserve(&tenant(), &ATTIO, None, at(1)).await.expect("answers"), Verdict::Go);
+    engine.report(&tenant(), &ATTIO, GateReport::Failed, at(1)).await.expect("answers");
+
+    assert!(server.command("CONFIG SET maxmemory 0").starts_with("+OK"));
+    let kept = accept(9);
+    assert_eq!(engine.commit(&tenant(), &kept, at(1)).await.expect("answers"), DONE);
+    assert!(server.command("CONFIG SET maxmemory 1").starts_with("+OK"));
+    let repeated = engine.commit(&tenant(), &kept, at(1)).await.expect("it was written before the server filled up");
+    assert_eq!(repeated, DONE);
+}
+
+#[tokio::test]
+async fn only_what_may_be_forgotten_expires_and_a_tenant_is_in_one_slot() {
+    let server = RedisServer::start();
+    let engine = redis(&server).await;
+    let mut receipt = put(&Key::new(Kind::Receipt, "r"), None, IDLE);
+    if let Change::Put { expires_at, .. } = &mut receipt.change {
+        *expires_at = Some(at(86_400));
+    }
+    let writes = vec![receipt, put(&lead(1), None, due(at(0))), put(&Key::workspace(), None, IDLE)];
+    assert_eq!(commit(&engine, writes, at(0)).await, DONE);
+    assert_eq!(engine.reserve(&tenant(), &ATTIO, None, at(0)).await.expect("answers"), Verdict::Go);
+    lease_due(&engine, 1, at(1)).await;
+    let listing = server.command("KEYS *");
+    let keys: Vec<&str> = listing.lines().filter(|line| line.starts_with("alc:")).collect();
+    assert!(keys.len() > 10, "{keys:?}");
+    let slot = engine.keys.of(&tenant());
+    for key in keys {
+        let expires = !server.command(&format!("PTTL {key}")).starts_with(":-1");
+        let may = [":g:", ":c:", ":receipt:"].iter().any(|part| key.contains(part));
+        assert_eq!(expires, may, "{key}");
+        assert!(key == "alc:layout" || key.starts_with(&slot), "{key}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_evicts_is_refused() {
+    for policy in ["allkeys-lru", "volatile-ttl"] {
+        let server = RedisServer::start_with(&["--maxmemory-policy", policy]);
+        let error = refusal(server.url()).await;
+        assert!(error.to_string().contains(policy) && error.to_string().contains("noeviction"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn another_layout_is_refused_and_another_namespace_is_not() {
+    let server = RedisServer::start();
+    let engine = redis(&server).await;
+    create(&engine, &tenant(), &lead(1), due(at(0))).await;
+    let other = RedisEngine::open(&server.url().into(), "other", &Lifecycle::new()).await.expect("it opens");
+    assert!(read(&other, &lead(1), at(0)).await.is_none());
+    assert_eq!(other.next_due(at(0)).await.expect("answers"), None);
+    assert!(server.command("SET alc:layout 1-in-8").starts_with("+OK"));
+    let error = refusal(server.url()).await;
+    assert!(error.to_string().contains("1-in-8"), "{error}");
+}
+
+#[tokio::test]
+async fn a_server_that_hides_its_policy_is_believed_and_no_password_is_shown() {
+    let server = RedisServer::start();
+    let acl = server.command("ACL SETUSER app on >hunter2 ~* +@all -info");
+    assert!(acl.starts_with("+OK"), "{acl}");
+    let url = |password: &str| server.url().replace("redis://", &format!("redis://app:{password}@"));
+    let engine = RedisEngine::open(&url("hunter2").into(), "alc", &Lifecycle::new()).await.expect("it opens");
+    assert_eq!(commit(&engine, vec![put(&lead(1), None, IDLE)], at(0)).await, DONE);
+    assert!(!format!("{engine:?}").contains("hunter2"));
+    let error = refusal(url("hunter3")).await;
+    assert!(!format!("{error} {error:?}").contains("hunter3"), "{error:?}");
+    drop(server);
+    let error = refusal("redis://app:hunter2@127.0.0.1:1/0".to_owned()).await;
+    assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
+    assert!(error.to_string().contains("refused"), "{error}");
+}
+
+#[tokio::test]
+async fn the_clock_is_the_servers() {
+    let server = RedisServer::start();
+    let engine = redis(&server).await;
+    let clock = Engine::clock(&engine).expect("Redis has one");
+    let apart =
+        crate::clock::until(SystemClock.now(), clock.now()).max(crate::clock::until(clock.now(), SystemClock.now()));
+    assert!(apart < Duration::from_secs(1), "{apart:?}");
+    let soon = crate::clock::later(clock.now(), Duration::from_millis(5));
+    clock.sleep_until(soon).await;
+    assert!(clock.now() >= soon);
+}
+
+#[tokio::test]
+async fn closing_ends_what_runs_in_the_background() {
+    let server = RedisServer::start();
+    let lifecycle = Lifecycle::new();
+    let engine = RedisEngine::open(&server.url().into(), "alc", &lifecycle).await.expect("it opens");
+    assert!(!lifecycle.drained(Duration::ZERO).await);
+    engine.close().await;
+    assert!(lifecycle.drained(Duration::from_secs(5)).await);
+}

@@ -2,7 +2,7 @@
 //!
 //! Owns one database file: one table of aggregates whose indexes SQLite keeps, so an operator can look inside with
 //! `sqlite3`. Promises what [`Engine`] promises, for one process: WAL with `synchronous=FULL`, so what is acknowledged
-//! is synced; one writing thread with group commit ([`writer`]), readers beside it; a lock file that a second process
+//! is synced; one writing thread with group commit (`writer`), readers beside it; a lock file that a second process
 //! waits for.
 
 mod commit;
@@ -55,8 +55,7 @@ impl SqliteEngine {
         let lock = lock(&with_suffix(path, ".lock"), patience).await?;
         let owned = path.to_owned();
         let opened = tokio::task::spawn_blocking(move || connect(&owned)).await;
-        let (connection, readers) =
-            opened.map_err(|_| OpenError::Unavailable("opening it was cut short".to_owned()))??;
+        let (connection, readers) = opened.map_err(|_| OpenError::Store(unavailable("opening it was cut short")))??;
         let writer = Writer::start(connection, lock)
             .map_err(|source| OpenError::Folder { folder: folder.to_owned(), source })?;
         Ok(Self { writer, permits: Semaphore::new(readers.len()), readers: Arc::new(Mutex::new(readers)) })
@@ -124,7 +123,7 @@ fn connect(path: &Path) -> Result<(Connection, Vec<Connection>), OpenError> {
         });
         Ok(Ok((connection, readers.collect::<Result<_, rusqlite::Error>>()?)))
     })();
-    opened.map_err(|error| OpenError::Unavailable(failure(&error).to_string()))?
+    opened.map_err(|error| OpenError::Store(failure(&error)))?
 }
 
 fn prepare(connection: &Connection) -> Result<(), rusqlite::Error> {

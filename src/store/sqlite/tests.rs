@@ -1,1 +1,191 @@
+//! What only an embedded store meets: a killed process, a second one, a full disk.
 
+use std::{
+    io::{BufRead as _, BufReader},
+    process::{Command, Stdio},
+    sync::mpsc,
+};
+
+use futures_util::future::join_all;
+
+use super::*;
+use crate::store::conformance::{DONE, IDLE, at, commit, create, due, lead, lease_due, put, read, sqlite, tenant};
+
+const DATABASE: &str = "ALC_CONNECTOR_TEST_DATABASE";
+
+/// The victim of the next test: writes for ever and says what was acknowledged.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "started and killed by what_was_acknowledged_survives_a_kill"]
+async fn a_process_that_writes_until_it_is_killed() {
+    #[expect(clippy::disallowed_methods, reason = "how the parent says where to write")]
+    let path = std::env::var(DATABASE).expect("the parent names the database");
+    let engine = SqliteEngine::open(Path::new(&path), Duration::ZERO).await.expect("it opens");
+    let writers = (0..8).map(|writer| {
+        let engine = &engine;
+        async move {
+            for n in 0.. {
+                let key = lead(format!("{writer}-{n}"));
+                create(engine, &tenant(), &key, due(at(0))).await;
+                println!("acknowledged {}", key.id);
+            }
+        }
+    });
+    join_all(writers).await;
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_survives_a_kill() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("x.db");
+    let victim = "store::sqlite::tests::a_process_that_writes_until_it_is_killed";
+    for round in 1..=3 {
+        let mut child = Command::new(std::env::current_exe().expect("the test binary"))
+            .args([victim, "--exact", "--ignored", "--nocapture"])
+            .env(DATABASE, path.with_file_name(format!("{round}.db")))
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("it runs");
+        let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines().map_while(Result::ok);
+        let said = |line: String| line.split_once("acknowledged ").map(|(_, id)| id.to_owned());
+        let mut acknowledged: Vec<String> = lines.by_ref().filter_map(said).take(150 * round).collect();
+        assert_eq!(acknowledged.len(), 150 * round, "it ended by itself");
+        child.kill().expect("it can be killed");
+        // The kill may have cut the last line short.
+        let mut rest: Vec<String> = lines.filter_map(said).collect();
+        rest.pop();
+        acknowledged.extend(rest);
+        child.wait().expect("it ends");
+        let database = path.with_file_name(format!("{round}.db"));
+        let engine = SqliteEngine::open(&database, Duration::ZERO).await.expect("the lock went with the process");
+        for id in &acknowledged {
+            assert!(read(&engine, &lead(id), at(0)).await.is_some(), "{id} was acknowledged and is gone");
+        }
+        assert!(lease_due(&engine, 10_000, at(1)).await.len() >= acknowledged.len());
+    }
+}
+
+#[tokio::test]
+async fn a_second_process_waits_for_the_first_to_go() {
+    let (first, folder) = sqlite().await;
+    create(&first, &tenant(), &lead(1), IDLE).await;
+    let path = folder.path().join("x.db");
+    let refused = SqliteEngine::open(&path, Duration::ZERO).await.err().expect("it is in use");
+    assert!(matches!(refused, OpenError::InUse { .. }), "{refused}");
+    let mut second = Box::pin(SqliteEngine::open(&path, Duration::from_secs(30)));
+    assert!(futures_util::poll!(&mut second).is_pending());
+    let (second, ()) = tokio::join!(second, first.close());
+    let second = second.expect("the first has gone");
+    assert!(read(&second, &lead(1), at(0)).await.is_some());
+    assert!(matches!(first.ping().await, Err(StoreError::Unavailable(_))), "closed");
+    assert!(first.next_due(at(0)).await.is_err(), "closed");
+}
+
+#[tokio::test]
+async fn dropping_the_engine_lets_go_of_the_file() {
+    let (first, folder) = sqlite().await;
+    create(&first, &tenant(), &lead(1), IDLE).await;
+    drop(first);
+    let again = SqliteEngine::open(&folder.path().join("x.db"), Duration::from_secs(30)).await.expect("it opens");
+    assert!(read(&again, &lead(1), at(0)).await.is_some());
+}
+
+#[tokio::test]
+async fn the_folder_is_made_and_another_layout_refused() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("a/b/x.db");
+    let engine = SqliteEngine::open(&path, Duration::ZERO).await.expect("it opens");
+    engine.writer.write(|c| c.pragma_update(None, "user_version", 7)).await.expect("it writes");
+    engine.close().await;
+    let refused = SqliteEngine::open(&path, Duration::ZERO).await.err().expect("another layout");
+    assert!(matches!(&refused, OpenError::Layout { found, .. } if found == "7"), "{refused}");
+    let file = folder.path().join("file");
+    std::fs::write(&file, "not a folder").expect("it writes");
+    let refused = SqliteEngine::open(&file.join("x.db"), Duration::ZERO).await.err().expect("no folder");
+    assert!(matches!(refused, OpenError::Folder { .. }), "{refused}");
+    let refused = SqliteEngine::open(&file, Duration::ZERO).await.err().expect("no database");
+    assert!(matches!(refused, OpenError::Store(_)), "{refused}");
+}
+
+#[tokio::test]
+async fn every_commit_is_synced() {
+    let (engine, _folder) = sqlite().await;
+    let settings = engine.writer.write(|c| {
+        let journal: String = c.pragma_query_value(None, "journal_mode", |row| row.get(0))?;
+        Ok((journal, c.pragma_query_value::<i64, _>(None, "synchronous", |row| row.get(0))?))
+    });
+    assert_eq!(settings.await.expect("it answers"), ("wal".to_owned(), 2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_transaction_takes_all_that_waits_and_a_job_that_fails_spoils_no_other() {
+    let (engine, folder) = sqlite().await;
+    let path = folder.path().join("x.db");
+    let seen = move || -> Result<Option<String>, rusqlite::Error> {
+        Connection::open(&path)?.query_row("SELECT group_concat(tenant) FROM turns", [], |row| row.get(0))
+    };
+    let (release, held) = mpsc::channel::<()>();
+    let mut blocker = Box::pin(engine.writer.write(move |_| {
+        held.recv().expect("the test releases it");
+        Ok(())
+    }));
+    assert!(futures_util::poll!(&mut blocker).is_pending());
+    let insert = |n: i64| {
+        let seen = seen.clone();
+        engine.writer.write(move |c| {
+            assert_eq!(seen(), Ok(None), "what the jobs before wrote is not committed yet");
+            c.execute("INSERT INTO turns (tenant, turn) VALUES (?1, 0)", [format!("t{n}")])?;
+            if n == 2 { c.execute("no such statement", []).map(drop) } else { Ok(()) }
+        })
+    };
+    // The first goes with the blocker or begins the next transaction; the others wait while the blocker runs.
+    let mut jobs: Vec<_> = (1..=4).map(|n| Box::pin(insert(n))).collect();
+    for job in &mut jobs {
+        assert!(futures_util::poll!(job).is_pending());
+    }
+    release.send(()).expect("it waits");
+    blocker.await.expect("it ran");
+    let outcomes: Vec<_> = join_all(jobs).await.into_iter().map(|outcome| outcome.is_ok()).collect();
+    assert_eq!(outcomes, [true, false, true, true]);
+    assert_eq!(seen(), Ok(Some("t1,t3,t4".to_owned())), "what the failed job had written is gone");
+}
+
+#[tokio::test]
+async fn a_full_disk_says_so_and_nothing_is_half_written() {
+    let (engine, _folder) = sqlite().await;
+    create(&engine, &tenant(), &lead(1), due(at(0))).await;
+    let limit = |pages: &'static str| {
+        engine.writer.write(move |c| c.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(())))
+    };
+    limit("1").await.expect("it answers");
+    let mut refused = None;
+    for n in 2..2_000 {
+        let writes = vec![put(&lead(n), None, due(at(0))), put(&lead(format!("{n}b")), None, due(at(0)))];
+        match engine.commit(&tenant(), &Commit::of(writes), at(0)).await {
+            Ok(done) => assert_eq!(done, DONE),
+            Err(error) => {
+                refused = Some((n, error));
+                break;
+            }
+        }
+    }
+    let (n, error) = refused.expect("the disk fills up");
+    assert!(matches!(error, StoreError::Full), "{error}");
+    assert!(read(&engine, &lead(n), at(0)).await.is_none());
+    assert_eq!(lease_due(&engine, 1, at(0)).await.len(), 1, "what needs no room goes on");
+    limit("1000000").await.expect("it answers");
+    assert_eq!(commit(&engine, vec![put(&lead(n), None, IDLE)], at(0)).await, DONE);
+}
+
+#[tokio::test]
+async fn expired_receipts_leave_the_file() {
+    let (engine, _folder) = sqlite().await;
+    for n in 0..300 {
+        let mut write = put(&Key::new(Kind::Receipt, n), None, IDLE);
+        if let crate::store::Change::Put { expires_at, .. } = &mut write.change {
+            *expires_at = Some(at(10));
+        }
+        assert_eq!(commit(&engine, vec![write], at(n * 30)).await, DONE);
+    }
+    let left = engine.read(|c| c.query_row("SELECT count(*) FROM aggregates", [], |row| row.get::<_, i64>(0))).await;
+    assert!(left.expect("answers") < 60);
+}

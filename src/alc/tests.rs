@@ -1,0 +1,277 @@
+//! ALC's client against an ALC that has everything, one that has only what is known, and worse ones.
+
+use std::{sync::mpsc, time::Duration};
+
+use mockito::{Matcher, Server, ServerGuard};
+
+use super::*;
+use crate::{
+    clock::ManualClock,
+    upstream::testing::{answering, caller, clock, read_request, server},
+};
+
+const NAME: &str = "Jane Doe";
+const PHONE: &str = "+15550109999";
+const TOKEN: &str = "alc-token";
+const CALLBACK: &str = "https://us.example/webhooks/alc/w.s3cret";
+
+fn at(url: &str, clock: &ManualClock) -> Client {
+    Client::new(caller(clock), url.parse().expect("a URL"))
+}
+
+fn client(server: &ServerGuard) -> Client {
+    at(&server.url(), &clock())
+}
+
+fn token() -> SecretString {
+    SecretString::from(TOKEN)
+}
+
+fn record() -> RecordId {
+    "bf071e1f-6035-429d-b874-d83ea64ea13b".parse().expect("a UUID")
+}
+
+async fn submit(client: &Client, send: SendId) -> Result<AcceptedLead, CallError> {
+    let (name, phone_number) = (SecretString::from(NAME), SecretString::from(PHONE));
+    let lead = NewLead { record_id: record(), name: &name, phone_number: &phone_number };
+    client.submit_lead(&token(), send, lead).await
+}
+
+/// What `submit_lead` makes of an answer.
+async fn submitted(status: usize, body: &str) -> Result<AcceptedLead, CallError> {
+    let mut server = Server::new_async().await;
+    let _mock = server.mock("POST", "/api/v1/leads").with_status(status).with_body(body).create_async().await;
+    submit(&client(&server), SendId::random()).await
+}
+
+fn accepted(id: Option<&str>) -> Result<AcceptedLead, CallError> {
+    Ok(AcceptedLead { id: id.map(ToOwned::to_owned) })
+}
+
+#[tokio::test]
+async fn a_lead_goes_out_in_the_known_shape_under_its_send() {
+    let send = SendId::random();
+    let mut server = Server::new_async().await;
+    let body = json!({ "recordId": record(), "name": NAME, "phoneNumber": PHONE });
+    let mock = server.mock("POST", "/api/v1/leads").match_header("authorization", "Bearer alc-token");
+    let mock = mock.match_header("idempotency-key", send.to_string().as_str()).match_body(Matcher::Json(body));
+    let mock = mock.with_status(201).with_body(r#"{"id": "L-1"}"#).expect(2).create_async().await;
+    assert_eq!(submit(&client(&server), send).await, accepted(Some("L-1")));
+    assert_eq!(submit(&client(&server), send).await, accepted(Some("L-1")));
+    mock.assert_async().await;
+}
+
+#[tokio::test]
+async fn a_success_is_a_success_with_or_without_a_usable_id() {
+    assert_eq!(submitted(200, r#"{"id": 42, "more": []}"#).await, accepted(Some("42")));
+    assert_eq!(submitted(202, r#"{"lead_id": "L-2"}"#).await, accepted(Some("L-2")));
+    for body in ["", " \n", "{}", "[]", "null", "true", r#"{"id": ""}"#, r#"{"id": 1.5}"#] {
+        assert_eq!(submitted(201, body).await, accepted(None), "{body}");
+    }
+    assert_eq!(submitted(204, "").await, accepted(None));
+    let long = format!(r#"{{"id": "{}"}}"#, "x".repeat(201));
+    assert_eq!(submitted(201, &long).await, accepted(None));
+}
+
+#[tokio::test]
+async fn a_success_that_cannot_be_read_is_unknown() {
+    for body in ["OK", r#"{"id": "L-"#, "<html>"] {
+        assert!(matches!(submitted(200, body).await, Err(CallError::Unknown { .. })), "{body}");
+    }
+    let long = format!(r#"{{"id": "L-1", "more": "{}"}}"#, "x".repeat(300_000));
+    assert!(matches!(submitted(200, &long).await, Err(CallError::Unknown { .. })));
+    let cut = answering("HTTP/1.1 201 Created\r\ncontent-length: 99\r\n\r\n{\"id\": \"L-1\"}");
+    let result = submit(&at(cut.as_str(), &clock()), SendId::random()).await;
+    assert!(matches!(result, Err(CallError::Unknown { .. })), "{result:?}");
+}
+
+#[tokio::test]
+async fn refusals_of_a_lead_are_told_apart_by_status() {
+    for status in [400, 402, 403, 404, 405, 410, 413, 422] {
+        let result = submitted(status, r#"{"message": "No."}"#).await;
+        let expected = u16::try_from(status).expect("small");
+        assert!(matches!(result, Err(CallError::Rejected { status, .. }) if status == expected), "{result:?}");
+    }
+    assert_eq!(submitted(401, "").await, Err(CallError::Unauthorized));
+    assert!(matches!(submitted(429, "").await, Err(CallError::RateLimited { .. })));
+    for status in [302, 408, 425, 500, 501, 503] {
+        let result = submitted(status, "").await;
+        assert!(matches!(result, Err(CallError::Unknown { .. })), "{status}: {result:?}");
+    }
+    for (body, expected) in [(r#"{"id": "L-1"}"#, Some("L-1")), (r#"{"message": "dup"}"#, None), ("dup", None)] {
+        let result = submitted(409, body).await;
+        let Err(CallError::Conflict { id, .. }) = result else { panic!("{result:?}") };
+        assert_eq!(id.as_deref(), expected, "{body}");
+    }
+}
+
+#[tokio::test]
+async fn no_error_quotes_the_person() {
+    let body = format!(r#"{{"message": "{NAME} ({PHONE}, 1 555 010 9999) jane {TOKEN} is not wanted"}}"#);
+    for status in [400, 404, 409, 500] {
+        let text = format!("{:?}", submitted(status, &body).await);
+        for secret in ["Jane", "jane", "Doe", "5550109999", "010 9999", TOKEN] {
+            assert!(!text.contains(secret), "{text}");
+        }
+    }
+    let text = format!("{:?}", submitted(422, &body).await);
+    assert!(text.contains("is not wanted"), "{text}");
+}
+
+#[tokio::test]
+async fn leads_are_found_by_record() {
+    let mut server = Server::new_async().await;
+    let query = Matcher::UrlEncoded("recordId".into(), record().to_string());
+    let list = json!({ "leads": [
+        { "id": "L-1", "recordId": record(), "status": "done" },
+        { "id": "L-2", "recordId": RecordId::random(), "status": "done" },
+    ] });
+    let mock = server.mock("GET", "/api/v1/leads").match_query(query);
+    let mock = mock.match_header("authorization", "Bearer alc-token").with_body(list.to_string());
+    let mock = mock.create_async().await;
+    let found = client(&server).find_leads(&token(), record()).await;
+    assert_eq!(found, Ok(vec![ListedLead { id: "L-1".to_owned(), status: Some("done".to_owned()) }]));
+    mock.assert_async().await;
+}
+
+#[tokio::test]
+async fn a_missing_operation_is_not_asked_for_again_for_a_day_by_any_clone() {
+    for (status, body) in [(404, ""), (405, ""), (501, ""), (200, r#"{"hello": "world"}"#)] {
+        let mut server = Server::new_async().await;
+        let leads = server.mock("GET", "/api/v1/leads").match_query(Matcher::Any).with_status(status).with_body(body);
+        let leads = leads.expect(2).create_async().await;
+        let webhooks = server.mock("GET", "/api/v1/webhooks").with_status(status).with_body(body);
+        let webhooks = webhooks.expect(1).create_async().await;
+        let clock = clock();
+        let client = at(&server.url(), &clock);
+        assert_eq!(client.find_leads(&token(), record()).await, Err(CallError::Unsupported), "{status}");
+        clock.advance(Duration::from_secs(24 * 60 * 60 - 1));
+        assert_eq!(client.clone().find_leads(&token(), record()).await, Err(CallError::Unsupported));
+        assert_eq!(client.list_webhooks(&token()).await, Err(CallError::Unsupported));
+        assert_eq!(client.list_webhooks(&token()).await, Err(CallError::Unsupported));
+        clock.advance(Duration::from_secs(1));
+        assert_eq!(client.find_leads(&token(), record()).await, Err(CallError::Unsupported));
+        leads.assert_async().await;
+        webhooks.assert_async().await;
+    }
+}
+
+#[tokio::test]
+async fn a_bad_day_of_a_list_is_not_remembered() {
+    let mut server = Server::new_async().await;
+    for status in [401, 403, 429, 500, 503] {
+        let mock = server.mock("GET", "/api/v1/webhooks").with_status(status).expect(1).create_async().await;
+        let client = client(&server);
+        let failed = client.list_webhooks(&token()).await;
+        assert!(!matches!(failed, Ok(_) | Err(CallError::Unsupported)), "{failed:?}");
+        mock.assert_async().await;
+        mock.remove_async().await;
+        let list = r#"[{"webhook_id": 7, "name": "n"}, {"id": "w", "url": "u"}, {"name": "no id"}]"#;
+        let mock = server.mock("GET", "/api/v1/webhooks").with_body(list).create_async().await;
+        let seven = ListedWebhook { id: "7".to_owned(), name: Some("n".to_owned()) };
+        let other = ListedWebhook { id: "w".to_owned(), name: None };
+        assert_eq!(client.list_webhooks(&token()).await, Ok(vec![seven, other]));
+        mock.remove_async().await;
+    }
+}
+
+#[tokio::test]
+async fn one_lead_is_looked_up_by_its_id() {
+    let mut server = Server::new_async().await;
+    let _found = server.mock("GET", "/api/v1/leads/L%2F1%3F").with_body(r#"{"id": "L/1?", "status": "done"}"#);
+    let _found = _found.create_async().await;
+    let _gone = server.mock("GET", "/api/v1/leads/gone").with_status(404).create_async().await;
+    let _other = server.mock("GET", "/api/v1/leads/mine").with_body(r#"{"id": "theirs"}"#).create_async().await;
+    let _bare = server.mock("GET", "/api/v1/leads/17").with_body(r#"{"id": 17}"#).create_async().await;
+    let client = client(&server);
+    let lead = |id: &str, status: Option<&str>| ListedLead { id: id.to_owned(), status: status.map(ToOwned::to_owned) };
+    assert_eq!(client.get_lead(&token(), "L/1?").await, Ok(lead("L/1?", Some("done"))));
+    assert_eq!(client.get_lead(&token(), "17").await, Ok(lead("17", None)));
+    assert!(matches!(client.get_lead(&token(), "mine").await, Err(CallError::Unknown { .. })));
+    // A 404 is about that id only: the next one is asked for again.
+    assert_eq!(client.get_lead(&token(), "gone").await, Err(CallError::NotFound));
+    assert_eq!(client.get_lead(&token(), "..").await, Err(CallError::NotFound));
+    assert!(client.get_lead(&token(), "17").await.is_ok());
+    let mock = server.mock("GET", "/api/v1/leads/x").with_status(405).expect(1).create_async().await;
+    assert_eq!(client.get_lead(&token(), "x").await, Err(CallError::Unsupported));
+    assert_eq!(client.get_lead(&token(), "17").await, Err(CallError::Unsupported));
+    mock.assert_async().await;
+}
+
+#[tokio::test]
+async fn a_webhook_is_made_and_its_secret_kept() {
+    let mut server = Server::new_async().await;
+    let body = json!({ "name": "n", "url": CALLBACK, "event": "lead.processed" });
+    for (answer, id, secret) in [
+        (r#"{"webhook_id": "w-1", "secret": "whsec_abc"}"#, Some("w-1"), Some("whsec_abc")),
+        (r#"{"webhook_id": 7, "secret": ""}"#, Some("7"), None),
+        (r#"{"id": "w-2"}"#, Some("w-2"), None),
+        ("{}", None, None),
+        ("", None, None),
+    ] {
+        let mock = server.mock("POST", "/api/v1/webhooks").match_header("authorization", "Bearer alc-token");
+        let mock = mock.match_body(Matcher::Json(body.clone())).with_status(201).with_body(answer).create_async().await;
+        let made = client(&server).create_webhook(&token(), "n", &SecretString::from(CALLBACK)).await;
+        let made = made.expect("made");
+        assert_eq!(made.id.as_deref(), id, "{answer}");
+        assert_eq!(made.secret.as_ref().map(SecretString::expose_secret), secret, "{answer}");
+        mock.assert_async().await;
+        mock.remove_async().await;
+    }
+    let quoted = json!({ "message": format!("cannot reach {CALLBACK} at /webhooks/alc/w.s3cret") });
+    let _mock = server.mock("POST", "/api/v1/webhooks").with_status(400).with_body(quoted.to_string());
+    let _mock = _mock.create_async().await;
+    let refused = client(&server).create_webhook(&token(), "n", &SecretString::from(CALLBACK)).await.err();
+    assert!(matches!(refused, Some(CallError::Rejected { status: 400, .. })), "{refused:?}");
+    assert!(!format!("{refused:?}").contains("s3cret"), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_webhook_that_is_gone_is_deleted() {
+    for status in [200, 202, 204, 404, 410] {
+        let mut server = Server::new_async().await;
+        let mock = server.mock("DELETE", "/api/v1/webhooks/w-1").with_status(status).create_async().await;
+        assert_eq!(client(&server).delete_webhook(&token(), "w-1").await, Ok(()), "{status}");
+        mock.assert_async().await;
+    }
+    let mut server = Server::new_async().await;
+    let _mock = server.mock("DELETE", "/api/v1/webhooks/w-1").with_status(401).create_async().await;
+    assert_eq!(client(&server).delete_webhook(&token(), "w-1").await, Err(CallError::Unauthorized));
+    // These would name the collection, or its parent.
+    for id in ["", ".", ".."] {
+        assert_eq!(client(&server).delete_webhook(&token(), id).await, Ok(()), "{id}");
+    }
+}
+
+#[tokio::test]
+async fn the_token_is_in_the_authorization_header_and_nowhere_else() {
+    let (seen, requests) = mpsc::channel();
+    let url = server(move |mut stream| seen.send(read_request(&mut stream)).expect("the test listens"));
+    // A base URL may have a path of its own.
+    let client = at(&format!("{url}acme/"), &clock());
+    let (token, callback) = (token(), SecretString::from(CALLBACK));
+    let _ = submit(&client, SendId::random()).await;
+    let _ = client.find_leads(&token, record()).await;
+    let _ = client.get_lead(&token, "1").await;
+    let _ = client.create_webhook(&token, "n", &callback).await;
+    let _ = client.list_webhooks(&token).await;
+    let _ = client.delete_webhook(&token, "1").await;
+    let requests: Vec<String> = requests.try_iter().collect();
+    let lines: Vec<&str> = requests.iter().filter_map(|request| request.lines().next()).collect();
+    assert_eq!(
+        lines,
+        [
+            "POST /acme/api/v1/leads HTTP/1.1",
+            "GET /acme/api/v1/leads?recordId=bf071e1f-6035-429d-b874-d83ea64ea13b HTTP/1.1",
+            "GET /acme/api/v1/leads/1 HTTP/1.1",
+            "POST /acme/api/v1/webhooks HTTP/1.1",
+            "GET /acme/api/v1/webhooks HTTP/1.1",
+            "DELETE /acme/api/v1/webhooks/1 HTTP/1.1",
+        ]
+    );
+    for request in requests {
+        assert_eq!(request.matches(TOKEN).count(), 1, "{request}");
+        assert!(request.contains("\r\nauthorization: Bearer alc-token\r\n"), "{request}");
+        assert!(request.contains("\r\nuser-agent: alc-connector/"), "{request}");
+    }
+}

@@ -1,0 +1,160 @@
+//! Attio's client against answers in the shapes of Attio's OpenAPI document.
+
+use std::time::Duration;
+
+use mockito::{Matcher, Server, ServerGuard};
+
+use super::*;
+use crate::{
+    clock::later,
+    upstream::testing::{NOW, answering, caller, clock},
+};
+
+const RECORD: &str = "bf071e1f-6035-429d-b874-d83ea64ea13b";
+const PERSON: &str = "/v2/objects/people/records/bf071e1f-6035-429d-b874-d83ea64ea13b";
+
+fn client(server: &ServerGuard) -> Client {
+    at(server.url().parse().expect("a URL"))
+}
+
+fn at(url: Url) -> Client {
+    Client::new(caller(&clock()), url)
+}
+
+fn token() -> SecretString {
+    SecretString::from("attio-token")
+}
+
+fn record() -> RecordId {
+    RECORD.parse().expect("a UUID")
+}
+
+fn values() -> Values {
+    let values = json!({ "alc_lead_id": ["L-1"], "alc_status": ["Pending"] });
+    values.as_object().expect("an object").clone()
+}
+
+/// What `identify` makes of an answer.
+async fn identified(status: usize, body: Value) -> Result<Identity, CallError> {
+    let mut server = Server::new_async().await;
+    let mock = server.mock("GET", "/v2/self").match_header("authorization", "Bearer attio-token");
+    let mock = mock.with_status(status).with_body(body.to_string()).create_async().await;
+    let identity = client(&server).identify(&token()).await;
+    mock.assert_async().await;
+    identity
+}
+
+#[tokio::test]
+async fn a_token_is_identified_by_the_flat_answer() {
+    let workspace = "14beef7a-99f7-4534-a87e-70b564330a4c";
+    let active = json!({
+        "active": true, "scope": "record_permission:read-write webhook:read-write", "client_id": "c",
+        "token_type": "Bearer", "exp": null, "iat": 1, "sub": workspace, "workspace_id": workspace,
+    });
+    let identity = Identity::Active {
+        workspace: workspace.parse().expect("a UUID"),
+        scopes: vec!["record_permission:read-write".to_owned(), "webhook:read-write".to_owned()],
+    };
+    assert_eq!(identified(200, active).await, Ok(identity));
+    assert_eq!(identified(200, json!({ "active": false })).await, Ok(Identity::Inactive));
+    assert_eq!(identified(401, json!({ "code": "unauthorized" })).await, Ok(Identity::Inactive));
+    for strange in [json!({}), json!({ "active": true }), json!({ "active": true, "workspace_id": "x" }), json!([])] {
+        let identity = identified(200, strange.clone()).await;
+        assert!(matches!(identity, Err(CallError::Unknown { .. })), "{strange}: {identity:?}");
+    }
+    let forbidden = identified(403, json!({ "code": "billing_error", "message": "Pay." })).await;
+    assert_eq!(forbidden, Err(CallError::Forbidden { detail: "Pay.".to_owned() }));
+}
+
+#[tokio::test]
+async fn a_person_is_patched_with_exactly_these_values() {
+    let mut server = Server::new_async().await;
+    let body = json!({ "data": { "values": { "alc_lead_id": ["L-1"], "alc_status": ["Pending"] } } });
+    let mock = server.mock("PATCH", PERSON).match_header("authorization", "Bearer attio-token");
+    let mock = mock.match_header("content-type", "application/json").match_body(Matcher::Json(body));
+    let mock = mock.with_body("{}").create_async().await;
+    assert_eq!(client(&server).update_person(&token(), record(), &values()).await, Ok(()));
+    mock.assert_async().await;
+}
+
+#[tokio::test]
+async fn a_patch_is_done_once_the_status_says_so() {
+    // The body repeats the record and may be huge, or not come at all.
+    for body in ["x".repeat(1_000_000), "x".repeat(10)] {
+        let url = answering(format!("HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n{body}"));
+        assert_eq!(at(url).update_person(&token(), record(), &values()).await, Ok(()));
+    }
+}
+
+#[tokio::test]
+async fn refusals_are_named_by_what_to_do() {
+    let refused = |status: u16, code: &'static str| async move {
+        let mut server = Server::new_async().await;
+        let body = json!({ "status_code": status, "type": "t", "code": code, "message": "No attio-token." });
+        let mock = server.mock("PATCH", PERSON).with_status(status.into()).with_body(body.to_string());
+        let _mock = mock.create_async().await;
+        client(&server).update_person(&token(), record(), &values()).await.expect_err("a refusal")
+    };
+    let detail = "No ….".to_owned();
+    for code in ["value_not_found", "merge_in_progress"] {
+        let expected = CallError::Rejected { status: 400, code: Some(code.to_owned()), detail: detail.clone() };
+        assert_eq!(refused(400, code).await, expected);
+    }
+    assert_eq!(refused(401, "unauthorized").await, CallError::Unauthorized);
+    assert_eq!(refused(403, "quota_exceeded").await, CallError::Forbidden { detail: detail.clone() });
+    assert_eq!(refused(404, "not_found").await, CallError::NotFound);
+    let code = Some("concurrent_write_conflict".to_owned());
+    assert_eq!(refused(409, "concurrent_write_conflict").await, CallError::Conflict { code, id: None, detail });
+    assert!(matches!(refused(500, "oops").await, CallError::Unknown { .. }));
+}
+
+#[tokio::test]
+async fn a_rate_limit_ends_at_the_http_date_by_attios_own_clock() {
+    let url = answering(
+        "HTTP/1.1 429 X\r\ncontent-length: 0\r\ndate: Tue, 22 Sep 2026 10:00:00 GMT\r\n\
+         retry-after: Tue, 22 Sep 2026 10:00:03 GMT\r\n\r\n",
+    );
+    let limited = at(url).update_person(&token(), record(), &values()).await;
+    assert_eq!(limited, Err(CallError::RateLimited { until: later(NOW, Duration::from_secs(3)) }));
+}
+
+#[tokio::test]
+async fn what_a_person_shows_is_read_from_selects_and_texts() {
+    let old = json!({ "active_from": "2026-01-01T00:00:00Z", "active_until": "2026-01-02T00:00:00Z", "attribute_type": "text", "value": "old" });
+    let option = json!({ "id": { "option_id": RECORD }, "title": "Pending", "is_archived": false });
+    let record_now = json!({ "data": { "id": { "record_id": RECORD }, "values": {
+        "alc_status": [{ "active_until": null, "attribute_type": "select", "option": option }],
+        "alc_result": [old, { "active_until": null, "attribute_type": "text", "value": "now" }],
+        "gone": [old],
+        "empty": [],
+        "checked": [{ "active_until": null, "attribute_type": "checkbox", "value": true }],
+    } } });
+    let mut server = Server::new_async().await;
+    let _mock = server.mock("GET", PERSON).with_body(record_now.to_string()).create_async().await;
+    let client = client(&server);
+    for (slug, shown) in [
+        ("alc_status", Some("Pending")),
+        ("alc_result", Some("now")),
+        ("gone", None),
+        ("empty", None),
+        ("checked", None),
+        ("no_such_slug", None),
+    ] {
+        let read = client.read_person(&token(), record(), slug).await;
+        assert_eq!(read, Ok(shown.map(ToOwned::to_owned)), "{slug}");
+    }
+}
+
+#[tokio::test]
+async fn a_record_with_a_megabyte_of_text_is_read_and_no_record_is_unknown() {
+    let text = "x".repeat(1_000_000);
+    let body = json!({ "data": { "values": { "alc_status": [{ "active_until": null, "value": "Pending" }], "notes": [{ "value": text }] } } });
+    let mut server = Server::new_async().await;
+    let mock = server.mock("GET", PERSON).with_body(body.to_string()).create_async().await;
+    let shown = client(&server).read_person(&token(), record(), "alc_status").await;
+    assert_eq!(shown, Ok(Some("Pending".to_owned())));
+    mock.remove_async().await;
+    let _mock = server.mock("GET", PERSON).with_body("{}").create_async().await;
+    let shown = client(&server).read_person(&token(), record(), "alc_status").await;
+    assert!(matches!(shown, Err(CallError::Unknown { .. })), "{shown:?}");
+}

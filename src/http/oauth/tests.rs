@@ -1,0 +1,638 @@
+//! The OAuth endpoints over their real floors: SQLite, and an ALC and an Attio that answer over HTTP. Each attack is a
+//! test that it fails.
+
+use std::{sync::Arc, time::Duration};
+
+use actix_web::{
+    App,
+    body::to_bytes,
+    http::{StatusCode, header},
+    test::{TestRequest, call_service, init_service},
+    web,
+};
+use aws_lc_rs::digest;
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
+use mockito::{Matcher, Mock, Server, ServerGuard};
+use secrecy::SecretString;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use url::{Url, form_urlencoded};
+
+use crate::{
+    alc, attio,
+    authorization::{
+        Authorization, Parts, Settings,
+        keys::{SigningKeys, generate},
+    },
+    clock::{ManualClock, SharedClock, Timestamp},
+    connections::{self, Connections, WebhookSignature},
+    http::bearer::{AnyBearer, Bearer},
+    ids::{WorkspaceId, random_uuid},
+    lifecycle::Lifecycle,
+    sealing::{Sealer, generate_key},
+    store::{Key, Kind, LeaseRequest, Store, Tenant, sqlite::SqliteEngine},
+    upstream,
+};
+
+const ISSUER: &str = "https://connector.example";
+const REDIRECT_URI: &str = "https://app.example/callback?fixed=1";
+const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+const CLIENT_STATE: &str = "a client's st\\ate & \"more\"";
+
+struct World {
+    authorization: Authorization,
+    connections: Connections,
+    store: Store,
+    clock: ManualClock,
+    lifecycle: Lifecycle,
+    workspace: WorkspaceId,
+    alc: ServerGuard,
+    attio: ServerGuard,
+    _folder: TempDir,
+}
+
+/// What came back.
+struct Answer {
+    status: StatusCode,
+    headers: header::HeaderMap,
+    body: String,
+}
+
+impl Answer {
+    fn header(&self, name: header::HeaderName) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    fn location(&self) -> Url {
+        assert_eq!(self.status, StatusCode::FOUND, "{}", self.body);
+        assert_eq!(self.header(header::CACHE_CONTROL), Some("no-store"));
+        assert_eq!(self.header(header::REFERRER_POLICY), Some("no-referrer"));
+        Url::parse(self.header(header::LOCATION).expect("a location")).expect("a URL")
+    }
+
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.body).expect("JSON")
+    }
+
+    /// `error` of RFC 6749 §5.2.
+    fn error(&self) -> (u16, String) {
+        assert_eq!(self.header(header::CACHE_CONTROL), Some("no-store"));
+        (self.status.as_u16(), self.json()["error"].as_str().expect("an error").to_owned())
+    }
+
+    /// That it is a page, which goes nowhere.
+    fn is_page(&self, status: u16) {
+        assert_eq!(self.status.as_u16(), status);
+        assert_eq!(self.header(header::LOCATION), None);
+        assert_eq!(self.header(header::CONTENT_TYPE), Some("text/html; charset=utf-8"));
+        assert_eq!(self.header(header::CACHE_CONTROL), Some("no-store"));
+        assert_eq!(self.header(header::X_CONTENT_TYPE_OPTIONS), Some("nosniff"));
+        let policy = self.header(header::CONTENT_SECURITY_POLICY).expect("a policy");
+        assert!(policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"));
+        assert!(self.body.starts_with("<!doctype html>") && !self.body.contains("<script"), "{}", self.body);
+    }
+}
+
+fn param(url: &Url, name: &str) -> Option<String> {
+    url.query_pairs().find(|(known, _)| known == name).map(|(_, value)| value.into_owned())
+}
+
+fn encoded(pairs: &[(&str, &str)]) -> String {
+    form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
+}
+
+fn url(text: &str) -> Url {
+    Url::parse(text).expect("a URL")
+}
+
+/// An attempt that has begun: our state, and the cookie in the browser that began.
+struct Tab {
+    state: String,
+    cookie: String,
+    challenge: String,
+}
+
+impl World {
+    async fn new() -> Self {
+        let (alc, attio) = (Server::new_async().await, Server::new_async().await);
+        let folder = TempDir::new().expect("a folder");
+        let engine = SqliteEngine::open(&folder.path().join("test.db"), Duration::ZERO).await.expect("opens");
+        let store = Store::new(Arc::new(engine));
+        let clock = ManualClock::new(Timestamp::from_second(1_800_000_000).expect("in range"));
+        let shared: SharedClock = Arc::new(clock.clone());
+        let lifecycle = Lifecycle::new();
+        let sealer = Arc::new(Sealer::new(&generate_key(), None).expect("a good key"));
+        let limit = Duration::from_secs(5);
+        let http = upstream::http_client(limit).expect("a client");
+        let caller = |name| upstream::Caller::new(http.clone(), name, limit, Arc::clone(&shared));
+        let oauth = alc::oauth::OAuth::new(
+            caller("alc"),
+            alc::oauth::Settings {
+                authorize_url: url("https://alc.example/authorize"),
+                token_url: url(&format!("{}/token", alc.url())),
+                revoke_url: Some(url(&format!("{}/revoke", alc.url()))),
+                client_id: "us".to_owned(),
+                client_secret: SecretString::from("our secret"),
+                scopes: Vec::new(),
+                client_authentication: alc::oauth::ClientAuthentication::Basic,
+                redirect_uri: url("https://connector.example/oauth/callback"),
+            },
+        );
+        let connections = Connections::new(
+            connections::Parts {
+                store: store.clone(),
+                sealer: Arc::clone(&sealer),
+                alc: alc::Client::new(caller("alc"), url(&alc.url())),
+                oauth: oauth.clone(),
+                attio: attio::Client::new(caller("attio"), url(&attio.url())),
+                clock: Arc::clone(&shared),
+                lifecycle: lifecycle.clone(),
+            },
+            connections::Settings {
+                public_url: url(ISSUER),
+                attio_api_key: Some(SecretString::from("key")),
+                webhook_signature: WebhookSignature::WhenSecretKnown,
+                retry_schedule: vec![Duration::from_secs(1)],
+                upstream_timeout: limit,
+            },
+        );
+        let authorization = Authorization::new(
+            Settings {
+                public_url: url(ISSUER),
+                client_id: "attio".to_owned(),
+                client_secret: SecretString::from("s+cret"),
+                redirect_uris: vec![REDIRECT_URI.to_owned(), "https://app.example/other".to_owned()],
+            },
+            Parts {
+                keys: SigningKeys::new(&generate(), None).expect("a good key"),
+                sealer,
+                clock: shared,
+                store: store.clone(),
+                alc: oauth,
+                connections: connections.clone(),
+                lifecycle: lifecycle.clone(),
+            },
+        );
+        let workspace = WorkspaceId::random();
+        Self { authorization, connections, store, clock, lifecycle, workspace, alc, attio, _folder: folder }
+    }
+
+    async fn call(&self, request: TestRequest) -> Answer {
+        async fn who(bearer: Bearer) -> String {
+            format!("{} {}", bearer.workspace, bearer.connection)
+        }
+        async fn whoever(bearer: AnyBearer) -> String {
+            format!("{} {}", bearer.workspace, bearer.connection)
+        }
+        let app = App::new()
+            .app_data(web::Data::new(self.authorization.clone()))
+            .configure(super::routes)
+            .route("/who", web::get().to(who))
+            .route("/whoever", web::get().to(whoever));
+        let response = call_service(&init_service(app).await, request.to_request()).await;
+        let (status, headers) = (response.status(), response.headers().clone());
+        let Ok(body) = to_bytes(response.into_body()).await else { panic!("a body") };
+        Answer { status, headers, body: String::from_utf8(body.to_vec()).expect("text") }
+    }
+
+    async fn get(&self, path_and_query: &str, cookie: Option<&str>) -> Answer {
+        let request = TestRequest::get().uri(path_and_query).insert_header((header::HOST, "connector.example"));
+        self.call(cookie.into_iter().fold(request, |request, cookie| request.append_header((header::COOKIE, cookie))))
+            .await
+    }
+
+    async fn post(&self, path: &str, pairs: &[(&str, &str)]) -> Answer {
+        let credentials = format!("Basic {}", STANDARD.encode("attio:s%2Bcret"));
+        let request = TestRequest::post()
+            .uri(path)
+            .insert_header((header::AUTHORIZATION, credentials))
+            .insert_header((header::CONTENT_TYPE, "application/x-www-form-urlencoded"));
+        self.call(request.set_payload(encoded(pairs))).await
+    }
+
+    async fn bearer(&self, path: &str, token: &str) -> Answer {
+        self.call(TestRequest::get().uri(path).insert_header((header::AUTHORIZATION, format!("Bearer {token}")))).await
+    }
+
+    /// The app's connect button, up to ALC's consent page.
+    async fn begin(&self, more: &[(&str, &str)]) -> Tab {
+        let mut pairs = vec![
+            ("response_type", "code"),
+            ("client_id", "attio"),
+            ("redirect_uri", REDIRECT_URI),
+            ("state", CLIENT_STATE),
+        ];
+        pairs.extend(more);
+        let answer = self.get(&format!("/oauth/authorize?{}", encoded(&pairs)), None).await;
+        let location = answer.location();
+        assert!(location.as_str().starts_with("https://alc.example/authorize?"), "{location}");
+        assert_eq!(param(&location, "code_challenge_method").as_deref(), Some("S256"));
+        let cookie = answer.header(header::SET_COOKIE).expect("a cookie");
+        assert!(cookie.starts_with("__Host-") && cookie.contains("; HttpOnly"), "{cookie}");
+        Tab {
+            state: param(&location, "state").expect("a state"),
+            cookie: cookie.split(';').next().expect("a pair").to_owned(),
+            challenge: param(&location, "code_challenge").expect("a challenge"),
+        }
+    }
+
+    /// ALC's redirect back to us.
+    async fn back(&self, tab: &Tab, answer: &str) -> Answer {
+        self.get(&format!("/oauth/callback?state={}&{answer}", tab.state), Some(&tab.cookie)).await
+    }
+
+    /// All the way to a code of ours.
+    async fn code(&self, more: &[(&str, &str)]) -> String {
+        let tab = self.begin(more).await;
+        let location = self.back(&tab, "code=alc-code").await.location();
+        param(&location, "code").unwrap_or_else(|| panic!("no code: {location}"))
+    }
+
+    async fn redeem(&self, code: &str, more: &[(&str, &str)]) -> Answer {
+        let mut pairs = vec![("grant_type", "authorization_code"), ("code", code)];
+        pairs.extend(more);
+        self.post("/oauth/token", &pairs).await
+    }
+
+    async fn refresh(&self, token: &str) -> Answer {
+        self.post("/oauth/token", &[("grant_type", "refresh_token"), ("refresh_token", token)]).await
+    }
+
+    /// An ALC that exchanges codes, and an Attio that names the workspace.
+    async fn upstreams(&mut self) -> (Mock, Mock) {
+        let self_body = json!({"active": true, "workspace_id": self.workspace, "scope": ""}).to_string();
+        let attio = self.attio.mock("GET", "/v2/self").with_body(self_body).create_async().await;
+        (
+            self.alc_answers(200, r#"{"access_token":"alc-a","token_type":"Bearer","refresh_token":"alc-r"}"#).await,
+            attio,
+        )
+    }
+
+    async fn alc_answers(&mut self, status: usize, body: &str) -> Mock {
+        let mock = self.alc.mock("POST", "/token").with_status(status);
+        mock.with_header("content-type", "application/json").with_body(body).create_async().await
+    }
+}
+
+fn text<'a>(value: &'a Value, name: &str) -> &'a str {
+    value[name].as_str().expect("text")
+}
+
+const REDIRECT: (&str, &str) = ("redirect_uri", REDIRECT_URI);
+
+#[actix_web::test]
+async fn from_the_button_to_tokens_and_back() {
+    let mut world = World::new().await;
+    let (alc, _attio) = world.upstreams().await;
+    alc.remove_async().await;
+    let tab = world.begin(&[("code_challenge", CHALLENGE), ("code_challenge_method", "S256")]).await;
+
+    // Exactly one exchange, with the verifier that fits our challenge.
+    let challenge = tab.challenge.clone();
+    let fits = move |request: &mockito::Request| {
+        let body = request.utf8_lossy_body().expect("a body").into_owned();
+        let sent =
+            form_urlencoded::parse(body.as_bytes()).find(|(name, _)| name == "code_verifier").expect("a verifier");
+        challenge == URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, sent.1.as_bytes()))
+    };
+    let exchange = world.alc.mock("POST", "/token").match_request(fits).expect(1);
+    let body = r#"{"access_token":"alc-a","token_type":"Bearer","refresh_token":"alc-r"}"#;
+    let exchange = exchange.with_header("content-type", "application/json").with_body(body).create_async().await;
+
+    let answer = world.back(&tab, "code=alc-code").await;
+    exchange.assert_async().await;
+    let location = answer.location();
+    assert!(location.as_str().starts_with(&format!("{REDIRECT_URI}&")), "{location}");
+    assert_eq!(param(&location, "state").as_deref(), Some(CLIENT_STATE));
+    assert_eq!(param(&location, "iss").as_deref(), Some(ISSUER));
+    assert!(answer.header(header::SET_COOKIE).expect("a cookie").contains("Max-Age=0"));
+    let code = param(&location, "code").expect("a code");
+
+    let granted = world.redeem(&code, &[REDIRECT, ("code_verifier", VERIFIER)]).await;
+    assert_eq!(granted.status, 200, "{}", granted.body);
+    assert_eq!(granted.header(header::CACHE_CONTROL), Some("no-store"));
+    assert_eq!(granted.header(header::PRAGMA), Some("no-cache"));
+    let granted = granted.json();
+    assert_eq!((&granted["token_type"], &granted["expires_in"]), (&json!("Bearer"), &json!(3600)));
+    let who = world.bearer("/who", text(&granted, "access_token")).await;
+    assert!(who.body.starts_with(&world.workspace.to_string()), "{}", who.body);
+
+    world.clock.advance(Duration::from_secs(3600));
+    assert_eq!(world.bearer("/who", text(&granted, "access_token")).await.status, 401);
+    assert_eq!(world.bearer("/whoever", text(&granted, "access_token")).await.body, who.body);
+    let renewed = world.refresh(text(&granted, "refresh_token")).await.json();
+    assert_eq!(renewed["refresh_token"], granted["refresh_token"]);
+    assert_eq!(world.bearer("/who", text(&renewed, "access_token")).await.body, who.body);
+
+    let revoke = world.post("/oauth/revoke", &[("token", text(&renewed, "access_token"))]).await;
+    assert_eq!(revoke.error(), (400, "unsupported_token_type".to_owned()));
+    for _ in 0..2 {
+        let revoked = world.post("/oauth/revoke", &[("token", text(&granted, "refresh_token"))]).await;
+        assert_eq!((revoked.status.as_u16(), revoked.body.as_str()), (200, ""));
+    }
+    assert_eq!(world.refresh(text(&granted, "refresh_token")).await.error(), (400, "invalid_grant".to_owned()));
+    for unknown in ["nonsense", "a.b", &format!("{}.x", random_uuid())] {
+        assert_eq!(world.post("/oauth/revoke", &[("token", unknown)]).await.status, 200);
+    }
+    assert_eq!(world.post("/oauth/revoke", &[]).await.error(), (400, "invalid_request".to_owned()));
+}
+
+#[actix_web::test]
+async fn a_state_is_good_in_the_browser_that_began_and_once() {
+    let mut world = World::new().await;
+    let (_alc, _attio) = world.upstreams().await;
+    let never = world.alc.mock("POST", "/token").expect(0).create_async().await;
+    let (tab, other) = (world.begin(&[]).await, world.begin(&[]).await);
+    let state = &tab.state;
+    for (query, cookie) in [
+        ("code=alc-code".to_owned(), Some(tab.cookie.as_str())),
+        ("state=&code=alc-code".to_owned(), Some(&tab.cookie)),
+        ("state=nonsense&code=alc-code".to_owned(), Some(&tab.cookie)),
+        (format!("state={state}&state={state}&code=alc-code"), Some(&tab.cookie)),
+        (format!("state={state}&code=alc-code"), None),
+        (format!("state={state}&code=alc-code"), Some(&other.cookie)),
+        (format!("state={state}&error=access_denied"), Some(&other.cookie)),
+        (format!("state={}&code=alc-code", "A".repeat(43)), Some(&tab.cookie)),
+    ] {
+        world.get(&format!("/oauth/callback?{query}"), cookie).await.is_page(400);
+    }
+    never.assert_async().await;
+    never.remove_async().await;
+
+    // None of that used it up; of two that come at once, one is taken.
+    let (one, two) = tokio::join!(world.back(&tab, "code=alc-code"), world.back(&tab, "code=alc-code"));
+    let (good, used) = if one.status == 302 { (one, two) } else { (two, one) };
+    assert!(param(&good.location(), "code").is_some());
+    used.is_page(400);
+    world.back(&tab, "code=another-code").await.is_page(400);
+    world.back(&tab, "error=access_denied").await.is_page(400);
+
+    // The other tab is not disturbed; both cookies come along.
+    let both = format!("{}; {}", tab.cookie, other.cookie);
+    let answer = world.get(&format!("/oauth/callback?state={}&code=alc-code", other.state), Some(&both)).await;
+    assert!(param(&answer.location(), "code").is_some());
+
+    let late = world.begin(&[]).await;
+    world.clock.advance(Duration::from_secs(600));
+    world.back(&late, "code=alc-code").await.is_page(400);
+}
+
+#[actix_web::test]
+async fn a_used_state_is_remembered_until_its_cookie_is_long_dead_and_then_forgotten() {
+    let world = World::new().await;
+    let tab = world.begin(&[]).await;
+    world.back(&tab, "error=access_denied").await.location();
+    let tenant = Tenant::new(&tab.state);
+    let key = Key::new(Kind::Attempt, &tab.state);
+    let there = async || {
+        let loaded = world.store.load(&tenant, std::slice::from_ref(&key), &[], world.now()).await.expect("loads");
+        loaded.documents[0].is_some()
+    };
+    let reconcile = async || {
+        let request = LeaseRequest { max: 9, per_tenant: 9, skip: Vec::new(), duration: Duration::from_secs(30) };
+        for leased in world.store.lease_due(&request, world.now()).await.expect("leases") {
+            world.authorization.reconcile(leased).await.expect("reconciles");
+        }
+    };
+    world.clock.advance(Duration::from_secs(600));
+    // Woken early, it stays.
+    world.store.wake(&tenant, Kind::Attempt, &["used"], Duration::ZERO, world.now()).await.expect("wakes");
+    reconcile().await;
+    assert!(there().await);
+    world.clock.advance(Duration::from_secs(3600));
+    reconcile().await;
+    assert!(!there().await);
+    world.back(&tab, "error=access_denied").await.is_page(400);
+}
+
+#[actix_web::test]
+async fn what_alc_says_instead_of_a_code_goes_to_the_client() {
+    let world = World::new().await;
+    for (said, told) in [
+        ("error=access_denied&error_description=%3Cb%3Eno", "access_denied"),
+        ("error=invalid_scope&code=alc-code", "invalid_scope"),
+        ("error=%22%3E%3Cscript%3E", "server_error"),
+        ("error=a&error=b", "server_error"),
+        ("code=a&code=b", "server_error"),
+        ("", "server_error"),
+    ] {
+        let tab = world.begin(&[]).await;
+        let location = world.back(&tab, said).await.location();
+        assert!(location.as_str().starts_with(&format!("{REDIRECT_URI}&")), "{location}");
+        assert_eq!(param(&location, "error").as_deref(), Some(told));
+        assert_eq!(param(&location, "state").as_deref(), Some(CLIENT_STATE));
+        assert_eq!(param(&location, "iss").as_deref(), Some(ISSUER));
+        assert_eq!(param(&location, "code"), None);
+    }
+}
+
+#[actix_web::test]
+async fn an_exchange_that_fails_goes_back_as_an_error() {
+    let mut world = World::new().await;
+    let (good, _attio) = world.upstreams().await;
+    good.remove_async().await;
+    let huge = format!(r#"{{"access_token":"{}","token_type":"Bearer"}}"#, "a".repeat(4 << 20));
+    for (status, body, told) in [
+        (400, r#"{"error":"invalid_grant"}"#, "access_denied"),
+        (401, r#"{"error":"invalid_client"}"#, "server_error"),
+        (500, "", "temporarily_unavailable"),
+        (302, "", "temporarily_unavailable"),
+        (200, "<html>", "temporarily_unavailable"),
+        (200, "{}", "temporarily_unavailable"),
+        (200, &huge, "temporarily_unavailable"),
+    ] {
+        let mock = world.alc_answers(status, body).await;
+        let tab = world.begin(&[]).await;
+        let location = world.back(&tab, "code=alc-code").await.location();
+        assert_eq!(param(&location, "error").as_deref(), Some(told), "{status}");
+        assert_eq!(param(&location, "state").as_deref(), Some(CLIENT_STATE));
+        mock.assert_async().await;
+        mock.remove_async().await;
+    }
+}
+
+#[actix_web::test]
+async fn without_a_workspace_alc_is_not_asked() {
+    let mut world = World::new().await;
+    let never = world.alc.mock("POST", "/token").expect(0).create_async().await;
+    for (status, body, told) in [
+        (200, r#"{"active":false}"#, "server_error"),
+        (403, "{}", "server_error"),
+        (502, "", "temporarily_unavailable"),
+    ] {
+        let mock = world.attio.mock("GET", "/v2/self").with_status(status).with_body(body).create_async().await;
+        let tab = world.begin(&[]).await;
+        let location = world.back(&tab, "code=alc-code").await.location();
+        assert_eq!(param(&location, "error").as_deref(), Some(told), "{status}");
+        mock.remove_async().await;
+    }
+    never.assert_async().await;
+}
+
+#[actix_web::test]
+async fn a_code_is_redeemed_once_by_who_asked_for_it() {
+    let mut world = World::new().await;
+    let (_alc, _attio) = world.upstreams().await;
+    let proven = [("code_challenge", CHALLENGE), ("code_challenge_method", "S256")];
+    let good = [REDIRECT, ("code_verifier", VERIFIER)];
+    let refused = (400, "invalid_grant".to_owned());
+
+    let code = world.code(&proven).await;
+    let other = VERIFIER.replace('d', "e");
+    for attempt in [
+        // PKCE left out, or another's; another redirect URI, also a registered one.
+        vec![REDIRECT],
+        vec![REDIRECT, ("code_verifier", &other)],
+        vec![REDIRECT, ("code_verifier", CHALLENGE)],
+        vec![("redirect_uri", "https://app.example/other"), good[1]],
+        vec![("redirect_uri", "https://app.example/callback"), good[1]],
+    ] {
+        assert_eq!(world.redeem(&code, &attempt).await.error(), refused, "{attempt:?}");
+    }
+    let spoilt = format!("{}x", &code[..code.len() - 1]);
+    assert_eq!(world.redeem(&spoilt, &good).await.error(), refused);
+    let granted = world.redeem(&code, &good).await.json();
+    // A second time: nobody can tell which of the two is the thief, so both lose.
+    assert_eq!(world.redeem(&code, &good).await.error(), refused);
+    assert_eq!(world.refresh(text(&granted, "refresh_token")).await.error(), refused);
+
+    // A verifier for a code that was asked for without a challenge (RFC 9700 §4.8.2).
+    let unproven = world.code(&[]).await;
+    assert_eq!(world.redeem(&unproven, &good).await.error(), refused);
+    let unproven = world.code(&[]).await;
+    assert_eq!(world.redeem(&unproven, &[REDIRECT]).await.status, 200);
+
+    let late = world.code(&proven).await;
+    world.clock.advance(Duration::from_secs(60));
+    assert_eq!(world.redeem(&late, &good).await.error(), refused);
+}
+
+#[actix_web::test]
+async fn a_grant_that_cannot_be_kept_is_given_back() {
+    let mut world = World::new().await;
+    let (_alc, attio) = world.upstreams().await;
+    let webhook = world.alc.mock("POST", "/api/v1/webhooks").with_status(201).with_body(r#"{"id":"w"}"#);
+    let _webhook = webhook.create_async().await;
+    let code = world.code(&[]).await;
+    let granted = world.redeem(&code, &[REDIRECT]).await.json();
+    let token = SecretString::from(text(&granted, "access_token"));
+    let subject = world.authorization.verify(&token).expect("our token");
+    let owner = world.workspace.to_string();
+    let added = world.connections.connection_added(subject.workspace, subject.connection, "workspace", &owner).await;
+    added.expect("connects");
+
+    // Now the key belongs to another workspace.
+    attio.remove_async().await;
+    let body = json!({"active": true, "workspace_id": WorkspaceId::random(), "scope": ""}).to_string();
+    let _attio = world.attio.mock("GET", "/v2/self").with_body(body).create_async().await;
+    let _other = world.alc_answers(200, r#"{"access_token":"x-a","token_type":"Bearer","refresh_token":"x-r"}"#).await;
+    let token = Matcher::UrlEncoded("token".to_owned(), "x-r".to_owned());
+    let revoked = world.alc.mock("POST", "/revoke").match_body(token).expect(1).create_async().await;
+    let tab = world.begin(&[]).await;
+    let location = world.back(&tab, "code=alc-code").await.location();
+    assert_eq!(param(&location, "error").as_deref(), Some("access_denied"));
+    assert!(param(&location, "error_description").expect("a description").contains("another workspace"));
+    world.lifecycle.drained(Duration::from_secs(10)).await;
+    revoked.assert_async().await;
+}
+
+#[actix_web::test]
+async fn who_is_not_the_client_gets_no_token() {
+    let world = World::new().await;
+    let form = "application/x-www-form-urlencoded";
+    let request = |kind: &str, body: &str| {
+        let request = TestRequest::post().uri("/oauth/token").insert_header((header::CONTENT_TYPE, kind.to_owned()));
+        request.set_payload(body.to_owned())
+    };
+    let grant = "grant_type=refresh_token&refresh_token=a.b";
+    let anonymous = world.call(request(form, grant)).await;
+    assert_eq!(anonymous.error(), (401, "invalid_client".to_owned()));
+    let wrong = request(form, grant).insert_header((header::AUTHORIZATION, "Basic YXR0aW86eA=="));
+    let wrong = world.call(wrong).await;
+    assert_eq!(wrong.error(), (401, "invalid_client".to_owned()));
+    for refused in [anonymous, wrong] {
+        assert!(refused.header(header::WWW_AUTHENTICATE).expect("a challenge").starts_with("Basic "));
+    }
+    let credentials = format!("Basic {}", STANDARD.encode("attio:s+cret"));
+    let twice = request(form, grant).append_header((header::AUTHORIZATION, credentials.as_str()));
+    let twice = world.call(twice.append_header((header::AUTHORIZATION, credentials.as_str()))).await;
+    assert_eq!(twice.error(), (401, "invalid_client".to_owned()));
+    let both =
+        request(form, "client_id=attio&client_secret=s%2Bcret").insert_header((header::AUTHORIZATION, credentials));
+    assert_eq!(world.call(both).await.error(), (400, "invalid_request".to_owned()));
+    let by_body = format!("client_id=attio&client_secret=s%2Bcret&{grant}");
+    assert_eq!(world.call(request(form, &by_body)).await.error(), (400, "invalid_grant".to_owned()));
+    let with_charset = format!("{form}; charset=UTF-8");
+    assert_eq!(world.call(request(&with_charset, &by_body)).await.error(), (400, "invalid_grant".to_owned()));
+    assert_eq!(world.call(request("application/json", &by_body)).await.error(), (415, "invalid_request".to_owned()));
+    let long = format!("{by_body}&x={}", "x".repeat(64 * 1024));
+    assert_eq!(world.call(request(form, &long)).await.error(), (413, "invalid_request".to_owned()));
+    let revoke = world.call(request(form, "token=a.b").uri("/oauth/revoke")).await;
+    assert_eq!(revoke.error(), (401, "invalid_client".to_owned()));
+    let get = world.get("/oauth/token", None).await;
+    assert_eq!((get.status.as_u16(), get.header(header::ALLOW)), (405, Some("POST")));
+}
+
+#[actix_web::test]
+async fn the_attempt_begins_on_the_host_to_which_the_callback_comes() {
+    let world = World::new().await;
+    let query = encoded(&[("response_type", "code"), ("client_id", "attio"), ("redirect_uri", REDIRECT_URI)]);
+    let at = async |host: &str, query: &str| {
+        let request = TestRequest::get().uri(&format!("/oauth/authorize?{query}"));
+        world.call(request.insert_header((header::HOST, host.to_owned()))).await
+    };
+    for host in ["connector.example", "CONNECTOR.example", "connector.example:443"] {
+        assert_eq!(at(host, &query).await.location().host_str(), Some("alc.example"), "{host}");
+    }
+    for host in ["localhost:8080", "10.0.0.7", "connector.example:8443", "connector.example.evil", "x@connector"] {
+        let sent_on = at(host, &query).await;
+        assert_eq!(sent_on.header(header::SET_COOKIE), None);
+        let location = sent_on.location();
+        assert!(location.as_str().starts_with(&format!("{ISSUER}/oauth/authorize?{query}&")), "{location}");
+        // A proxy that hides the public host from us does not make it go round for ever.
+        let again = at(host, location.query().expect("a query")).await;
+        assert_eq!(again.location().host_str(), Some("alc.example"));
+    }
+}
+
+#[actix_web::test]
+async fn a_bad_client_or_redirect_uri_ends_with_a_page_that_shows_nothing_of_the_request() {
+    let world = World::new().await;
+    for (id, uri) in [("<script>", REDIRECT_URI), ("attio", "https://evil.example/<script>"), ("attio", "")] {
+        let query = encoded(&[("response_type", "code"), ("client_id", id), ("redirect_uri", uri), ("state", "s")]);
+        let answer = world.get(&format!("/oauth/authorize?{query}"), None).await;
+        answer.is_page(400);
+        assert!(!answer.body.contains("evil"));
+        assert_eq!(answer.header(header::SET_COOKIE), None);
+    }
+}
+
+#[actix_web::test]
+async fn clients_can_discover_what_there_is() {
+    let world = World::new().await;
+    let metadata = world.get("/.well-known/oauth-authorization-server", None).await.json();
+    assert_eq!(text(&metadata, "issuer"), ISSUER);
+    for (member, path) in [
+        ("authorization_endpoint", "/oauth/authorize"),
+        ("token_endpoint", "/oauth/token"),
+        ("revocation_endpoint", "/oauth/revoke"),
+        ("jwks_uri", "/.well-known/jwks.json"),
+    ] {
+        assert_eq!(text(&metadata, member), format!("{ISSUER}{path}"));
+        assert_ne!(world.get(path, None).await.status, 404);
+    }
+    assert_eq!(metadata["code_challenge_methods_supported"], json!(["S256"]));
+    assert_eq!(metadata["authorization_response_iss_parameter_supported"], json!(true));
+    let jwks = world.get("/.well-known/jwks.json", None).await.json();
+    assert_eq!((&jwks["keys"][0]["kty"], &jwks["keys"][0]["d"]), (&json!("OKP"), &Value::Null));
+}
+
+impl World {
+    fn now(&self) -> Timestamp {
+        crate::clock::Clock::now(&self.clock)
+    }
+}

@@ -1,0 +1,119 @@
+//! §5: kill -9 at any moment loses nothing and sends nothing twice.
+
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
+
+use futures_util::{StreamExt as _, stream};
+use sandbox::{Alc, Callback, Fault};
+
+use crate::support::{
+    ambient::{PATIENCE, Stopwatch, eventually},
+    attio_app::AttioApp,
+    harness::{Person, Setup, run},
+    process::Process,
+    turns::Dice,
+};
+
+const LEADS: usize = 200;
+const AT_ONCE: usize = 32;
+const KILLS: usize = 6;
+const UNDER_WAY: usize = 20;
+
+#[test]
+fn two_hundred_leads_survive_kills_on_sqlite() {
+    run(survives(Setup::sqlite(), 1));
+}
+
+#[test]
+fn two_hundred_leads_survive_kills_on_redis() {
+    run(survives(Setup::redis(), 2));
+}
+
+async fn survives(setup: Setup, seed: u64) {
+    let setup = setup.with("ATTIO__WRITES_PER_SECOND", "1000").with("RETRY__SCHEDULE", "200ms,500ms,1s");
+    let setup = setup.with("ALC__TIMEOUT", "1s").with("ATTIO__TIMEOUT", "1s");
+    let mut world = setup.start().await;
+    world.stop().await;
+    world.live_in_real_time();
+    let mut process = Process::new(&world.settings);
+    process.start().await;
+    world.lead_to(vec![process.public]);
+    let app = world.connect().await;
+    // Slow enough upstream that work is under way whenever the process dies.
+    world.alc.faults().always("create_lead", Fault::late(100));
+    world.attio.faults().always("patch_record", Fault::late(30));
+
+    let people: Vec<_> = (0..LEADS).map(|_| world.person()).collect();
+    let driver = Driver { alc: world.alc.clone(), app, under_way: AtomicUsize::new(0), done: AtomicUsize::new(0) };
+    let killing = async {
+        let mut dice = Dice(seed);
+        for kill in 1..=KILLS {
+            let through = async || (driver.done.load(Ordering::SeqCst) >= kill * 20).then_some(());
+            eventually("some more leads are through", through).await;
+            tokio::time::sleep(Duration::from_millis(dice.below(60) as u64)).await;
+            let enough = async || (driver.under_way.load(Ordering::SeqCst) >= UNDER_WAY).then_some(());
+            eventually("enough is under way for a kill", enough).await;
+            process.kill();
+            process.start().await;
+        }
+    };
+    tokio::join!(driver.drive(&people), killing);
+
+    let watch = Stopwatch::start();
+    for person in &people {
+        while world.attio.status(&person.record_id).as_deref() != Some("Complete") {
+            assert!(
+                watch.elapsed() < PATIENCE * 3,
+                "{} shows {:?}",
+                person.record_id,
+                world.attio.history(&person.record_id)
+            );
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        assert_eq!(world.alc.leads_of(&person.record_id).len(), 1, "{} at ALC", person.record_id);
+    }
+    assert_eq!(process.terminate().await, Some(0));
+}
+
+/// Attio's and ALC's side: presses and calls back, and repeats what was cut.
+struct Driver {
+    alc: Alc,
+    app: AttioApp,
+    under_way: AtomicUsize,
+    done: AtomicUsize,
+}
+
+impl Driver {
+    async fn drive(&self, people: &[Person]) {
+        let lives = people.iter().map(|person| async move {
+            self.under_way.fetch_add(1, Ordering::SeqCst);
+            self.press(person, &format!("key of {}", person.record_id)).await;
+            self.call_back(person).await;
+            self.under_way.fetch_sub(1, Ordering::SeqCst);
+            self.done.fetch_add(1, Ordering::SeqCst);
+        });
+        stream::iter(lives).buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
+    }
+
+    /// Until it was taken, whole or in the background.
+    async fn press(&self, person: &Person, key: &str) {
+        eventually("the press is taken", async || {
+            let answer = self.app.try_press_with_key(person, key).await?;
+            assert!([201, 202, 503].contains(&answer.status), "{answer:?}");
+            (answer.status != 503).then_some(())
+        })
+        .await;
+    }
+
+    /// As soon as ALC has the lead, until the call is taken.
+    async fn call_back(&self, person: &Person) {
+        eventually("ALC has the lead", async || (!self.alc.leads_of(&person.record_id).is_empty()).then_some(())).await;
+        let callback = Callback::new(&person.record_id, "qualified").message_id(&format!("msg-{}", person.record_id));
+        eventually("the callback is taken", async || {
+            (self.alc.call_back(callback.clone()).await.status == 200).then_some(())
+        })
+        .await;
+    }
+}

@@ -1,0 +1,128 @@
+//! §4, §5: probes, metrics, stopping, and a store that is down.
+
+use sandbox::{Callback, Stage};
+
+use crate::support::{
+    ambient::{eventually, spawn},
+    harness::{HOUR, MINUTE, Setup, run, scenario},
+    http::send,
+};
+
+scenario! {
+    async fn the_probes_are_on_both_listeners_and_the_rest_on_one(setup: Setup) {
+        let world = setup.start().await;
+        for replica in world.replicas() {
+            for address in [replica.public, replica.management] {
+                send(world.client.get(format!("http://{address}/healthz"))).await.expect(200);
+                send(world.client.get(format!("http://{address}/readyz"))).await.expect(200);
+            }
+            send(world.client.get(format!("http://{}/version", replica.management))).await.expect(200);
+            for path in ["metrics", "version"] {
+                let hidden = world.client.get(format!("http://{}/{path}", replica.public)).send().await;
+                assert_eq!(hidden.expect("an answer").status(), 404, "{path} is not for everybody");
+            }
+        }
+    }
+}
+
+scenario! {
+    async fn the_metrics_tell_of_requests_calls_callbacks_and_depths(setup: Setup) {
+        let (world, app) = setup.connected().await;
+        let ada = world.person();
+        app.press(&ada).await.expect(201);
+        world.call_back(&ada, "qualified").await;
+        world.shows(&ada, "Complete").await;
+        let metrics = send(world.client.get(format!("http://{}/metrics", world.replicas()[0].management))).await;
+        let text = metrics.expect(200).body;
+        for told in ["/v1/leads", "callback", "kind=\"lead\"", "status=\"complete\""] {
+            assert!(text.contains(told), "no {told} in:\n{text}");
+        }
+        for secret in [ada.phone.as_str(), ada.name.as_str(), ada.record_id.as_str(), "whsec_"] {
+            assert!(!text.contains(secret), "{secret} is nobody's business");
+        }
+    }
+}
+
+scenario! {
+    async fn an_outage_of_both_upstreams_fails_no_probe(setup: Setup) {
+        let (world, app) = setup.impatient().connected().await;
+        world.alc.server().go_down().await;
+        world.attio.server().go_down().await;
+        app.press(&world.person()).await.expect(202);
+        world.pass_slowly(MINUTE, 3).await;
+        for path in ["healthz", "readyz"] {
+            // A loop may not have seen yet that minutes have passed.
+            let probe = async || send(world.client.get(format!("{}/{path}", world.url()))).await.status == 200;
+            eventually("the probe is content", async || probe().await.then_some(())).await;
+        }
+    }
+}
+
+scenario! {
+    async fn a_restart_loses_nothing(setup: Setup) {
+        let (mut world, app) = setup.impatient().connected().await;
+        let (ada, bob) = (world.person(), world.person());
+        app.press(&ada).await.expect(201);
+        world.alc.server().go_down().await;
+        app.press(&bob).await.expect(202);
+        world.restart().await;
+        world.alc.server().come_up().await;
+        let out = async || app.lead_says(&bob, "status").await == "pending";
+        world.pass_until("it goes out", MINUTE, HOUR, out).await;
+        for person in [&ada, &bob] {
+            world.call_back(person, "qualified").await;
+            world.shows(person, "Complete").await;
+        }
+    }
+}
+
+scenario! {
+    async fn what_is_under_way_finishes_before_it_stops(setup: Setup) {
+        let (mut world, app) = setup.connected().await;
+        let ada = world.person();
+        let hold = world.alc.faults().hold("create_lead", Stage::After);
+        let pressed = spawn({ let (app, ada) = (app.clone(), ada.clone()); async move { app.press(&ada).await } });
+        hold.reached(1).await;
+        for replica in world.replicas() {
+            replica.begin_to_stop();
+            let url = format!("http://{}/readyz", replica.management);
+            eventually("it is unready", async || {
+                let answer = world.client.get(&url).send().await;
+                answer.is_ok_and(|answer| answer.status() == 503).then_some(())
+            })
+            .await;
+        }
+        hold.release();
+        pressed.await.expect("an answer").expect(201);
+        world.restart().await;
+        assert_eq!(app.lead_says(&ada, "status").await, "pending");
+    }
+}
+
+#[test]
+fn a_store_that_is_down_503_nothing_is_sent_and_no_restart_is_needed() {
+    run(async {
+        let (mut world, app) = Setup::two_replicas().connected().await;
+        let (ada, bob) = (world.person(), world.person());
+        app.press(&ada).await.expect(201);
+        world.shows(&ada, "Pending").await;
+        world.redis().kill();
+        app.press(&bob).await.expect_problem(503, "store-unavailable");
+        app.connection_removed().await.expect_problem(503, "store-unavailable");
+        app.lead(&ada).await.expect_problem(503, "store-unavailable");
+        world.tell(Callback::new(&ada.record_id, "qualified"), 503).await;
+        send(world.client.get(format!("{}/readyz", world.url()))).await.expect(503);
+        assert!(world.alc.leads_of(&bob.record_id).is_empty(), "nothing was sent");
+
+        world.redis().start_again();
+        let ready = || send(world.client.get(format!("{}/readyz", world.url())));
+        eventually("both are ready again", async || {
+            let all = futures_util::future::join_all((0..8).map(|_| ready())).await;
+            all.iter().all(|answer| answer.status == 200).then_some(())
+        })
+        .await;
+        world.call_back(&ada, "qualified").await;
+        world.shows(&ada, "Complete").await;
+        app.press(&bob).await.expect(201);
+    });
+}
