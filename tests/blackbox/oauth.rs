@@ -177,3 +177,18 @@ scenario! {
         assert_eq!(refresh(&world, "nobody.nothing").await.expect(400).json()["error"], "invalid_grant");
     }
 }
+
+scenario! {
+    async fn a_second_workspace_is_refused(setup: Setup) {
+        let (mut world, app) = setup.connected().await;
+        let other = world.attio.add_token(&uuid::Uuid::new_v4().to_string());
+        world.settings.set("ATTIO__API_KEY", &other);
+        world.restart().await;
+        let mut browser = world.browser();
+        let consent = browser.visit(&authorize_url(&world, &[])).await.expect(302).location();
+        let callback = browser.consent(consent.as_str()).await;
+        let query = browser.visit(&callback).await.expect(302).location_query();
+        assert_eq!(query["error"], "access_denied");
+        assert_eq!(app.connection().await.expect(200).json()["status"], "connected");
+    }
+}

@@ -77,6 +77,32 @@ scenario! {
 }
 
 scenario! {
+    async fn keys_are_rotated_without_disconnecting_anybody(setup: Setup) {
+        let (mut world, app) = setup.impatient().connected().await;
+        let (ada, bob) = (world.person(), world.person());
+        app.press(&ada).await.expect(201);
+        world.alc.server().go_down().await;
+        app.press(&bob).await.expect(202);
+        world.settings.rotate_keys();
+        world.restart().await;
+        world.alc.server().come_up().await;
+        let token = app.access_token();
+        app.connection().await.expect(200);
+        assert_eq!(app.access_token(), token, "the previous key verifies");
+        let out = async || app.lead_says(&bob, "status").await == "pending";
+        world.pass_until("what it sealed is opened", MINUTE, HOUR, out).await;
+        world.call_back(&ada, "qualified").await;
+        world.shows(&ada, "Complete").await;
+        world.settings.rotate_keys();
+        world.restart().await;
+        let request = world.client.get(format!("{}/v1/connection", world.url())).bearer_auth(&token);
+        send(request).await.expect_problem(401, "unauthorized");
+        app.refresh().await.expect(200);
+        app.connection().await.expect(200);
+    }
+}
+
+scenario! {
     async fn what_is_under_way_finishes_before_it_stops(setup: Setup) {
         let (mut world, app) = setup.connected().await;
         let ada = world.person();

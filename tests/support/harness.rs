@@ -112,8 +112,17 @@ impl Setup {
         for (name, value) in &self.changes {
             settings.set(name, value);
         }
-        let mut world =
-            World { clock, alc, attio, door, settings, store, replicas: Vec::new(), client: http::client(), in_real_time: false };
+        let mut world = World {
+            clock,
+            alc,
+            attio,
+            door,
+            settings,
+            store,
+            replicas: Vec::new(),
+            client: http::client(),
+            in_real_time: false,
+        };
         world.show_time();
         for _ in 0..self.replicas {
             world.start_replica().await;

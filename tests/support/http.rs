@@ -78,9 +78,8 @@ pub fn client() -> reqwest::Client {
 ///
 /// # Panics
 /// Without an answer, or when the contract does not allow it.
-#[track_caller]
-pub fn send(request: RequestBuilder) -> impl Future<Output = Answer> + Send {
-    async move { try_send(request).await.expect("an answer") }
+pub async fn send(request: RequestBuilder) -> Answer {
+    try_send(request).await.expect("an answer")
 }
 
 /// As [`send`]; an error when the connection ended without an answer.

@@ -8,6 +8,7 @@ pub mod harness;
 pub mod http;
 pub mod process;
 pub mod raw;
+#[expect(dead_code, reason = "other test binaries use the rest")]
 pub mod redis_server;
 pub mod replica;
 pub mod settings;

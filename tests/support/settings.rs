@@ -15,8 +15,11 @@ pub const REDIRECT_URI: &str = "https://app.attio.example/connections/callback";
 #[derive(Debug, Clone, Default)]
 pub struct Settings(BTreeMap<String, String>);
 
-/// `ALC_CONNECTOR__KEYS__…`, as the binary prints them.
-static KEYS: LazyLock<BTreeMap<String, String>> = LazyLock::new(|| {
+/// The keys of every service under test.
+static KEYS: LazyLock<BTreeMap<String, String>> = LazyLock::new(generated_keys);
+
+/// `KEYS__SEALING` and `KEYS__SIGNING`, as the binary prints them.
+fn generated_keys() -> BTreeMap<String, String> {
     let printed =
         Command::new(env!("CARGO_BIN_EXE_alc-connector")).args(["keys", "generate"]).output().expect("the binary runs");
     let text = String::from_utf8(printed.stdout).expect("text");
@@ -27,7 +30,7 @@ static KEYS: LazyLock<BTreeMap<String, String>> = LazyLock::new(|| {
         .collect();
     assert_eq!(keys.len(), 2, "`keys generate` prints two variables: {text}");
     keys
-});
+}
 
 impl Settings {
     /// A service in development between these two, with free ports, on no store yet.
@@ -56,6 +59,14 @@ impl Settings {
     pub fn set(&mut self, name: &str, value: &str) -> &mut Self {
         self.0.insert(name.to_owned(), value.to_owned());
         self
+    }
+
+    /// Fresh keys; those until now become the previous ones.
+    pub fn rotate_keys(&mut self) {
+        for (name, fresh) in generated_keys() {
+            let previous = self.0.insert(name.clone(), fresh).expect("there were keys");
+            self.0.insert(format!("{name}_PREVIOUS"), previous);
+        }
     }
 
     /// The whole variables, for a process or a loader.
