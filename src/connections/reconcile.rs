@@ -24,7 +24,7 @@ const UNFINISHED: [&str; 2] = ["queued", "pending"];
 /// Over how long the leads are woken.
 const WAKE_SPREAD: Duration = Duration::from_secs(1);
 /// How often it is looked whether the leads of a webhook have finished.
-const RETIRE_CHECK: Duration = Duration::from_secs(60 * 60);
+const RETIRE_CHECK: Duration = Duration::from_secs(30 * 60);
 const PAGE: usize = 100;
 
 /// A lease that this worker holds.

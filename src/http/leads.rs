@@ -57,7 +57,7 @@ async fn send(
     leads: web::Data<Leads>,
     body: JsonBody<SendBody>,
 ) -> Result<HttpResponse, Problem> {
-    let new = checked(body.0, leads.default_region())?;
+    let new = checked(&body.0, leads.default_region())?;
     let key = idempotency_key(&request)?;
     match leads.send(bearer.workspace, bearer.connection, new, key).await {
         Ok(Accepted::Sent(lead)) => Ok(HttpResponse::Created().json(lead)),
@@ -102,7 +102,7 @@ async fn page(bearer: Bearer, leads: web::Data<Leads>, query: web::Query<PageQue
 }
 
 /// The body with every fault at once.
-fn checked(body: SendBody, region: Option<&str>) -> Result<NewLead, Problem> {
+fn checked(body: &SendBody, region: Option<&str>) -> Result<NewLead, Problem> {
     let fault = |name: &str, detail| Fault { pointer: format!("/{name}"), detail };
     let name = Name::parse(&body.name).map_err(|detail| fault("name", detail));
     let phone_number = PhoneNumber::parse(&body.phone_number, region).map_err(|detail| fault("phone_number", detail));

@@ -335,6 +335,41 @@ async fn two_replicas_refresh_an_expired_token_once() {
 }
 
 #[tokio::test]
+async fn a_worker_that_lost_its_lease_still_records_what_alc_gave_it() {
+    let mut world = World::new().await;
+    world.alc_registers(201, None).await;
+    let connection = world.connect(tokens("a1", Some("r1"))).await;
+    world.reconcile().await;
+    let (arrived, mut arrival) = tokio::sync::mpsc::unbounded_channel();
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    let held = Mutex::new(held);
+    let slow = world.server.mock("POST", "/oauth/token").with_header("content-type", "application/json");
+    let slow = slow.with_body_from_request(move |_| {
+        arrived.send(()).expect("the test waits");
+        let _ = held.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        br#"{"access_token": "a2", "refresh_token": "r2", "token_type": "bearer"}"#.to_vec()
+    });
+    let slow = slow.create_async().await;
+    world.clock.advance(HOUR);
+    let request = LeaseRequest { max: 1, per_tenant: 1, skip: Vec::new(), duration: LEASE };
+    let leased = world.store.lease_due(&request, world.clock.now()).await.expect("leases").remove(0);
+    let connections = world.connections();
+    let stepping = world.lifecycle.spawn(async move { connections.step(leased, LEASE).await });
+    arrival.recv().await.expect("ALC is asked");
+    world.clock.advance(HOUR);
+    let other = world.store.lease_due(&request, world.clock.now()).await.expect("leases").remove(0);
+    assert!(other.ran_out);
+    release.send(()).expect("ALC waits");
+    stepping.await.expect("ends").expect("records");
+    slow.assert_async().await;
+    let workspace = world.load().await.expect("there");
+    assert_eq!(workspace.document.lease.map(|it| it.token), other.document.lease.map(|it| it.token));
+    let current = workspace.value.connection(connection).expect("there");
+    assert_eq!(current.alc.generation, 2, "the tokens are kept");
+    assert!(current.refreshing.is_none());
+}
+
+#[tokio::test]
 async fn a_401_means_other_tokens_or_a_dead_grant() {
     let mut world = World::new().await;
     world.alc_registers(201, None).await;
