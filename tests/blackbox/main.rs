@@ -7,6 +7,7 @@ mod support;
 
 mod attio_errors;
 mod callbacks;
+mod chaos;
 mod connect;
 mod crash;
 mod deadlines;

@@ -29,6 +29,7 @@ use super::{
 const BEGINNING: &str = "2026-11-20T12:00:00Z";
 
 /// One of the three set-ups, and what a scenario wants changed in it.
+#[derive(Clone)]
 pub struct Setup {
     store: StoreChoice,
     replicas: usize,
@@ -36,6 +37,7 @@ pub struct Setup {
     changes: Vec<(String, String)>,
 }
 
+#[derive(Clone, Copy)]
 enum StoreChoice {
     Sqlite,
     Redis,
