@@ -60,7 +60,7 @@ impl Chaos {
         let person = self.people[number].clone();
         match self.dice.below(20) {
             0..=5 => {
-                let answer = self.app.press(&person).await;
+                let answer = self.world.while_time_passes(self.app.press(&person)).await;
                 self.tell(format!("press {number}: {}", answer.status));
                 self.begun[number] += usize::from(answer.status != 200);
             }
@@ -86,7 +86,7 @@ impl Chaos {
             18 => {
                 self.tell("takeover".to_owned());
                 let app = self.world.authorize().await;
-                if app.connection_added().await.status == 201 {
+                if self.world.while_time_passes(app.connection_added()).await.status == 201 {
                     self.app = app;
                 }
             }

@@ -316,6 +316,17 @@ impl World {
         }
     }
 
+    /// What comes of `doing` while time goes on: some answers wait for it.
+    pub async fn while_time_passes<T>(&self, doing: impl Future<Output = T>) -> T {
+        let mut doing = std::pin::pin!(doing);
+        loop {
+            if let Ok(done) = tokio::time::timeout(Duration::from_millis(300), &mut doing).await {
+                return done;
+            }
+            self.pass(Duration::from_secs(1));
+        }
+    }
+
     /// Waits until Attio shows `status` for `person`. Time creeps on meanwhile: writes to Attio are paced by it.
     pub async fn shows(&self, person: &Person, status: &str) {
         let shown = async || self.attio.status(&person.record_id).as_deref() == Some(status);
