@@ -7,8 +7,10 @@ use alc_connector::clock::Clock as _;
 use sandbox::{Callback, Fault};
 
 use crate::support::{
+    ambient::eventually,
     attio_app::AttioApp,
     harness::{HOUR, MINUTE, Person, Setup, World, scenario},
+    http::send,
     turns::Dice,
 };
 
@@ -17,9 +19,9 @@ const MOVES: usize = 120;
 
 scenario! {
     async fn any_run_of_trouble_ends_at_rest_with_the_right_status(setup: Setup) {
-        for seed in [11, 12] {
-            Chaos::begin(setup.clone(), seed).await.play().await;
-        }
+        Chaos::begin(setup.clone(), 11).await.play().await;
+        // Without keys, what was done is found by looking it up.
+        Chaos::begin(setup.alc(|alc| alc.idempotency = false), 12).await.play().await;
     }
 }
 
@@ -50,6 +52,7 @@ impl Chaos {
         self.world.attio.faults().clear_all();
         self.world.alc.server().come_up().await;
         self.world.attio.server().come_up().await;
+        self.is_ready().await;
         for number in 0..PEOPLE {
             self.comes_to_rest(number).await;
         }
@@ -58,7 +61,7 @@ impl Chaos {
     async fn make_a_move(&mut self) {
         let number = self.dice.below(PEOPLE);
         let person = self.people[number].clone();
-        match self.dice.below(20) {
+        match self.dice.below(21) {
             0..=5 => {
                 let answer = self.world.while_time_passes(self.app.press(&person)).await;
                 self.tell(format!("press {number}: {}", answer.status));
@@ -84,7 +87,12 @@ impl Chaos {
                 self.world.restart().await;
             }
             18 => {
+                self.tell("Redis dies and comes again".to_owned());
+                self.world.restart_redis();
+            }
+            19 => {
                 self.tell("takeover".to_owned());
+                self.is_ready().await;
                 let app = self.world.authorize().await;
                 if self.world.while_time_passes(app.connection_added()).await.status == 201 {
                     self.app = app;
@@ -98,6 +106,15 @@ impl Chaos {
         }
     }
 
+    /// Every replica has found its store again.
+    async fn is_ready(&self) {
+        for replica in self.world.replicas() {
+            let url = format!("http://{}/readyz", replica.management);
+            let ready = async || (send(self.world.client.get(&url)).await.status == 200).then_some(());
+            eventually("the replica is ready", ready).await;
+        }
+    }
+
     /// ALC tells of one of the record's leads, perhaps an old one, perhaps for the second time.
     async fn call_back(&mut self, number: usize) {
         let leads = self.world.alc.leads_of(&self.people[number].record_id);
@@ -108,6 +125,7 @@ impl Chaos {
         let status =
             if leads[which].status == "processing" { format!("result {which}") } else { leads[which].status.clone() };
         let callback = Callback::new(&self.people[number].record_id, &status).lead_id(&leads[which].id);
+        self.is_ready().await;
         let answer = self.world.alc.call_back(callback).await;
         self.tell(format!("callback {number}.{which} {status}: {}", answer.status));
         assert_eq!(answer.status, 200, "{:#?}", self.told);
