@@ -111,20 +111,22 @@ impl Leads {
         for _ in 0..TRIES {
             let now = self.parts.clock.now();
             let found = self.find_all(&tenant, new.record_id, key.as_ref(), now).await?;
+            let workspace = found.workspace.as_ref();
+            let standing = workspace.map_or(Standing::Unknown, |workspace| workspace.value.standing(connection));
+            // Whose token is no good learns nothing, not even what a key of the workspace has made.
+            if matches!(standing, Standing::Unknown | Standing::Replaced) {
+                return Err(SendRefused::Standing(standing));
+            }
             if let (Some(key), Some(receipt)) = (&key, &found.receipt)
                 && let Some(answer) = self.replay(key, &receipt.value, found.lead.as_ref(), new.record_id)
             {
                 return answer;
             }
-            let (workspace, standing) = match &found.workspace {
-                Some(workspace) => (workspace, workspace.value.standing(connection)),
-                None => return Err(SendRefused::Standing(Standing::Unknown)),
+            let workspace = match (standing, workspace) {
+                (Standing::Current, Some(workspace)) => workspace,
+                (Standing::ReauthorizationRequired, _) => return Err(SendRefused::ReauthorizationRequired(None)),
+                (other, _) => return Err(SendRefused::Standing(other)),
             };
-            match standing {
-                Standing::Current => {}
-                Standing::ReauthorizationRequired => return Err(SendRefused::ReauthorizationRequired(None)),
-                other => return Err(SendRefused::Standing(other)),
-            }
             if let Some(lead) = &found.lead
                 && lead.value.send.status.is_live()
             {
