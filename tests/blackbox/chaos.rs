@@ -37,8 +37,7 @@ struct Chaos {
 
 impl Chaos {
     async fn begin(setup: Setup, seed: u64) -> Self {
-        let (world, app) =
-            setup.impatient().with("ALC__TIMEOUT", "200ms").with("ATTIO__TIMEOUT", "200ms").connected().await;
+        let (world, app) = setup.impatient().connected().await;
         let people = (0..PEOPLE).map(|_| world.person()).collect();
         let told = vec![format!("seed {seed}")];
         Self { world, app, people, begun: vec![0; PEOPLE], dice: Dice(seed), told }
@@ -64,34 +63,34 @@ impl Chaos {
         match self.dice.below(21) {
             0..=5 => {
                 let answer = self.world.while_time_passes(self.app.press(&person)).await;
-                self.tell(format!("press {number}: {}", answer.status));
+                self.tell(&format!("press {number}: {}", answer.status));
                 self.begun[number] += usize::from(answer.status != 200);
             }
             6..=9 => self.call_back(number).await,
             10..=12 => {
                 let fault = self.fault();
-                self.tell(format!("create_lead meets {fault:?}"));
+                self.tell(&format!("create_lead meets {fault:?}"));
                 self.world.alc.faults().next("create_lead", fault);
             }
             13..=15 => {
                 let fault = self.fault();
-                self.tell(format!("patch_record meets {fault:?}"));
+                self.tell(&format!("patch_record meets {fault:?}"));
                 self.world.attio.faults().next("patch_record", fault);
             }
             16 => {
-                self.tell("tokens expire".to_owned());
+                self.tell("tokens expire");
                 self.world.alc.expire_access_tokens();
             }
             17 => {
-                self.tell("restart".to_owned());
+                self.tell("restart");
                 self.world.restart().await;
             }
             18 => {
-                self.tell("Redis dies and comes again".to_owned());
+                self.tell("Redis dies and comes again");
                 self.world.restart_redis();
             }
             19 => {
-                self.tell("takeover".to_owned());
+                self.tell("takeover");
                 self.is_ready().await;
                 let app = self.world.authorize().await;
                 if self.world.while_time_passes(app.connection_added()).await.status == 201 {
@@ -100,7 +99,7 @@ impl Chaos {
             }
             _ => {
                 let by = MINUTE * u32::try_from(self.dice.below(20)).expect("small");
-                self.tell(format!("{by:?} pass"));
+                self.tell(&format!("{by:?} pass"));
                 self.world.pass_slowly(by, 1).await;
             }
         }
@@ -127,7 +126,7 @@ impl Chaos {
         let callback = Callback::new(&self.people[number].record_id, &status).lead_id(&leads[which].id);
         self.is_ready().await;
         let answer = self.world.alc.call_back(callback).await;
-        self.tell(format!("callback {number}.{which} {status}: {}", answer.status));
+        self.tell(&format!("callback {number}.{which} {status}: {}", answer.status));
         assert_eq!(answer.status, 200, "{:#?}", self.told);
     }
 
@@ -144,7 +143,7 @@ impl Chaos {
         }
     }
 
-    fn tell(&mut self, what: String) {
+    fn tell(&mut self, what: &str) {
         self.told.push(format!("{} {what}", self.world.clock.now()));
     }
 
