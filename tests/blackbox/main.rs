@@ -5,6 +5,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod attacks;
 mod attio_errors;
 mod callbacks;
 mod chaos;
