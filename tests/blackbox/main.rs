@@ -17,6 +17,7 @@ mod idempotency;
 mod minimal_alc;
 mod oauth;
 mod operations;
+mod races;
 mod reads;
 mod removal;
 mod replicas;
