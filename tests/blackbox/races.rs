@@ -18,7 +18,8 @@ fn with_a_short_wait(setup: Setup) -> Setup {
 
 scenario! {
     async fn a_removal_while_the_post_is_under_way_ends_the_lead_a_day_later(setup: Setup) {
-        let (world, app) = setup.connected().await;
+        // Without polls nothing else would look at the lead before its deadline of 30 days.
+        let (world, app) = setup.with("ALC__POLL_AFTER", "0s").connected().await;
         let ada = world.person();
         let hold = world.alc.faults().hold("create_lead", Stage::After);
         let pressed = spawn({ let (app, ada) = (app.clone(), ada.clone()); async move { app.press(&ada).await } });
