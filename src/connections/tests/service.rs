@@ -32,6 +32,8 @@ use crate::{
     upstream::{Caller, Schedule, http_client},
 };
 
+mod hiccups;
+
 const LEASE: Duration = Duration::from_secs(25);
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const REDIRECT: &str = "https://app.attio.test/callback";
