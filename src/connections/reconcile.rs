@@ -305,7 +305,7 @@ impl Connections {
                 && loaded.as_ref().is_none_or(|workspace| workspace.value.connection(*connection).is_none())
                 && let Ok(id) = tenant.as_str().parse()
             {
-                self.revoke_orphans(id, *connection, tokens).await;
+                self.revoke_orphans(id, loaded.as_ref().map(|it| &it.value), *connection, tokens).await;
             }
         }
         let Some(mut workspace) = loaded else { return Ok(Some(None)) };

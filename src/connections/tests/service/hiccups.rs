@@ -217,6 +217,24 @@ async fn a_code_is_redeemed_however_often_the_answer_is_lost() {
 }
 
 #[tokio::test]
+async fn tokens_that_a_connection_lives_on_are_known() {
+    let mut world = World::new().await;
+    world.alc_registers(201, None).await;
+    let connection = world.connect(tokens("a1", Some("r1"))).await;
+    let connections = world.connections();
+    let workspace = world.workspace;
+    for (access, refresh, held) in
+        [("a1", None, true), ("x", Some("r1"), true), ("x", Some("x"), false), ("r1", None, false)]
+    {
+        let answer = connections.holds(workspace, &tokens(access, refresh)).await.expect("loads");
+        assert_eq!(answer, held, "{access} {refresh:?}");
+    }
+    assert!(!connections.holds(WorkspaceId::random(), &tokens("a1", None)).await.expect("loads"));
+    connections.remove(workspace, connection).await.expect("removes");
+    assert!(!connections.holds(workspace, &tokens("a1", Some("r1"))).await.expect("loads"), "it does not live");
+}
+
+#[tokio::test]
 async fn a_process_that_stops_takes_no_further_step_and_leaves_at_once() {
     let mut world = World::new().await;
     world.alc_registers(201, None).await;
