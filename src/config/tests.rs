@@ -45,7 +45,7 @@ fn the_defaults_are_those_of_the_contract() {
     let seen = format!(
         "{} {} {} {} {} {} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {} {:?} {:?} {:?} {:?} {} {:?} {:?} {:?} {}",
         config.http.bind,
-        config.http.public_origin(),
+        config.http.public_url.as_str().trim_end_matches('/'),
         config.http.requests_per_second,
         config.management.bind,
         config.store.namespace,
@@ -117,7 +117,7 @@ fn every_variable_reaches_its_field() {
     ])
     .expect("all good");
     assert_eq!(config.http.bind.to_string(), "0.0.0.0:80");
-    assert_eq!(config.http.public_origin(), "https://connector.example");
+    assert_eq!(config.http.public_url.as_str(), "https://connector.example/");
     assert_eq!(config.management.bind.to_string(), "[::1]:9");
     assert_eq!(config.store.namespace, "two");
     assert_eq!(config.alc.scopes, ["leads:write", "webhooks"]);
