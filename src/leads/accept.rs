@@ -17,7 +17,7 @@ use super::{
     receipt::{self, Receipt},
     send::{Person, Send, Status},
     waiter::{self, Waiting},
-    work::{Work, lead_key, patiently},
+    work::{Work, lead_key},
 };
 use crate::{
     clock::{Timestamp, later},
@@ -315,7 +315,8 @@ impl Leads {
         let mut commit = Commit::of(writes);
         commit.checks.push((Key::workspace(), workspace.version()));
         // Repeated under its id while the caller waits: 503 says that nothing was stored.
-        let committed = patiently(self.settings.send_wait, || self.parts.store.commit(tenant, &commit, now)).await?;
+        let patience = self.settings.send_wait;
+        let committed = self.parts.store.commit_patiently(tenant, &commit, &self.parts.clock, patience).await?;
         if !matches!(committed, Committed::Done(_)) {
             return Ok(None);
         }

@@ -4,7 +4,9 @@
 //! applied to what is found and committed again, and a worker that lost its lease still records it and takes no further
 //! step. Every commit after which nothing is left to do now ends the lease, so resting costs no commit of its own.
 
-use std::{future::Future, time::Duration};
+use std::time::Duration;
+
+use backon::{ConstantBuilder, Retryable as _};
 
 use super::{
     ALC, ATTIO, Leads,
@@ -28,6 +30,8 @@ use crate::{
 /// How long a fact is pressed upon a store that does not answer, before the next holder has to find out.
 const PATIENCE: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(200);
+/// How often the state is loaded again to apply a fact to it.
+const LOADS: usize = 20;
 /// How long before a watching caller's deadline a refusal counts as told to it.
 const WATCHER_MARGIN: Duration = Duration::from_secs(1);
 
@@ -289,7 +293,9 @@ impl Leads {
     pub(super) async fn reload(&self, work: &mut Work) -> Result<bool, StoreError> {
         let now = self.parts.clock.now();
         let keys = [Key::workspace(), work.key.clone()];
-        let loaded = patiently(PATIENCE, || self.parts.store.load(&work.tenant, &keys, &[], now)).await?;
+        let load = || self.parts.store.load(&work.tenant, &keys, &[], now);
+        let tries = ConstantBuilder::new().with_delay(PAUSE).with_max_times(LOADS);
+        let loaded = load.retry(tries).when(|error| matches!(error, StoreError::Unavailable(_))).await?;
         let [workspace, lead] = two::<Document>(loaded.documents);
         work.workspace = workspace.map(Versioned::read).transpose()?;
         let Some(lead) = lead else {
@@ -303,7 +309,7 @@ impl Leads {
 
     /// Repeats a commit whose answer was lost, under its id, for as long as it may matter.
     pub(super) async fn commit_surely(&self, tenant: &Tenant, commit: &Commit) -> Result<Committed, StoreError> {
-        patiently(PATIENCE, || self.parts.store.commit(tenant, commit, self.parts.clock.now())).await
+        self.parts.store.commit_patiently(tenant, commit, &self.parts.clock, PATIENCE).await
     }
 
     /// Tells a gate how an upstream fares; a gate without failures needs no good news.
@@ -344,23 +350,6 @@ pub(super) fn opens_at(verdict: Verdict) -> Option<Timestamp> {
         Verdict::Go => None,
         Verdict::At(slot) => Some(slot),
     }
-}
-
-/// Asks a store that does not answer again and again, for that long at most.
-pub(super) async fn patiently<T, F>(patience: Duration, mut ask: impl FnMut() -> F) -> Result<T, StoreError>
-where
-    F: Future<Output = Result<T, StoreError>>,
-{
-    let asking = async {
-        loop {
-            match ask().await {
-                Err(StoreError::Unavailable(_)) => tokio::time::sleep(PAUSE).await,
-                other => return other,
-            }
-        }
-    };
-    let gave_up = |_| Err(StoreError::Unavailable("no answer for too long".to_owned()));
-    tokio::time::timeout(patience, asking).await.unwrap_or_else(gave_up)
 }
 
 /// The key of a record's lead.
