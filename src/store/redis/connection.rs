@@ -60,7 +60,8 @@ impl Connection {
                     .response_timeout(RESPONSE_TIMEOUT)
                     .tcp_settings(TcpSettings::default().set_nodelay(true))
                     // Whether a repeat is harmless is known here only, and it would burn its retries before the
-                    // connections are back (redis-rs#2277). A refusal still makes it learn the slots anew.
+                    // connections are back (redis-rs#2277). Nor is a slot on the move followed (ASK) to where half of
+                    // its keys are: see Call::command. A refusal still makes it learn the slots anew.
                     .retries(0)
                     .build()?;
                 Ok(Self::Cluster(client.get_async_connection().await?))

@@ -144,6 +144,9 @@ async fn a_master_that_is_demoted_is_left_for_the_new_one() {
     assert_eq!(insist(&engine, &lead(1)).await, 0);
     assert!(watched.ask(watched.ports[0], "SENTINEL FAILOVER main").starts_with("+OK"));
     wait("the replica was promoted", || watched.replica.command("ROLE").contains("master"));
+    // As Sentinel will have it in a while; and our connection stays: only the refusal to write tells.
+    let demoted = watched.master.command(&format!("REPLICAOF 127.0.0.1 {}", watched.replica.port()));
+    assert!(demoted.starts_with("+OK"), "{demoted}");
     insist(&engine, &lead(2)).await;
     wait("the new master has it", || watched.replica.command("KEYS *:lead:2").contains(":lead:2"));
     assert!(read(&engine, &lead(1), at(0)).await.is_some());
