@@ -11,6 +11,7 @@ pub mod retry_after;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+pub mod tokens;
 mod words;
 
 use jiff::Timestamp;
