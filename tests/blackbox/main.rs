@@ -6,6 +6,7 @@
 mod support;
 
 mod attio_errors;
+mod attio_grant;
 mod callbacks;
 mod connect;
 mod crash;
