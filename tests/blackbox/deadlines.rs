@@ -29,7 +29,7 @@ scenario! {
         app.press(&ada).await.expect(201);
         world.shows(&ada, "Pending").await;
         let failed = async || world.attio.status(&ada.record_id).as_deref() == Some("Failed");
-        world.pass_until("Attio shows Failed", HOUR * 12, DAY * 32, failed).await;
+        world.pass_until("Attio shows Failed", DAY, DAY * 32, failed).await;
         let lead = app.lead(&ada).await.json();
         assert_eq!((&lead["status"], &lead["reason"]), (&json!("failed"), &json!("timed-out")));
 

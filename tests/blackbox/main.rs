@@ -5,9 +5,11 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod attacks;
 mod attio_errors;
 mod attio_grant;
 mod callbacks;
+mod chaos;
 mod connect;
 mod crash;
 mod deadlines;
@@ -16,6 +18,7 @@ mod idempotency;
 mod minimal_alc;
 mod oauth;
 mod operations;
+mod races;
 mod reads;
 mod removal;
 mod replicas;
