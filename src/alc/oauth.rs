@@ -6,9 +6,8 @@
 
 #[cfg(test)]
 mod tests;
-mod token_response;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use oauth2::{
@@ -18,48 +17,17 @@ use oauth2::{
     basic::{BasicClient, BasicErrorResponse, BasicTokenResponse},
 };
 use reqwest::{
-    Method, RequestBuilder,
+    Method,
     header::{ACCEPT, CONTENT_TYPE},
 };
 use secrecy::{ExposeSecret as _, SecretString};
-use serde_json::Value;
 use url::{Url, form_urlencoded};
 
-use crate::upstream::{Answer, Caller};
-
-/// The most that is read of an answer, in bytes.
-const ANSWER_CAP: usize = 64 * 1024;
-
-/// What the token endpoint gave.
-#[derive(Clone)]
-pub struct Tokens {
-    /// The bearer token.
-    pub access: SecretString,
-    /// `None`: the one before stays good.
-    pub refresh: Option<SecretString>,
-    /// `None`: unknown, to be taken as an hour.
-    pub expires_in: Option<Duration>,
-}
-
-/// Why there are no tokens.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum TokenError {
-    /// `invalid_grant`: this code or refresh token is dead.
-    #[error("the grant is dead (invalid_grant)")]
-    InvalidGrant,
-    /// Any other OAuth error: somebody has to look at our client's settings.
-    #[error("the token endpoint refused: {error}")]
-    Refused {
-        /// The RFC 6749 §5.2 code, or the status.
-        error: String,
-    },
-    /// No clear answer; try again.
-    #[error("no clear answer from the token endpoint: {detail}")]
-    Unavailable {
-        /// Why, without secrets.
-        detail: String,
-    },
-}
+pub use crate::upstream::tokens::{TokenError, Tokens};
+use crate::upstream::{
+    Caller,
+    tokens::{self, unavailable},
+};
 
 /// How the client authenticates at the token endpoint (RFC 6749 §2.3.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -145,14 +113,14 @@ impl OAuth {
             .client
             .exchange_code(AuthorizationCode::new(code.to_owned()))
             .set_pkce_verifier(PkceCodeVerifier::new(verifier.expose_secret().to_owned()));
-        tokens(request.request_async(&http).await)
+        read(request.request_async(&http).await)
     }
 
     /// RFC 6749 §6.
     pub async fn refresh(&self, refresh_token: &SecretString) -> Result<Tokens, TokenError> {
         let http = self.bridge("refresh_token");
         let refresh_token = RefreshToken::new(refresh_token.expose_secret().to_owned());
-        tokens(self.client.exchange_refresh_token(&refresh_token).request_async(&http).await)
+        read(self.client.exchange_refresh_token(&refresh_token).request_async(&http).await)
     }
 
     /// RFC 7009; done at once where no revocation endpoint is set. An unknown token is done too.
@@ -172,11 +140,11 @@ impl OAuth {
                 form.extend([("client_id", client_id.as_str()), ("client_secret", client_secret.expose_secret())]);
             }
         }
-        let answer = self.call("revoke_token", request.form(&form)).await?;
+        let answer = tokens::call(&self.caller, "revoke_token", request.form(&form)).await?;
         if answer.status.is_success() {
             return Ok(());
         }
-        match refusal(&answer) {
+        match tokens::refusal(&answer) {
             TokenError::InvalidGrant => Ok(()),
             TokenError::Refused { error } if error == "invalid_token" => Ok(()),
             error => Err(error),
@@ -198,37 +166,23 @@ impl OAuth {
     }
 
     /// The bridge from the `oauth2` crate to our HTTP client: what comes back to the crate is always a well-formed
-    /// success of RFC 6749 §5.1; whatever else an upstream answers is named here.
+    /// success of RFC 6749 §5.1; whatever else an upstream answers is named one floor down.
     async fn token_request(
         &self,
         operation: &'static str,
         request: oauth2::HttpRequest,
     ) -> Result<oauth2::HttpResponse, TokenError> {
         let request = reqwest::Request::try_from(request).map_err(|_| unavailable("the request cannot be built"))?;
-        let answer = self.call(operation, self.caller.ready(request)).await?;
-        if !answer.status.is_success() {
-            return Err(refusal(&answer));
-        }
-        let body = answer.json().map_err(|error| unavailable(&error.to_string()))?;
-        if body.get("access_token").is_none() && body.get("error").is_some() {
-            // Some servers tell of errors with a 200.
-            return Err(named(&body).unwrap_or_else(|| unavailable("the answer holds neither tokens nor an error")));
-        }
-        let body = token_response::tidy(&body)?;
+        let body = tokens::ask(&self.caller, operation, self.caller.ready(request)).await?;
         oauth2::http::Response::builder()
             .header(CONTENT_TYPE, "application/json")
             .body(body.to_string().into_bytes())
             .map_err(|_| unavailable("the answer cannot be read"))
     }
-
-    async fn call(&self, operation: &'static str, request: RequestBuilder) -> Result<Answer, TokenError> {
-        let answer = self.caller.call_capped(operation, request, ANSWER_CAP).await;
-        answer.map_err(|error| unavailable(&error.to_string()))
-    }
 }
 
 /// What the crate made of an answer that [`OAuth::token_request`] let through.
-fn tokens(
+fn read(
     result: Result<BasicTokenResponse, RequestTokenError<TokenError, BasicErrorResponse>>,
 ) -> Result<Tokens, TokenError> {
     let response = result.map_err(|error| match error {
@@ -240,37 +194,4 @@ fn tokens(
         refresh: response.refresh_token().map(|token| SecretString::from(token.secret().as_str())),
         expires_in: response.expires_in(),
     })
-}
-
-/// What an answer that is no 2xx means. The status decides whether it is an answer at all: a proxy's 502 with a
-/// copied `invalid_grant` must not disconnect anybody.
-fn refusal(answer: &Answer) -> TokenError {
-    let status = answer.status.as_u16();
-    if !(400..500).contains(&status) || matches!(status, 408 | 425 | 429) {
-        return unavailable(&format!("status {status}"));
-    }
-    if !answer.is_complete() {
-        return unavailable(&format!("status {status}, and its body was cut"));
-    }
-    let body = answer.json().unwrap_or_default();
-    named(&body).unwrap_or_else(|| TokenError::Refused { error: format!("status {status}") })
-}
-
-/// The error that a body names (RFC 6749 §5.2); `None`: it names none.
-fn named(body: &Value) -> Option<TokenError> {
-    let error = body.get("error")?.as_str()?;
-    let is_code = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
-    Some(match error {
-        "invalid_grant" => TokenError::InvalidGrant,
-        // Not of the token endpoint by the letter of the RFC (§4.1.2.1), and used there all the same.
-        "temporarily_unavailable" | "server_error" | "slow_down" => unavailable(error),
-        _ if !error.is_empty() && error.len() <= 64 && error.bytes().all(is_code) => {
-            TokenError::Refused { error: error.to_owned() }
-        }
-        _ => return None,
-    })
-}
-
-fn unavailable(detail: &str) -> TokenError {
-    TokenError::Unavailable { detail: detail.to_owned() }
 }

@@ -27,6 +27,8 @@ pub(super) struct Rooms {
 
 /// Where ALC sends the browser back to, below `PUBLIC_URL`.
 const ALC_REDIRECT: &str = "/oauth/callback";
+/// And where Attio does.
+const ATTIO_REDIRECT: &str = "/oauth/callback/attio";
 
 pub(super) fn build(
     config: Config,
@@ -44,8 +46,11 @@ pub(super) fn build(
         http_client(alc.timeout.min(attio.timeout)).map_err(|error| BuildError::HttpClient(error.to_string()))?;
     let upstream_timeout = alc.timeout.max(attio.timeout);
     let caller = |upstream, timeout| Caller::new(client.clone(), upstream, timeout, clock.clone());
-    let mut redirect_uri = http.public_url.clone();
-    redirect_uri.set_path(ALC_REDIRECT);
+    let redirect_uri = |path| {
+        let mut url = http.public_url.clone();
+        url.set_path(path);
+        url
+    };
     let oauth = alc::oauth::OAuth::new(
         caller("alc", alc.timeout),
         alc::oauth::Settings {
@@ -56,15 +61,24 @@ pub(super) fn build(
             client_secret: alc.client_secret,
             scopes: alc.scopes,
             client_authentication: alc.client_authentication,
-            redirect_uri,
+            redirect_uri: redirect_uri(ALC_REDIRECT),
         },
     );
     let alc_client = alc::Client::new(caller("alc", alc.timeout), alc.base_url);
     let attio_client = attio::Client::new(caller("attio", attio.timeout), attio.base_url);
-    let attio_api_key = match attio.credential {
-        AttioCredential::ApiKey(key) => Some(key),
-        // Refused by name in the configuration until the second hop has landed.
-        AttioCredential::OAuth(_) => None,
+    let (attio_api_key, attio_oauth) = match attio.credential {
+        AttioCredential::ApiKey(key) => (Some(key), None),
+        AttioCredential::OAuth(oauth) => {
+            let settings = attio::oauth::Settings {
+                authorize_url: oauth.authorize_url,
+                token_url: oauth.token_url,
+                revoke_url: oauth.revoke_url,
+                client_id: oauth.client_id,
+                client_secret: oauth.client_secret,
+                redirect_uri: redirect_uri(ATTIO_REDIRECT),
+            };
+            (None, Some(attio::oauth::OAuth::new(caller("attio", attio.timeout), settings)))
+        }
     };
 
     let schedule = Schedule::new(retry.schedule);
@@ -75,6 +89,7 @@ pub(super) fn build(
             alc: alc_client.clone(),
             oauth: oauth.clone(),
             attio: attio_client.clone(),
+            attio_oauth,
             clock: clock.clone(),
             lifecycle: lifecycle.clone(),
         },

@@ -3,6 +3,7 @@
 //! Owns the shapes of Attio's API (docs.attio.com/rest-api; its OpenAPI document of 2026-03) and what its errors mean.
 //! Promises that the token appears in the `Authorization` header and nowhere else.
 
+pub mod oauth;
 #[cfg(test)]
 mod tests;
 

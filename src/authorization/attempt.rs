@@ -1,8 +1,8 @@
 //! One attempt to connect, from `/oauth/authorize` to the callback.
 //!
-//! Owns the cookie in which an attempt travels and the mark that its state was used. Promises that a state is good once,
-//! in the browser that began, for the provider that it was made for, for ten minutes; and that beginning stores nothing:
-//! who only begins costs us no memory.
+//! Owns the cookie in which an attempt travels. Promises that a state is good in the browser that began, for the
+//! provider that it was made for, for ten minutes; and that beginning stores nothing: who only begins costs us no
+//! memory. That it is good once is the promise of [`super::kept`].
 //!
 //! The cookie is named after our state, so two tabs do not disturb each other, and sealed for it, so the state of one
 //! attempt and the cookie of another do not fit together (login CSRF; RFC 6749 §10.12, RFC 9700 §4.7).
@@ -11,37 +11,42 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
 use crate::{
-    clock::{from_micros, later},
+    clock::from_micros,
     sealing::{Place, Sealed, Sealer},
-    store::{Aggregate, Commit, Committed, Kind, LeaseChange, Store, StoreError, Tenant, put},
 };
 
 /// How long a person may take on the provider's consent page.
 pub const LIFETIME: Duration = Duration::from_secs(10 * 60);
-
-/// How long after its expiry a used state is remembered: more than replicas' clocks may disagree.
-const MARGIN: Duration = Duration::from_secs(60 * 60);
 
 /// Whose consent page an attempt is waiting for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Provider {
     /// Acme Lead Checker.
     Alc,
+    /// Attio, where each connection brings its own grant.
+    Attio,
 }
 
 impl Provider {
     const fn name(self) -> &'static str {
         match self {
             Self::Alc => "alc",
+            Self::Attio => "attio",
         }
     }
 
     fn from_name(name: &str) -> Option<Self> {
-        (name == Self::Alc.name()).then_some(Self::Alc)
+        [Self::Alc, Self::Attio].into_iter().find(|provider| provider.name() == name)
+    }
+
+    /// As people know it.
+    pub(super) const fn title(self) -> &'static str {
+        match self {
+            Self::Alc => "ALC",
+            Self::Attio => "Attio",
+        }
     }
 }
 
@@ -71,7 +76,7 @@ pub(super) struct Attempt {
     pub(super) redirect_uri_print: String,
     pub(super) client_state: Option<String>,
     pub(super) code_challenge: Option<String>,
-    /// Our PKCE verifier towards the provider.
+    /// Our PKCE verifier towards the provider; empty where that takes none.
     pub(super) verifier: SecretString,
 }
 
@@ -150,7 +155,8 @@ pub(super) fn is_state(text: &str) -> bool {
     text.len() == 43 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }
 
-fn place(state: &str) -> String {
+/// Where what belongs to `state` is sealed.
+pub(super) fn place(state: &str) -> String {
     format!("attempt/{state}")
 }
 
@@ -163,44 +169,6 @@ fn cookie_name(state: &str, secure: bool) -> String {
 fn attributes(secure: bool) -> &'static str {
     // Lax: the provider's redirect is a top-level navigation, and a strict cookie would stay at home.
     if secure { "; Path=/; HttpOnly; SameSite=Lax; Secure" } else { "; Path=/; HttpOnly; SameSite=Lax" }
-}
-
-/// The mark that a state was used; an aggregate of [`Kind::Attempt`] whose tenant is the state.
-#[derive(Serialize, Deserialize)]
-pub(super) struct UsedState {
-    used_at: Timestamp,
-    /// From then on its cookie has expired by anybody's clock, and the mark may go.
-    pub(super) forget_at: Timestamp,
-    #[serde(flatten)]
-    unknown: Map<String, Value>,
-}
-
-impl Aggregate for UsedState {
-    const KIND: Kind = Kind::Attempt;
-    const SCHEMA: u32 = 1;
-
-    fn status(&self) -> &'static str {
-        "used"
-    }
-
-    fn created_at(&self) -> Timestamp {
-        self.used_at
-    }
-}
-
-/// Takes `state`: of all who try, on all replicas, one succeeds.
-pub(super) async fn take(
-    store: &Store,
-    state: &str,
-    expires_at: Timestamp,
-    now: Timestamp,
-) -> Result<Result<(), StateFault>, StoreError> {
-    let mark = UsedState { used_at: now, forget_at: later(expires_at, MARGIN), unknown: Map::new() };
-    let write = put(state, &mark, None, LeaseChange::Leave { due: Some(mark.forget_at) });
-    match store.commit(&Tenant::new(state), &Commit::of(vec![write]), now).await? {
-        Committed::Done(_) => Ok(Ok(())),
-        Committed::Conflict => Ok(Err(StateFault::Used)),
-    }
 }
 
 #[cfg(test)]

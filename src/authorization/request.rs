@@ -3,6 +3,8 @@
 //! Promises that nobody is ever redirected to a URI that is not registered, and that the client's state comes back
 //! exactly as it was given, or not at all.
 
+use std::borrow::Cow;
+
 use super::{
     client::Client,
     params::{Duplicate, Params, with_query},
@@ -37,12 +39,12 @@ pub enum AuthorizeFault {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct RedirectError {
     pub(super) code: String,
-    pub(super) description: &'static str,
+    pub(super) description: Cow<'static, str>,
 }
 
 impl RedirectError {
-    pub(super) fn new(code: &str, description: &'static str) -> Self {
-        Self { code: code.to_owned(), description }
+    pub(super) fn new(code: &str, description: impl Into<Cow<'static, str>>) -> Self {
+        Self { code: code.to_owned(), description: description.into() }
     }
 
     fn invalid(description: &'static str) -> Self {
@@ -51,7 +53,7 @@ impl RedirectError {
 
     /// The redirect URI with the error; `iss` says who answers (RFC 9207 §2).
     pub(super) fn location(&self, redirect_uri: &str, state: Option<&str>, issuer: &str) -> String {
-        let mut params = vec![("error", self.code.as_str()), ("error_description", self.description)];
+        let mut params = vec![("error", self.code.as_str()), ("error_description", &*self.description)];
         params.extend(state.map(|state| ("state", state)));
         params.push(("iss", issuer));
         with_query(redirect_uri, &params)

@@ -61,12 +61,6 @@ impl Reader {
         self.faults.push(Fault::new(variable(key), message));
     }
 
-    /// Drops what was said about the settings that begin with `prefix`.
-    pub(super) fn forget(&mut self, prefix: &str) {
-        let prefix = variable(prefix);
-        self.faults.retain(|fault| !fault.variable.starts_with(&prefix));
-    }
-
     /// The text of `key`; `None` if it is not set. An empty one counts as not set: an env file cannot say it otherwise.
     pub(super) fn optional(&mut self, key: &'static str) -> Option<String> {
         self.written(key).filter(|text| !text.is_empty())

@@ -254,8 +254,8 @@ pub struct AttioOAuth {
     pub authorize_url: Url,
     /// Where codes are exchanged.
     pub token_url: Url,
-    /// RFC 7009; `None`: grants are not revoked.
-    pub revoke_url: Option<Url>,
+    /// Where grants are given back.
+    pub revoke_url: Url,
 }
 
 /// `ATTIO__ATTRIBUTES__…`: slugs on People.
@@ -329,23 +329,19 @@ impl Attio {
 impl AttioCredential {
     fn read(r: &mut Reader) -> Option<Self> {
         let api_key = r.optional("attio.api_key");
-        let oauth = [
-            "attio.oauth.client_id",
-            "attio.oauth.client_secret",
-            "attio.oauth.authorize_url",
-            "attio.oauth.token_url",
-            "attio.oauth.revoke_url",
-        ]
-        .map(|key| r.optional(key).is_some());
+        // They have defaults: they say nothing about which of the two is meant.
+        let urls = ["attio.oauth.authorize_url", "attio.oauth.token_url", "attio.oauth.revoke_url"]
+            .map(|key| r.parsed(key, AN_URL, check::endpoint));
+        let oauth = ["attio.oauth.client_id", "attio.oauth.client_secret"].map(|key| r.optional(key).is_some());
         match (api_key, oauth.contains(&true)) {
             (Some(key), false) => Some(Self::ApiKey(key.into())),
-            (None, true) => AttioOAuth::read(r).map(|oauth| Self::OAuth(Box::new(oauth))),
+            (None, true) => AttioOAuth::read(r, urls).map(|oauth| Self::OAuth(Box::new(oauth))),
             (Some(_), true) => {
                 r.fault("attio.api_key", "and ALC_CONNECTOR__ATTIO__OAUTH__… are both set: unset one of them");
                 None
             }
             (None, false) => {
-                r.fault("attio.api_key", "is not set: set it to a workspace access token of your Attio workspace");
+                r.fault("attio.api_key", "is not set: set it to a workspace access token of your Attio workspace, or set ALC_CONNECTOR__ATTIO__OAUTH__CLIENT_ID and __CLIENT_SECRET");
                 None
             }
         }
@@ -353,18 +349,15 @@ impl AttioCredential {
 }
 
 impl AttioOAuth {
-    fn read(r: &mut Reader) -> Option<Self> {
+    fn read(r: &mut Reader, [authorize_url, token_url, revoke_url]: [Option<Url>; 3]) -> Option<Self> {
         let client_id = r.required("attio.oauth.client_id", "set it to the client id that Attio gave you");
         let client_secret = r.required("attio.oauth.client_secret", "set it to the client secret that Attio gave you");
-        let authorize_url = r.parsed("attio.oauth.authorize_url", AN_URL, check::endpoint);
-        let token_url = r.parsed("attio.oauth.token_url", AN_URL, check::endpoint);
-        let revoke_url = r.parsed_if_set("attio.oauth.revoke_url", check::endpoint);
         Some(Self {
             client_id: client_id?,
             client_secret: client_secret?.into(),
             authorize_url: authorize_url?,
             token_url: token_url?,
-            revoke_url,
+            revoke_url: revoke_url?,
         })
     }
 }

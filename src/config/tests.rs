@@ -227,8 +227,9 @@ fn each_fault_names_its_variable_and_quotes_no_value() {
         ("LEADS__RETENTION", "100years", "duration"),
         ("LEADS__DEFAULT_REGION", "ZZZ", "two letters"),
         ("ATTIO__BASE_URL", "http://zzz.example", "https://"),
-        ("ATTIO__OAUTH__CLIENT_ID", "zzz", "not available yet"),
-        ("ATTIO__OAUTH__TOKEN_URL", "zzz", "not available yet"),
+        ("ATTIO__OAUTH__AUTHORIZE_URL", "http://zzz.example", "https://"),
+        ("ATTIO__OAUTH__TOKEN_URL", "zzz", "absolute URL"),
+        ("ATTIO__OAUTH__REVOKE_URL", "ftp://zzz.example", "https://"),
         ("ATTIO__ATTRIBUTES__STATUS", "", "is not set"),
         ("ATTIO__ATTRIBUTES__STATUS", "zzz/zzz", "slug"),
         ("ATTIO__ATTRIBUTES__RESULT", "alc_status", "another"),
@@ -247,11 +248,7 @@ fn each_fault_names_its_variable_and_quotes_no_value() {
     ];
     for (variable, value, expected) in table {
         let faults = faults(&[(variable, value)]);
-        let [fault] = faults.as_slice() else {
-            // Attio's OAuth and its key exclude each other: that is one more fault, and a right one.
-            assert!(variable.starts_with("ATTIO__OAUTH"), "{variable}={value}: {faults:?}");
-            continue;
-        };
+        let [fault] = faults.as_slice() else { panic!("{variable}={value}: {faults:?}") };
         assert!(fault.starts_with(&format!("{variable} ")), "{variable}={value}: {fault}");
         assert!(fault.contains(expected), "{variable}={value}: {fault}");
         assert!(!fault.contains("zzz"), "{variable}={value} is quoted: {fault}");
@@ -273,17 +270,30 @@ fn faults_of_all_sections_come_together() {
 
 #[test]
 fn what_has_not_landed_accepts_its_off_value() {
-    load(&[
-        ("HTTP__REQUESTS_PER_SECOND", "0"),
-        ("ATTIO__OAUTH__CLIENT_ID", ""),
-        ("ATTIO__CALLBACK_HOSTS", "attio.com"),
-    ])
-    .expect("off is off");
-    let only_oauth = faults(&[("ATTIO__API_KEY", ""), ("ATTIO__OAUTH__CLIENT_ID", "x")]);
+    load(&[("HTTP__REQUESTS_PER_SECOND", "0"), ("ATTIO__CALLBACK_HOSTS", "attio.com")]).expect("off is off");
+}
+
+#[test]
+fn attio_takes_a_key_or_grants_and_not_both() {
+    let grants = [("ATTIO__OAUTH__CLIENT_ID", "us"), ("ATTIO__OAUTH__CLIENT_SECRET", "pw-of-oauth")];
+    let config = load(&[("ATTIO__API_KEY", ""), grants[0], grants[1]]).expect("grants alone");
+    let AttioCredential::OAuth(oauth) = &config.attio.credential else { panic!("grants are meant") };
     assert_eq!(
-        only_oauth,
-        ["ATTIO__OAUTH__CLIENT_ID is not available yet: unset it and set ALC_CONNECTOR__ATTIO__API_KEY"]
+        [&oauth.authorize_url, &oauth.token_url, &oauth.revoke_url].map(url::Url::as_str),
+        ["authorize", "oauth/token", "oauth/revoke"].map(|path| format!("https://app.attio.com/{path}"))
     );
+    assert!(!format!("{config:?}").contains("pw-of-oauth"));
+    assert_eq!(
+        faults(&[("ATTIO__API_KEY", ""), ("ATTIO__OAUTH__CLIENT_ID", "us")]),
+        ["ATTIO__OAUTH__CLIENT_SECRET is not set: set it to the client secret that Attio gave you"]
+    );
+    for both in [&grants[..1], &grants[1..], &grants[..]] {
+        assert_eq!(
+            faults(both),
+            ["ATTIO__API_KEY and ALC_CONNECTOR__ATTIO__OAUTH__… are both set: unset one of them"],
+            "{both:?}"
+        );
+    }
 }
 
 #[test]

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     alc::oauth::Tokens,
-    attio::{CallError, Identity},
+    attio::{self, CallError, Identity},
     clock::later,
     ids::{ConnectionId, OpaqueToken, WorkspaceId, unit_random},
     store::{Commit, Committed, Kind, LeaseChange, StoreError, put},
@@ -29,14 +29,25 @@ pub struct NewCode {
     pub code_challenge: Option<String>,
 }
 
+/// What was granted at the consent pages. No `Debug`.
+#[derive(Clone)]
+pub struct Consent {
+    /// ALC's tokens.
+    pub alc: Tokens,
+    /// When ALC was asked for them.
+    pub asked_at: Timestamp,
+    /// Attio's token; `None` where an API key is configured.
+    pub attio: Option<SecretString>,
+}
+
 /// Why no workspace could be named.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IdentifyError {
-    /// No API key is configured, or Attio says that it is revoked or unknown: the operator has to set `ATTIO__API_KEY`.
-    #[error("Attio does not accept the API key")]
+    /// Attio says that the key or token is revoked or unknown, or there is none.
+    #[error("Attio does not accept the credential")]
     Inactive,
     /// Attio refuses to say.
-    #[error("Attio refused to identify the API key: {0}")]
+    #[error("Attio refused to identify the credential: {0}")]
     Refused(String),
     /// No clear answer from Attio; try again.
     #[error("Attio did not answer: {0}")]
@@ -88,10 +99,10 @@ pub enum RefreshTokenError {
 }
 
 impl Connections {
-    /// Which workspace the API key belongs to.
-    pub async fn identify_workspace(&self) -> Result<WorkspaceId, IdentifyError> {
-        let key = self.settings.attio_api_key.as_ref().ok_or(IdentifyError::Inactive)?;
-        match self.attio.identify(key).await {
+    /// Which workspace the API key belongs to or, where each connection brings its own grant, `granted`.
+    pub async fn identify_workspace(&self, granted: Option<&SecretString>) -> Result<WorkspaceId, IdentifyError> {
+        let credential = self.settings.attio_api_key.as_ref().or(granted).ok_or(IdentifyError::Inactive)?;
+        match self.attio.identify(credential).await {
             Ok(Identity::Active { workspace, .. }) => Ok(workspace),
             Ok(Identity::Inactive) | Err(CallError::Unauthorized) => Err(IdentifyError::Inactive),
             Err(error @ (CallError::NotSent { .. } | CallError::RateLimited { .. } | CallError::Unknown { .. })) => {
@@ -101,14 +112,21 @@ impl Connections {
         }
     }
 
-    /// Stores what ALC granted as an incoming connection; the code is for our client.
+    /// Attio's OAuth endpoints, where each connection brings its own grant.
+    pub fn attio_oauth(&self) -> Option<&attio::oauth::OAuth> {
+        self.attio_oauth.as_ref()
+    }
+
+    /// Stores what was granted as an incoming connection; the code is for our client.
     pub async fn open_incoming(
         &self,
         workspace: WorkspaceId,
-        tokens: Tokens,
+        consent: Consent,
         code: NewCode,
     ) -> Result<OpaqueToken, OpenIncomingError> {
-        self.refuse_another_workspace(workspace).await?;
+        if self.settings.attio_api_key.is_some() {
+            self.refuse_another_workspace(workspace).await?;
+        }
         let token = OpaqueToken::new(workspace);
         let id = ConnectionId::random();
         let now = self.clock.now();
@@ -119,8 +137,9 @@ impl Connections {
             expires_at: later(now, CODE_LIFETIME),
             used: false,
         };
-        let tokens = self.seal_tokens(workspace, id, &tokens, now);
-        let connection = Connection::incoming(id, tokens, code, unit_random(), now);
+        let tokens = self.seal_tokens(workspace, id, &consent.alc, consent.asked_at);
+        let attio = consent.attio.map(|token| self.seal_attio_token(workspace, id, &token));
+        let connection = Connection::incoming(id, tokens, attio, code, unit_random(), now);
         let tenant = tenant(workspace);
         loop {
             let (found, _) = self

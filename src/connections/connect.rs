@@ -201,11 +201,16 @@ impl Connections {
     async fn check_attio(&self, attempt: &Attempt) -> Result<(), ConnectError> {
         for tries in 1.. {
             self.in_time(attempt)?;
-            return match self.identify_workspace().await {
+            let workspace = self.load(&attempt.tenant).await?.ok_or(ConnectError::Unknown)?.value;
+            let token = self.attio_token_of(workspace.id, find(&workspace, attempt.connection)?);
+            return match self.identify_workspace(token.as_ref()).await {
                 Ok(workspace) if workspace == attempt.workspace => Ok(()),
                 Ok(_) => Err(ConnectError::WorkspaceMismatch(
                     "Attio's API key belongs to another workspace: set ATTIO__API_KEY to one of this workspace",
                 )),
+                Err(error @ IdentifyError::Inactive) if self.attio_oauth.is_some() => {
+                    Err(ConnectError::Refused(format!("{error} of this connection any more: connect again")))
+                }
                 Err(IdentifyError::Unavailable(_)) if tries < CALLS => {
                     pause(CALL_AGAIN).await;
                     continue;

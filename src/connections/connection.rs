@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use super::attio_grant::AttioGrant;
 use crate::{
     clock::{earlier, later, until},
     ids::{ConnectionId, SecretHash, WebhookId},
@@ -247,6 +248,9 @@ pub struct Connection {
     #[serde(default)]
     pub(super) refresh_hash: Option<SecretHash>,
     pub(super) alc: AlcGrant,
+    /// `None`: Attio takes an API key.
+    #[serde(default)]
+    pub(super) attio: Option<AttioGrant>,
     /// Somebody refreshes ALC's tokens.
     #[serde(default)]
     pub(super) refreshing: Option<Claim>,
@@ -264,8 +268,15 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// A connection that ALC has just granted.
-    pub(super) fn incoming(id: ConnectionId, tokens: FreshTokens, code: Code, spread: f64, now: Timestamp) -> Self {
+    /// A connection that has just been granted.
+    pub(super) fn incoming(
+        id: ConnectionId,
+        tokens: FreshTokens,
+        attio: Option<AttioGrant>,
+        code: Code,
+        spread: f64,
+        now: Timestamp,
+    ) -> Self {
         Self {
             id,
             phase: Phase::Incoming,
@@ -275,6 +286,7 @@ impl Connection {
             code: Some(code),
             refresh_hash: None,
             alc: AlcGrant::new(tokens, spread),
+            attio,
             refreshing: None,
             connecting: None,
             webhook: None,

@@ -43,6 +43,10 @@ pub(super) enum Fact {
     Released { connection: ConnectionId, generation: u64 },
     /// Not revoked; again later.
     RevokePostponed { connection: ConnectionId, retry_at: Timestamp },
+    /// Attio's grant is revoked, or has to stay for another connection.
+    AttioReleased { connection: ConnectionId },
+    /// Not revoked; again later.
+    AttioRevokePostponed { connection: ConnectionId, retry_at: Timestamp },
     /// The leads were made due.
     LeadsWoken { since: Option<Timestamp> },
 }
@@ -110,7 +114,20 @@ impl Fact {
                     connection.alc.postponed(*retry_at);
                 }
             }
+            Self::AttioReleased { connection } => {
+                if let Some(grant) = workspace.connection_mut(*connection).and_then(|it| it.attio.as_mut()) {
+                    grant.released = true;
+                }
+            }
+            Self::AttioRevokePostponed { connection, retry_at } => {
+                if let Some(grant) = workspace.connection_mut(*connection).and_then(|it| it.attio.as_mut()) {
+                    grant.postponed(*retry_at);
+                }
+            }
             Self::LeadsWoken { since } => {
+                if workspace.wake_leads == *since {
+                    workspace.owes_attio = false;
+                }
                 // A change of connection meanwhile is told again.
                 workspace.wake_leads = workspace.wake_leads.filter(|at| Some(*at) != *since);
             }

@@ -5,6 +5,7 @@
 //! takeover and removal. Promises that what an upstream answered is recorded however the worker fared, that an outage
 //! disconnects nobody, and that tokens are erased last. Knows nothing of leads but where they name their webhook.
 
+mod attio_grant;
 mod codes;
 mod connect;
 mod connection;
@@ -26,7 +27,7 @@ use secrecy::SecretString;
 use url::Url;
 
 pub use self::{
-    codes::{IdentifyError, NewCode, OpenIncomingError, RedeemError, Redeemed, RefreshTokenError},
+    codes::{Consent, IdentifyError, NewCode, OpenIncomingError, RedeemError, Redeemed, RefreshTokenError},
     connect::{ConnectError, Connected},
     connection::{Connection, Phase},
     grants::{Grant, NoGrant},
@@ -69,7 +70,7 @@ pub enum WebhookSignature {
 pub struct Settings {
     /// What ALC reaches us by.
     pub public_url: Url,
-    /// The workspace access token that every connection uses.
+    /// The workspace access token that every connection uses; `None`: each brings a grant of its own.
     pub attio_api_key: Option<SecretString>,
     /// Whether callbacks have to be signed.
     pub webhook_signature: WebhookSignature,
@@ -87,6 +88,7 @@ pub struct Connections {
     alc: alc::Client,
     oauth: alc::oauth::OAuth,
     attio: attio::Client,
+    attio_oauth: Option<attio::oauth::OAuth>,
     clock: SharedClock,
     lifecycle: Lifecycle,
     settings: Arc<Settings>,
@@ -104,6 +106,8 @@ pub struct Parts {
     pub oauth: alc::oauth::OAuth,
     /// Attio's REST API.
     pub attio: attio::Client,
+    /// Attio's OAuth endpoints, where each connection brings its own grant.
+    pub attio_oauth: Option<attio::oauth::OAuth>,
     /// The time.
     pub clock: SharedClock,
     /// Runs what outlives its caller.
@@ -124,8 +128,8 @@ enum Verdict<T> {
 impl Connections {
     /// The service over these parts.
     pub fn new(parts: Parts, settings: Settings) -> Self {
-        let Parts { store, sealer, alc, oauth, attio, clock, lifecycle } = parts;
-        Self { store, sealer, alc, oauth, attio, clock, lifecycle, settings: Arc::new(settings) }
+        let Parts { store, sealer, alc, oauth, attio, attio_oauth, clock, lifecycle } = parts;
+        Self { store, sealer, alc, oauth, attio, attio_oauth, clock, lifecycle, settings: Arc::new(settings) }
     }
 
     /// The workspace as it is now.
@@ -144,15 +148,10 @@ impl Connections {
         let Some(loaded) = self.load(&tenant(workspace)).await? else { return Ok(Err(Standing::Unknown)) };
         Ok(match loaded.value.standing(connection) {
             standing @ (Standing::Replaced | Standing::Unknown) => Err(standing),
-            standing => loaded.value.view(connection).ok_or(standing),
+            standing => {
+                loaded.value.view(connection).ok_or(standing).map(|view| self.without_grant(&loaded.value, view))
+            }
         })
-    }
-
-    /// Attio's token for what is written under this workspace.
-    pub fn attio_token(&self, _workspace: &Workspace) -> Option<SecretString> {
-        // One key, whichever connection is current, and also after the last has gone: the results of sends that ALC
-        // still works on are owed to Attio. With Attio OAuth each connection brings its own grant.
-        self.settings.attio_api_key.clone()
     }
 
     /// What ALC signs this webhook's callbacks with; `None`: they need no signature. Fails also where a signature is

@@ -21,6 +21,10 @@ use crate::{
 
 /// The leads that have not finished.
 const UNFINISHED: [&str; 2] = ["queued", "pending"];
+/// Those that have; Attio may still be owed what they came to.
+const FINISHED: [&str; 2] = ["complete", "failed"];
+/// Over how long these are woken: there may be months of them, and nothing hurries.
+const OWED_SPREAD: Duration = Duration::from_secs(60);
 /// Over how long the leads are woken.
 const WAKE_SPREAD: Duration = Duration::from_secs(1);
 /// How often it is looked whether the leads of a webhook have finished.
@@ -124,7 +128,11 @@ impl Connections {
         Ok(match step {
             Step::Rest | Step::Settle | Step::Forget => Vec::new(),
             Step::WakeLeads => {
-                self.store.wake(tenant, Kind::Lead, &UNFINISHED, WAKE_SPREAD, self.clock.now()).await?;
+                let now = self.clock.now();
+                self.store.wake(tenant, Kind::Lead, &UNFINISHED, WAKE_SPREAD, now).await?;
+                if workspace.owes_attio {
+                    self.store.wake(tenant, Kind::Lead, &FINISHED, OWED_SPREAD, now).await?;
+                }
                 vec![Fact::LeadsWoken { since: workspace.wake_leads }]
             }
             Step::Refresh(id) => match workspace.connection(id) {
@@ -136,6 +144,7 @@ impl Connections {
             Step::FindWebhook(id) => self.find_webhook(workspace, id).await,
             Step::DeleteWebhook(id) => self.delete_webhook(workspace, id).await,
             Step::Revoke(id) => self.revoke(workspace, id).await,
+            Step::RevokeAtAttio(id) => self.revoke_at_attio(workspace, id).await,
             Step::RetireWebhook(id) => {
                 if self.has_unfinished_leads(tenant, id).await? {
                     let retry_at = later(self.clock.now(), RETIRE_CHECK);

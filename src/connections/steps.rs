@@ -8,6 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{
+    attio_grant::AttioGrant,
     connection::{Connection, INCOMING_LIFETIME, Phase},
     webhook::{Webhook, WebhookState},
     workspace::{REMEMBERED, Workspace},
@@ -37,6 +38,8 @@ pub(super) enum Step {
     RetireWebhook(WebhookId),
     /// Revoke ALC's grant, unless another connection holds the same token.
     Revoke(ConnectionId),
+    /// Give Attio's grant back, unless another connection holds the same token.
+    RevokeAtAttio(ConnectionId),
     /// Tell the leads that the current connection changed.
     WakeLeads,
     /// Nothing is left in the workspace.
@@ -88,10 +91,16 @@ impl Workspace {
             return;
         }
         agenda.push((later(since, PATIENCE), Step::Settle));
-        if !connection.alc.released && !self.needs_tokens(connection) {
+        if self.needs_tokens(connection) {
+            return;
+        }
+        if !connection.alc.released && !connection.alc.dead {
             // Somebody may be about to get new tokens: those are revoked instead.
             let at = connection.unclaimed_at(connection.alc.not_before(since));
             agenda.push((at, Step::Revoke(connection.id)));
+        }
+        if let Some(grant) = connection.attio.as_ref().filter(|grant| !grant.is_settled()) {
+            agenda.push((grant.retry_at.map_or(since, |at| at.max(since)), Step::RevokeAtAttio(connection.id)));
         }
     }
 
@@ -158,6 +167,7 @@ impl Workspace {
             if connection.phase == Phase::Leaving && tired {
                 let id = connection.id;
                 self.connections[at].alc.released = true;
+                self.connections[at].attio.iter_mut().for_each(|grant| grant.released = true);
                 self.webhooks.iter_mut().filter(|webhook| webhook.connection == id).for_each(Webhook::gone);
             }
         }
@@ -187,6 +197,7 @@ impl Workspace {
     fn is_done_leaving(&self, connection: &Connection) -> bool {
         connection.phase == Phase::Leaving
             && (connection.alc.released || connection.alc.dead)
+            && connection.attio.as_ref().is_none_or(AttioGrant::is_settled)
             && !self.needs_tokens(connection)
     }
 

@@ -51,6 +51,9 @@ pub struct Workspace {
     /// Since when the leads have not been told that the current connection changed.
     #[serde(default)]
     pub(super) wake_leads: Option<Timestamp>,
+    /// Finished leads may have had nobody to show them to Attio: they are told as well.
+    #[serde(default)]
+    pub(super) owes_attio: bool,
     #[serde(flatten)]
     extra: Map<String, Value>,
 }
@@ -68,7 +71,7 @@ impl Aggregate for Workspace {
 
     fn status(&self) -> &'static str {
         match self.current() {
-            Some(current) if current.alc.dead => "reauthorization-required",
+            Some(current) if current.alc.dead || current.lost_attio() => "reauthorization-required",
             Some(_) => "connected",
             None if self.connections.iter().any(|connection| connection.phase == Phase::Incoming) => "incoming",
             None if self.connections.is_empty() => "disconnected",
@@ -133,6 +136,7 @@ impl Workspace {
             webhooks: Vec::new(),
             replaced: Vec::new(),
             wake_leads: None,
+            owes_attio: false,
             extra: Map::new(),
         }
     }
@@ -189,6 +193,8 @@ impl Workspace {
         let connection = self.connection(id)?;
         let status = match self.standing(id) {
             Standing::Incoming => "incoming",
+            // Leads still go to ALC.
+            Standing::Current if connection.lost_attio() => "reauthorization-required",
             Standing::Current => "connected",
             Standing::ReauthorizationRequired => "reauthorization-required",
             Standing::Leaving | Standing::Replaced | Standing::Unknown => "removing",
@@ -284,6 +290,9 @@ impl Workspace {
         if !self.is_connecting(id, owner) {
             return false;
         }
+        // Without a grant of its own a connection lives by an API key, which outlasts it.
+        let has_grant = self.connection(id).is_some_and(|connection| connection.attio.is_some());
+        self.owes_attio |= has_grant && self.current().is_none_or(|it| it.attio.is_none() || it.lost_attio());
         if let Some(previous) = self.current().map(|current| current.id) {
             self.leave(previous, true, now);
             self.replaced.retain(|replaced| until(replaced.at, now) < REPLACED_REMEMBERED);
@@ -333,6 +342,10 @@ impl Workspace {
         connection.connecting = None;
         connection.alc.attempts = 0;
         connection.alc.retry_at = None;
+        if let Some(grant) = &mut connection.attio {
+            grant.attempts = 0;
+            grant.retry_at = None;
+        }
         self.unwant_webhooks(id, now);
     }
 

@@ -25,7 +25,8 @@ const SENT_ON: &str = "alc_connector_sent_on=1";
 /// The routes; the handlers want a `web::Data<Authorization>`.
 pub fn routes(cfg: &mut ServiceConfig) {
     Endpoint::new("/oauth/authorize").get(authorize).register(cfg);
-    Endpoint::new("/oauth/callback").get(callback).register(cfg);
+    Endpoint::new("/oauth/callback").get(alc_callback).register(cfg);
+    Endpoint::new("/oauth/callback/attio").get(attio_callback).register(cfg);
     Endpoint::new("/oauth/token").post(token).register(cfg);
     Endpoint::new("/oauth/revoke").post(revoke).register(cfg);
     Endpoint::new("/.well-known/oauth-authorization-server").get(metadata).register(cfg);
@@ -38,11 +39,11 @@ async fn authorize(request: HttpRequest, authorization: web::Data<Authorization>
     if !sent_on && !authorization.is_public_host(request.connection_info().host()) {
         // The callback comes to the public host, and the cookie must be there.
         let separator = if query.is_empty() { "" } else { "&" };
-        return redirect(&format!("{}/oauth/authorize?{query}{separator}{SENT_ON}", authorization.issuer()), None);
+        return redirect(&format!("{}/oauth/authorize?{query}{separator}{SENT_ON}", authorization.issuer()), &[]);
     }
     match authorization.begin(query) {
-        Ok(begun) => redirect(&begun.location, Some(&begun.set_cookie)),
-        Err(AuthorizeFault::Redirect { location }) => redirect(&location, None),
+        Ok(begun) => redirect(&begun.location, &[begun.set_cookie]),
+        Err(AuthorizeFault::Redirect { location }) => redirect(&location, &[]),
         Err(AuthorizeFault::BadClient) => page(
             StatusCode::BAD_REQUEST,
             &Page {
@@ -65,11 +66,19 @@ async fn authorize(request: HttpRequest, authorization: web::Data<Authorization>
     }
 }
 
-async fn callback(request: HttpRequest, authorization: web::Data<Authorization>) -> HttpResponse {
+async fn alc_callback(request: HttpRequest, authorization: web::Data<Authorization>) -> HttpResponse {
+    callback(Provider::Alc, &request, &authorization).await
+}
+
+async fn attio_callback(request: HttpRequest, authorization: web::Data<Authorization>) -> HttpResponse {
+    callback(Provider::Attio, &request, &authorization).await
+}
+
+async fn callback(provider: Provider, request: &HttpRequest, authorization: &Authorization) -> HttpResponse {
     let cookies: Vec<&str> =
         request.headers().get_all(header::COOKIE).filter_map(|value| value.to_str().ok()).collect();
-    match authorization.complete(Provider::Alc, request.query_string(), &cookies).await {
-        Ok(completed) => redirect(&completed.location, Some(&completed.clear_cookie)),
+    match authorization.complete(provider, request.query_string(), &cookies).await {
+        Ok(completed) => redirect(&completed.location, &completed.set_cookies),
         Err(CompleteFault::State(fault)) => {
             tracing::info!(%fault, "a callback was refused");
             page(StatusCode::BAD_REQUEST, &refused(fault))
@@ -198,11 +207,11 @@ impl ResponseError for Refusal {
 }
 
 /// Sends the browser on; with a code in the address, so nobody may keep or pass on where it went.
-fn redirect(location: &str, set_cookie: Option<&str>) -> HttpResponse {
+fn redirect(location: &str, set_cookies: &[String]) -> HttpResponse {
     let mut response = uncached(StatusCode::FOUND);
     response.insert_header((header::LOCATION, location));
-    if let Some(cookie) = set_cookie {
-        response.insert_header((header::SET_COOKIE, cookie));
+    for cookie in set_cookies {
+        response.append_header((header::SET_COOKIE, cookie.as_str()));
     }
     response.finish()
 }

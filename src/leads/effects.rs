@@ -3,6 +3,8 @@
 //! Owns how ALC's and Attio's answers are read. What the outcome of a call is called is the clients' matter
 //! ([`CallError`]); what it means for a lead is decided here.
 
+use secrecy::SecretString;
+
 use super::{
     ALC, ATTIO, Leads, logical_key, place,
     send::Status,
@@ -381,6 +383,9 @@ impl Leads {
             Err(error) => error,
         };
         let detail = Some(format!("Attio: {error}"));
+        if error == CallError::Unauthorized && self.attio_grant_refused(work, &token).await? {
+            return self.record(work, |lead, now| lead.not_shown(ShowFailure::Later, now, detail.clone(), now)).await;
+        }
         let (failure, at) = self.read_refusal(&error, showing, failures, with_result);
         self.record(work, |lead, now| lead.not_shown(failure, at, detail.clone(), now)).await?;
         match error {
@@ -389,6 +394,16 @@ impl Leads {
             _ => self.report(work, ATTIO, GateReport::Recovered).await,
         }
         Ok(())
+    }
+
+    /// Attio said 401 to a connection's own token: shown with a newer one, or when the workspace has connected again.
+    /// `false`: an API key was refused.
+    async fn attio_grant_refused(&self, work: &mut Work, token: &SecretString) -> Result<bool, StoreError> {
+        let Some(workspace) = self.parts.connections.attio_refused(&work.tenant, token).await? else {
+            return Ok(false);
+        };
+        work.workspace = Some(workspace);
+        Ok(true)
     }
 
     /// Attio's refusals by what to do next.
@@ -446,6 +461,7 @@ impl Leads {
                 self.record(work, |lead, _| lead.read_back(index, late)).await
             }
             Err(CallError::NotFound) => self.record(work, |lead, _| lead.read_back(index, false)).await,
+            Err(CallError::Unauthorized) if self.attio_grant_refused(work, &token).await? => Ok(()),
             Err(error) => {
                 let asked = if let CallError::RateLimited { until } = error { Some(until) } else { None };
                 let at = self.retry_at(failures, asked);

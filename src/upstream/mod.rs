@@ -12,6 +12,7 @@ mod schedule;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+pub mod tokens;
 mod words;
 
 use jiff::Timestamp;

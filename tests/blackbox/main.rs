@@ -7,6 +7,7 @@ mod support;
 
 mod attacks;
 mod attio_errors;
+mod attio_grant;
 mod callbacks;
 mod chaos;
 mod connect;

@@ -38,10 +38,10 @@ impl Browser {
         answer
     }
 
-    /// ALC's consent page, which consents by itself; where it leads.
+    /// A provider's consent page, which consents by itself; where it leads.
     pub async fn consent(&self, url: &str) -> String {
-        let response = self.client.get(url).send().await.expect("ALC answers");
-        let location = response.headers().get("location").expect("ALC redirects");
+        let response = self.client.get(url).send().await.expect("an answer");
+        let location = response.headers().get("location").expect("a redirect");
         location.to_str().expect("text").to_owned()
     }
 }

@@ -34,6 +34,7 @@ pub struct Setup {
     store: StoreChoice,
     replicas: usize,
     alc: alc::Settings,
+    attio_grants: bool,
     changes: Vec<(String, String)>,
 }
 
@@ -51,7 +52,13 @@ enum Store {
 impl Setup {
     /// One service on SQLite.
     pub fn sqlite() -> Self {
-        Self { store: StoreChoice::Sqlite, replicas: 1, alc: alc::Settings::rich(), changes: Vec::new() }
+        Self {
+            store: StoreChoice::Sqlite,
+            replicas: 1,
+            alc: alc::Settings::rich(),
+            attio_grants: false,
+            changes: Vec::new(),
+        }
     }
 
     /// One service on Redis.
@@ -77,6 +84,13 @@ impl Setup {
         self.with("ALC__TIMEOUT", "500ms").with("ATTIO__TIMEOUT", "500ms").with("LEADS__SEND_WAIT", "1s")
     }
 
+    /// With Attio OAuth: each connection brings a grant of its own.
+    #[must_use]
+    pub fn attio_grants(mut self) -> Self {
+        self.attio_grants = true;
+        self
+    }
+
     /// With an ALC that has nothing but what is known of it.
     #[must_use]
     pub fn minimal_alc(mut self) -> Self {
@@ -98,6 +112,9 @@ impl Setup {
         let attio = Attio::start().await.expect("a pretend Attio");
         let door = Turns::open(seed()).await;
         let mut settings = Settings::between(&alc, &attio, &door.url());
+        if self.attio_grants {
+            settings.take_attio_grants(&attio);
+        }
         let store = match self.store {
             StoreChoice::Sqlite => {
                 let directory = tempfile::tempdir().expect("a directory");

@@ -55,6 +55,16 @@ impl Settings {
         settings
     }
 
+    /// Attio OAuth in place of the API key.
+    pub fn take_attio_grants(&mut self, attio: &Attio) -> &mut Self {
+        self.set("ATTIO__API_KEY", "")
+            .set("ATTIO__OAUTH__CLIENT_ID", &attio.client_id())
+            .set("ATTIO__OAUTH__CLIENT_SECRET", &attio.client_secret())
+            .set("ATTIO__OAUTH__AUTHORIZE_URL", &attio.authorize_url())
+            .set("ATTIO__OAUTH__TOKEN_URL", &attio.token_url())
+            .set("ATTIO__OAUTH__REVOKE_URL", &attio.revoke_url())
+    }
+
     /// Sets one; the last word counts.
     pub fn set(&mut self, name: &str, value: &str) -> &mut Self {
         self.0.insert(name.to_owned(), value.to_owned());

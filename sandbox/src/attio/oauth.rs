@@ -25,6 +25,8 @@ pub(super) struct Token {
     member_id: String,
     issued_at: i64,
     active: bool,
+    /// Had at the token endpoint.
+    by_code: bool,
 }
 
 impl Token {
@@ -34,6 +36,7 @@ impl Token {
             member_id: uuid::Uuid::new_v4().to_string(),
             issued_at: now.as_second(),
             active: true,
+            by_code: false,
         }
     }
 }
@@ -98,7 +101,8 @@ impl State {
         }
         let access_token = random("attio_access_");
         let workspace_id = self.settings.workspace_id.clone();
-        self.tokens.insert(access_token.clone(), Token::new(&workspace_id, now));
+        let token = Token { by_code: true, ..Token::new(&workspace_id, now) };
+        self.tokens.insert(access_token.clone(), token);
         Reply::json(200, &json!({ "access_token": access_token, "token_type": "Bearer" }))
     }
 
@@ -127,6 +131,41 @@ impl Attio {
         if let Some(token) = self.shared.state().tokens.get_mut(token) {
             token.active = false;
         }
+    }
+
+    /// `ATTIO__OAUTH__CLIENT_ID`.
+    pub fn client_id(&self) -> String {
+        self.shared.state().settings.client_id.clone()
+    }
+
+    /// `ATTIO__OAUTH__CLIENT_SECRET`.
+    pub fn client_secret(&self) -> String {
+        self.shared.state().settings.client_secret.clone()
+    }
+
+    /// `ATTIO__OAUTH__AUTHORIZE_URL`.
+    pub fn authorize_url(&self) -> String {
+        format!("{}/authorize", self.url())
+    }
+
+    /// `ATTIO__OAUTH__TOKEN_URL`.
+    pub fn token_url(&self) -> String {
+        format!("{}/oauth/token", self.url())
+    }
+
+    /// `ATTIO__OAUTH__REVOKE_URL`.
+    pub fn revoke_url(&self) -> String {
+        format!("{}/oauth/revoke", self.url())
+    }
+
+    /// How many grants had by code stand: not revoked, neither by us nor by the client.
+    pub fn living_grants(&self) -> usize {
+        self.shared.state().tokens.values().filter(|token| token.by_code && token.active).count()
+    }
+
+    /// Ends every grant had by code, as a person does in Attio's settings.
+    pub fn revoke_grants(&self) {
+        self.shared.state().tokens.values_mut().filter(|token| token.by_code).for_each(|token| token.active = false);
     }
 
     /// Adds a token for a workspace, e.g. another one.

@@ -1,6 +1,6 @@
 //! ALC's authorization server, well-behaved and otherwise.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use aws_lc_rs::digest;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};

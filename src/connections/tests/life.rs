@@ -13,6 +13,7 @@ use crate::{
     clock::{from_micros, later},
     connections::{
         Phase, Standing, WebhookState, Workspace,
+        attio_grant::AttioGrant,
         connection::{Claim, Code, Connection, FreshTokens},
         facts::Fact,
         steps::{PATIENCE, Step},
@@ -36,7 +37,7 @@ fn tokens(now: Timestamp, with_refresh: bool) -> FreshTokens {
     }
 }
 
-fn connection(now: Timestamp, with_refresh: bool) -> Connection {
+fn connection(now: Timestamp, with_refresh: bool, with_attio: bool) -> Connection {
     let code = Code {
         hash: OpaqueToken::new("w").hash(),
         redirect_uri: "https://app".to_owned(),
@@ -44,12 +45,13 @@ fn connection(now: Timestamp, with_refresh: bool) -> Connection {
         expires_at: later(now, MINUTE),
         used: false,
     };
-    Connection::incoming(ConnectionId::random(), tokens(now, with_refresh), code, 0.5, now)
+    let attio = with_attio.then(|| AttioGrant::new(Sealed::from_text("attio")));
+    Connection::incoming(ConnectionId::random(), tokens(now, with_refresh), attio, code, 0.5, now)
 }
 
 #[derive(Debug, Clone, Copy)]
 enum Event {
-    Open { with_refresh: bool },
+    Open { with_refresh: bool, with_attio: bool },
     BeginConnecting(usize),
     Register(usize),
     FinishConnecting(usize),
@@ -60,6 +62,7 @@ enum Event {
     RefreshRefused(usize),
     RefreshFailed(usize),
     AccessRefused(usize),
+    AttioRefused(usize),
     Wait(u32),
     Step(Outcome),
 }
@@ -82,7 +85,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => Just(Outcome::Lost),
     ];
     prop_oneof![
-        2 => any::<bool>().prop_map(|with_refresh| Event::Open { with_refresh }),
+        2 => any::<(bool, bool)>().prop_map(|(with_refresh, with_attio)| Event::Open { with_refresh, with_attio }),
         2 => which.clone().prop_map(Event::BeginConnecting),
         2 => which.clone().prop_map(Event::Register),
         2 => which.clone().prop_map(Event::FinishConnecting),
@@ -92,7 +95,8 @@ fn event() -> impl Strategy<Value = Event> {
         1 => which.clone().prop_map(Event::Refreshed),
         1 => which.clone().prop_map(Event::RefreshRefused),
         1 => which.clone().prop_map(Event::RefreshFailed),
-        1 => which.prop_map(Event::AccessRefused),
+        1 => which.clone().prop_map(Event::AccessRefused),
+        1 => which.prop_map(Event::AttioRefused),
         3 => prop_oneof![0u32..120, 600u32..4000, 80_000u32..100_000].prop_map(Event::Wait),
         6 => outcome.prop_map(Event::Step),
     ]
@@ -105,6 +109,7 @@ struct World {
     connecting: HashMap<ConnectionId, Uuid>,
     refreshing: HashMap<ConnectionId, (Uuid, u64)>,
     revoked: HashSet<ConnectionId>,
+    revoked_at_attio: HashSet<ConnectionId>,
     forgotten: bool,
 }
 
@@ -117,6 +122,7 @@ impl World {
             connecting: HashMap::new(),
             refreshing: HashMap::new(),
             revoked: HashSet::new(),
+            revoked_at_attio: HashSet::new(),
             forgotten: false,
         }
     }
@@ -129,9 +135,9 @@ impl World {
     fn apply(&mut self, event: Event) {
         let now = self.now;
         match event {
-            Event::Open { with_refresh } => {
+            Event::Open { with_refresh, with_attio } => {
                 self.forgotten = false;
-                self.workspace.opened(connection(now, with_refresh), now);
+                self.workspace.opened(connection(now, with_refresh, with_attio), now);
             }
             Event::Wait(seconds) => self.now = later(now, Duration::from_secs(seconds.into())),
             Event::Step(outcome) => self.step(outcome),
@@ -195,6 +201,12 @@ impl World {
                 let generation = self.workspace.connection(connection).expect("picked").alc.generation;
                 Fact::AccessRefused { connection, generation }.apply(&mut self.workspace, now);
             }
+            Event::AttioRefused(which) => {
+                let Some(connection) = self.pick(which) else { return };
+                let before = self.workspace.standing(connection);
+                self.workspace.attio_died(connection);
+                assert_eq!(self.workspace.standing(connection), before, "leads go to ALC all the same");
+            }
         }
     }
 
@@ -213,6 +225,11 @@ impl World {
                 assert!(
                     connection.alc.dead || tired || self.revoked.contains(&connection.id),
                     "tokens were erased while they were good at ALC"
+                );
+                assert!(
+                    connection.attio.as_ref().is_none_or(|grant| grant.dead || tired)
+                        || self.revoked_at_attio.contains(&connection.id),
+                    "a token was erased while it was good at Attio"
                 );
                 let webhooks = before_gone(&self.workspace, connection.id);
                 assert!(connection.alc.dead || webhooks, "tokens were erased before the webhook was deleted");
@@ -263,6 +280,19 @@ impl World {
                 Outcome::Done => vec![Fact::WebhookRetired { webhook }],
                 _ => vec![Fact::WebhookPostponed { webhook, retry_at: later(now, HOUR) }],
             },
+            Step::RevokeAtAttio(connection) => {
+                let found = self.workspace.connection(connection).expect("due");
+                assert_eq!(found.phase, Phase::Leaving);
+                let open = self.workspace.webhooks.iter().any(|it| it.connection == connection && it.may_be_at_alc());
+                assert!(!open || found.alc.dead, "the webhook is deleted before the grant is revoked");
+                match outcome {
+                    Outcome::Done | Outcome::Lost => {
+                        self.revoked_at_attio.insert(connection);
+                        vec![Fact::AttioReleased { connection }]
+                    }
+                    _ => vec![Fact::AttioRevokePostponed { connection, retry_at }],
+                }
+            }
             Step::Revoke(connection) => {
                 let found = self.workspace.connection(connection).expect("due");
                 assert_eq!(found.phase, Phase::Leaving);
@@ -362,7 +392,7 @@ proptest! {
 fn the_oldest_of_six_incoming_gives_way() {
     let mut world = World::new();
     for _ in 0..6 {
-        world.apply(Event::Open { with_refresh: true });
+        world.apply(Event::Open { with_refresh: true, with_attio: true });
     }
     let phases: Vec<_> = world.workspace.connections.iter().map(|it| it.phase).collect();
     assert_eq!(phases[0], Phase::Leaving);
@@ -372,7 +402,7 @@ fn the_oldest_of_six_incoming_gives_way() {
 #[test]
 fn a_late_answer_to_a_refresh_revives_a_grant_that_was_thought_dead() {
     let mut world = World::new();
-    world.apply(Event::Open { with_refresh: true });
+    world.apply(Event::Open { with_refresh: true, with_attio: true });
     world.apply(Event::BeginConnecting(0));
     world.apply(Event::FinishConnecting(0));
     let id = world.workspace.current().expect("connected").id;
@@ -394,7 +424,7 @@ fn a_late_answer_to_a_refresh_revives_a_grant_that_was_thought_dead() {
 #[test]
 fn unknown_fields_survive_a_rewrite() {
     let mut world = World::new();
-    world.apply(Event::Open { with_refresh: true });
+    world.apply(Event::Open { with_refresh: true, with_attio: true });
     let mut body: serde_json::Value = serde_json::from_str(&encode(&world.workspace)).expect("json");
     body["later"] = 1.into();
     body["connections"][0]["later"] = 2.into();

@@ -19,8 +19,8 @@ use crate::{
     attio,
     clock::{Clock as _, ManualClock, SharedClock, from_micros},
     connections::{
-        ConnectError, Connected, Connections, IdentifyError, NewCode, NoGrant, OpenIncomingError, Parts, RedeemError,
-        Settings, Standing, Verdict, Webhook, WebhookSignature, Workspace, connection::Claim, tenant,
+        ConnectError, Connected, Connections, Consent, IdentifyError, NewCode, NoGrant, OpenIncomingError, Parts,
+        RedeemError, Settings, Standing, Verdict, Webhook, WebhookSignature, Workspace, connection::Claim, tenant,
     },
     ids::{ConnectionId, OpaqueToken, RecordId, WebhookId, WorkspaceId},
     lifecycle::Lifecycle,
@@ -101,6 +101,7 @@ impl World {
             alc: alc::Client::new(caller("alc"), base.clone()),
             oauth: oauth::OAuth::new(caller("alc"), oauth),
             attio: attio::Client::new(caller("attio"), base.clone()),
+            attio_oauth: None,
             clock,
             lifecycle: self.lifecycle.clone(),
         };
@@ -148,10 +149,14 @@ impl World {
         mock.with_header("content-type", "application/json").with_body(body.to_string()).create_async().await
     }
 
+    fn consent(&self, alc: Tokens) -> Consent {
+        Consent { alc, asked_at: self.clock.now(), attio: None }
+    }
+
     async fn open(&self, tokens: Tokens) -> (ConnectionId, OpaqueToken) {
         let connections = self.connections();
         let code = NewCode { redirect_uri: REDIRECT.to_owned(), code_challenge: Some(CHALLENGE.to_owned()) };
-        let code = connections.open_incoming(self.workspace, tokens, code).await.expect("opens");
+        let code = connections.open_incoming(self.workspace, self.consent(tokens), code).await.expect("opens");
         let redeemed = connections.redeem_code(&code, Some(REDIRECT), Some(VERIFIER)).await.expect("redeems");
         (redeemed.connection, redeemed.refresh_token)
     }
@@ -267,8 +272,8 @@ async fn a_code_is_good_once_for_a_minute_and_for_who_asked() {
         redirect_uri: REDIRECT.to_owned(),
         code_challenge: challenge.map(str::to_owned),
     };
-    let code =
-        connections.open_incoming(world.workspace, tokens("a", None), new(Some(CHALLENGE))).await.expect("opens");
+    let (one, other) = (world.consent(tokens("a", None)), world.consent(tokens("b", None)));
+    let code = connections.open_incoming(world.workspace, one, new(Some(CHALLENGE))).await.expect("opens");
     for (redirect, verifier) in [
         (None, Some(VERIFIER)),
         (Some("https://elsewhere.test"), Some(VERIFIER)),
@@ -283,7 +288,7 @@ async fn a_code_is_good_once_for_a_minute_and_for_who_asked() {
     assert!(connections.redeem_code(&code, Some(REDIRECT), Some(VERIFIER)).await.is_err());
     assert!(connections.check_refresh_token(&given.refresh_token).await.is_err(), "what it gave is taken back");
 
-    let plain = connections.open_incoming(world.workspace, tokens("b", None), new(None)).await.expect("opens");
+    let plain = connections.open_incoming(world.workspace, other, new(None)).await.expect("opens");
     assert!(connections.redeem_code(&plain, Some(REDIRECT), Some(VERIFIER)).await.is_err());
     world.clock.advance(Duration::from_secs(60));
     assert!(connections.redeem_code(&plain, Some(REDIRECT), None).await.is_err());
@@ -470,7 +475,7 @@ async fn whom_connection_added_refuses() {
     assert!(matches!(world.added(connection).await, Err(ConnectError::Refused(_))));
     world.server.mock("GET", "/v2/self").with_body(r#"{"active":false}"#).create_async().await;
     assert!(matches!(world.added(connection).await, Err(ConnectError::Refused(_))));
-    assert_eq!(connections.identify_workspace().await, Err(IdentifyError::Inactive));
+    assert_eq!(connections.identify_workspace(None).await, Err(IdentifyError::Inactive));
 }
 
 #[tokio::test]
@@ -553,9 +558,10 @@ async fn a_second_workspace_is_refused_while_the_first_is_connected() {
     world.alc_registers(201, None).await;
     world.connect(tokens("a1", None)).await;
     let code = NewCode { redirect_uri: REDIRECT.to_owned(), code_challenge: None };
-    let refused = world.connections().open_incoming(WorkspaceId::random(), tokens("b1", None), code.clone()).await;
+    let (own, foreign) = (world.consent(tokens("a2", None)), world.consent(tokens("b1", None)));
+    let refused = world.connections().open_incoming(WorkspaceId::random(), foreign, code.clone()).await;
     assert!(matches!(refused, Err(OpenIncomingError::OtherWorkspace)));
-    world.connections().open_incoming(world.workspace, tokens("a2", None), code).await.expect("the same one may");
+    world.connections().open_incoming(world.workspace, own, code).await.expect("the same one may");
 }
 
 #[tokio::test]

@@ -144,6 +144,7 @@ impl World {
                 alc: alc::Client::new(caller("alc"), url(&alc.url())),
                 oauth: oauth.clone(),
                 attio: attio::Client::new(caller("attio"), url(&attio.url())),
+                attio_oauth: None,
                 clock: Arc::clone(&shared),
                 lifecycle: lifecycle.clone(),
             },

@@ -1,0 +1,338 @@
+//! What the store keeps of an attempt: that its state was used and, during Attio's consent, ALC's tokens.
+//!
+//! Promises that of all who come with a state, on all replicas, one takes it; and that tokens which wait here end up in
+//! a connection or are given back: when nobody comes back in time, when the second consent fails, and when the process
+//! that was at it is gone. Its aggregate is of [`Kind::Attempt`], its tenant the state itself.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{
+    Authorization,
+    attempt::{StateFault, place},
+};
+use crate::{
+    alc::oauth::{TokenError, Tokens},
+    clock::{later, until},
+    sealing::{OpenError, Place, Sealed},
+    store::{
+        Aggregate, Change, Commit, Committed, Key, Kind, LeaseChange, Leased, StoreError, Tenant, Version, Versioned,
+        Write, put,
+    },
+};
+
+/// How long after its expiry a used state is remembered: more than replicas' clocks may disagree.
+const MARGIN: Duration = Duration::from_secs(60 * 60);
+/// Whoever takes tokens makes a connection of them in far less; after that it is gone.
+const TAKEN_AT_MOST: Duration = Duration::from_secs(5 * 60);
+/// The first wait after a token could not be given back; it doubles.
+const GIVE_BACK_AGAIN: Duration = Duration::from_secs(60);
+/// The longest.
+const LONGEST_WAIT: Duration = Duration::from_secs(2 * 60 * 60);
+/// How long giving back is tried.
+const PATIENCE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// How often a commit is repeated whose answer was lost.
+const COMMIT_TRIES: u32 = 4;
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// An attempt in the store.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Kept {
+    /// When the state was taken or, while it waits, made.
+    used_at: Timestamp,
+    /// From then on its cookie has expired by anybody's clock, and the mark may go.
+    forget_at: Timestamp,
+    #[serde(default)]
+    held: Option<Held>,
+    #[serde(flatten)]
+    unknown: Map<String, Value>,
+}
+
+/// Tokens that are in no connection yet.
+#[derive(Serialize, Deserialize)]
+struct Held {
+    phase: Phase,
+    /// When somebody has to see to them: nobody came back, nobody is at it any more, or giving back failed.
+    due_at: Timestamp,
+    /// When ALC was asked for its tokens.
+    asked_at: Timestamp,
+    expires_in: Option<Duration>,
+    alc_refresh_token: Option<Sealed>,
+    alc_access_token: Option<Sealed>,
+    attio_token: Option<Sealed>,
+    #[serde(default)]
+    attempts: u32,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Phase {
+    /// For the browser to come back from Attio.
+    Waiting,
+    /// It has; somebody makes a connection of them.
+    Taken,
+    /// To be given back.
+    Unwanted,
+}
+
+/// Tokens that only the holder of this may use.
+pub(super) struct Taken {
+    state: String,
+    kept: Kept,
+    version: Version,
+    /// ALC's.
+    pub(super) tokens: Tokens,
+    /// When ALC was asked for them.
+    pub(super) asked_at: Timestamp,
+}
+
+impl Aggregate for Kept {
+    const KIND: Kind = Kind::Attempt;
+    const SCHEMA: u32 = 1;
+
+    fn status(&self) -> &'static str {
+        match &self.held {
+            None => "used",
+            Some(held) => match held.phase {
+                Phase::Waiting => "waiting",
+                Phase::Taken => "taken",
+                Phase::Unwanted => "unwanted",
+            },
+        }
+    }
+
+    fn created_at(&self) -> Timestamp {
+        self.used_at
+    }
+}
+
+impl Kept {
+    fn new(held: Option<Held>, expires_at: Timestamp, now: Timestamp) -> Self {
+        Self { used_at: now, forget_at: later(expires_at, MARGIN), held, unknown: Map::new() }
+    }
+
+    fn due(&self) -> Timestamp {
+        self.held.as_ref().map_or(self.forget_at, |held| held.due_at)
+    }
+}
+
+impl Held {
+    /// The token that is given back next.
+    fn next(&mut self) -> Option<(&'static str, &mut Option<Sealed>)> {
+        [
+            (ATTIO_TOKEN, &mut self.attio_token),
+            // It takes the access tokens with it at many servers (RFC 7009 §2.1), but not at all.
+            (ALC_REFRESH_TOKEN, &mut self.alc_refresh_token),
+            (ALC_ACCESS_TOKEN, &mut self.alc_access_token),
+        ]
+        .into_iter()
+        .find(|(_, token)| token.is_some())
+    }
+}
+
+const ATTIO_TOKEN: &str = "attio_token";
+const ALC_REFRESH_TOKEN: &str = "alc_refresh_token";
+const ALC_ACCESS_TOKEN: &str = "alc_access_token";
+
+impl Authorization {
+    /// Takes `state`, which has nothing in the store.
+    pub(super) async fn take(&self, state: &str, expires_at: Timestamp) -> Result<Result<(), StateFault>, StoreError> {
+        let mark = Kept::new(None, expires_at, self.inner.clock.now());
+        let taken = self.write(state, &mark, None).await?;
+        Ok(if taken { Ok(()) } else { Err(StateFault::Used) })
+    }
+
+    /// Lets ALC's tokens wait under `state` for the browser to come back from Attio.
+    pub(super) async fn hold(
+        &self,
+        state: &str,
+        tokens: &Tokens,
+        asked_at: Timestamp,
+        expires_at: Timestamp,
+    ) -> Result<(), StoreError> {
+        let seal = |field, token: &SecretString| self.seal_for(state, field, token);
+        let held = Held {
+            phase: Phase::Waiting,
+            due_at: expires_at,
+            asked_at,
+            expires_in: tokens.expires_in,
+            alc_refresh_token: tokens.refresh.as_ref().map(|token| seal(ALC_REFRESH_TOKEN, token)),
+            alc_access_token: Some(seal(ALC_ACCESS_TOKEN, &tokens.access)),
+            attio_token: None,
+            attempts: 0,
+        };
+        let kept = Kept::new(Some(held), expires_at, self.inner.clock.now());
+        let written = self.write(state, &kept, None).await?;
+        if written { Ok(()) } else { Err(StoreError::Unavailable("the state is not fresh".to_owned())) }
+    }
+
+    /// Takes `state` with the tokens that wait under it.
+    pub(super) async fn take_held(&self, state: &str) -> Result<Result<Taken, StateFault>, StoreError> {
+        let (tenant, key) = (Tenant::new(state), Key::new(Kind::Attempt, state));
+        let loaded = self.inner.store.load(&tenant, &[key], &[], self.inner.clock.now()).await?;
+        let Some(document) = loaded.documents.into_iter().next().flatten() else {
+            return Ok(Err(StateFault::Expired));
+        };
+        let Versioned { value: mut kept, document } = Versioned::<Kept>::read(document)?;
+        let Some(held) = kept.held.as_mut().filter(|held| held.phase == Phase::Waiting) else {
+            return Ok(Err(StateFault::Used));
+        };
+        let open = |field, sealed: &Option<Sealed>| {
+            sealed.as_ref().map(|sealed| self.open_of(state, field, sealed)).transpose()
+        };
+        let tokens = open(ALC_ACCESS_TOKEN, &held.alc_access_token)
+            .and_then(|access| Ok((access, open(ALC_REFRESH_TOKEN, &held.alc_refresh_token)?)))
+            .map_err(|error| StoreError::Corrupt(error.to_string()))?;
+        let (Some(access), refresh) = tokens else { return Ok(Err(StateFault::Used)) };
+        let (tokens, asked_at) = (Tokens { access, refresh, expires_in: held.expires_in }, held.asked_at);
+        held.phase = Phase::Taken;
+        held.due_at = later(self.inner.clock.now(), TAKEN_AT_MOST);
+        // If the reconciler has begun to give them back, the version has moved.
+        let taken = self.write(state, &kept, Some(document.version)).await?;
+        let version = document.version + 1;
+        Ok(if taken {
+            Ok(Taken { state: state.to_owned(), kept, version, tokens, asked_at })
+        } else {
+            Err(StateFault::Used)
+        })
+    }
+
+    /// Lets Attio's token wait with ALC's: whatever happens now, it is given back with them.
+    pub(super) async fn hold_attio(&self, taken: &mut Taken, token: &SecretString) -> Result<(), StoreError> {
+        let sealed = self.seal_for(&taken.state, ATTIO_TOKEN, token);
+        if let Some(held) = &mut taken.kept.held {
+            held.attio_token = Some(sealed);
+        }
+        self.rewrite(taken).await
+    }
+
+    /// The tokens are in a connection: nothing of them stays here.
+    pub(super) async fn let_go(&self, taken: &mut Taken) -> Result<(), StoreError> {
+        taken.kept.held = None;
+        self.rewrite(taken).await
+    }
+
+    /// There will be no connection: the tokens are given back in the background. If not even that can be written, they
+    /// are when the time of whoever took them is over.
+    pub(super) async fn give_up(&self, mut taken: Taken) {
+        if let Some(held) = &mut taken.kept.held {
+            held.phase = Phase::Unwanted;
+            held.due_at = self.inner.clock.now();
+        }
+        if let Err(error) = self.rewrite(&mut taken).await {
+            tracing::warn!(%error, "tokens that are not wanted wait a little longer to be given back");
+        }
+    }
+
+    async fn rewrite(&self, taken: &mut Taken) -> Result<(), StoreError> {
+        if self.write(&taken.state, &taken.kept, Some(taken.version)).await? {
+            taken.version += 1;
+            return Ok(());
+        }
+        Err(StoreError::Unavailable("the tokens are being given back already".to_owned()))
+    }
+
+    /// `false`: somebody else was faster.
+    async fn write(&self, state: &str, kept: &Kept, expected: Option<Version>) -> Result<bool, StoreError> {
+        let write = put(state, kept, expected, LeaseChange::Leave { due: Some(kept.due()) });
+        let (tenant, commit) = (Tenant::new(state), Commit::of(vec![write]));
+        let mut tries = 1;
+        loop {
+            match self.inner.store.commit(&tenant, &commit, self.inner.clock.now()).await {
+                Ok(committed) => return Ok(matches!(committed, Committed::Done(_))),
+                Err(StoreError::Unavailable(_)) if tries < COMMIT_TRIES => tries += 1,
+                Err(error) => return Err(error),
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    fn seal_for(&self, state: &str, field: &str, token: &SecretString) -> Sealed {
+        self.inner.sealer.seal(Place { aggregate: &place(state), field }, token)
+    }
+
+    fn open_of(&self, state: &str, field: &str, sealed: &Sealed) -> Result<SecretString, OpenError> {
+        self.inner.sealer.open(Place { aggregate: &place(state), field }, sealed)
+    }
+
+    /// Gives back tokens that nobody wants, one at a time, and forgets a used state whose time has come; for the
+    /// reconciler, which leased it.
+    pub async fn reconcile(&self, leased: Leased) -> Result<(), StoreError> {
+        let Some(lease) = leased.document.lease else { return Ok(()) };
+        let Versioned { value: mut kept, document } = Versioned::<Kept>::read(leased.document)?;
+        let now = self.inner.clock.now();
+        let state = leased.key.id.as_str();
+        let mut version = document.version;
+        if kept.held.is_none() && now >= kept.forget_at {
+            let erase = Write { key: leased.key.clone(), expected: Some(version), change: Change::Erase };
+            return self.settle(&leased.tenant, erase).await.map(drop);
+        }
+        if let Some(held) = kept.held.as_mut().filter(|held| held.due_at <= now) {
+            if held.phase != Phase::Unwanted {
+                // First of all nobody may take them any more.
+                held.phase = Phase::Unwanted;
+                let mark = put(state, &kept, Some(version), LeaseChange::Hold(lease));
+                if !self.settle(&leased.tenant, mark).await? {
+                    return Ok(());
+                }
+                version += 1;
+            }
+            self.give_back_next(state, &mut kept).await;
+        }
+        // Whoever woke it early must not make the state good again.
+        let end = LeaseChange::End { token: lease.token, due: Some(kept.due()) };
+        self.settle(&leased.tenant, put(state, &kept, Some(version), end)).await.map(drop)
+    }
+
+    /// `false`: somebody else had the lease and does it.
+    async fn settle(&self, tenant: &Tenant, write: Write) -> Result<bool, StoreError> {
+        let commit = Commit::of(vec![write]);
+        let committed = self.inner.store.commit(tenant, &commit, self.inner.clock.now()).await?;
+        Ok(matches!(committed, Committed::Done(_)))
+    }
+
+    async fn give_back_next(&self, state: &str, kept: &mut Kept) {
+        let (forget_at, now) = (kept.forget_at, self.inner.clock.now());
+        let Some(held) = &mut kept.held else { return };
+        let attempts = held.attempts;
+        let Some((field, token)) = held.next() else {
+            kept.held = None;
+            return;
+        };
+        let failure = match token.as_ref().map(|sealed| self.open_of(state, field, sealed)) {
+            None => None,
+            Some(Err(error)) => Some(error.to_string()),
+            Some(Ok(opened)) => self.give_back(field, &opened).await.err().map(|error| error.to_string()),
+        };
+        match failure {
+            Some(detail) if until(forget_at, now) < PATIENCE => {
+                tracing::warn!(detail, field, "a token that nobody wants could not be given back");
+                let wait = GIVE_BACK_AGAIN.saturating_mul(2u32.saturating_pow(attempts.min(16)));
+                held.attempts = attempts.saturating_add(1);
+                held.due_at = later(now, wait.min(LONGEST_WAIT));
+            }
+            _ => {
+                *token = None;
+                held.attempts = 0;
+                if held.next().is_none() {
+                    kept.held = None;
+                }
+            }
+        }
+    }
+
+    async fn give_back(&self, field: &str, token: &SecretString) -> Result<(), TokenError> {
+        if field != ATTIO_TOKEN {
+            return self.inner.alc.revoke(token).await;
+        }
+        match self.inner.connections.attio_oauth() {
+            Some(attio) => attio.revoke(token).await,
+            // The operator went back to an API key: nobody is left who could give it back.
+            None => Ok(()),
+        }
+    }
+}
