@@ -22,7 +22,4 @@ pub(super) fn refuse(reader: &mut Reader) {
             reader.fault(key, "is not available yet: unset it and set ALC_CONNECTOR__ATTIO__API_KEY");
         }
     }
-    if reader.list("attio.callback_hosts") != ["attio.com"] {
-        reader.fault("attio.callback_hosts", "cannot be changed yet: unset it (it is attio.com)");
-    }
 }

@@ -16,6 +16,7 @@ pub mod oauth;
 pub mod problem;
 pub mod request;
 mod standing;
+pub mod triggers;
 
 use actix_web::{
     HttpResponse,
@@ -67,6 +68,7 @@ pub fn public(cfg: &mut ServiceConfig, services: &Services) {
     events::routes(cfg);
     connection::routes(cfg);
     leads::routes(cfg);
+    triggers::routes(cfg);
     alc_webhooks::routes(cfg);
     cfg.default_service(web::to(nothing_here));
 }

@@ -14,6 +14,8 @@ mod schedule;
 mod send;
 mod shown;
 mod step;
+mod tell;
+mod telling;
 #[cfg(test)]
 mod tests;
 mod transitions;
@@ -33,6 +35,7 @@ pub use self::{
     send::{Reason, Status},
     shown::Title,
     step::{Connection, DISCONNECT_GRACE, Deadlines, Step, Surroundings},
+    tell::MOST_WAITING,
 };
 use crate::{
     alc, attio,
@@ -40,6 +43,7 @@ use crate::{
     connections::{self, Connections, Standing, Workspace},
     ids::{ConnectionId, RecordId, WorkspaceId},
     lifecycle::Lifecycle,
+    notify,
     sealing::{Place, Sealer},
     store::{Cursor, Key, Kind, Leased, Store, StoreError, Versioned, gate::Gate},
 };
@@ -110,6 +114,8 @@ pub struct Parts {
     pub alc: alc::Client,
     /// Attio.
     pub attio: attio::Client,
+    /// The workflows that wait.
+    pub workflows: notify::Client,
     /// Seals names and numbers.
     pub sealer: Arc<Sealer>,
     /// The time.
@@ -147,6 +153,7 @@ pub struct LeadPage {
 
 const ALC: &str = "alc";
 const ATTIO: &str = "attio";
+const WORKFLOW: &str = "workflow";
 
 impl Leads {
     /// The service over its parts.

@@ -16,7 +16,7 @@ mod words;
 use jiff::Timestamp;
 
 pub use answer::Answer;
-pub use caller::{BODY_CAP, Caller, HttpClientError, http_client};
+pub use caller::{BODY_CAP, Caller, HttpClientError, build, http_client, http_client_builder};
 
 /// How a call failed, named by what to do next.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

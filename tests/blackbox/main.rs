@@ -22,3 +22,4 @@ mod send;
 mod takeover;
 mod tokens;
 mod unknown_outcomes;
+mod workflows;
