@@ -33,7 +33,7 @@ pub fn routes(cfg: &mut ServiceConfig) {
 
 /// A lead as the Attio app sends it.
 #[derive(Deserialize)]
-struct SendBody {
+pub(super) struct SendBody {
     record_id: Uuid,
     name: String,
     phone_number: String,
@@ -101,7 +101,7 @@ async fn page(bearer: Bearer, leads: web::Data<Leads>, query: web::Query<PageQue
 }
 
 /// The body with every fault at once.
-fn checked(body: &SendBody, leads: &Leads) -> Result<NewLead, Problem> {
+pub(super) fn checked(body: &SendBody, leads: &Leads) -> Result<NewLead, Problem> {
     let fault = |name: &str, detail| Fault { pointer: format!("/{name}"), detail };
     let name = Name::parse(&body.name).map_err(|detail| fault("name", detail));
     let phone_number =
@@ -118,7 +118,7 @@ fn checked(body: &SendBody, leads: &Leads) -> Result<NewLead, Problem> {
     }
 }
 
-fn idempotency_key(request: &HttpRequest) -> Result<Option<&str>, Problem> {
+pub(super) fn idempotency_key(request: &HttpRequest) -> Result<Option<&str>, Problem> {
     let mut headers = request.headers().get_all("idempotency-key");
     let Some(header) = headers.next() else { return Ok(None) };
     let usable = |key: &&str| {
@@ -133,7 +133,7 @@ fn idempotency_key(request: &HttpRequest) -> Result<Option<&str>, Problem> {
     }
 }
 
-fn refusal(refused: SendRefused) -> Problem {
+pub(super) fn refusal(refused: SendRefused) -> Problem {
     match refused {
         SendRefused::Rejected(lead) => {
             let words = lead.last_error.clone().unwrap_or_else(|| "ALC gave no reason.".to_owned());
@@ -162,7 +162,7 @@ fn refusal(refused: SendRefused) -> Problem {
     }
 }
 
-fn unreadable(refused: ReadRefused) -> Problem {
+pub(super) fn unreadable(refused: ReadRefused) -> Problem {
     match refused {
         ReadRefused::Standing(found) => standing::refusal(found),
         ReadRefused::Store(error) => standing::store(&error),

@@ -5,6 +5,7 @@
 //! registered as an [`endpoint::Endpoint`], which cannot forget it.
 
 pub mod alc_webhooks;
+pub mod batch;
 pub mod bearer;
 pub mod connection;
 pub mod endpoint;
@@ -67,6 +68,7 @@ pub fn public(cfg: &mut ServiceConfig, services: &Services) {
     oauth::routes(cfg);
     events::routes(cfg);
     connection::routes(cfg);
+    batch::routes(cfg);
     leads::routes(cfg);
     triggers::routes(cfg);
     alc_webhooks::routes(cfg);

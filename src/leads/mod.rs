@@ -5,6 +5,7 @@
 //! Attio; and that Attio never shows Pending once the result is known.
 
 mod accept;
+mod batch;
 mod callbacks;
 mod effects;
 mod lead;
@@ -28,6 +29,7 @@ use serde_json::Value;
 
 pub use self::{
     accept::{Accepted, NewLead, SendRefused},
+    batch::ItemResult,
     callbacks::{CallbackOutcome, CallbackRefused},
     lead::{AttioView, Lead, LeadView},
     person::{Name, PhoneNumber},

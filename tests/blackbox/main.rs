@@ -6,6 +6,7 @@
 mod support;
 
 mod attio_errors;
+mod bulk;
 mod callbacks;
 mod connect;
 mod crash;
