@@ -26,7 +26,7 @@ async fn press_and_wait(world: &World, app: &AttioApp, person: &Person, step: &s
 
 async fn told(world: &World, step: &str, count: usize) -> Vec<Value> {
     let what = format!("{step} is told {count} times");
-    world.pass_until(&what, SECOND, MINUTE, async || world.attio.told(step).len() >= count).await;
+    world.pass_until(&what, SECOND, MINUTE * 10, async || world.attio.told(step).len() >= count).await;
     world.attio.told(step)
 }
 
@@ -132,7 +132,7 @@ scenario! {
         world.attio.faults().always("workflow_callback", Fault::status(410));
         press_and_wait(&world, &app, &bob, "gone", None).await.expect(201);
         world.call_back(&bob, "qualified").await;
-        world.pass_until("it is tried", SECOND, MINUTE, async || calls(&world, "gone") > 1).await;
+        world.pass_until("it is tried", SECOND, MINUTE * 10, async || calls(&world, "gone") > 1).await;
         world.pass_slowly(MINUTE * 4, 5).await;
         world.pass_slowly(HOUR * 3, 3).await;
         let calls_then = calls(&world, "gone");
@@ -150,7 +150,7 @@ scenario! {
         press_and_wait(&world, &app, &ada, "gone", None).await.expect(201);
         world.pass(MINUTE * 16);
         world.call_back(&ada, "qualified").await;
-        world.pass_until("it is tried", SECOND, MINUTE, async || calls(&world, "gone") == 1).await;
+        world.pass_until("it is tried", SECOND, MINUTE * 10, async || calls(&world, "gone") == 1).await;
         world.attio.faults().clear("workflow_callback");
         world.pass_slowly(HOUR * 3, 4).await;
         assert_eq!(calls(&world, "gone"), 1);
@@ -299,7 +299,7 @@ scenario! {
         world.attio.faults().always("workflow_callback", Fault::status(500));
         app.press(&ada).await.expect(201);
         world.call_back(&ada, "qualified").await;
-        world.pass_until("it is tried", SECOND, MINUTE, async || calls(&world, "trigger") > 0).await;
+        world.pass_until("it is tried", SECOND, MINUTE * 10, async || calls(&world, "trigger") > 0).await;
         delete_trigger(&app, "trigger").await.expect(204);
         world.pass_slowly(SECOND, 3).await;
         let calls_then = calls(&world, "trigger");
