@@ -84,6 +84,7 @@ async fn serve(settings: Settings, alc_port: u16, attio_port: u16, api_key: Opti
         ("ALC__CLIENT_SECRET", alc.client_secret()),
         ("ATTIO__BASE_URL", attio.url()),
         ("ATTIO__API_KEY", attio.api_key()),
+        ("ATTIO__CALLBACK_HOSTS", "127.0.0.1".to_owned()),
     ] {
         say(&format!("ALC_CONNECTOR__{name}={value}"));
     }

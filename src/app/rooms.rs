@@ -1,6 +1,6 @@
 //! Builds the rooms from the ground up and hands each its part of the configuration, by value.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::BuildError;
 use crate::{
@@ -11,6 +11,7 @@ use crate::{
     connections::{self, Connections},
     leads::{self, Attributes, Deadlines, Leads, Titles},
     lifecycle::Lifecycle,
+    notify,
     reconciler::Reconciler,
     sealing::Sealer,
     store::Store,
@@ -29,6 +30,8 @@ pub(super) struct Rooms {
 const ALC_REDIRECT: &str = "/oauth/callback";
 /// And where Attio does.
 const ATTIO_REDIRECT: &str = "/oauth/callback/attio";
+/// A call to a workflow never takes longer: somebody else's lead may wait for the worker.
+const WORKFLOW_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(super) fn build(
     config: Config,
@@ -66,6 +69,13 @@ pub(super) fn build(
     );
     let alc_client = alc::Client::new(caller("alc", alc.timeout), alc.base_url);
     let attio_client = attio::Client::new(caller("attio", attio.timeout), attio.base_url);
+    let workflows = notify::Client::new(
+        notify::Guard::new(attio.callback_hosts),
+        notify::system_lookup(),
+        attio.timeout.min(WORKFLOW_TIMEOUT),
+        clock.clone(),
+    );
+    let workflows = workflows.map_err(|error| BuildError::HttpClient(error.to_string()))?;
     let (attio_api_key, attio_oauth) = match attio.credential {
         AttioCredential::ApiKey(key) => (Some(key), None),
         AttioCredential::OAuth(oauth) => {
@@ -107,6 +117,7 @@ pub(super) fn build(
             connections: connections.clone(),
             alc: alc_client,
             attio: attio_client,
+            workflows,
             sealer: sealer.clone(),
             clock: clock.clone(),
             lifecycle: lifecycle.clone(),

@@ -99,10 +99,12 @@ pub(super) fn slug(text: &str) -> Result<String, String> {
     if good { Ok(text.to_owned()) } else { Err("must be an attribute's slug: letters, digits, _ and -".to_owned()) }
 }
 
-/// A DNS name, lower-case.
-pub(super) fn host(text: &str) -> Result<String, String> {
+/// A DNS name, lower-case, or a loopback address: callback URLs may name no other address.
+pub(super) fn callback_host(text: &str) -> Result<String, String> {
     match Host::parse(text) {
         Ok(Host::Domain(name)) => Ok(name),
+        Ok(Host::Ipv4(ip)) if !ip.is_loopback() => Err("must not have addresses but of loopback".to_owned()),
+        Ok(Host::Ipv6(ip)) if !ip.is_loopback() => Err("must not have addresses but of loopback".to_owned()),
         Ok(ip) => Ok(ip.to_string()),
         Err(_) => Err("must be host names, without scheme, port or path".to_owned()),
     }

@@ -7,7 +7,4 @@ pub(super) fn refuse(reader: &mut Reader) {
     if reader.optional("http.requests_per_second").is_some_and(|text| text.trim().parse() != Ok(0)) {
         reader.fault("http.requests_per_second", "is not available yet: set it to 0 or unset it");
     }
-    if reader.list("attio.callback_hosts") != ["attio.com"] {
-        reader.fault("attio.callback_hosts", "cannot be changed yet: unset it (it is attio.com)");
-    }
 }

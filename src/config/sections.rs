@@ -309,7 +309,7 @@ impl Attio {
         let writes_per_second = r.parsed("attio.writes_per_second", "set it to 25", check::positive);
         let mut callback_hosts = Vec::new();
         for host in r.list("attio.callback_hosts") {
-            match check::host(&host) {
+            match check::callback_host(&host) {
                 Ok(host) => callback_hosts.push(host),
                 Err(fault) => r.fault("attio.callback_hosts", fault),
             }

@@ -14,6 +14,7 @@ mod fresh;
 mod grants;
 mod reconcile;
 mod steps;
+mod triggers;
 mod webhook;
 mod workspace;
 
@@ -31,6 +32,7 @@ pub use self::{
     connect::{ConnectError, Connected},
     connection::{Connection, Phase},
     grants::{Grant, NoGrant},
+    triggers::{MOST_TRIGGERS, TriggerPut, TriggerRefused, TriggerView},
     webhook::{Webhook, WebhookState},
     workspace::{ConnectionView, Standing, WebhookView, Workspace},
 };

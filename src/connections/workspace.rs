@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::{
     connection::{Claim, Connection, FreshTokens, Phase},
+    triggers::Trigger,
     webhook::{Webhook, WebhookState},
 };
 use crate::{
@@ -25,7 +26,7 @@ use crate::{
 
 /// How many connections may wait for connection-added; the oldest gives way.
 pub(super) const MOST_INCOMING: usize = 5;
-/// How long a disconnected workspace is remembered, without any secret. Its live leads end 24 hours after the
+/// How long a disconnected workspace is remembered, without any secret but its triggers' URLs. Its live leads end 24 hours after the
 /// disconnection, and what they came to is owed to Attio for as long as leads are kept by default.
 pub(super) const REMEMBERED: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 /// How long a replaced connection is known as such: nobody holds a good access token of it for longer.
@@ -54,6 +55,9 @@ pub struct Workspace {
     /// Finished leads may have had nobody to show them to Attio: they are told as well.
     #[serde(default)]
     pub(super) owes_attio: bool,
+    /// Workflows that hear of every lead that finishes.
+    #[serde(default)]
+    pub(super) triggers: Vec<Trigger>,
     #[serde(flatten)]
     extra: Map<String, Value>,
 }
@@ -137,6 +141,7 @@ impl Workspace {
             replaced: Vec::new(),
             wake_leads: None,
             owes_attio: false,
+            triggers: Vec::new(),
             extra: Map::new(),
         }
     }

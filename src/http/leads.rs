@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     ids::RecordId,
-    leads::{Accepted, Leads, Name, NewLead, PhoneNumber, ReadRefused, SendRefused, Status},
+    leads::{Accepted, Leads, MOST_WAITING, Name, NewLead, PhoneNumber, ReadRefused, SendRefused, Status},
     store::Cursor,
 };
 
@@ -33,15 +33,14 @@ pub fn routes(cfg: &mut ServiceConfig) {
 
 /// A lead as the Attio app sends it.
 #[derive(Deserialize)]
-struct SendBody {
+pub(super) struct SendBody {
     record_id: Uuid,
     name: String,
     phone_number: String,
+    finish_callback_url: Option<String>,
 }
 
-impl Body for SendBody {
-    const NOT_LANDED: &'static [&'static str] = &["finish_callback_url"];
-}
+impl Body for SendBody {}
 
 /// The query of a page.
 #[derive(Deserialize)]
@@ -57,7 +56,7 @@ async fn send(
     leads: web::Data<Leads>,
     body: JsonBody<SendBody>,
 ) -> Result<HttpResponse, Problem> {
-    let new = checked(&body.0, leads.default_region())?;
+    let new = checked(&body.0, &leads)?;
     let key = idempotency_key(&request)?;
     match leads.send(bearer.workspace, bearer.connection, new, key).await {
         Ok(Accepted::Sent(lead)) => Ok(HttpResponse::Created().json(lead)),
@@ -102,17 +101,24 @@ async fn page(bearer: Bearer, leads: web::Data<Leads>, query: web::Query<PageQue
 }
 
 /// The body with every fault at once.
-fn checked(body: &SendBody, region: Option<&str>) -> Result<NewLead, Problem> {
+pub(super) fn checked(body: &SendBody, leads: &Leads) -> Result<NewLead, Problem> {
     let fault = |name: &str, detail| Fault { pointer: format!("/{name}"), detail };
     let name = Name::parse(&body.name).map_err(|detail| fault("name", detail));
-    let phone_number = PhoneNumber::parse(&body.phone_number, region).map_err(|detail| fault("phone_number", detail));
-    match (name, phone_number) {
-        (Ok(name), Ok(phone_number)) => Ok(NewLead { record_id: RecordId(body.record_id), name, phone_number }),
-        (name, phone_number) => Err(Problem::invalid(name.err().into_iter().chain(phone_number.err()).collect())),
+    let phone_number =
+        PhoneNumber::parse(&body.phone_number, leads.default_region()).map_err(|detail| fault("phone_number", detail));
+    let url = body.finish_callback_url.as_deref().map(|url| leads.callback_url(url)).transpose();
+    let url = url.map_err(|refused| fault("finish_callback_url", refused.to_string()));
+    match (name, phone_number, url) {
+        (Ok(name), Ok(phone_number), Ok(finish_callback_url)) => {
+            Ok(NewLead { record_id: RecordId(body.record_id), name, phone_number, finish_callback_url })
+        }
+        (name, phone_number, url) => {
+            Err(Problem::invalid(name.err().into_iter().chain(phone_number.err()).chain(url.err()).collect()))
+        }
     }
 }
 
-fn idempotency_key(request: &HttpRequest) -> Result<Option<&str>, Problem> {
+pub(super) fn idempotency_key(request: &HttpRequest) -> Result<Option<&str>, Problem> {
     let mut headers = request.headers().get_all("idempotency-key");
     let Some(header) = headers.next() else { return Ok(None) };
     let usable = |key: &&str| {
@@ -127,7 +133,7 @@ fn idempotency_key(request: &HttpRequest) -> Result<Option<&str>, Problem> {
     }
 }
 
-fn refusal(refused: SendRefused) -> Problem {
+pub(super) fn refusal(refused: SendRefused) -> Problem {
     match refused {
         SendRefused::Rejected(lead) => {
             let words = lead.last_error.clone().unwrap_or_else(|| "ALC gave no reason.".to_owned());
@@ -145,11 +151,18 @@ fn refusal(refused: SendRefused) -> Problem {
             Slug::IdempotencyKeyReused,
             "This Idempotency-Key came with another body within the last day: use a new key for a new request.",
         ),
+        SendRefused::TooManyWaiting(_) => Problem::new(
+            Slug::TooManyCallbacks,
+            format!(
+                "{MOST_WAITING} workflow steps wait for this record's send already: send it without \
+                 finish_callback_url, or once that send has finished."
+            ),
+        ),
         SendRefused::Store(error) => standing::store(&error),
     }
 }
 
-fn unreadable(refused: ReadRefused) -> Problem {
+pub(super) fn unreadable(refused: ReadRefused) -> Problem {
     match refused {
         ReadRefused::Standing(found) => standing::refusal(found),
         ReadRefused::Store(error) => standing::store(&error),

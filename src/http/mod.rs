@@ -5,6 +5,7 @@
 //! registered as an [`endpoint::Endpoint`], which cannot forget it.
 
 pub mod alc_webhooks;
+pub mod batch;
 pub mod bearer;
 pub mod connection;
 pub mod endpoint;
@@ -16,6 +17,7 @@ pub mod oauth;
 pub mod problem;
 pub mod request;
 mod standing;
+pub mod triggers;
 
 use actix_web::{
     HttpResponse,
@@ -66,7 +68,9 @@ pub fn public(cfg: &mut ServiceConfig, services: &Services) {
     oauth::routes(cfg);
     events::routes(cfg);
     connection::routes(cfg);
+    batch::routes(cfg);
     leads::routes(cfg);
+    triggers::routes(cfg);
     alc_webhooks::routes(cfg);
     cfg.default_service(web::to(nothing_here));
 }

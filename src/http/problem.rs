@@ -73,6 +73,8 @@ slugs! {
     LeadRejected = "lead-rejected", 422, "ALC refuses this lead";
     /// The same key, another body.
     IdempotencyKeyReused = "idempotency-key-reused", 422, "The idempotency key was used with another body";
+    /// As many callback URLs as may be.
+    TooManyCallbacks = "too-many-callbacks", 422, "There are too many callback URLs";
     /// A user's connection, where the workspace's is needed.
     WorkspaceConnectionRequired = "workspace-connection-required", 422, "A workspace connection is required";
     /// Attio or ALC refuses what the connection needs.

@@ -16,6 +16,7 @@ use super::{
     place,
     receipt::{self, Receipt},
     send::{Person, Send, Status},
+    tell::TooManyWaiting,
     waiter::{self, Waiting},
     work::{Work, lead_key},
 };
@@ -23,6 +24,7 @@ use crate::{
     clock::{Timestamp, later},
     connections::{self, Grant, Standing, Workspace},
     ids::{ConnectionId, RecordId, SendId, WorkspaceId, random_uuid},
+    notify::CallbackUrl,
     sealing::Fingerprint,
     store::{
         Commit, Committed, Document, Key, Kind, Lease, LeaseChange, StoreError, Tenant, Version, Versioned,
@@ -46,6 +48,8 @@ pub struct NewLead {
     pub name: Name,
     /// The person's number.
     pub phone_number: PhoneNumber,
+    /// Who is told when the send finishes.
+    pub finish_callback_url: Option<CallbackUrl>,
 }
 
 /// What became of a press.
@@ -74,6 +78,9 @@ pub enum SendRefused {
     /// The key came with another body before.
     #[error("the idempotency key was used with another body")]
     KeyReused,
+    /// As many wait for the send as may.
+    #[error(transparent)]
+    TooManyWaiting(#[from] TooManyWaiting),
     /// The store cannot take it. Nothing was sent.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -99,10 +106,16 @@ enum Begun {
 }
 
 /// The caller's key, if there is one.
-#[derive(Clone)]
-struct Idempotency {
+pub(super) struct Idempotency {
     key: Key,
     body: SecretString,
+}
+
+impl Idempotency {
+    /// The body is what ALC would be sent: a repeat that names another callback URL is a repeat all the same.
+    pub(super) fn new(text: &str, new: &NewLead) -> Self {
+        Self { key: Key::new(Kind::Receipt, receipt::id(text)), body: canonical(&new.name, &new.phone_number) }
+    }
 }
 
 impl Leads {
@@ -116,15 +129,14 @@ impl Leads {
     ) -> Result<Accepted, SendRefused> {
         let tenant = connections::tenant(workspace);
         let deadline = later(self.parts.clock.now(), self.settings.send_wait);
-        let key = idempotency_key.map(|text| Idempotency {
-            key: Key::new(Kind::Receipt, receipt::id(text)),
-            body: canonical(&new.name, &new.phone_number),
-        });
+        let key = idempotency_key.map(|text| Idempotency::new(text, &new));
         // In a task of its own from the first write on: a caller that hangs up between "stored" and "posted" would
         // leave a send that was marked as begun and that nobody has begun.
         let (leads, within) = (self.clone(), tenant.clone());
-        let begun =
-            self.parts.lifecycle.spawn(async move { leads.begin_send(&within, connection, new, key, deadline).await });
+        let begun = self
+            .parts
+            .lifecycle
+            .spawn(async move { leads.begin_send(&within, connection, &new, key.as_ref(), Some(deadline)).await });
         let begun = begun.await.map_err(|_| StoreError::Unavailable("the send's task has ended".to_owned()))?;
         match begun? {
             Begun::Answered(accepted) => Ok(accepted),
@@ -133,17 +145,34 @@ impl Leads {
         }
     }
 
+    /// A press that is stored and left to the reconciler.
+    pub(super) async fn press(
+        &self,
+        tenant: &Tenant,
+        connection: ConnectionId,
+        new: &NewLead,
+        key: Option<&Idempotency>,
+    ) -> Result<Accepted, SendRefused> {
+        match self.begin_send(tenant, connection, new, key, None).await? {
+            Begun::Answered(accepted) => Ok(accepted),
+            Begun::Ours { record, waiting } => self.look_last(tenant, record, waiting.send).await,
+            Begun::Anothers { record, send } => self.look_last(tenant, record, send).await,
+        }
+    }
+
+    /// With `patience` a send is worked on here and waited for until then; without, it is left to the reconciler.
     async fn begin_send(
         &self,
         tenant: &Tenant,
         connection: ConnectionId,
-        new: NewLead,
-        key: Option<Idempotency>,
-        deadline: Timestamp,
+        new: &NewLead,
+        key: Option<&Idempotency>,
+        patience: Option<Timestamp>,
     ) -> Result<Begun, SendRefused> {
+        let url = new.finish_callback_url.as_ref();
         for _ in 0..TRIES {
             let now = self.parts.clock.now();
-            let found = self.find_all(tenant, new.record_id, key.as_ref(), now).await?;
+            let found = self.find_all(tenant, new.record_id, key, now).await?;
             let workspace = found.workspace.as_ref();
             let standing = workspace.map_or(Standing::Unknown, |workspace| workspace.value.standing(connection));
             // Whose token is no good learns nothing, not even what a key of the workspace has made.
@@ -153,7 +182,11 @@ impl Leads {
             if let (Some(key), Some(receipt)) = (&key, &found.receipt)
                 && let Some(answer) = self.replay(key, &receipt.value, found.lead.as_ref(), new.record_id)
             {
-                return answer.map(Begun::Answered);
+                let lead = found.lead.as_ref().filter(|_| !matches!(answer, Err(SendRefused::KeyReused)));
+                if self.repeat(tenant, lead, receipt.value.send, url, now).await? {
+                    return answer.map(Begun::Answered);
+                }
+                continue;
             }
             let workspace = match (standing, workspace) {
                 (Standing::Current, Some(workspace)) => workspace,
@@ -165,13 +198,13 @@ impl Leads {
             {
                 let view = lead.value.view();
                 let expected = found.receipt.as_ref().map(Versioned::version);
-                if self.join(tenant, lead, key.as_ref(), expected, now).await? {
+                if self.join(tenant, lead, url, key, expected, now).await? {
                     return Ok(Begun::Answered(Accepted::Joined(view)));
                 }
                 continue;
             }
-            let send = self.prepare(workspace, tenant, &new, now);
-            if let Some(begun) = self.start(tenant, new.record_id, found, send, key.as_ref(), deadline).await? {
+            let send = self.prepare(workspace, tenant, new, now);
+            if let Some(begun) = self.start(tenant, new, found, send, key, patience).await? {
                 return Ok(begun);
             }
         }
@@ -222,19 +255,56 @@ impl Leads {
         })
     }
 
-    /// Writes the receipt of a press that joined a live send; `false` if the lead has moved.
+    /// Lets the callback URL of a repeat wait for the repeated send, or has it told again what that came to; `false` if
+    /// the lead has moved.
+    async fn repeat(
+        &self,
+        tenant: &Tenant,
+        lead: Option<&Versioned<Lead>>,
+        send: SendId,
+        url: Option<&CallbackUrl>,
+        now: Timestamp,
+    ) -> Result<bool, SendRefused> {
+        let (Some(lead), Some(_)) = (lead, url) else { return Ok(true) };
+        let Some(view) = lead.value.view_of(send) else { return Ok(true) };
+        let mut changed = lead.value.clone();
+        if !self.tell_of_repeat(tenant, &mut changed, send, &view, url, now)? {
+            return Ok(true);
+        }
+        let key = lead_key(changed.record_id);
+        let write = put(&key.id, &changed, Some(lead.version()), LeaseChange::Leave { due: Some(now) });
+        Ok(matches!(self.parts.store.commit(tenant, &Commit::of(vec![write]), now).await?, Committed::Done(_)))
+    }
+
+    /// Writes down who joined a live send: the callback URL that waits from now on, and the key's receipt; `false` if the
+    /// lead has moved.
     async fn join(
         &self,
         tenant: &Tenant,
         lead: &Versioned<Lead>,
+        url: Option<&CallbackUrl>,
         key: Option<&Idempotency>,
         expected: Option<Version>,
         now: Timestamp,
-    ) -> Result<bool, StoreError> {
-        let Some(key) = key else { return Ok(true) };
-        let receipt = self.receipt(key, lead.value.send.id, lead.value.record_id, now);
-        let mut commit = Commit::of(vec![put(&key.key.id, &receipt, expected, LeaseChange::Leave { due: None })]);
-        commit.checks.push((lead_key(lead.value.record_id), lead.version()));
+    ) -> Result<bool, SendRefused> {
+        let lead_key = lead_key(lead.value.record_id);
+        let mut joined = lead.value.clone();
+        let waits = self.let_wait(tenant, &mut joined, url, now)?;
+        let mut commit = Commit::of(Vec::new());
+        if waits {
+            // Nothing is to be done before the time that stands.
+            let due = lead.document.due.or(Some(now));
+            commit.writes.push(put(&lead_key.id, &joined, Some(lead.version()), LeaseChange::Leave { due }));
+        } else {
+            commit.checks.push((lead_key, lead.version()));
+        }
+        if let Some(key) = key {
+            let receipt = self.receipt(key, lead.value.send.id, lead.value.record_id, now);
+            commit.writes.push(put(&key.key.id, &receipt, expected, LeaseChange::Leave { due: None }));
+        }
+        if commit.writes.is_empty() {
+            return Ok(true);
+        }
         Ok(matches!(self.parts.store.commit(tenant, &commit, now).await?, Committed::Done(_)))
     }
 
@@ -268,29 +338,34 @@ impl Leads {
     async fn start(
         &self,
         tenant: &Tenant,
-        record_id: RecordId,
+        new: &NewLead,
         found: Found,
         send: Send,
         key: Option<&Idempotency>,
-        deadline: Timestamp,
+        patience: Option<Timestamp>,
     ) -> Result<Option<Begun>, SendRefused> {
         let Found { workspace, lead: before, receipt, alc, attio } = found;
         let Some(workspace) = workspace else { return Err(SendRefused::Standing(Standing::Unknown)) };
         let now = self.parts.clock.now();
-        let send_id = send.id;
+        let (record_id, send_id) = (new.record_id, send.id);
         let receipt = receipt.as_ref().map(Versioned::version);
         let expected = before.as_ref().map(Versioned::version);
         let leased = before.as_ref().is_some_and(|lead| lead.document.lease.is_some());
         let mut lead = match before {
             Some(before) => {
                 let mut lead = before.value;
+                // What is owed of the last send is kept, also if nobody has come to write it down.
+                let triggers = workspace.value.triggers();
+                let triggers = triggers.iter().map(|(activation, since)| (activation.as_str(), *since));
+                lead.note_end(triggers, self.settings.deadlines.result);
                 lead.send_again(send);
                 lead
             }
             None => Lead::new(record_id, send),
         };
+        self.let_wait(tenant, &mut lead, new.finish_callback_url.as_ref(), now)?;
         // A lease that another holds is left to it: it reloads and goes on with this send.
-        let lease = (!leased && !self.parts.lifecycle.is_stopping())
+        let lease = (patience.is_some() && !leased && !self.parts.lifecycle.is_stopping())
             .then(|| Lease { token: random_uuid(), until: later(now, self.lease_duration()) });
         let grant = match lease {
             Some(_) if alc.closed_until.is_none() && !lead.has_unlearnt_earlier_send() => {
@@ -302,7 +377,7 @@ impl Leads {
             lead.begin(now);
         }
         if lease.is_none() {
-            lead.send.waited_until = Some(deadline);
+            lead.send.waited_until = patience;
         }
         let change = lease.map_or(LeaseChange::Leave { due: Some(now) }, LeaseChange::Take);
         let lead_key = lead_key(record_id);
@@ -315,10 +390,13 @@ impl Leads {
         let mut commit = Commit::of(writes);
         commit.checks.push((Key::workspace(), workspace.version()));
         // Repeated under its id while the caller waits: 503 says that nothing was stored.
-        let patience = self.settings.send_wait;
-        let committed = self.parts.store.commit_patiently(tenant, &commit, &self.parts.clock, patience).await?;
+        let wait = self.settings.send_wait;
+        let committed = self.parts.store.commit_patiently(tenant, &commit, &self.parts.clock, wait).await?;
         if !matches!(committed, Committed::Done(_)) {
             return Ok(None);
+        }
+        if patience.is_none() {
+            return Ok(Some(Begun::Answered(Accepted::Queued(lead.view()))));
         }
         let Some(lease) = lease else {
             return Ok(Some(Begun::Anothers { record: record_id, send: send_id }));

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use super::{
     send::{EarlierSend, Reason, Send, Status},
     shown::Attio,
+    tell::Calls,
 };
 use crate::{
     ids::{RecordId, SendId},
@@ -34,6 +35,9 @@ pub struct Lead {
     /// Digests of the `webhook-id`s that have been counted, oldest first: a repeat has no second effect.
     #[serde(default)]
     pub callbacks: Vec<String>,
+    /// Workflows that wait for an end, or are owed one.
+    #[serde(default)]
+    pub calls: Calls,
     /// What a newer version keeps here.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
@@ -92,7 +96,15 @@ pub enum AttioView {
 impl Lead {
     /// A lead with its first send.
     pub fn new(record_id: RecordId, send: Send) -> Self {
-        Self { record_id, send, earlier: Vec::new(), attio: Attio::default(), callbacks: Vec::new(), extra: Map::new() }
+        Self {
+            record_id,
+            send,
+            earlier: Vec::new(),
+            attio: Attio::default(),
+            callbacks: Vec::new(),
+            calls: Calls::default(),
+            extra: Map::new(),
+        }
     }
 
     /// As the interface shows it.

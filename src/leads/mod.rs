@@ -5,6 +5,7 @@
 //! Attio; and that Attio never shows Pending once the result is known.
 
 mod accept;
+mod batch;
 mod callbacks;
 mod effects;
 mod lead;
@@ -13,6 +14,8 @@ mod receipt;
 mod send;
 mod shown;
 mod step;
+mod tell;
+mod telling;
 #[cfg(test)]
 mod tests;
 mod transitions;
@@ -25,12 +28,14 @@ use serde_json::Value;
 
 pub use self::{
     accept::{Accepted, NewLead, SendRefused},
+    batch::ItemResult,
     callbacks::{CallbackOutcome, CallbackRefused},
     lead::{AttioView, Lead, LeadView},
     person::{Name, PhoneNumber},
     send::{Reason, Status},
     shown::Title,
     step::{Connection, DISCONNECT_GRACE, Deadlines, Step, Surroundings},
+    tell::MOST_WAITING,
 };
 use crate::{
     alc, attio,
@@ -38,6 +43,7 @@ use crate::{
     connections::{self, Connections, Standing, Workspace},
     ids::{ConnectionId, RecordId, WorkspaceId},
     lifecycle::Lifecycle,
+    notify,
     sealing::{Place, Sealer},
     store::{Cursor, Key, Kind, Leased, Store, StoreError, Versioned, gate::Gate},
     upstream::Schedule,
@@ -109,6 +115,8 @@ pub struct Parts {
     pub alc: alc::Client,
     /// Attio.
     pub attio: attio::Client,
+    /// The workflows that wait.
+    pub workflows: notify::Client,
     /// Seals names and numbers.
     pub sealer: Arc<Sealer>,
     /// The time.
@@ -146,6 +154,7 @@ pub struct LeadPage {
 
 const ALC: &str = "alc";
 const ATTIO: &str = "attio";
+const WORKFLOW: &str = "workflow";
 
 impl Leads {
     /// The service over its parts.

@@ -13,6 +13,8 @@ use crate::clock::later;
 
 /// How long a live lead of a removed connection waits for the workspace to connect again.
 pub const DISCONNECT_GRACE: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long a call to a workflow waits for a step that is about to be due: it must not delay the record in Attio.
+const CALLS_GIVE_WAY: Duration = Duration::from_secs(5);
 /// The rarest look-up of a pending lead.
 const RAREST_POLL: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -62,6 +64,10 @@ pub struct Surroundings<'a> {
     pub alc_opens_at: Option<Timestamp>,
     /// Attio's gate lets this lead through no earlier.
     pub attio_opens_at: Option<Timestamp>,
+    /// Workflows are not called before then.
+    pub workflows_open_at: Option<Timestamp>,
+    /// Since when the workspace has had a trigger.
+    pub triggers_since: Option<Timestamp>,
     /// The deadlines.
     pub deadlines: &'a Deadlines,
 }
@@ -71,6 +77,8 @@ pub struct Surroundings<'a> {
 pub enum Step {
     /// The send ends without a result.
     Expire(Reason),
+    /// The send has finished: who is to be told of it is to be written down.
+    NoteEnd,
     /// Ask ALC what it has for the record, before the first attempt: an earlier send's id was never learnt.
     TakeBaseline,
     /// Ask ALC whether it has this send.
@@ -83,6 +91,8 @@ pub enum Step {
     ReadBack(usize),
     /// Ask ALC for the result of a pending lead.
     Poll,
+    /// Tell workflows what a send came to.
+    Tell,
     /// Erase the lead.
     Forget,
     /// Nothing now; again at that time.
@@ -102,17 +112,24 @@ impl Lead {
         if let Some(step) = self.attio_step(now, around, &mut rest) {
             return step;
         }
+        if let Some(step) = self.tell_step(now, around, &mut rest) {
+            return step;
+        }
         // `end_of_life` has put a time into `rest` in every state.
         Step::Rest(rest.0.unwrap_or(now))
     }
 
     fn end_of_life(&self, now: Timestamp, around: &Surroundings<'_>, rest: &mut Rest) -> Option<Step> {
         let send = &self.send;
+        if self.is_end_to_be_noted(around.triggers_since) {
+            return Some(Step::NoteEnd);
+        }
         let (at, step) = match (send.status, send.finished_at) {
             (Status::Queued, _) => (later(send.created_at, around.deadlines.send), Step::Expire(Reason::NotSent)),
             (Status::Pending, _) => (later(send.created_at, around.deadlines.result), Step::Expire(Reason::TimedOut)),
             (Status::Complete | Status::Failed, finished) => {
-                (later(finished.unwrap_or(send.updated_at), around.deadlines.retention), Step::Forget)
+                let retained = later(finished.unwrap_or(send.updated_at), around.deadlines.retention);
+                (Some(retained).max(self.owed_until()).unwrap_or(retained), Step::Forget)
             }
         };
         if rest.is_now(at, now) {
@@ -162,6 +179,16 @@ impl Lead {
         }
         let (index, at) = self.next_doubt()?;
         rest.is_now(Some(at).max(self.attio.retry_at).unwrap_or(at), now).then_some(Step::ReadBack(index))
+    }
+
+    /// Comes last, and gives way to what is about to be due: for a while, not for ever.
+    fn tell_step(&self, now: Timestamp, around: &Surroundings<'_>, rest: &mut Rest) -> Option<Step> {
+        let due = self.next_call()?;
+        let at = Some(due).max(around.workflows_open_at).unwrap_or(due);
+        if rest.0.is_some_and(|other| other <= later(at, CALLS_GIVE_WAY)) {
+            return None;
+        }
+        rest.is_now(at, now).then_some(Step::Tell)
     }
 }
 

@@ -165,6 +165,8 @@ impl World {
             attio: true,
             alc_opens_at: None,
             attio_opens_at: None,
+            workflows_open_at: None,
+            triggers_since: None,
             deadlines: &self.deadlines,
         };
         self.lead.next_step(self.now, &around)

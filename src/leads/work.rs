@@ -47,6 +47,7 @@ pub(super) struct Work {
     pub(super) attio: GateView,
     pub(super) alc_opens_at: Option<Timestamp>,
     pub(super) attio_opens_at: Option<Timestamp>,
+    pub(super) workflows_open_at: Option<Timestamp>,
     /// Attio's gate has said Go and the PATCH has not begun.
     pub(super) attio_go: bool,
     /// ALC's gate has said Go to a worker that came for it.
@@ -80,6 +81,7 @@ impl Work {
             attio,
             alc_opens_at: None,
             attio_opens_at: None,
+            workflows_open_at: None,
             attio_go: false,
             alc_go: false,
             grant_dead: false,
@@ -139,12 +141,14 @@ impl Leads {
             match step {
                 Step::Rest(due) => self.end(&mut work, lease, due).await?,
                 Step::Expire(reason) => self.record(&mut work, move |lead, now| lead.expire(reason, now)).await?,
+                Step::NoteEnd => self.note_end(&mut work).await?,
                 Step::TakeBaseline => self.take_baseline(&mut work).await?,
                 Step::LookUp => self.look_up(&mut work).await?,
                 Step::Submit => self.submit(&mut work).await?,
                 Step::Show(showing) => self.show(&mut work, showing).await?,
                 Step::ReadBack(doubt) => self.read_back(&mut work, doubt).await?,
                 Step::Poll => self.poll(&mut work).await?,
+                Step::Tell => self.tell(&mut work).await?,
                 Step::Forget => self.forget(&mut work).await?,
             }
         }
@@ -164,6 +168,8 @@ impl Leads {
                 .is_some_and(|found| self.parts.connections.attio_token(&found.value).is_some()),
             alc_opens_at: work.alc_opens_at,
             attio_opens_at: work.attio_opens_at,
+            workflows_open_at: work.workflows_open_at,
+            triggers_since: work.workspace.as_ref().and_then(|found| found.value.triggers_since()),
             deadlines: &self.settings.deadlines,
         };
         lead.next_step(now, &around)
@@ -187,6 +193,9 @@ impl Leads {
             let now = self.parts.clock.now();
             let mut lead = work.lead.value.clone();
             fact(&mut lead, now);
+            if work.lead.value.send.status.is_live() && !lead.send.status.is_live() {
+                self.look_for_triggers(work).await;
+            }
             let step = self.step_of(work, &lead, now);
             let change = match work.lease {
                 None => LeaseChange::Leave { due: Some(now) },
@@ -218,6 +227,17 @@ impl Leads {
                     }
                 }
             }
+        }
+    }
+
+    /// A send that ends in a worker's hands is told to the triggers of now, not to those of when the work began. If the
+    /// store does not answer, what is known has to do: the fact matters more.
+    async fn look_for_triggers(&self, work: &mut Work) {
+        let loaded = self.parts.store.load(&work.tenant, &[Key::workspace()], &[], self.parts.clock.now()).await;
+        if let Ok(loaded) = loaded
+            && let Some(Ok(found)) = loaded.documents.into_iter().next().flatten().map(Versioned::read)
+        {
+            work.workspace = Some(found);
         }
     }
 

@@ -97,7 +97,8 @@ impl Answer {
         }
     }
 
-    fn retry_after(&self) -> Option<Timestamp> {
+    /// `Retry-After`, on our clock.
+    pub fn retry_after(&self) -> Option<Timestamp> {
         retry_after::parse(self.header(RETRY_AFTER)?, self.header(DATE), self.received)
     }
 

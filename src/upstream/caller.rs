@@ -45,6 +45,11 @@ pub struct HttpClientError {
 /// timeout, which is not. No redirect is followed (a POST must not arrive where nobody sent it, nor a token) and no
 /// proxy variable is read. The certificates are the system's; without a CA store this fails, even for plain HTTP.
 pub fn http_client(shortest_timeout: Duration) -> Result<reqwest::Client, HttpClientError> {
+    build(http_client_builder(shortest_timeout))
+}
+
+/// The settings of [`http_client`], for who has to add to them before [`build`].
+pub fn http_client_builder(shortest_timeout: Duration) -> reqwest::ClientBuilder {
     reqwest::Client::builder()
         .user_agent(concat!("alc-connector/", env!("CARGO_PKG_VERSION")))
         .redirect(redirect::Policy::none())
@@ -55,8 +60,11 @@ pub fn http_client(shortest_timeout: Duration) -> Result<reqwest::Client, HttpCl
         .pool_max_idle_per_host(IDLE_CONNECTIONS)
         .tcp_nodelay(true)
         .http2_adaptive_window(true)
-        .build()
-        .map_err(|error| HttpClientError { detail: words::of_error(&error) })
+}
+
+/// The client of these settings.
+pub fn build(settings: reqwest::ClientBuilder) -> Result<reqwest::Client, HttpClientError> {
+    settings.build().map_err(|error| HttpClientError { detail: words::of_error(&error) })
 }
 
 /// Calls one upstream. Clones share connections.

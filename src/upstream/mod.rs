@@ -18,7 +18,7 @@ mod words;
 use jiff::Timestamp;
 
 pub use answer::Answer;
-pub use caller::{BODY_CAP, Caller, HttpClientError, http_client};
+pub use caller::{BODY_CAP, Caller, HttpClientError, build, http_client, http_client_builder};
 pub use schedule::Schedule;
 
 /// How a call failed, named by what to do next.

@@ -44,6 +44,11 @@ fn every_operation_of_the_contract_is_answered() {
         app.lead(&ada).await.expect(200);
         app.leads("").await.expect(200);
         app.connection().await.expect(200);
+        let batch = json!({ "leads": [crate::support::attio_app::lead_body(&ada)] });
+        send(app.request(Method::POST, "/v1/leads/batch").json(&batch)).await.expect(202);
+        let trigger = || app.request(Method::PUT, "/v1/triggers/a");
+        send(trigger().json(&json!({ "callback_url": "https://api.attio.com/x" }))).await.expect(201);
+        send(app.request(Method::DELETE, "/v1/triggers/a")).await.expect(204);
         // The pretend ALC's own calls are not judged; this one is.
         let url = &world.alc.webhooks()[0].url;
         send(world.client.post(url).body("{}")).await.expect(401);
@@ -76,6 +81,9 @@ scenario! {
             (Method::GET, "/v1/leads".to_owned()),
             (Method::POST, "/v1/leads".to_owned()),
             (Method::GET, format!("/v1/leads/{record}")),
+            (Method::POST, "/v1/leads/batch".to_owned()),
+            (Method::PUT, "/v1/triggers/a".to_owned()),
+            (Method::DELETE, "/v1/triggers/a".to_owned()),
             (Method::POST, "/v1/events/connection-added".to_owned()),
             (Method::POST, "/v1/events/connection-removed".to_owned()),
         ] {

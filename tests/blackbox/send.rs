@@ -24,7 +24,7 @@ scenario! {
             ("name", json!(7)),
             ("phone_number", json!("12")),
             ("phone_number", json!("2015550123")),
-            ("finish_callback_url", json!("https://api.attio.com/hook")),
+            ("finish_callback_url", json!("https://example.com/hook")),
         ] {
             let mut body = good.clone();
             body[field] = bad;

@@ -51,6 +51,7 @@ impl Settings {
             .set("ALC__CLIENT_SECRET", &alc.client_secret())
             .set("ATTIO__BASE_URL", &attio.url())
             .set("ATTIO__API_KEY", &attio.api_key())
+            .set("ATTIO__CALLBACK_HOSTS", "attio.com,127.0.0.1")
             .set("TELEMETRY__FILTER", "warn");
         settings
     }

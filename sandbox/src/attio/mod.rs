@@ -138,6 +138,19 @@ impl Attio {
         self.shared.state().settings.workspace_id.clone()
     }
 
+    /// Where a workflow of that name waits: `ATTIO__CALLBACK_HOSTS` has to list `127.0.0.1`. What comes in is the operation
+    /// `workflow_callback`: faults make it a run that is gone or not known yet (404), or a host that hangs.
+    pub fn callback_url(&self, name: &str) -> String {
+        format!("{}/callbacks/{name}", self.url())
+    }
+
+    /// What a waiting workflow was told and took, in order.
+    pub fn told(&self, name: &str) -> Vec<Value> {
+        let path = format!("/callbacks/{name}");
+        let heard = self.journal().requests("workflow_callback").into_iter();
+        heard.filter(|seen| seen.path == path && seen.status == Some(200)).map(|seen| seen.json()).collect()
+    }
+
     /// What goes wrong.
     pub fn faults(&self) -> &Faults {
         self.server.faults()

@@ -30,6 +30,7 @@ pub const OPERATIONS: &[&str] = &[
     "get_webhook",
     "update_webhook",
     "delete_webhook",
+    "workflow_callback",
 ];
 
 pub(super) struct Routes(pub(super) Arc<Shared>);
@@ -57,6 +58,7 @@ impl Service for Routes {
             ("GET", ["v2", "webhooks", _]) => Some("get_webhook"),
             ("PATCH", ["v2", "webhooks", _]) => Some("update_webhook"),
             ("DELETE", ["v2", "webhooks", _]) => Some("delete_webhook"),
+            ("POST", ["callbacks", _]) => Some("workflow_callback"),
             _ => None,
         }
     }
@@ -103,6 +105,8 @@ impl Routes {
             "authorize" => return state.authorize(request),
             "token" => return state.token(request, now),
             "revoke" => return state.revoke(request),
+            // Nothing authenticates it but the secrecy of its URL; the journal has what was told.
+            "workflow_callback" => return Reply::json(200, &json!({})),
             "unknown" => return not_found("Route not found."),
             _ => {}
         }

@@ -18,6 +18,9 @@ use crate::{
     wire::decode_form,
 };
 
+/// The pretend workflow step that waits for every lead that is sent.
+pub(super) const WAITING_STEP: &str = "waiting-step";
+
 /// The Attio side of the demo.
 pub(super) struct App {
     pub(super) alc: Alc,
@@ -250,7 +253,8 @@ impl App {
     /// Presses "Send to ALC".
     pub(super) async fn send(&self) -> Reply {
         let person = self.person();
-        let json = json!({ "record_id": person.record_id, "name": person.name, "phone_number": person.phone });
+        let mut json = json!({ "record_id": person.record_id, "name": person.name, "phone_number": person.phone });
+        json["finish_callback_url"] = self.attio.callback_url(WAITING_STEP).into();
         let key = uuid::Uuid::new_v4().to_string();
         self.authorized("Attio app", "POST", "/v1/leads", Some(&key), Some(json)).await
     }

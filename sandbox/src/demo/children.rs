@@ -124,6 +124,7 @@ fn settings(
         ("ALC__CLIENT_SECRET", plan.alc.client_secret()),
         ("ATTIO__BASE_URL", plan.attio.url()),
         ("ATTIO__API_KEY", plan.attio.api_key()),
+        ("ATTIO__CALLBACK_HOSTS", "127.0.0.1".to_owned()),
     ];
     pairs.into_iter().map(|(name, value)| (format!("ALC_CONNECTOR__{name}"), value)).collect()
 }

@@ -5,7 +5,11 @@
 
 use std::time::Duration;
 
-use super::{app::App, children::Children, eventually};
+use super::{
+    app::{App, WAITING_STEP},
+    children::Children,
+    eventually,
+};
 
 /// A step that did not happen; it has been told already.
 #[derive(Debug)]
@@ -53,9 +57,11 @@ pub(super) async fn life(app: &App) -> Result<(), Failed> {
     send(app).await?;
     shows(app, "Pending").await?;
     lead_id_shown(app).await?;
+    step_waits(app)?;
     answer(app).await?;
     shows(app, "Complete").await?;
     result_shown(app).await?;
+    step_told(app).await?;
     disconnect(app).await
 }
 
@@ -153,6 +159,20 @@ async fn result_shown(app: &App) -> Result<(), Failed> {
     let status = lead.body["status"].as_str().unwrap_or_default();
     let found = if lead.status == 200 { format!("status {status}") } else { lead.told() };
     told(lead.status == 200 && status == "complete", "the connector's own view of the lead", "status complete", &found)
+}
+
+fn step_waits(app: &App) -> Result<(), Failed> {
+    let heard = app.attio.told(WAITING_STEP);
+    let found = if heard.is_empty() { "nothing told yet".to_owned() } else { format!("{heard:?}") };
+    told(heard.is_empty(), "a workflow step waits for the lead", "nothing told before ALC's answer", &found)
+}
+
+async fn step_told(app: &App) -> Result<(), Failed> {
+    let heard = eventually(|| app.attio.told(WAITING_STEP).pop()).await.unwrap_or_default();
+    let text = |name: &str| heard[name].as_str().unwrap_or("none").to_owned();
+    let right = text("record_id") == app.person().record_id && text("status") == "complete" && text("result") == RESULT;
+    let found = format!("{}, {}", text("status"), text("result"));
+    told(right, "the waiting workflow step was told", &format!("complete, {RESULT}, for this record"), &found)
 }
 
 async fn disconnect(app: &App) -> Result<(), Failed> {

@@ -1,0 +1,82 @@
+//! `/v1/leads/batch`: many leads in one request, each with an answer of its own.
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    web::{self, ServiceConfig},
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{
+    bearer::Bearer,
+    endpoint::Endpoint,
+    json::{BATCH_LIMIT, Body, JsonBody, convert},
+    leads::{checked, idempotency_key, refusal, unreadable},
+    problem::{Fault, Problem},
+};
+use crate::leads::{Accepted, Leads};
+
+/// How many leads a batch has: Attio's bulk actions hand over no more.
+const ITEMS: std::ops::RangeInclusive<usize> = 1..=250;
+
+/// The routes of this resource. Before those of `/v1/leads/{record_id}`.
+pub fn routes(cfg: &mut ServiceConfig) {
+    Endpoint::new("/v1/leads/batch").post(send).register(cfg);
+}
+
+/// The items are read one by one: a bad one stops no other.
+#[derive(Deserialize)]
+struct BatchBody {
+    leads: Vec<Value>,
+}
+
+impl Body for BatchBody {
+    const LIMIT: usize = BATCH_LIMIT;
+}
+
+async fn send(
+    bearer: Bearer,
+    request: HttpRequest,
+    leads: web::Data<Leads>,
+    body: JsonBody<BatchBody>,
+) -> Result<HttpResponse, Problem> {
+    let key = idempotency_key(&request)?;
+    let items = body.0.leads;
+    if !ITEMS.contains(&items.len()) {
+        let detail = format!("must have {} to {} items", ITEMS.start(), ITEMS.end());
+        return Err(Problem::invalid(vec![Fault { pointer: "/leads".to_owned(), detail }]));
+    }
+    let mut good = Vec::with_capacity(items.len());
+    let mut records = Vec::with_capacity(items.len());
+    // `None`: to be answered by what becomes of it.
+    let mut results: Vec<Option<Value>> = Vec::with_capacity(items.len());
+    for item in items {
+        let record = item.get("record_id").and_then(Value::as_str).and_then(|text| text.parse::<Uuid>().ok());
+        records.push(record);
+        match convert(item).and_then(|item| checked(&item, &leads)) {
+            Ok(new) => {
+                good.push(new);
+                results.push(None);
+            }
+            Err(problem) => results.push(Some(refused(record, &problem))),
+        }
+    }
+    let mut pressed =
+        leads.send_batch(bearer.workspace, bearer.connection, good, key).await.map_err(unreadable)?.into_iter();
+    let mut answers = Vec::with_capacity(results.len());
+    for (unreadable, record) in results.into_iter().zip(records) {
+        let answer = unreadable.or_else(|| {
+            pressed.next().map(|pressed| match pressed {
+                Ok(Accepted::Sent(lead) | Accepted::Queued(lead) | Accepted::Joined(lead)) => json!(lead),
+                Err(found) => refused(record, &refusal(found)),
+            })
+        });
+        answers.extend(answer);
+    }
+    Ok(HttpResponse::Accepted().json(json!({ "results": answers })))
+}
+
+fn refused(record: Option<Uuid>, problem: &Problem) -> Value {
+    json!({ "record_id": record, "problem": problem.to_value(None) })
+}
