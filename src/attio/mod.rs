@@ -1,8 +1,9 @@
-//! Attio's REST API v2: who a credential belongs to, and the one record that we write.
+//! Attio's REST API v2: who a credential belongs to, the one record that we write, and the attributes it needs.
 //!
 //! Owns the shapes of Attio's API (docs.attio.com/rest-api; its OpenAPI document of 2026-03) and what its errors mean.
 //! Promises that the token appears in the `Authorization` header and nowhere else.
 
+pub mod schema;
 #[cfg(test)]
 mod tests;
 

@@ -12,6 +12,7 @@ mod facts;
 mod fresh;
 mod grants;
 mod reconcile;
+mod schema;
 mod steps;
 mod webhook;
 mod workspace;
@@ -30,6 +31,7 @@ pub use self::{
     connect::{ConnectError, Connected},
     connection::{Connection, Phase},
     grants::{Grant, NoGrant},
+    schema::Schema,
     webhook::{Webhook, WebhookState},
     workspace::{ConnectionView, Standing, WebhookView, Workspace},
 };
@@ -68,6 +70,8 @@ pub struct Settings {
     pub public_url: Url,
     /// The workspace access token that every connection uses.
     pub attio_api_key: Option<SecretString>,
+    /// What Attio's People need.
+    pub schema: Schema,
     /// Whether callbacks have to be signed.
     pub webhook_signature: WebhookSignature,
     /// The waits between tries of what must be done; the last repeats.

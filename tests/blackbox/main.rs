@@ -6,6 +6,7 @@
 mod support;
 
 mod attio_errors;
+mod attio_schema;
 mod callbacks;
 mod chaos;
 mod connect;
