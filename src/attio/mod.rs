@@ -6,6 +6,7 @@
 pub mod schema;
 #[cfg(test)]
 mod tests;
+pub mod webhooks;
 
 use reqwest::{Method, RequestBuilder, header::ACCEPT};
 use secrecy::{ExposeSecret as _, SecretString};

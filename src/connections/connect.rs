@@ -1,4 +1,4 @@
-//! Connection-added: Attio checked, its attributes made, ALC's webhook intended, then created, and the connection takes over.
+//! Connection-added: Attio checked, its attributes made, its webhook made, ALC's webhook intended, then created, and the connection takes over.
 //!
 //! Promises that nothing is made twice, that a concurrent call waits for the first, and that a failure undoes what was
 //! made: what has to be undone is in the state, with a due time, so that a crash undoes it too. Goes on when the caller
@@ -168,6 +168,7 @@ impl Connections {
     async fn carry_out(&self, attempt: &Attempt) -> Result<Connected, ConnectError> {
         self.check_attio(attempt).await?;
         self.ensure_schema(attempt).await?;
+        self.subscribe(attempt).await?;
         let mut grant = self.connecting_grant(attempt, None).await?;
         let (webhook, url) = self.intend(attempt).await?;
         let mut made = self.make_webhook(attempt, &grant, &webhook, &url).await?;

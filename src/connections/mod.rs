@@ -5,6 +5,7 @@
 //! takeover and removal. Promises that what an upstream answered is recorded however the worker fared, that an outage
 //! disconnects nobody, and that tokens are erased last. Knows nothing of leads but where they name their webhook.
 
+mod attio_webhooks;
 mod codes;
 mod connect;
 mod connection;

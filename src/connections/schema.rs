@@ -69,6 +69,13 @@ impl From<ConnectError> for Trouble {
 }
 
 impl Schema {
+    /// The least that can be asked for.
+    #[cfg(test)]
+    pub(crate) fn status_alone() -> Self {
+        let titles = ["Pending", "Complete", "Failed"].map(str::to_owned);
+        Self { status: "alc_status".to_owned(), titles, lead_id: None, result: None, writes_per_second: 25 }
+    }
+
     fn needed(&self) -> Vec<Needed<'_>> {
         let status = Needed {
             slug: &self.status,

@@ -5,6 +5,7 @@
 //! registered as an [`endpoint::Endpoint`], which cannot forget it.
 
 pub mod alc_webhooks;
+pub mod attio_webhooks;
 pub mod bearer;
 pub mod connection;
 pub mod endpoint;
@@ -68,6 +69,7 @@ pub fn public(cfg: &mut ServiceConfig, services: &Services) {
     connection::routes(cfg);
     leads::routes(cfg);
     alc_webhooks::routes(cfg);
+    attio_webhooks::routes(cfg);
     cfg.default_service(web::to(nothing_here));
 }
 

@@ -90,6 +90,8 @@ struct Found {
 /// The caller's key, if there is one.
 struct Idempotency {
     key: Key,
+    /// What the caller named; merges may have put the lead under another record.
+    record: RecordId,
     body: SecretString,
 }
 
@@ -102,12 +104,35 @@ impl Leads {
         new: NewLead,
         idempotency_key: Option<&str>,
     ) -> Result<Accepted, SendRefused> {
+        let asked = new.record_id;
+        let mut answer = self.send_or_join(workspace, connection, new, idempotency_key).await;
+        match &mut answer {
+            // Merges may have put the lead under another record than the one that the caller knows.
+            Ok(Accepted::Sent(view) | Accepted::Queued(view) | Accepted::Joined(view))
+            | Err(SendRefused::Rejected(view) | SendRefused::ReauthorizationRequired(Some(view))) => {
+                view.record_id = asked;
+            }
+            Err(_) => {}
+        }
+        answer
+    }
+
+    async fn send_or_join(
+        &self,
+        workspace: WorkspaceId,
+        connection: ConnectionId,
+        mut new: NewLead,
+        idempotency_key: Option<&str>,
+    ) -> Result<Accepted, SendRefused> {
         let tenant = connections::tenant(workspace);
         let deadline = later(self.parts.clock.now(), self.settings.send_wait);
         let key = idempotency_key.map(|text| Idempotency {
             key: Key::new(Kind::Receipt, receipt::id(text)),
+            record: new.record_id,
             body: canonical(&new.name, &new.phone_number),
         });
+        let asked = new.record_id;
+        let mut forwarded = true;
         for _ in 0..TRIES {
             let now = self.parts.clock.now();
             let found = self.find_all(&tenant, new.record_id, key.as_ref(), now).await?;
@@ -118,7 +143,7 @@ impl Leads {
                 return Err(SendRefused::Standing(standing));
             }
             if let (Some(key), Some(receipt)) = (&key, &found.receipt)
-                && let Some(answer) = self.replay(key, &receipt.value, found.lead.as_ref(), new.record_id)
+                && let Some(answer) = self.replay(key, &receipt.value, found.lead.as_ref())
             {
                 return answer;
             }
@@ -127,6 +152,18 @@ impl Leads {
                 (Standing::ReauthorizationRequired, _) => return Err(SendRefused::ReauthorizationRequired(None)),
                 (other, _) => return Err(SendRefused::Standing(other)),
             };
+            match &found.lead {
+                Some(lead) if forwarded && let Some(next) = lead.value.next_hop() => {
+                    new.record_id = next;
+                    continue;
+                }
+                // Whoever spoke for the record is forgotten: it speaks for itself again.
+                None if new.record_id != asked => {
+                    (new.record_id, forwarded) = (asked, false);
+                    continue;
+                }
+                _ => {}
+            }
             if let Some(lead) = &found.lead
                 && lead.value.send.status.is_live()
             {
@@ -174,8 +211,8 @@ impl Leads {
         key: &Idempotency,
         receipt: &Receipt,
         lead: Option<&Versioned<Lead>>,
-        record: RecordId,
     ) -> Option<Result<Accepted, SendRefused>> {
+        let record = key.record;
         let body = key.body.expose_secret().as_bytes();
         if receipt.record_id != record || !self.parts.sealer.matches(&purpose(record), body, &receipt.body) {
             return Some(Err(SendRefused::KeyReused));
@@ -197,13 +234,14 @@ impl Leads {
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         let Some(key) = key else { return Ok(true) };
-        let receipt = self.receipt(key, lead.value.send.id, lead.value.record_id, now);
+        let receipt = self.receipt(key, lead.value.send.id, now);
         let mut commit = Commit::of(vec![put(&key.key.id, &receipt, None, LeaseChange::Leave { due: None })]);
         commit.checks.push((lead_key(lead.value.record_id), lead.version()));
         Ok(matches!(self.parts.store.commit(tenant, &commit, now).await?, Committed::Done(_)))
     }
 
-    fn receipt(&self, key: &Idempotency, send: SendId, record_id: RecordId, now: Timestamp) -> Receipt {
+    fn receipt(&self, key: &Idempotency, send: SendId, now: Timestamp) -> Receipt {
+        let record_id = key.record;
         let body: Fingerprint = self.parts.sealer.fingerprint(&purpose(record_id), key.body.expose_secret().as_bytes());
         Receipt {
             send,
@@ -269,7 +307,7 @@ impl Leads {
         let lead_key = lead_key(record_id);
         let mut writes = vec![put(&lead_key.id, &lead, expected, change)];
         if let Some(key) = key {
-            let receipt = self.receipt(key, send_id, record_id, now);
+            let receipt = self.receipt(key, send_id, now);
             writes.push(put(&key.key.id, &receipt, None, LeaseChange::Leave { due: None }));
         }
         let mut commit = Commit::of(writes);

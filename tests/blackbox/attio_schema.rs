@@ -10,6 +10,9 @@ use crate::support::{
     harness::{Setup, World, scenario},
 };
 
+/// What a person did to an attribute.
+type Change = fn(&mut Attribute);
+
 fn attribute(world: &World, slug: &str) -> Option<Attribute> {
     world.attio.attributes().into_iter().find(|attribute| attribute.api_slug == slug)
 }
@@ -96,7 +99,7 @@ scenario! {
 scenario! {
     async fn what_cannot_be_written_is_refused_by_name_and_with_what_to_do(setup: Setup) {
         let world = setup.start().await;
-        let changes: [(&str, &str, fn(&mut Attribute), &str); 6] = [
+        let changes: [(&str, &str, Change, &str); 6] = [
             ("alc_status", "number", |_| {}, "number"),
             ("alc_status", "select", |attribute| attribute.is_multiselect = true, "several"),
             ("alc_status", "text", |attribute| attribute.is_archived = true, "archived"),

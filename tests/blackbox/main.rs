@@ -7,6 +7,7 @@ mod support;
 
 mod attio_errors;
 mod attio_schema;
+mod attio_webhooks;
 mod callbacks;
 mod chaos;
 mod connect;

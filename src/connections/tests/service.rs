@@ -69,6 +69,8 @@ impl World {
         };
         let me = json!({"active": true, "workspace_id": workspace, "scope": "record_permission:read-write"});
         world.server.mock("GET", "/v2/self").with_body(me.to_string()).expect_at_least(0).create_async().await;
+        // As the real one does where PUBLIC_URL is not https.
+        world.server.mock("POST", "/v2/webhooks").with_status(400).expect_at_least(0).create_async().await;
         let status = json!({"data": [{"api_slug": "alc_status", "type": "text"}]});
         let attributes = world.server.mock("GET", "/v2/objects/people/attributes").match_query(Matcher::Any);
         attributes.with_body(status.to_string()).expect_at_least(0).create_async().await;
@@ -108,13 +110,7 @@ impl World {
         let settings = Settings {
             public_url: "http://127.0.0.1:8080".parse().expect("a URL"),
             attio_api_key: Some(SecretString::from("attio-key")),
-            schema: Schema {
-                status: "alc_status".to_owned(),
-                titles: ["Pending", "Complete", "Failed"].map(str::to_owned),
-                lead_id: None,
-                result: None,
-                writes_per_second: 25,
-            },
+            schema: Schema::status_alone(),
             webhook_signature,
             retry_schedule: [1, 5, 30].map(Duration::from_secs).to_vec(),
             upstream_timeout: Duration::from_secs(10),

@@ -150,13 +150,7 @@ impl World {
             connections::Settings {
                 public_url: url(ISSUER),
                 attio_api_key: Some(SecretString::from("key")),
-                schema: connections::Schema {
-                    status: "alc_status".to_owned(),
-                    titles: ["Pending", "Complete", "Failed"].map(str::to_owned),
-                    lead_id: None,
-                    result: None,
-                    writes_per_second: 25,
-                },
+                schema: connections::Schema::status_alone(),
                 webhook_signature: WebhookSignature::WhenSecretKnown,
                 retry_schedule: vec![Duration::from_secs(1)],
                 upstream_timeout: limit,
