@@ -8,7 +8,7 @@ use crate::{
     authorization::{self, Authorization, keys::SigningKeys},
     clock::SharedClock,
     config::{AttioCredential, Config},
-    connections::{self, Connections},
+    connections::{self, Connections, Schema},
     leads::{self, Attributes, Deadlines, Leads, Titles},
     lifecycle::Lifecycle,
     notify,
@@ -106,6 +106,13 @@ pub(super) fn build(
         connections::Settings {
             public_url: http.public_url.clone(),
             attio_api_key,
+            schema: Schema {
+                status: attio.attributes.status.clone(),
+                titles: [&attio.titles.pending, &attio.titles.complete, &attio.titles.failed].map(Clone::clone),
+                lead_id: attio.attributes.lead_id.clone(),
+                result: attio.attributes.result.clone(),
+                writes_per_second: attio.writes_per_second,
+            },
             webhook_signature: alc.webhook_signature,
             retry_schedule: schedule.clone(),
             upstream_timeout,

@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 
 use super::{
     Connections, Verdict,
+    connect::{Attempt, ConnectError},
     connection::{Connection, Phase},
     facts::Fact,
     workspace::{ConnectionView, Workspace},
@@ -96,6 +97,13 @@ impl Connections {
         let grant = connection.attio.as_ref().filter(|grant| !grant.dead)?;
         let opened = self.open(workspace, connection.id, FIELD, &grant.token);
         opened.inspect_err(|error| tracing::error!(%workspace, %error, "Attio's token cannot be opened")).ok()
+    }
+
+    /// The token that a connection being made works with at Attio.
+    pub(super) async fn attio_token_for(&self, attempt: &Attempt) -> Result<Option<SecretString>, ConnectError> {
+        let workspace = self.load(&attempt.tenant).await?.ok_or(ConnectError::Unknown)?.value;
+        let connection = workspace.connection(attempt.connection).ok_or(ConnectError::Unknown)?;
+        Ok(self.attio_token_of(workspace.id, connection))
     }
 
     /// A connection from before each brought its own grant: leads go to ALC, and nobody may show them to Attio.

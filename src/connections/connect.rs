@@ -1,4 +1,4 @@
-//! Connection-added: Attio checked, ALC's webhook intended, then created, and the connection takes over.
+//! Connection-added: Attio checked, its attributes made, its webhook made, ALC's webhook intended, then created, and the connection takes over.
 //!
 //! Promises that nothing is made twice, that a concurrent call waits for the first, and that a failure undoes what was
 //! made: what has to be undone is in the state, with a due time, so that a crash undoes it too. Goes on when the caller
@@ -31,9 +31,9 @@ use crate::{
 /// How long connection-added may take in all.
 const TIME_LIMIT: Duration = Duration::from_secs(20);
 /// The wait before a call that failed is made again.
-const CALL_AGAIN: Duration = Duration::from_millis(500);
+pub(super) const CALL_AGAIN: Duration = Duration::from_millis(500);
 /// How often a call is made at most while somebody waits.
-const CALLS: u32 = 3;
+pub(super) const CALLS: u32 = 3;
 
 /// The connection works.
 #[derive(Debug, Clone)]
@@ -98,12 +98,12 @@ enum Lost {
 }
 
 /// One attempt, claimed.
-struct Attempt {
-    tenant: Tenant,
-    workspace: WorkspaceId,
-    connection: ConnectionId,
-    owner: Uuid,
-    deadline: Timestamp,
+pub(super) struct Attempt {
+    pub(super) tenant: Tenant,
+    pub(super) workspace: WorkspaceId,
+    pub(super) connection: ConnectionId,
+    pub(super) owner: Uuid,
+    pub(super) deadline: Timestamp,
     /// Whether it may take over: decided once, by who comes first, the takeover or the end of the caller's wait.
     takes_over: OnceLock<bool>,
 }
@@ -184,6 +184,8 @@ impl Connections {
 
     async fn carry_out(&self, attempt: &Attempt) -> Result<Connected, ConnectError> {
         self.check_attio(attempt).await?;
+        self.ensure_schema(attempt).await?;
+        self.subscribe(attempt).await?;
         let mut grant = self.connecting_grant(attempt, None).await?;
         let (webhook, url) = self.intend(attempt).await?;
         let mut made = self.make_webhook(attempt, &grant, &webhook, &url).await?;
@@ -371,7 +373,7 @@ impl Connections {
         }
     }
 
-    fn in_time(&self, attempt: &Attempt) -> Result<(), ConnectError> {
+    pub(super) fn in_time(&self, attempt: &Attempt) -> Result<(), ConnectError> {
         if self.clock.now() < attempt.deadline { Ok(()) } else { Err(ConnectError::Timeout) }
     }
 }

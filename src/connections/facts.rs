@@ -37,6 +37,12 @@ pub(super) enum Fact {
     WebhookDeleted { webhook: WebhookId },
     /// Not done; again later.
     WebhookPostponed { webhook: WebhookId, retry_at: Timestamp },
+    /// Attio deleted it, does not have it, or nobody may touch it any more.
+    AttioWebhookGone { webhook: WebhookId },
+    /// Attio has it under this id; or not done, again later.
+    AttioWebhookPostponed { webhook: WebhookId, attio_id: Option<String>, retry_at: Timestamp },
+    /// Attio lists its webhooks, and this is not among them.
+    AttioWebhookMissing { webhook: WebhookId, retry_at: Timestamp },
     /// No unfinished lead was sent under it.
     WebhookRetired { webhook: WebhookId },
     /// ALC's grant of that generation is revoked, or has to stay for another connection.
@@ -97,6 +103,24 @@ impl Fact {
             Self::WebhookPostponed { webhook, retry_at } => {
                 if let Some(webhook) = workspace.webhook_mut(*webhook) {
                     webhook.postponed(*retry_at);
+                }
+            }
+            Self::AttioWebhookGone { webhook } => {
+                workspace.attio_webhooks.retain(|known| known.id != *webhook);
+            }
+            Self::AttioWebhookPostponed { webhook, attio_id, retry_at } => {
+                if let Some(webhook) = workspace.attio_webhook_mut(*webhook) {
+                    webhook.alc_id = webhook.alc_id.take().or_else(|| attio_id.clone());
+                    webhook.postponed(*retry_at);
+                }
+            }
+            Self::AttioWebhookMissing { webhook, retry_at } => {
+                if let Some(known) = workspace.attio_webhook_mut(*webhook) {
+                    if until(known.created_at, now) < LATE_CREATION {
+                        known.postponed(*retry_at);
+                    } else {
+                        workspace.attio_webhooks.retain(|known| known.id != *webhook);
+                    }
                 }
             }
             Self::WebhookRetired { webhook } => {

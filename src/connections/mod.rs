@@ -6,6 +6,7 @@
 //! disconnects nobody, and that tokens are erased last. Knows nothing of leads but where they name their webhook.
 
 mod attio_grant;
+mod attio_webhooks;
 mod codes;
 mod connect;
 mod connection;
@@ -13,6 +14,7 @@ mod facts;
 mod fresh;
 mod grants;
 mod reconcile;
+mod schema;
 mod steps;
 mod triggers;
 mod webhook;
@@ -32,6 +34,7 @@ pub use self::{
     connect::{ConnectError, Connected},
     connection::{Connection, Phase},
     grants::{Grant, NoGrant},
+    schema::Schema,
     triggers::{MOST_TRIGGERS, TriggerPut, TriggerRefused, TriggerView},
     webhook::{Webhook, WebhookState},
     workspace::{ConnectionView, Standing, WebhookView, Workspace},
@@ -74,6 +77,8 @@ pub struct Settings {
     pub public_url: Url,
     /// The workspace access token that every connection uses; `None`: each brings a grant of its own.
     pub attio_api_key: Option<SecretString>,
+    /// What Attio's People need.
+    pub schema: Schema,
     /// Whether callbacks have to be signed.
     pub webhook_signature: WebhookSignature,
     /// When what must be done is tried again.

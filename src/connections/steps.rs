@@ -36,6 +36,8 @@ pub(super) enum Step {
     DeleteWebhook(WebhookId),
     /// Stop answering for it, unless leads sent under it are unfinished.
     RetireWebhook(WebhookId),
+    /// Delete it at Attio, found by its URL if its id is not known.
+    DeleteAttioWebhook(WebhookId),
     /// Revoke ALC's grant, unless another connection holds the same token.
     Revoke(ConnectionId),
     /// Give Attio's grant back, unless another connection holds the same token.
@@ -77,6 +79,9 @@ impl Workspace {
         for webhook in &self.webhooks {
             self.plan_webhook(webhook, now, &mut agenda);
         }
+        for webhook in &self.attio_webhooks {
+            self.plan_attio_webhook(webhook, now, &mut agenda);
+        }
         if self.is_empty() {
             let at = self.disconnected_at.map_or(now, |since| later(since, REMEMBERED));
             agenda.push((at, Step::Forget));
@@ -99,7 +104,9 @@ impl Workspace {
             let at = connection.unclaimed_at(connection.alc.not_before(since));
             agenda.push((at, Step::Revoke(connection.id)));
         }
-        if let Some(grant) = connection.attio.as_ref().filter(|grant| !grant.is_settled()) {
+        // Its webhook at Attio is deleted with it first.
+        let is_needed = self.attio_webhooks.iter().any(|webhook| webhook.connection == connection.id);
+        if let Some(grant) = connection.attio.as_ref().filter(|grant| !grant.is_settled() && !is_needed) {
             agenda.push((grant.retry_at.map_or(since, |at| at.max(since)), Step::RevokeAtAttio(connection.id)));
         }
     }
@@ -161,6 +168,7 @@ impl Workspace {
                 webhook.gone();
             }
         }
+        self.settle_attio_webhooks(now);
         for at in 0..self.connections.len() {
             let connection = &self.connections[at];
             let tired = later(leaving_since(connection), PATIENCE) <= now;
@@ -169,6 +177,7 @@ impl Workspace {
                 self.connections[at].alc.released = true;
                 self.connections[at].attio.iter_mut().for_each(|grant| grant.released = true);
                 self.webhooks.iter_mut().filter(|webhook| webhook.connection == id).for_each(Webhook::gone);
+                self.attio_webhooks.retain(|webhook| webhook.connection != id);
             }
         }
         let done: Vec<_> =
@@ -177,7 +186,7 @@ impl Workspace {
     }
 
     /// Whether a connection works with the webhook, or is about to.
-    fn wants(&self, webhook: &Webhook) -> bool {
+    pub(super) fn wants(&self, webhook: &Webhook) -> bool {
         let owner = self.connection(webhook.connection);
         owner.is_some_and(|owner| match owner.phase {
             Phase::Incoming => owner.connecting.is_some(),
@@ -199,6 +208,7 @@ impl Workspace {
             && (connection.alc.released || connection.alc.dead)
             && connection.attio.as_ref().is_none_or(AttioGrant::is_settled)
             && !self.needs_tokens(connection)
+            && !self.attio_webhooks.iter().any(|webhook| webhook.connection == connection.id)
     }
 
     fn needs_tokens(&self, connection: &Connection) -> bool {
@@ -207,7 +217,10 @@ impl Workspace {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.connections.is_empty() && self.webhooks.is_empty() && self.wake_leads.is_none()
+        self.connections.is_empty()
+            && self.webhooks.is_empty()
+            && self.attio_webhooks.is_empty()
+            && self.wake_leads.is_none()
     }
 }
 
@@ -220,6 +233,6 @@ fn leaving_since(connection: &Connection) -> Timestamp {
     connection.leaving_since.unwrap_or(connection.created_at)
 }
 
-fn deleting_since(webhook: &Webhook) -> Timestamp {
+pub(super) fn deleting_since(webhook: &Webhook) -> Timestamp {
     webhook.deleting_since.unwrap_or(webhook.created_at)
 }

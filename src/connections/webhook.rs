@@ -1,4 +1,4 @@
-//! A webhook of ours at ALC, from the intent to the day when nobody calls it any more.
+//! A webhook of ours at ALC, from the intent to the day when nobody calls it any more; Attio's have the same life.
 //!
 //! Promises that a webhook answers as long as it stands here: also before ALC's answer to its creation was seen, and
 //! after ALC deleted it, until the leads sent under it have finished.
@@ -38,10 +38,10 @@ pub struct Webhook {
     pub(super) created_at: Timestamp,
     /// Of the secret in its URL.
     pub(super) token: SecretHash,
-    /// ALC's id, where known.
+    /// ALC's (or Attio's) id, where known.
     #[serde(default)]
     pub(super) alc_id: Option<String>,
-    /// ALC signs its callbacks with it.
+    /// What is called here is signed with it.
     #[serde(default)]
     pub(super) secret: Option<Sealed>,
     #[serde(default)]

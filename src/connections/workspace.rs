@@ -46,6 +46,9 @@ pub struct Workspace {
     pub(super) connections: Vec<Connection>,
     #[serde(default)]
     pub(super) webhooks: Vec<Webhook>,
+    /// Ours at Attio, which tell of merged and deleted records. Once gone there they go here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) attio_webhooks: Vec<Webhook>,
     /// Connections that another took over from, so that they can be told why they no longer work.
     #[serde(default)]
     pub(super) replaced: Vec<Replaced>,
@@ -138,6 +141,7 @@ impl Workspace {
             disconnected_at: None,
             connections: Vec::new(),
             webhooks: Vec::new(),
+            attio_webhooks: Vec::new(),
             replaced: Vec::new(),
             wake_leads: None,
             owes_attio: false,
@@ -355,9 +359,8 @@ impl Workspace {
     }
 
     fn unwant_webhooks(&mut self, id: ConnectionId, now: Timestamp) {
-        for webhook in self.webhooks.iter_mut().filter(|webhook| webhook.connection == id) {
-            webhook.unwanted(now);
-        }
+        let both = self.webhooks.iter_mut().chain(&mut self.attio_webhooks);
+        both.filter(|webhook| webhook.connection == id).for_each(|webhook| webhook.unwanted(now));
     }
 
     /// Somebody begins to refresh; `false` if somebody else does, or there is nothing to refresh.

@@ -5,6 +5,7 @@
 //! registered as an [`endpoint::Endpoint`], which cannot forget it.
 
 pub mod alc_webhooks;
+pub mod attio_webhooks;
 pub mod batch;
 pub mod bearer;
 pub mod connection;
@@ -72,6 +73,7 @@ pub fn public(cfg: &mut ServiceConfig, services: &Services) {
     leads::routes(cfg);
     triggers::routes(cfg);
     alc_webhooks::routes(cfg);
+    attio_webhooks::routes(cfg);
     cfg.default_service(web::to(nothing_here));
 }
 

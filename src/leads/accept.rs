@@ -108,13 +108,19 @@ enum Begun {
 /// The caller's key, if there is one.
 pub(super) struct Idempotency {
     key: Key,
+    /// What the caller named; merges may have put the lead under another record.
+    record: RecordId,
     body: SecretString,
 }
 
 impl Idempotency {
     /// The body is what ALC would be sent: a repeat that names another callback URL is a repeat all the same.
     pub(super) fn new(text: &str, new: &NewLead) -> Self {
-        Self { key: Key::new(Kind::Receipt, receipt::id(text)), body: canonical(&new.name, &new.phone_number) }
+        Self {
+            key: Key::new(Kind::Receipt, receipt::id(text)),
+            record: new.record_id,
+            body: canonical(&new.name, &new.phone_number),
+        }
     }
 }
 
@@ -127,7 +133,28 @@ impl Leads {
         new: NewLead,
         idempotency_key: Option<&str>,
     ) -> Result<Accepted, SendRefused> {
+        let asked = new.record_id;
+        let mut answer = self.send_or_join(workspace, connection, new, idempotency_key).await;
+        match &mut answer {
+            // Merges may have put the lead under another record than the one that the caller knows.
+            Ok(Accepted::Sent(view) | Accepted::Queued(view) | Accepted::Joined(view))
+            | Err(SendRefused::Rejected(view) | SendRefused::ReauthorizationRequired(Some(view))) => {
+                view.record_id = asked;
+            }
+            Err(_) => {}
+        }
+        answer
+    }
+
+    async fn send_or_join(
+        &self,
+        workspace: WorkspaceId,
+        connection: ConnectionId,
+        new: NewLead,
+        idempotency_key: Option<&str>,
+    ) -> Result<Accepted, SendRefused> {
         let tenant = connections::tenant(workspace);
+        let asked = new.record_id;
         let deadline = later(self.parts.clock.now(), self.settings.send_wait);
         let key = idempotency_key.map(|text| Idempotency::new(text, &new));
         // In a task of its own from the first write on: a caller that hangs up between "stored" and "posted" would
@@ -138,11 +165,13 @@ impl Leads {
             .lifecycle
             .spawn(async move { leads.begin_send(&within, connection, &new, key.as_ref(), Some(deadline)).await });
         let begun = begun.await.map_err(|_| StoreError::Unavailable("the send's task has ended".to_owned()))?;
-        match begun? {
-            Begun::Answered(accepted) => Ok(accepted),
-            Begun::Ours { record, waiting } => self.wait(&tenant, record, waiting, deadline).await,
-            Begun::Anothers { record, send } => self.watch(&tenant, record, send, deadline).await,
-        }
+        let answer = match begun {
+            Ok(Begun::Answered(accepted)) => Ok(accepted),
+            Ok(Begun::Ours { record, waiting }) => self.wait(&tenant, record, waiting, deadline).await,
+            Ok(Begun::Anothers { record, send }) => self.watch(&tenant, record, send, deadline).await,
+            Err(refused) => Err(refused),
+        };
+        named_as_asked(answer, asked)
     }
 
     /// A press that is stored and left to the reconciler.
@@ -153,11 +182,13 @@ impl Leads {
         new: &NewLead,
         key: Option<&Idempotency>,
     ) -> Result<Accepted, SendRefused> {
-        match self.begin_send(tenant, connection, new, key, None).await? {
-            Begun::Answered(accepted) => Ok(accepted),
-            Begun::Ours { record, waiting } => self.look_last(tenant, record, waiting.send).await,
-            Begun::Anothers { record, send } => self.look_last(tenant, record, send).await,
-        }
+        let answer = match self.begin_send(tenant, connection, new, key, None).await {
+            Ok(Begun::Answered(accepted)) => Ok(accepted),
+            Ok(Begun::Ours { record, waiting }) => self.look_last(tenant, record, waiting.send).await,
+            Ok(Begun::Anothers { record, send }) => self.look_last(tenant, record, send).await,
+            Err(refused) => Err(refused),
+        };
+        named_as_asked(answer, new.record_id)
     }
 
     /// With `patience` a send is worked on here and waited for until then; without, it is left to the reconciler.
@@ -170,9 +201,10 @@ impl Leads {
         patience: Option<Timestamp>,
     ) -> Result<Begun, SendRefused> {
         let url = new.finish_callback_url.as_ref();
+        let (mut record, mut forwarded) = (new.record_id, true);
         for _ in 0..TRIES {
             let now = self.parts.clock.now();
-            let found = self.find_all(tenant, new.record_id, key, now).await?;
+            let found = self.find_all(tenant, record, key, now).await?;
             let workspace = found.workspace.as_ref();
             let standing = workspace.map_or(Standing::Unknown, |workspace| workspace.value.standing(connection));
             // Whose token is no good learns nothing, not even what a key of the workspace has made.
@@ -180,7 +212,7 @@ impl Leads {
                 return Err(SendRefused::Standing(standing));
             }
             if let (Some(key), Some(receipt)) = (&key, &found.receipt)
-                && let Some(answer) = self.replay(key, &receipt.value, found.lead.as_ref(), new.record_id)
+                && let Some(answer) = self.replay(key, &receipt.value, found.lead.as_ref())
             {
                 let lead = found.lead.as_ref().filter(|_| !matches!(answer, Err(SendRefused::KeyReused)));
                 if self.repeat(tenant, lead, receipt.value.send, url, now).await? {
@@ -193,6 +225,18 @@ impl Leads {
                 (Standing::ReauthorizationRequired, _) => return Err(SendRefused::ReauthorizationRequired(None)),
                 (other, _) => return Err(SendRefused::Standing(other)),
             };
+            match &found.lead {
+                Some(lead) if forwarded && let Some(next) = lead.value.next_hop() => {
+                    record = next;
+                    continue;
+                }
+                // Whoever spoke for the record is forgotten: it speaks for itself again.
+                None if record != new.record_id => {
+                    (record, forwarded) = (new.record_id, false);
+                    continue;
+                }
+                _ => {}
+            }
             if let Some(lead) = &found.lead
                 && lead.value.send.status.is_live()
             {
@@ -203,8 +247,8 @@ impl Leads {
                 }
                 continue;
             }
-            let send = self.prepare(workspace, tenant, new, now);
-            if let Some(begun) = self.start(tenant, new, found, send, key, patience).await? {
+            let send = self.prepare(workspace, tenant, record, new, now);
+            if let Some(begun) = self.start(tenant, record, new, found, send, key, patience).await? {
                 return Ok(begun);
             }
         }
@@ -241,8 +285,8 @@ impl Leads {
         key: &Idempotency,
         receipt: &Receipt,
         lead: Option<&Versioned<Lead>>,
-        record: RecordId,
     ) -> Option<Result<Accepted, SendRefused>> {
+        let record = key.record;
         let body = key.body.expose_secret().as_bytes();
         if receipt.record_id != record || !self.parts.sealer.matches(&purpose(record), body, &receipt.body) {
             return Some(Err(SendRefused::KeyReused));
@@ -299,7 +343,7 @@ impl Leads {
             commit.checks.push((lead_key, lead.version()));
         }
         if let Some(key) = key {
-            let receipt = self.receipt(key, lead.value.send.id, lead.value.record_id, now);
+            let receipt = self.receipt(key, lead.value.send.id, now);
             commit.writes.push(put(&key.key.id, &receipt, expected, LeaseChange::Leave { due: None }));
         }
         if commit.writes.is_empty() {
@@ -308,7 +352,8 @@ impl Leads {
         Ok(matches!(self.parts.store.commit(tenant, &commit, now).await?, Committed::Done(_)))
     }
 
-    fn receipt(&self, key: &Idempotency, send: SendId, record_id: RecordId, now: Timestamp) -> Receipt {
+    fn receipt(&self, key: &Idempotency, send: SendId, now: Timestamp) -> Receipt {
+        let record_id = key.record;
         let body: Fingerprint = self.parts.sealer.fingerprint(&purpose(record_id), key.body.expose_secret().as_bytes());
         Receipt {
             send,
@@ -320,8 +365,15 @@ impl Leads {
         }
     }
 
-    fn prepare(&self, workspace: &Versioned<Workspace>, tenant: &Tenant, new: &NewLead, now: Timestamp) -> Send {
-        let logical = logical_key(tenant.as_str(), new.record_id);
+    fn prepare(
+        &self,
+        workspace: &Versioned<Workspace>,
+        tenant: &Tenant,
+        record: RecordId,
+        new: &NewLead,
+        now: Timestamp,
+    ) -> Send {
+        let logical = logical_key(tenant.as_str(), record);
         let seal = |field, value| self.parts.sealer.seal(place(&logical, field), value);
         Send {
             connection: workspace.value.current().map(|current| current.id),
@@ -338,6 +390,7 @@ impl Leads {
     async fn start(
         &self,
         tenant: &Tenant,
+        record_id: RecordId,
         new: &NewLead,
         found: Found,
         send: Send,
@@ -347,7 +400,7 @@ impl Leads {
         let Found { workspace, lead: before, receipt, alc, attio } = found;
         let Some(workspace) = workspace else { return Err(SendRefused::Standing(Standing::Unknown)) };
         let now = self.parts.clock.now();
-        let (record_id, send_id) = (new.record_id, send.id);
+        let send_id = send.id;
         let receipt = receipt.as_ref().map(Versioned::version);
         let expected = before.as_ref().map(Versioned::version);
         let leased = before.as_ref().is_some_and(|lead| lead.document.lease.is_some());
@@ -383,7 +436,7 @@ impl Leads {
         let lead_key = lead_key(record_id);
         let mut writes = vec![put(&lead_key.id, &lead, expected, change)];
         if let Some(key) = key {
-            let made = self.receipt(key, send_id, record_id, now);
+            let made = self.receipt(key, send_id, now);
             // One that is there is of a send that has been forgotten since.
             writes.push(put(&key.key.id, &made, receipt, LeaseChange::Leave { due: None }));
         }
@@ -528,6 +581,18 @@ fn settled(view: LeadView) -> Option<Result<Accepted, SendRefused>> {
         (Status::Failed, Some(super::Reason::Rejected)) => Some(Err(SendRefused::Rejected(view))),
         _ => Some(Ok(Accepted::Sent(view))),
     }
+}
+
+/// Merges may have put the lead under another record than the one that the caller knows.
+fn named_as_asked(mut answer: Result<Accepted, SendRefused>, asked: RecordId) -> Result<Accepted, SendRefused> {
+    match &mut answer {
+        Ok(Accepted::Sent(view) | Accepted::Queued(view) | Accepted::Joined(view))
+        | Err(SendRefused::Rejected(view) | SendRefused::ReauthorizationRequired(Some(view))) => {
+            view.record_id = asked;
+        }
+        Err(_) => {}
+    }
+    answer
 }
 
 /// What a receipt's fingerprint is bound to besides name and number.

@@ -89,6 +89,13 @@ impl Leads {
             let Some(webhook) = found.as_ref().and_then(|found| found.value.webhook_by_secret(&token.secret)) else {
                 return Err(CallbackRefused::Gone);
             };
+            let lead = match lead {
+                // ALC knows only records that it was sent; should it name what a merge made, whoever speaks for that.
+                Some(lead) if lead.value.forwarding => {
+                    self.speaker_document(&tenant, &lead.value).await?.or(Some(lead))
+                }
+                lead => lead,
+            };
             let Some(workspace) = &found else { return Err(CallbackRefused::Gone) };
             self.prove(&workspace.value, webhook, headers, body)?;
             // Another event has another form: it is not asked for a record.
@@ -139,6 +146,13 @@ impl Leads {
         let now = self.parts.clock.now();
         let lead_id = callback.lead_id.as_deref();
         let (lead, expected, due, outcome) = match found {
+            Some(found) if found.value.forwarding => {
+                let mut lead = found.value.clone();
+                lead.send = Send::new(SendId::random(), now);
+                lead.send.webhook = Some(webhook.id);
+                lead.adopt(&callback.status, lead_id, id, now);
+                (lead, Some(found.version()), Some(now), CallbackOutcome::Adopted)
+            }
             Some(found) => {
                 let mut lead = found.value.clone();
                 let finished = lead.finish(&callback.status, lead_id, id, now);
@@ -158,7 +172,7 @@ impl Leads {
                 (lead, None, Some(now), CallbackOutcome::Adopted)
             }
         };
-        let key = lead_key(callback.record_id);
+        let key = lead_key(lead.record_id);
         let commit = Commit::of(vec![put(&key.id, &lead, expected, LeaseChange::Leave { due })]);
         match self.parts.store.commit(tenant, &commit, now).await? {
             Committed::Done(_) => Ok(Some(outcome)),

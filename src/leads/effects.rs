@@ -371,7 +371,7 @@ impl Leads {
         }
         work.attio_go = false;
         let lead = &work.lead.value;
-        let (failures, record) = (lead.attio.failures, lead.record_id);
+        let (failures, record) = (lead.attio.failures, lead.shown_at());
         let (values, lead_id) = self.values(lead, showing);
         let with_result = self.settings.attributes.result.as_ref().is_some_and(|slug| values.contains_key(slug));
         let error = match self.parts.attio.update_person(&token, record, &values).await {
@@ -387,7 +387,13 @@ impl Leads {
             return self.record(work, |lead, now| lead.not_shown(ShowFailure::Later, now, detail.clone(), now)).await;
         }
         let (failure, at) = self.read_refusal(&error, showing, failures, with_result);
-        self.record(work, |lead, now| lead.not_shown(failure, at, detail.clone(), now)).await?;
+        self.record(work, |lead, now| {
+            // A merge was told of meanwhile: that the old record is gone says nothing of the new one.
+            let gone_before = failure == ShowFailure::Gone && lead.shown_at() != record;
+            let failure = if gone_before { ShowFailure::Later } else { failure };
+            lead.not_shown(failure, at, detail.clone(), now);
+        })
+        .await?;
         match error {
             CallError::RateLimited { until } => self.report(work, ATTIO, GateReport::Limited { until }).await,
             error if error.is_ailing() => self.report(work, ATTIO, GateReport::Failed).await,
@@ -454,7 +460,7 @@ impl Leads {
         if !self.ensure_time(work).await? {
             return Ok(());
         }
-        let (failures, record) = (work.lead.value.attio.failures, work.lead.value.record_id);
+        let (failures, record) = (work.lead.value.attio.failures, work.lead.value.shown_at());
         match self.parts.attio.read_person(&token, record, &self.settings.attributes.status).await {
             Ok(title) => {
                 let late = title.as_deref() == Some(self.settings.titles.of(doubt.title));

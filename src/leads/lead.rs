@@ -16,6 +16,8 @@ use crate::{
 
 /// Earlier sends remembered; the ids of older ones are forgotten.
 pub(super) const EARLIER_KEPT: usize = 20;
+/// The label of what only forwards: no status that the interface shows or the connection waits for.
+const FORWARDING: &str = "forwarding";
 /// Callback ids remembered.
 pub(super) const CALLBACKS_KEPT: usize = 20;
 
@@ -38,6 +40,18 @@ pub struct Lead {
     /// Workflows that wait for an end, or are owed one.
     #[serde(default)]
     pub calls: Calls,
+    /// The record that shows it, if merges have made another one of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attio_record: Option<RecordId>,
+    /// What its record was merged into.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merged_into: Option<RecordId>,
+    /// Under which record the lead is that speaks for this one's; of itself it shows nothing any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub joined: Option<RecordId>,
+    /// Nobody has sent it: merges made it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub forwarding: bool,
     /// What a newer version keeps here.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
@@ -48,7 +62,7 @@ impl Aggregate for Lead {
     const SCHEMA: u32 = 1;
 
     fn status(&self) -> &'static str {
-        self.send.status.name()
+        if self.forwarding { FORWARDING } else { self.send.status.name() }
     }
 
     fn created_at(&self) -> Timestamp {
@@ -103,6 +117,10 @@ impl Lead {
             attio: Attio::default(),
             callbacks: Vec::new(),
             calls: Calls::default(),
+            attio_record: None,
+            merged_into: None,
+            joined: None,
+            forwarding: false,
             extra: Map::new(),
         }
     }

@@ -5,10 +5,12 @@
 //! Attio; and that Attio never shows Pending once the result is known.
 
 mod accept;
+mod attio_events;
 mod batch;
 mod callbacks;
 mod effects;
 mod lead;
+mod merge;
 mod person;
 mod receipt;
 mod send;
@@ -28,6 +30,7 @@ use serde_json::Value;
 
 pub use self::{
     accept::{Accepted, NewLead, SendRefused},
+    attio_events::EventsRefused,
     batch::ItemResult,
     callbacks::{CallbackOutcome, CallbackRefused},
     lead::{AttioView, Lead, LeadView},
@@ -181,7 +184,15 @@ impl Leads {
         let [found, lead] = two(loaded.documents);
         may_read(found.map(Versioned::<Workspace>::read).transpose().map_err(StoreError::from)?.as_ref(), connection)?;
         let lead = lead.map(Versioned::<Lead>::read).transpose().map_err(StoreError::from)?;
-        Ok(lead.map(|lead| lead.value.view()))
+        Ok(match lead {
+            Some(lead) if lead.value.next_hop().is_some() => {
+                let speaker = self.speaker_of(&tenant, &lead.value).await?;
+                let own = (!lead.value.forwarding).then_some(lead.value);
+                speaker.or(own).map(|lead| LeadView { record_id: record, ..lead.view() })
+            }
+            Some(lead) if lead.value.forwarding => None,
+            lead => lead.map(|lead| lead.value.view()),
+        })
     }
 
     /// One page of a workspace's leads.
@@ -201,7 +212,11 @@ impl Leads {
         let page = self.parts.store.page(&tenant, status.map(Status::name), cursor, limit).await?;
         let mut leads = Vec::with_capacity(page.documents.len());
         for (_, document) in page.documents {
-            leads.push(Versioned::<Lead>::read(document).map_err(StoreError::from)?.value.view());
+            let lead = Versioned::<Lead>::read(document).map_err(StoreError::from)?.value;
+            // The lead itself is listed under the record that it was sent as.
+            if !lead.forwarding {
+                leads.push(lead.view());
+            }
         }
         Ok(LeadPage { leads, next_cursor: page.next.map(|cursor| cursor.to_string()) })
     }

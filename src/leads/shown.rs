@@ -98,6 +98,9 @@ impl Attio {
 impl Lead {
     /// What Attio is to show; `None`: nothing of this send.
     pub fn wanted(&self) -> Option<Showing> {
+        if self.joined.is_some() || self.forwarding {
+            return None;
+        }
         let title = match self.send.status {
             Status::Queued => return None,
             Status::Pending => Title::Pending,

@@ -33,7 +33,11 @@ impl Lead {
     pub fn send_again(&mut self, next: Send) {
         debug_assert!(!self.send.status.is_live(), "a live send is joined, not followed");
         let last = std::mem::replace(&mut self.send, next);
-        self.earlier.push(last.into_earlier());
+        if !std::mem::take(&mut self.forwarding) {
+            self.earlier.push(last.into_earlier());
+        }
+        // Whoever spoke for the record is not there any more: else it would have been sent again instead.
+        self.joined = None;
         let surplus = self.earlier.len().saturating_sub(EARLIER_KEPT);
         self.earlier.drain(..surplus);
         // A person may have restored the record, or mended the attribute: a new press deserves a new try.
@@ -221,7 +225,11 @@ impl Lead {
     }
 
     /// A result for a record that was never sent, or whose lead the store lost.
+    ///
+    /// Also where only a merge was remembered so far.
     pub fn adopt(&mut self, result: &str, lead_id: Option<&str>, callback: Option<&str>, now: Timestamp) {
+        self.forwarding = false;
+        self.joined = None;
         self.callbacks.extend(callback.map(str::to_owned));
         self.send.lead_id = lead_id.map(str::to_owned);
         self.send.accepted_at = Some(now);

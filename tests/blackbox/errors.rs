@@ -109,6 +109,7 @@ scenario! {
             (Method::PUT, "/oauth/token", vec!["POST"]),
             (Method::POST, "/oauth/authorize", vec!["GET"]),
             (Method::GET, "/webhooks/alc/x.y", vec!["POST"]),
+            (Method::GET, "/webhooks/attio/x.y", vec!["POST"]),
             (Method::POST, "/v1/connection", vec!["GET"]),
         ] {
             let answer = send(app.request(method, path)).await.expect_problem(405, "method-not-allowed");

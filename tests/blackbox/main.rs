@@ -8,6 +8,8 @@ mod support;
 mod attacks;
 mod attio_errors;
 mod attio_grant;
+mod attio_schema;
+mod attio_webhooks;
 mod bulk;
 mod callbacks;
 mod chaos;

@@ -144,8 +144,8 @@ scenario! {
         let callback = Callback::new(&ada.record_id, "qualified").to(&webhook);
         world.tell(callback.clone(), 200).await;
         world.shows(&ada, "Complete").await;
-        world.pass_slowly(HOUR, 1).await;
-        world.tell(callback, 410).await;
+        let gone = async || world.alc.call_back(callback.clone()).await.status == 410;
+        world.pass_until("its URL is gone", MINUTE * 10, HOUR * 2, gone).await;
     }
 }
 

@@ -218,6 +218,27 @@ impl State {
     }
 }
 
+impl State {
+    /// Renames, archives or restores an option, named by id or title.
+    pub(super) fn update_option(&mut self, named: &str, option: &str, request: &Request) -> Reply {
+        let json = request.json();
+        let Some(attribute) = self.attribute_mut(named) else { return no_attribute(named) };
+        let found = attribute.options.iter_mut().find(|known| known.title == option || known.option_id == option);
+        let Some(found) = found else {
+            let message = format!("Cannot find select attribute with select option title \"{option}\".");
+            return invalid(400, "value_not_found", &message);
+        };
+        if let Some(archived) = json["data"]["is_archived"].as_bool() {
+            found.is_archived = archived;
+        }
+        if let Some(title) = json["data"]["title"].as_str() {
+            title.clone_into(&mut found.title);
+        }
+        let (found, attribute) = (found.clone(), attribute.clone());
+        Reply::json(200, &json!({ "data": self.option_shown(&attribute, &found) }))
+    }
+}
+
 fn no_attribute(named: &str) -> Reply {
     not_found(&format!("Attribute with slug/ID \"{named}\" not found."))
 }

@@ -5,6 +5,7 @@
 
 mod attributes;
 mod errors;
+mod events;
 mod oauth;
 mod records;
 mod routes;
@@ -24,6 +25,7 @@ use tokio::sync::watch;
 
 pub use attributes::{Attribute, SelectOption};
 pub use errors::{rate_limit, refusal};
+pub use events::sign;
 pub use records::{Change, Record};
 pub use routes::OPERATIONS;
 pub use webhooks::Webhook;

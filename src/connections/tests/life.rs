@@ -247,6 +247,7 @@ impl World {
         let retry_at = later(now, MINUTE);
         let step = self.workspace.next_step(now);
         let facts = match step {
+            Step::DeleteAttioWebhook(webhook) => vec![Fact::AttioWebhookGone { webhook }],
             Step::Rest => return,
             Step::Settle => panic!("settled already"),
             Step::Forget => {

@@ -20,7 +20,8 @@ use crate::{
     clock::{Clock as _, ManualClock, SharedClock, from_micros},
     connections::{
         ConnectError, Connected, Connections, Consent, IdentifyError, NewCode, NoGrant, OpenIncomingError, Parts,
-        RedeemError, Settings, Standing, Verdict, Webhook, WebhookSignature, Workspace, connection::Claim, tenant,
+        RedeemError, Schema, Settings, Standing, Verdict, Webhook, WebhookSignature, Workspace, connection::Claim,
+        tenant,
     },
     ids::{ConnectionId, OpaqueToken, RecordId, WebhookId, WorkspaceId},
     lifecycle::Lifecycle,
@@ -71,6 +72,11 @@ impl World {
         };
         let me = json!({"active": true, "workspace_id": workspace, "scope": "record_permission:read-write"});
         world.server.mock("GET", "/v2/self").with_body(me.to_string()).expect_at_least(0).create_async().await;
+        // As the real one does where PUBLIC_URL is not https.
+        world.server.mock("POST", "/v2/webhooks").with_status(400).expect_at_least(0).create_async().await;
+        let status = json!({"data": [{"api_slug": "alc_status", "type": "text"}]});
+        let attributes = world.server.mock("GET", "/v2/objects/people/attributes").match_query(Matcher::Any);
+        attributes.with_body(status.to_string()).expect_at_least(0).create_async().await;
         world
     }
 
@@ -108,6 +114,7 @@ impl World {
         let settings = Settings {
             public_url: "http://127.0.0.1:8080".parse().expect("a URL"),
             attio_api_key: Some(SecretString::from("attio-key")),
+            schema: Schema::status_alone(),
             webhook_signature,
             retry_schedule: Schedule::new([1, 5, 30].map(Duration::from_secs).to_vec()),
             upstream_timeout: Duration::from_secs(10),

@@ -10,7 +10,7 @@ use actix_web::{
     web,
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use mockito::{Mock, Server, ServerGuard};
+use mockito::{Matcher, Mock, Server, ServerGuard};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -151,6 +151,7 @@ impl World {
             connections::Settings {
                 public_url: url(ISSUER),
                 attio_api_key: Some(SecretString::from("key")),
+                schema: connections::Schema::status_alone(),
                 webhook_signature: WebhookSignature::WhenSecretKnown,
                 retry_schedule: upstream::Schedule::new(vec![Duration::from_secs(1)]),
                 upstream_timeout: limit,
@@ -260,6 +261,11 @@ impl World {
 
     /// An ALC that exchanges codes, and an Attio that names the workspace.
     pub(super) async fn upstreams(&mut self) -> (Mock, Mock) {
+        let status = json!({"data": [{"api_slug": "alc_status", "type": "text"}]}).to_string();
+        let attributes = self.attio.mock("GET", "/v2/objects/people/attributes").match_query(Matcher::Any);
+        attributes.with_body(status).expect_at_least(0).create_async().await;
+        // As the real one does where PUBLIC_URL is not https.
+        self.attio.mock("POST", "/v2/webhooks").with_status(400).expect_at_least(0).create_async().await;
         let self_body = json!({"active": true, "workspace_id": self.workspace, "scope": ""}).to_string();
         let attio = self.attio.mock("GET", "/v2/self").with_body(self_body).create_async().await;
         (

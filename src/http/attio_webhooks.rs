@@ -1,0 +1,45 @@
+//! `POST /webhooks/attio/{token}`: Attio tells what became of records.
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    web::{self, Payload, ServiceConfig},
+};
+
+use super::{
+    endpoint::Endpoint,
+    json,
+    problem::{Fault, Problem, Slug},
+    standing,
+};
+use crate::leads::{EventsRefused, Leads};
+
+/// The routes of this resource.
+pub fn routes(cfg: &mut ServiceConfig) {
+    Endpoint::new("/webhooks/attio/{token}").post(take).register(cfg);
+}
+
+async fn take(
+    request: HttpRequest,
+    token: web::Path<String>,
+    payload: Payload,
+    leads: web::Data<Leads>,
+) -> Result<HttpResponse, Problem> {
+    if request.headers().contains_key("content-type") && !json::is_json(&request) {
+        return Err(Problem::new(Slug::UnsupportedMediaType, "Send the events as JSON."));
+    }
+    let body = json::read(&request, payload.into_inner(), json::LIMIT).await?;
+    let signature = request.headers().get("attio-signature").and_then(|value| value.to_str().ok());
+    match leads.take_attio_events(&token, signature, &body).await {
+        Ok(()) => Ok(HttpResponse::Ok().json(serde_json::json!({}))),
+        Err(EventsRefused::Gone) => Err(Problem::new(Slug::WebhookGone, "This webhook was removed: stop calling it.")),
+        Err(EventsRefused::Signature) => Err(Problem::new(
+            Slug::InvalidSignature,
+            "Sign the body with the secret of this webhook, in `Attio-Signature`.",
+        )),
+        Err(EventsRefused::Malformed(malformed)) => {
+            let detail = malformed.detail.to_owned();
+            Err(Problem::invalid(vec![Fault { pointer: malformed.pointer, detail }]))
+        }
+        Err(EventsRefused::Store(error)) => Err(standing::store(&error)),
+    }
+}

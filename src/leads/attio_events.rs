@@ -1,0 +1,172 @@
+//! What Attio tells of records: merged, deleted.
+//!
+//! Promises that nothing changes for who cannot prove the URL and the signature, that an event is durable before it is
+//! answered, and that each is one commit over all the leads that it concerns. What it means is decided in `merge`.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use super::{Lead, Leads, merge, work::lead_key};
+use crate::{
+    attio::webhooks::{self, Malformed, RecordEvent},
+    clock::Timestamp,
+    connections::{self, Workspace},
+    ids::{OpaqueToken, RecordId, WorkspaceId},
+    store::{Commit, Committed, Key, LeaseChange, StoreError, Tenant, Versioned, put},
+};
+
+const TRIES: u32 = 50;
+/// Attio wants a fast answer, and tries again.
+const PATIENCE: Duration = Duration::from_millis(4_500);
+
+/// Why events are not accepted.
+#[derive(Debug, thiserror::Error)]
+pub enum EventsRefused {
+    /// No webhook, or none any more, under this token.
+    #[error("the webhook is gone")]
+    Gone,
+    /// The signature is missing or wrong.
+    #[error("the signature is refused")]
+    Signature,
+    /// The body is no call of Attio's.
+    #[error(transparent)]
+    Malformed(Malformed),
+    /// Not durable: Attio is to try again.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+type Found = BTreeMap<RecordId, Option<Versioned<Lead>>>;
+
+impl Leads {
+    /// Takes a call of Attio's; `token` is the last part of the URL.
+    pub async fn take_attio_events(
+        &self,
+        token: &str,
+        signature: Option<&str>,
+        body: &[u8],
+    ) -> Result<(), EventsRefused> {
+        match tokio::time::timeout(PATIENCE, self.take_events(token, signature, body)).await {
+            Ok(result) => result,
+            Err(_) => Err(StoreError::Unavailable("no answer in time".to_owned()).into()),
+        }
+    }
+
+    async fn take_events(&self, token: &str, signature: Option<&str>, body: &[u8]) -> Result<(), EventsRefused> {
+        let token = OpaqueToken::parse(token).ok_or(EventsRefused::Gone)?;
+        let id: WorkspaceId = token.owner.parse().map_err(|_| EventsRefused::Gone)?;
+        let tenant = connections::tenant(id);
+        let workspace: Versioned<Workspace> = self.parts.connections.load(&tenant).await?.ok_or(EventsRefused::Gone)?;
+        let webhook = workspace.value.attio_webhook_by_secret(&token.secret).ok_or(EventsRefused::Gone)?;
+        let secret = self.parts.connections.attio_webhook_secret(&workspace.value, webhook).map_err(|error| {
+            tracing::error!(%error, "a webhook's secret cannot be opened");
+            // Fails closed: Attio tries again until the operator has put the key back.
+            StoreError::Corrupt("a webhook's secret cannot be opened".to_owned())
+        })?;
+        // Attio's answer with the secret may still be on its way: later it can be judged.
+        let secret = secret.ok_or_else(|| StoreError::Unavailable("the webhook is being made".to_owned()))?;
+        if !signature.is_some_and(|signature| webhooks::is_signed(&secret, signature, body)) {
+            return Err(EventsRefused::Signature);
+        }
+        for event in webhooks::events(body, id).map_err(EventsRefused::Malformed)? {
+            self.take_event(&tenant, event).await?;
+        }
+        Ok(())
+    }
+
+    async fn take_event(&self, tenant: &Tenant, event: RecordEvent) -> Result<(), StoreError> {
+        for _ in 0..TRIES {
+            let now = self.parts.clock.now();
+            let found = self.find_concerned(tenant, event, now).await?;
+            if self.write_changed(tenant, found, now).await? {
+                return Ok(());
+            }
+        }
+        Err(StoreError::Unavailable("too many conflicts on one lead".to_owned()))
+    }
+
+    /// The leads that the event concerns, as they were and as they become.
+    async fn find_concerned(
+        &self,
+        tenant: &Tenant,
+        event: RecordEvent,
+        now: Timestamp,
+    ) -> Result<(Found, merge::Known), StoreError> {
+        let mut wanted = match event {
+            RecordEvent::Merged { into, from } => vec![into, from],
+            RecordEvent::Deleted(record) => vec![record],
+        };
+        let mut found = Found::new();
+        loop {
+            let keys: Vec<_> = wanted.iter().map(|record| lead_key(*record)).collect();
+            let loaded = self.parts.store.load(tenant, &keys, &[], now).await?;
+            for (record, document) in wanted.drain(..).zip(loaded.documents) {
+                found.insert(record, document.map(Versioned::read).transpose()?);
+            }
+            let known = |lead: &Option<Versioned<Lead>>| lead.as_ref().map(|lead| lead.value.clone());
+            let mut known: merge::Known = found.iter().map(|(record, lead)| (*record, known(lead))).collect();
+            let outcome = match event {
+                RecordEvent::Merged { into, from } => merge::merged(&mut known, into, from, now),
+                RecordEvent::Deleted(record) => merge::deleted(&mut known, record, now),
+            };
+            match outcome {
+                Ok(()) => return Ok((found, known)),
+                Err(merge::Unknown(record)) => wanted.push(record),
+            }
+        }
+    }
+
+    /// Writes what has changed, all or nothing; `false` on a conflict.
+    async fn write_changed(
+        &self,
+        tenant: &Tenant,
+        (found, known): (Found, merge::Known),
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let mut commit = Commit::of(Vec::new());
+        for (record, lead) in known {
+            let before = found.get(&record).and_then(Option::as_ref);
+            match lead {
+                Some(lead) if before.is_none_or(|before| before.value != lead) => {
+                    let change = LeaseChange::Leave { due: Some(now) };
+                    commit.writes.push(put(&lead_key(record).id, &lead, before.map(Versioned::version), change));
+                }
+                _ => commit.checks.extend(before.map(|before| (lead_key(record), before.version()))),
+            }
+        }
+        if commit.writes.is_empty() {
+            return Ok(true);
+        }
+        Ok(matches!(self.parts.store.commit(tenant, &commit, now).await?, Committed::Done(_)))
+    }
+
+    /// The lead that speaks for this one's record, if that is another one and still there.
+    pub(super) async fn speaker_of(&self, tenant: &Tenant, lead: &Lead) -> Result<Option<Lead>, StoreError> {
+        Ok(self.speaker_document(tenant, lead).await?.map(|lead| lead.value))
+    }
+
+    /// As [`Leads::speaker_of`], to be written.
+    pub(super) async fn speaker_document(
+        &self,
+        tenant: &Tenant,
+        lead: &Lead,
+    ) -> Result<Option<Versioned<Lead>>, StoreError> {
+        if lead.next_hop().is_none() {
+            return Ok(None);
+        }
+        let mut known = merge::Known::from([(lead.record_id, Some(lead.clone()))]);
+        let mut documents = Found::new();
+        loop {
+            match merge::speaker(&known, lead.record_id) {
+                Ok(record) => return Ok(record.and_then(|record| documents.remove(&record).flatten())),
+                Err(merge::Unknown(record)) => {
+                    let keys: [Key; 1] = [lead_key(record)];
+                    let loaded = self.parts.store.load(tenant, &keys, &[], self.parts.clock.now()).await?;
+                    let document = loaded.documents.into_iter().next().flatten();
+                    let document = document.map(Versioned::<Lead>::read).transpose()?;
+                    known.insert(record, document.as_ref().map(|lead| lead.value.clone()));
+                    documents.insert(record, document);
+                }
+            }
+        }
+    }
+}

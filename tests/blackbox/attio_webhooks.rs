@@ -1,0 +1,284 @@
+//! §3.6: Attio tells of merged and deleted records.
+
+use reqwest::Method;
+use sandbox::{
+    Callback, Fault, Stage,
+    attio::{refusal, sign},
+};
+use serde_json::json;
+
+use crate::support::{
+    ambient::spawn,
+    attio_app::AttioApp,
+    harness::{HOUR, MINUTE, Person, Setup, World, scenario},
+    http::send,
+};
+
+/// Connected, at an Attio that takes a URL without TLS.
+async fn subscribed(setup: Setup) -> (World, AttioApp) {
+    let world = setup.start().await;
+    world.attio.configure(|attio| attio.https_webhooks_only = false);
+    let app = world.connect().await;
+    assert_eq!(world.attio.webhooks().len(), 1);
+    (world, app)
+}
+
+/// The same person under another record.
+fn at(record_id: &str, person: &Person) -> Person {
+    Person { record_id: record_id.to_owned(), ..person.clone() }
+}
+
+/// Tells that both records became `made`.
+async fn tell_merge(world: &World, made: &str, originals: [&Person; 2]) {
+    for original in originals {
+        let event = world.attio.merged_event(made, &original.record_id);
+        assert_eq!(world.attio.deliver(vec![event]).await, [200]);
+    }
+}
+
+fn patches_of(world: &World, record_id: &str) -> usize {
+    let path = format!("/records/{record_id}");
+    world.attio.journal().requests("patch_record").iter().filter(|seen| seen.path.ends_with(&path)).count()
+}
+
+scenario! {
+    async fn subscribed_at_connect_and_removed_with_the_connection(setup: Setup) {
+        let (world, app) = subscribed(setup).await;
+        let webhook = world.attio.webhooks()[0].clone();
+        let wanted: Vec<_> = webhook.subscriptions.as_array().expect("a list").iter().map(|one| one["event_type"].clone()).collect();
+        assert_eq!(wanted, [json!("record.merged"), json!("record.deleted")]);
+        assert!(webhook.target_url.starts_with(&format!("{}/webhooks/attio/", world.url())));
+        app.connection_removed().await.expect(202);
+        let gone = async || world.attio.webhooks().is_empty();
+        world.pass_until("it is gone at Attio", MINUTE, HOUR, gone).await;
+        let answered = async || {
+            let body = json!({ "events": [] }).to_string();
+            world.attio.call(&webhook.target_url, &body, Some(&sign(&webhook.secret, &body))).await == 410
+        };
+        world.pass_until("it is gone here", MINUTE, HOUR, answered).await;
+    }
+}
+
+scenario! {
+    async fn a_takeover_leaves_one_webhook(setup: Setup) {
+        let (world, _old) = subscribed(setup).await;
+        let old = world.attio.webhooks()[0].webhook_id.clone();
+        world.connect().await;
+        let replaced = async || {
+            let webhooks = world.attio.webhooks();
+            webhooks.len() == 1 && webhooks[0].webhook_id != old
+        };
+        world.pass_until("the old one is gone", MINUTE, HOUR, replaced).await;
+    }
+}
+
+scenario! {
+    async fn a_webhook_that_is_gone_already_holds_nothing_up(setup: Setup) {
+        let (world, app) = subscribed(setup).await;
+        world.attio.faults().always("delete_webhook", refusal(404, "not_found", "Webhook not found"));
+        app.connection_removed().await.expect(202);
+        let over = async || app.connection().await.status == 401;
+        world.pass_until("the connection is gone", MINUTE, HOUR, over).await;
+        assert_eq!(world.attio.journal().count("delete_webhook"), 1);
+    }
+}
+
+scenario! {
+    async fn an_attio_that_refuses_the_subscription_does_not_hinder_the_connect(setup: Setup) {
+        let (world, app) = setup.connected().await;
+        assert_eq!(world.attio.journal().requests("create_webhook")[0].status, Some(400), "it wants https");
+        assert!(world.attio.webhooks().is_empty());
+        world.attio.configure(|attio| attio.https_webhooks_only = false);
+        world.attio.faults().next("create_webhook", refusal(403, "unauthorized", "No scope webhook:read-write"));
+        let ada = world.person();
+        app.press(&ada).await.expect(201);
+        let again = world.connect().await;
+        assert!(world.attio.webhooks().is_empty());
+        world.call_back(&ada, "qualified").await;
+        world.shows(&ada, "Complete").await;
+        assert_eq!(again.lead_says(&ada, "status").await, "complete");
+    }
+}
+
+scenario! {
+    async fn a_subscription_whose_answer_was_lost_leaves_no_orphan(setup: Setup) {
+        let world = setup.impatient().start().await;
+        world.attio.configure(|attio| attio.https_webhooks_only = false);
+        world.attio.faults().next("create_webhook", Fault::done_but_500());
+        world.connect().await;
+        let one = async || world.attio.webhooks().len() == 1;
+        world.pass_until("the one without a secret is gone", MINUTE, HOUR, one).await;
+        let (ada, bob) = (world.person(), world.person());
+        let made = world.attio.merge_silently(&ada.record_id, &bob.record_id);
+        tell_merge(&world, &made, [&ada, &bob]).await;
+    }
+}
+
+scenario! {
+    async fn only_attio_is_believed(setup: Setup) {
+        let (world, app) = subscribed(setup).await;
+        let webhook = world.attio.webhooks()[0].clone();
+        let ada = world.person();
+        app.press(&ada).await.expect(201);
+        let body = json!({ "events": [world.attio.event("record.deleted", &ada.record_id)] }).to_string();
+        let post = |url: &str, body: &str, signature: Option<String>| {
+            let mut request = world.client.request(Method::POST, url).header("content-type", "application/json");
+            if let Some(signature) = signature {
+                request = request.header("attio-signature", signature);
+            }
+            request.body(body.to_owned())
+        };
+        let url = &webhook.target_url;
+        send(post(url, &body, None)).await.expect_problem(401, "invalid-signature");
+        send(post(url, &body, Some(sign("another", &body)))).await.expect_problem(401, "invalid-signature");
+        send(post(url, &body, Some(sign(&webhook.secret, "{}")))).await.expect_problem(401, "invalid-signature");
+        let elsewhere = format!("{}/webhooks/attio/{}.x", world.url(), world.attio.workspace_id());
+        send(post(&elsewhere, &body, Some(sign(&webhook.secret, &body)))).await.expect_problem(410, "webhook-gone");
+        for bad in ["no json", r#"{"events":[{"event_type":"record.deleted","id":{}}]}"#] {
+            send(post(url, bad, Some(sign(&webhook.secret, bad)))).await.expect_problem(400, "invalid-request");
+        }
+        let other = json!({ "events": [world.attio.event("record.updated", &ada.record_id)] }).to_string();
+        send(post(url, &other, Some(sign(&webhook.secret, &other)))).await.expect(200);
+        assert_eq!(app.lead_says(&ada, "status").await, "pending", "nothing of it counted");
+        send(post(url, &body, Some(sign(&webhook.secret, &body)))).await.expect(200);
+        assert_eq!(app.lead_says(&ada, "reason").await, "record-deleted");
+    }
+}
+
+scenario! {
+    async fn a_merged_lead_goes_on_at_the_new_record(setup: Setup) {
+        let (world, app) = subscribed(setup).await;
+        let (ada, twin) = (world.person(), world.person());
+        app.press(&ada).await.expect(201);
+        world.shows(&ada, "Pending").await;
+        let made = world.attio.merge(&ada.record_id, &twin.record_id).await;
+        let merged = at(&made, &ada);
+
+        let joined = app.press(&merged).await.expect(200).json();
+        assert_eq!(joined["record_id"], made.as_str());
+        assert_eq!(world.alc.journal().count("create_lead"), 1, "never a second chat");
+        world.call_back(&ada, "qualified").await;
+        world.shows(&merged, "Complete").await;
+        assert_eq!(world.attio.value(&made, "alc_result").as_deref(), Some("qualified"));
+        for person in [&ada, &merged, &twin] {
+            let lead = app.lead(person).await.expect(200).json();
+            assert_eq!((&lead["result"], &lead["record_id"]), (&json!("qualified"), &json!(person.record_id)));
+        }
+        world.synced(&app, &merged).await;
+        let listed = app.leads("limit=100").await.json();
+        assert_eq!(listed["leads"].as_array().map(Vec::len), Some(1), "{listed}");
+    }
+}
+
+scenario! {
+    async fn a_merge_after_a_404_is_made_up_for(setup: Setup) {
+        let (world, app) = subscribed(setup).await;
+        let (ada, twin) = (world.person(), world.person());
+        app.press(&ada).await.expect(201);
+        world.shows(&ada, "Pending").await;
+        let made = world.attio.merge_silently(&ada.record_id, &twin.record_id);
+        world.call_back(&ada, "qualified").await;
+        let met = async || app.lead_says(&ada, "attio").await == "failed";
+        world.pass_until("the old record is gone", MINUTE, HOUR, met).await;
+        tell_merge(&world, &made, [&ada, &twin]).await;
+        world.shows(&at(&made, &ada), "Complete").await;
+    }
+}
+
+scenario! {
+    async fn a_404_under_way_while_the_merge_is_told_counts_for_the_old_record_only(setup: Setup) {
+        let (world, app) = subscribed(setup).await;
+        let (ada, twin) = (world.person(), world.person());
+        app.press(&ada).await.expect(201);
+        world.shows(&ada, "Pending").await;
+        let made = world.attio.merge_silently(&ada.record_id, &twin.record_id);
+        let hold = world.attio.faults().hold("patch_record", Stage::After);
+        let telling = spawn({ let alc = world.alc.clone(); let id = ada.record_id.clone(); async move { alc.call_back(Callback::new(&id, "qualified")).await } });
+        assert_eq!(telling.await.expect("an answer").status, 200);
+        let under_way = async || world.attio.journal().count("patch_record") == 2;
+        world.pass_until("the PATCH is under way", std::time::Duration::from_millis(50), MINUTE, under_way).await;
+        tell_merge(&world, &made, [&ada, &twin]).await;
+        hold.release();
+        world.shows(&at(&made, &ada), "Complete").await;
+    }
+}
+
+scenario! {
+    async fn of_two_live_leads_the_newer_wins_and_the_other_is_silent(setup: Setup) {
+        let (world, app) = subscribed(setup).await;
+        let (ada, twin) = (world.person(), world.person());
+        app.press(&ada).await.expect(201);
+        world.shows(&ada, "Pending").await;
+        world.pass(MINUTE);
+        app.press(&twin).await.expect(201);
+        world.shows(&twin, "Pending").await;
+        let made = world.attio.merge(&ada.record_id, &twin.record_id).await;
+        let merged = at(&made, &ada);
+
+        // Whichever way it is asked for, the newer one answers; the other one's own end is in the list.
+        let superseded = app.leads("status=failed").await.json();
+        assert_eq!(superseded["leads"][0]["reason"], "superseded", "{superseded}");
+        assert_eq!(superseded["leads"][0]["record_id"], ada.record_id.as_str());
+        world.call_back(&ada, "unqualified").await;
+        world.pass_slowly(MINUTE, 3).await;
+        assert_eq!(world.attio.value(&made, "alc_result"), None, "the other one has nothing to say");
+        assert_eq!(app.lead_says(&merged, "status").await, "pending");
+        world.call_back(&twin, "qualified").await;
+        world.shows(&merged, "Complete").await;
+        assert_eq!(world.attio.value(&made, "alc_result").as_deref(), Some("qualified"));
+        assert_eq!((patches_of(&world, &ada.record_id), patches_of(&world, &twin.record_id)), (1, 1));
+    }
+}
+
+scenario! {
+    async fn chains_end_at_the_last_record_in_whatever_order_they_are_told(setup: Setup) {
+        let (world, app) = subscribed(setup).await;
+        let (ada, twin, third) = (world.person(), world.person(), world.person());
+        app.press(&ada).await.expect(201);
+        world.shows(&ada, "Pending").await;
+        let first = world.attio.merge_silently(&ada.record_id, &twin.record_id);
+        let last = world.attio.merge_silently(&first, &third.record_id);
+        // The later merge first, everything twice, several events in one call.
+        for _ in 0..2 {
+            tell_merge(&world, &last, [&third, &at(&first, &ada)]).await;
+            let events = [&ada, &twin].map(|original| world.attio.merged_event(&first, &original.record_id));
+            assert_eq!(world.attio.deliver(events.to_vec()).await, [200]);
+        }
+        app.press(&at(&last, &ada)).await.expect(200);
+        app.press(&at(&first, &ada)).await.expect(200);
+        world.call_back(&ada, "qualified").await;
+        world.shows(&at(&last, &ada), "Complete").await;
+        assert_eq!(world.alc.journal().count("create_lead"), 1);
+    }
+}
+
+scenario! {
+    async fn a_merge_that_concerns_nobody_is_harmless_and_a_new_press_goes_out(setup: Setup) {
+        let (world, app) = subscribed(setup).await;
+        let (ada, twin) = (world.person(), world.person());
+        let made = world.attio.merge(&ada.record_id, &twin.record_id).await;
+        let merged = at(&made, &ada);
+        app.lead(&merged).await.expect(404);
+        app.lead(&ada).await.expect(404);
+        app.press(&merged).await.expect(201);
+        world.shows(&merged, "Pending").await;
+        world.call_back(&merged, "qualified").await;
+        world.shows(&merged, "Complete").await;
+    }
+}
+
+scenario! {
+    async fn a_deleted_record_ends_the_send(setup: Setup) {
+        let (world, app) = subscribed(setup).await;
+        let ada = world.person();
+        app.press(&ada).await.expect(201);
+        world.shows(&ada, "Pending").await;
+        world.attio.delete_and_tell(&ada.record_id).await;
+        let lead = app.lead(&ada).await.json();
+        assert_eq!((&lead["status"], &lead["reason"]), (&json!("failed"), &json!("record-deleted")));
+        world.call_back(&ada, "qualified").await;
+        world.pass_slowly(HOUR, 3).await;
+        assert_eq!(app.lead_says(&ada, "status").await, "failed");
+        assert_eq!(patches_of(&world, &ada.record_id), 1, "no further PATCH");
+    }
+}
