@@ -1,5 +1,7 @@
 //! ALC's tokens: refreshed before they expire and on a 401, by one replica for all.
 
+use std::time::Duration;
+
 use sandbox::Fault;
 
 use crate::support::harness::{HOUR, MINUTE, Setup, scenario};
@@ -9,7 +11,9 @@ scenario! {
         let (world, app) = setup.connected().await;
         for refreshes in 1..=3 {
             let refreshed = async || world.alc.journal().count("token") > refreshes;
-            world.pass_until("refreshed", MINUTE, HOUR, refreshed).await;
+            // In steps that a request under way survives: a claim on the refresh must not run out under it.
+            world.pass(MINUTE * 50);
+            world.pass_until("refreshed", Duration::from_secs(5), HOUR, refreshed).await;
             let ada = world.person();
             app.press(&ada).await.expect(201);
         }
