@@ -326,3 +326,23 @@ scenario! {
         send(world.client.request(Method::GET, url)).await.expect(400);
     }
 }
+
+scenario! {
+    async fn what_a_connection_needs_at_attio_is_made_and_removed_under_its_own_grant(setup: Setup) {
+        let world = setup.attio_grants().start().await;
+        world.attio.remove_alc_attributes();
+        world.attio.configure(|attio| attio.https_webhooks_only = false);
+        let app = world.connect().await;
+        assert!(world.attio.attributes().iter().any(|attribute| attribute.api_slug == "alc_status"));
+        assert_eq!(world.attio.webhooks().len(), 1);
+        // The webhook cannot be deleted for a while: the grant that deletes it lives as long.
+        world.attio.faults().always("delete_webhook", Fault::status(503));
+        app.connection_removed().await.expect(202);
+        world.pass_slowly(MINUTE * 10, 3).await;
+        assert_eq!((world.attio.webhooks().len(), world.attio.living_grants()), (1, 1));
+        world.attio.faults().clear("delete_webhook");
+        let gone = async || world.attio.webhooks().is_empty();
+        world.pass_until("the webhook goes", MINUTE * 10, DAY, gone).await;
+        nothing_is_granted_any_more(&world).await;
+    }
+}
