@@ -4,12 +4,11 @@
 //! that a key which was seen before never makes a second send, also while the first still runs. Three waits for the
 //! store before the answer: what surrounds the lead; "attempted"; ALC's id.
 
-use std::time::Duration;
-
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{
     Leads,
+    answer::name_as_asked,
     lead::{Lead, LeadView},
     logical_key,
     person::{Name, PhoneNumber, canonical},
@@ -34,10 +33,6 @@ use crate::{
 
 /// Conflicts in a row before giving up: each means that somebody else got ahead.
 const TRIES: u32 = 50;
-/// How often a send that somebody else works on is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// How long a refusal that is being written down is waited for, past `SEND_WAIT`.
-const REFUSAL_GRACE: Duration = Duration::from_secs(10);
 
 /// A lead as the Attio app sends it, checked.
 #[derive(Debug, Clone)]
@@ -165,13 +160,14 @@ impl Leads {
             .lifecycle
             .spawn(async move { leads.begin_send(&within, connection, &new, key.as_ref(), Some(deadline)).await });
         let begun = begun.await.map_err(|_| StoreError::Unavailable("the send's task has ended".to_owned()))?;
-        let answer = match begun {
+        let mut answer = match begun {
             Ok(Begun::Answered(accepted)) => Ok(accepted),
             Ok(Begun::Ours { record, waiting }) => self.wait(&tenant, record, waiting, deadline).await,
             Ok(Begun::Anothers { record, send }) => self.watch(&tenant, record, send, deadline).await,
             Err(refused) => Err(refused),
         };
-        named_as_asked(answer, asked)
+        name_as_asked(&mut answer, asked);
+        answer
     }
 
     /// A press that is stored and left to the reconciler.
@@ -182,13 +178,14 @@ impl Leads {
         new: &NewLead,
         key: Option<&Idempotency>,
     ) -> Result<Accepted, SendRefused> {
-        let answer = match self.begin_send(tenant, connection, new, key, None).await {
+        let mut answer = match self.begin_send(tenant, connection, new, key, None).await {
             Ok(Begun::Answered(accepted)) => Ok(accepted),
             Ok(Begun::Ours { record, waiting }) => self.look_last(tenant, record, waiting.send).await,
             Ok(Begun::Anothers { record, send }) => self.look_last(tenant, record, send).await,
             Err(refused) => Err(refused),
         };
-        named_as_asked(answer, new.record_id)
+        name_as_asked(&mut answer, new.record_id);
+        answer
     }
 
     /// With `patience` a send is worked on here and waited for until then; without, it is left to the reconciler.
@@ -220,11 +217,11 @@ impl Leads {
                 }
                 continue;
             }
-            let workspace = match (standing, workspace) {
-                (Standing::Current, Some(workspace)) => workspace,
-                (Standing::ReauthorizationRequired, _) => return Err(SendRefused::ReauthorizationRequired(None)),
-                (other, _) => return Err(SendRefused::Standing(other)),
-            };
+            match standing {
+                Standing::Current => {}
+                Standing::ReauthorizationRequired => return Err(SendRefused::ReauthorizationRequired(None)),
+                other => return Err(SendRefused::Standing(other)),
+            }
             match &found.lead {
                 Some(lead) if forwarded && let Some(next) = lead.value.next_hop() => {
                     record = next;
@@ -247,8 +244,7 @@ impl Leads {
                 }
                 continue;
             }
-            let send = self.prepare(workspace, tenant, record, new, now);
-            if let Some(begun) = self.start(tenant, record, new, found, send, key, patience).await? {
+            if let Some(begun) = self.start(tenant, record, new, found, key, patience).await? {
                 return Ok(begun);
             }
         }
@@ -393,13 +389,13 @@ impl Leads {
         record_id: RecordId,
         new: &NewLead,
         found: Found,
-        send: Send,
         key: Option<&Idempotency>,
         patience: Option<Timestamp>,
     ) -> Result<Option<Begun>, SendRefused> {
         let Found { workspace, lead: before, receipt, alc, attio } = found;
         let Some(workspace) = workspace else { return Err(SendRefused::Standing(Standing::Unknown)) };
         let now = self.parts.clock.now();
+        let send = self.prepare(&workspace, tenant, record_id, new, now);
         let send_id = send.id;
         let receipt = receipt.as_ref().map(Versioned::version);
         let expected = before.as_ref().map(Versioned::version);
@@ -488,111 +484,6 @@ impl Leads {
             }
         });
     }
-
-    async fn wait(
-        &self,
-        tenant: &Tenant,
-        record: RecordId,
-        mut waiting: Waiting,
-        deadline: Timestamp,
-    ) -> Result<Accepted, SendRefused> {
-        let mut timeout = self.parts.clock.sleep_until(deadline);
-        let mut granted = false;
-        loop {
-            let progress = waiting.progress.borrow_and_update().clone();
-            if let Some(lead) = progress.lead {
-                if let Some(answer) = settled(lead.clone()) {
-                    return answer;
-                }
-                if progress.reauthorization {
-                    return Err(SendRefused::ReauthorizationRequired(Some(lead)));
-                }
-                if progress.ended {
-                    return Ok(Accepted::Queued(lead));
-                }
-            }
-            tokio::select! {
-                changed = waiting.progress.changed() => if changed.is_err() && !waiting.progress.borrow().ended {
-                    return Err(StoreError::Unavailable("the send was left to another worker".to_owned()).into());
-                },
-                () = &mut timeout => {
-                    if granted || waiting.give_up() {
-                        // A callback may have come in while the request is under way: the store knows.
-                        return self.look_last(tenant, record, waiting.send).await;
-                    }
-                    // A refusal is being written down: the caller is who is told.
-                    granted = true;
-                    timeout = self.parts.clock.sleep_until(later(deadline, REFUSAL_GRACE));
-                }
-            }
-        }
-    }
-
-    /// The answer at the end of the wait: from the state as it is now.
-    async fn look_last(&self, tenant: &Tenant, record: RecordId, send: SendId) -> Result<Accepted, SendRefused> {
-        let (view, _) = self.look(tenant, record, send).await?;
-        settled(view.clone()).unwrap_or(Ok(Accepted::Queued(view)))
-    }
-
-    /// The send as it is now, and whether ALC's grant is dead.
-    async fn look(&self, tenant: &Tenant, record: RecordId, send: SendId) -> Result<(LeadView, bool), StoreError> {
-        let keys = [Key::workspace(), lead_key(record)];
-        let loaded = self.parts.store.load(tenant, &keys, &[], self.parts.clock.now()).await?;
-        let [workspace, lead] = super::two(loaded.documents);
-        let workspace = workspace.map(Versioned::<Workspace>::read).transpose()?;
-        let current = workspace.as_ref().and_then(|workspace| workspace.value.current());
-        let dead = current.is_some_and(connections::Connection::needs_reauthorization);
-        let lead = lead.map(Versioned::<Lead>::read).transpose()?;
-        let view = lead.and_then(|lead| lead.value.view_of(send));
-        view.map(|view| (view, dead)).ok_or_else(|| StoreError::Unavailable("the lead was erased meanwhile".to_owned()))
-    }
-
-    /// Waits for a send that another worker has in hand, by looking at it.
-    async fn watch(
-        &self,
-        tenant: &Tenant,
-        record: RecordId,
-        send: SendId,
-        deadline: Timestamp,
-    ) -> Result<Accepted, SendRefused> {
-        loop {
-            let (view, dead) = self.look(tenant, record, send).await?;
-            if let Some(answer) = settled(view.clone()) {
-                return answer;
-            }
-            if dead {
-                return Err(SendRefused::ReauthorizationRequired(Some(view)));
-            }
-            if self.parts.clock.now() >= deadline {
-                return Ok(Accepted::Queued(view));
-            }
-            tokio::select! {
-                () = tokio::time::sleep(LOOK_EVERY) => {}
-                () = self.parts.clock.sleep_until(deadline) => {}
-            }
-        }
-    }
-}
-
-/// The answer once a send is no longer queued.
-fn settled(view: LeadView) -> Option<Result<Accepted, SendRefused>> {
-    match (view.status, view.reason) {
-        (Status::Queued, _) => None,
-        (Status::Failed, Some(super::Reason::Rejected)) => Some(Err(SendRefused::Rejected(view))),
-        _ => Some(Ok(Accepted::Sent(view))),
-    }
-}
-
-/// Merges may have put the lead under another record than the one that the caller knows.
-fn named_as_asked(mut answer: Result<Accepted, SendRefused>, asked: RecordId) -> Result<Accepted, SendRefused> {
-    match &mut answer {
-        Ok(Accepted::Sent(view) | Accepted::Queued(view) | Accepted::Joined(view))
-        | Err(SendRefused::Rejected(view) | SendRefused::ReauthorizationRequired(Some(view))) => {
-            view.record_id = asked;
-        }
-        Err(_) => {}
-    }
-    answer
 }
 
 /// What a receipt's fingerprint is bound to besides name and number.

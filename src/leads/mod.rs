@@ -5,6 +5,7 @@
 //! Attio; and that Attio never shows Pending once the result is known.
 
 mod accept;
+mod answer;
 mod attio_events;
 mod batch;
 mod callbacks;
