@@ -6,13 +6,16 @@
 mod support;
 
 mod attio_errors;
+mod attio_shapes;
 mod callbacks;
 mod chaos;
 mod connect;
 mod crash;
 mod deadlines;
 mod errors;
+mod fairness;
 mod idempotency;
+mod limits;
 mod minimal_alc;
 mod oauth;
 mod operations;

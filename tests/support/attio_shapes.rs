@@ -120,6 +120,13 @@ pub fn answer_faults(attio: &Attio) -> Vec<String> {
     judge(attio, Shape::answer_faults)
 }
 
+/// Everything that departs from the shape of one of Attio's deliveries.
+pub fn delivery_faults(headers: &Value, body: &Value) -> Vec<String> {
+    let file: Value = serde_json::from_str(include_str!("../attio/delivery.json")).expect("tests/attio has JSON");
+    let judged = [("headers", headers), ("request", body)];
+    judged.into_iter().flat_map(|(part, value)| errors(part, &compile(&file[part]), value)).collect()
+}
+
 fn judge(attio: &Attio, faults: impl Fn(&Shape, &Seen) -> Vec<String>) -> Vec<String> {
     let mut found = Vec::new();
     for mut seen in attio.journal().all() {
