@@ -89,6 +89,7 @@ fn share_used(patches: &[Seen]) -> f64 {
     }
 }
 
+#[expect(clippy::print_stdout, reason = "the figure is what one runs this for")]
 fn judge(world: &World, people: &[Person], least: f64) {
     let patches = patches(world);
     assert_eq!(refused(world), 0, "Attio refused none");
