@@ -221,14 +221,14 @@ scenario! {
             let first = gap(&seen).unwrap_or(seen.len());
             seen[first.min(seen.len())..].to_vec()
         };
-        world.pass_until("three probes", Duration::from_millis(100), MINUTE, async || probes().len() >= 3).await;
+        world.pass_until("three probes", Duration::from_millis(200), MINUTE, async || probes().len() >= 3).await;
         let (probes, all) = (probes(), journal.count("patch_record"));
         assert!(all - probes.len() <= 13, "{all} went to an Attio that was down");
         let waits: Vec<_> = probes.windows(2).map(|pair| seconds(&pair[0], &pair[1])).collect();
         assert!((9.9..13.0).contains(&waits[0]) && (19.9..23.0).contains(&waits[1]), "ever rarer: {waits:?}");
         world.attio.faults().clear("patch_record");
         let shown = async || people.iter().all(|person| world.attio.status(&person.record_id).is_some());
-        world.pass_until("it has closed by itself", Duration::from_millis(100), MINUTE * 3, shown).await;
+        world.pass_until("it has closed by itself", Duration::from_millis(200), MINUTE * 3, shown).await;
         all_are_well(&app, &people).await;
     }
 }
