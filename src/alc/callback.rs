@@ -62,6 +62,18 @@ pub fn parse(body: &[u8]) -> Result<Callback, Malformed> {
     })
 }
 
+/// The event that a body names, whatever else it has: other events have other forms.
+pub fn event(body: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Named {
+        event: String,
+    }
+    serde_json::from_slice::<Named>(body)
+        .ok()
+        .map(|named| named.event.trim().to_owned())
+        .filter(|name| !name.is_empty())
+}
+
 /// The members that we read, each as whatever it is.
 #[derive(Deserialize)]
 struct Raw {

@@ -9,12 +9,12 @@ use crate::{
     clock::SharedClock,
     config::{AttioCredential, Config},
     connections::{self, Connections},
-    leads::{self, Attributes, Deadlines, Leads, Schedule, Titles},
+    leads::{self, Attributes, Deadlines, Leads, Titles},
     lifecycle::Lifecycle,
     reconciler::Reconciler,
     sealing::Sealer,
     store::Store,
-    upstream::{Caller, http_client},
+    upstream::{Caller, Schedule, http_client},
 };
 
 /// What handlers call, and the loop that runs by itself.
@@ -67,6 +67,7 @@ pub(super) fn build(
         AttioCredential::OAuth(_) => None,
     };
 
+    let schedule = Schedule::new(retry.schedule);
     let connections = Connections::new(
         connections::Parts {
             store: store.clone(),
@@ -81,7 +82,7 @@ pub(super) fn build(
             public_url: http.public_url.clone(),
             attio_api_key,
             webhook_signature: alc.webhook_signature,
-            retry_schedule: retry.schedule.clone(),
+            retry_schedule: schedule.clone(),
             upstream_timeout,
         },
     );
@@ -102,7 +103,7 @@ pub(super) fn build(
                 retention: leads.retention,
                 poll_after: alc.poll_after,
             },
-            schedule: Schedule::new(retry.schedule),
+            schedule,
             resend_unknown: alc.resend_unknown,
             send_wait: leads.send_wait,
             upstream_timeout,

@@ -25,6 +25,8 @@ pub enum Fault {
     UnsupportedTokenType,
     /// The store cannot be asked now: the same request may work in a few seconds.
     Unavailable,
+    /// The store gave no answer about a code. It may be used up, and a used code that comes again ends its connection.
+    CodeUnavailable,
 }
 
 impl Fault {
@@ -36,7 +38,7 @@ impl Fault {
             Self::InvalidGrant => "invalid_grant",
             Self::UnsupportedGrantType => "unsupported_grant_type",
             Self::UnsupportedTokenType => "unsupported_token_type",
-            Self::Unavailable => "temporarily_unavailable",
+            Self::Unavailable | Self::CodeUnavailable => "temporarily_unavailable",
         }
     }
 
@@ -49,6 +51,7 @@ impl Fault {
             Self::UnsupportedGrantType => "grant_type must be authorization_code or refresh_token",
             Self::UnsupportedTokenType => "access tokens expire by themselves: revoke the refresh token",
             Self::Unavailable => "send the same request again in a few seconds",
+            Self::CodeUnavailable => "the code may be used up: connect again in a few seconds, with a new one",
         }
     }
 }

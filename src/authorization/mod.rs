@@ -46,7 +46,7 @@ use crate::{
     alc::oauth::{OAuth, TokenError, Tokens},
     clock::{SharedClock, later},
     connections::{Connections, IdentifyError, NewCode, OpenIncomingError, RedeemError, RefreshTokenError},
-    ids::{OpaqueToken, random_secret},
+    ids::{OpaqueToken, WorkspaceId, random_secret},
     lifecycle::Lifecycle,
     sealing::Sealer,
     store::{Change, Commit, Committed, LeaseChange, Leased, Store, StoreError, Versioned, Write},
@@ -275,19 +275,29 @@ impl Authorization {
         match inner.connections.open_incoming(workspace, tokens.clone(), new_code).await {
             Ok(code) => Ok(code.to_text()),
             Err(error) => {
-                self.revoke_at_alc(tokens);
+                self.revoke_at_alc(workspace, tokens);
                 Err(open_error(error))
             }
         }
     }
 
-    /// Gives back a grant that we could not keep; nobody waits for it.
-    fn revoke_at_alc(&self, tokens: Tokens) {
-        let alc = self.inner.alc.clone();
-        // The refresh token, where there is one: it takes the access tokens with it (RFC 7009 §2.1).
-        let token = tokens.refresh.unwrap_or(tokens.access);
+    /// Gives back a grant that we could not keep, unless a connection lives on the same tokens: some servers give the
+    /// same ones again. Nobody waits for it.
+    fn revoke_at_alc(&self, workspace: WorkspaceId, tokens: Tokens) {
+        let (alc, connections) = (self.inner.alc.clone(), self.inner.connections.clone());
         self.inner.lifecycle.spawn(async move {
             let attempts = ExponentialBuilder::default().with_min_delay(Duration::from_millis(500)).with_max_times(2);
+            match (|| connections.holds(workspace, &tokens)).retry(attempts).await {
+                Ok(false) => {}
+                Ok(true) => return,
+                Err(error) => {
+                    // Better a grant that nobody uses than one revoked that leads go out under.
+                    tracing::warn!(%error, "a grant that could not be kept may still be alive at ALC");
+                    return;
+                }
+            }
+            // The refresh token, where there is one: it takes the access tokens with it (RFC 7009 §2.1).
+            let token = tokens.refresh.unwrap_or(tokens.access);
             if let Err(error) = (|| alc.revoke(&token)).retry(attempts).await {
                 tracing::warn!(%error, "a grant that could not be kept is still alive at ALC");
             }
@@ -433,7 +443,10 @@ fn redeem_error(error: RedeemError) -> Fault {
             tracing::warn!(why, "a code was refused");
             Fault::InvalidGrant
         }
-        RedeemError::Store(error) => store_error(&error),
+        RedeemError::Store(error) => {
+            tracing::warn!(%error, "a code may have been redeemed without an answer");
+            Fault::CodeUnavailable
+        }
     }
 }
 

@@ -1,7 +1,5 @@
 //! Settings whose feature is still to come. They are refused by name, so that nobody believes in a limit or a grant that
 //! is not there; their off value, which is their default, is accepted. A feature lands by losing its lines here.
-//!
-//! Store URLs that are still to come are refused where store URLs are judged.
 
 use super::reader::Reader;
 

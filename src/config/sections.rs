@@ -28,11 +28,6 @@ pub struct Http {
 }
 
 impl Http {
-    /// `{PUBLIC_URL}` as it stands before a path: without a slash at its end.
-    pub fn public_origin(&self) -> String {
-        self.public_url.as_str().trim_end_matches('/').to_owned()
-    }
-
     pub(super) fn read(r: &mut Reader) -> Option<Self> {
         let bind = r.parsed("http.bind", "set it to an address such as 0.0.0.0:8080", check::address);
         let public_url = r.parsed("http.public_url", AN_URL, check::origin);

@@ -45,7 +45,7 @@ fn the_defaults_are_those_of_the_contract() {
     let seen = format!(
         "{} {} {} {} {} {} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {} {:?} {:?} {:?} {:?} {} {:?} {:?} {:?} {}",
         config.http.bind,
-        config.http.public_origin(),
+        config.http.public_url.as_str().trim_end_matches('/'),
         config.http.requests_per_second,
         config.management.bind,
         config.store.namespace,
@@ -117,7 +117,7 @@ fn every_variable_reaches_its_field() {
     ])
     .expect("all good");
     assert_eq!(config.http.bind.to_string(), "0.0.0.0:80");
-    assert_eq!(config.http.public_origin(), "https://connector.example");
+    assert_eq!(config.http.public_url.as_str(), "https://connector.example/");
     assert_eq!(config.management.bind.to_string(), "[::1]:9");
     assert_eq!(config.store.namespace, "two");
     assert_eq!(config.alc.scopes, ["leads:write", "webhooks"]);
@@ -193,12 +193,12 @@ fn each_fault_names_its_variable_and_quotes_no_value() {
         ("HTTP__PUBLIC_URL", "", "is not set"),
         ("HTTP__REQUESTS_PER_SECOND", "100", "not available yet"),
         ("MANAGEMENT__BIND", "localhost:zzz", "an IP address and a port"),
-        ("STORE__URL", "postgres://u:zzz@h", "none of redis, rediss, sqlite"),
+        ("STORE__URL", "postgres://u:zzz@h", "none of redis, rediss, redis+cluster"),
         ("STORE__URL", "redis:", "is not usable"),
         ("STORE__URL", "sqlite:", "file"),
-        ("STORE__URL", "redis+cluster://zzz:1,h:2", "not supported yet"),
-        ("STORE__URL", "rediss+cluster://zzz:1,h:2", "not supported yet"),
-        ("STORE__URL", "redis+sentinel://zzz:1/m/0", "not supported yet"),
+        ("STORE__URL", "redis+cluster://zzz", "host:port,host:port"),
+        ("STORE__URL", "rediss+cluster://zzz:1,h:2/3", "no numbered databases"),
+        ("STORE__URL", "redis+sentinel://zzz:1", "host:port,host:port/master"),
         ("STORE__NAMESPACE", "{zzz}", "letters"),
         ("KEYS__SEALING", "zzz", "keys generate"),
         ("KEYS__SEALING_PREVIOUS", "zzz", "keys generate"),

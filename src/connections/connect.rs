@@ -4,7 +4,10 @@
 //! made: what has to be undone is in the state, with a due time, so that a crash undoes it too. Goes on when the caller
 //! hangs up, in a task that a drain waits for.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -13,6 +16,7 @@ use uuid::Uuid;
 use super::{
     Connections, Grant, IdentifyError, LOOK_AGAIN, NoGrant, PATIENT_TRIES, Verdict, WebhookSignature,
     connection::{Claim, Connection},
+    facts::Fact,
     pause, tenant,
     webhook::Webhook,
     workspace::{ConnectionView, Standing, Workspace},
@@ -100,6 +104,14 @@ struct Attempt {
     connection: ConnectionId,
     owner: Uuid,
     deadline: Timestamp,
+    /// Whether it may take over: decided once, by who comes first, the takeover or the end of the caller's wait.
+    takes_over: OnceLock<bool>,
+}
+
+impl Attempt {
+    fn takes_over(&self, in_time: bool) -> bool {
+        *self.takes_over.get_or_init(|| in_time)
+    }
 }
 
 impl Connections {
@@ -118,23 +130,28 @@ impl Connections {
         if owned_by_id.parse() != Ok(workspace) {
             return Err(ConnectError::WorkspaceMismatch("connect the workspace that the access token was granted for"));
         }
-        let attempt = Attempt {
+        let attempt = Arc::new(Attempt {
             tenant: tenant(workspace),
             workspace,
             connection,
             owner: random_uuid(),
             deadline: later(self.clock.now(), TIME_LIMIT),
-        };
-        let deadline = attempt.deadline;
-        let this = self.clone();
-        let connecting = self.lifecycle.spawn(async move { this.connect(&attempt).await });
-        tokio::select! {
+            takes_over: OnceLock::new(),
+        });
+        let (this, its) = (self.clone(), attempt.clone());
+        let mut connecting = self.lifecycle.spawn(async move { this.connect(&its).await });
+        let connected = tokio::select! {
             biased;
-            connected = connecting => {
-                connected.unwrap_or_else(|_| Err(ConnectError::Unavailable("connecting was cut off".to_owned())))
+            connected = &mut connecting => connected,
+            () = self.clock.sleep_until(attempt.deadline) => {
+                if !attempt.takes_over(false) {
+                    return Err(ConnectError::Timeout);
+                }
+                // The takeover is being written: only its end tells what is true.
+                connecting.await
             }
-            () = self.clock.sleep_until(deadline) => Err(ConnectError::Timeout),
-        }
+        };
+        connected.unwrap_or_else(|_| Err(ConnectError::Unavailable("connecting was cut off".to_owned())))
     }
 
     async fn connect(&self, attempt: &Attempt) -> Result<Connected, ConnectError> {
@@ -175,7 +192,9 @@ impl Connections {
             made = self.make_webhook(attempt, &grant, &webhook, &url).await?;
         }
         let made = made.ok_or(ConnectError::ReauthorizationRequired)?;
-        self.take_over(attempt, &webhook, made).await
+        self.keep(attempt, &webhook, &made).await?;
+        self.judge_secret(&made)?;
+        self.take_over(attempt).await
     }
 
     /// Attio's credential works, and for this workspace.
@@ -251,11 +270,11 @@ impl Connections {
             }
             self.in_time(attempt)?;
             match self.alc.create_webhook(token, &name, url).await {
-                Ok(created) if created.id.is_some() => return self.judge_secret(created).map(Some),
+                Ok(created) if created.id.is_some() => return Ok(Some(created)),
                 Ok(created) => {
                     // Made, but nobody said what it is called. Without an id it cannot be deleted later.
                     let id = self.alc.list_webhooks(token).await.ok().and_then(|listed| named(listed, &name));
-                    return self.judge_secret(CreatedWebhook { id, ..created }).map(Some);
+                    return Ok(Some(CreatedWebhook { id, ..created }));
                 }
                 Err(CallError::Unauthorized) => return Ok(None),
                 Err(CallError::RateLimited { until }) if until < attempt.deadline => {
@@ -295,31 +314,32 @@ impl Connections {
         }
     }
 
-    fn judge_secret(&self, created: CreatedWebhook) -> Result<CreatedWebhook, ConnectError> {
+    /// Records what ALC made before anything else can go wrong: an ALC that lists nothing tells its id only once.
+    async fn keep(&self, attempt: &Attempt, webhook: &Webhook, made: &CreatedWebhook) -> Result<(), ConnectError> {
+        let secret = made.secret.as_ref().map(|secret| self.seal(attempt.workspace, webhook.id, "secret", secret));
+        let made = Fact::WebhookRegistered { webhook: webhook.id, alc_id: made.id.clone(), secret };
+        self.record(&attempt.tenant, None, None, &[made]).await?;
+        Ok(())
+    }
+
+    fn judge_secret(&self, created: &CreatedWebhook) -> Result<(), ConnectError> {
         if self.settings.webhook_signature == WebhookSignature::Required && created.secret.is_none() {
             return Err(ConnectError::Refused(
                 "ALC gave no secret to sign its callbacks with, and ALC__WEBHOOK_SIGNATURE is `required`".to_owned(),
             ));
         }
-        Ok(created)
+        Ok(())
     }
 
-    async fn take_over(
-        &self,
-        attempt: &Attempt,
-        webhook: &Webhook,
-        made: CreatedWebhook,
-    ) -> Result<Connected, ConnectError> {
-        let secret = made.secret.map(|secret| self.seal(attempt.workspace, webhook.id, "secret", &secret));
+    async fn take_over(&self, attempt: &Attempt) -> Result<Connected, ConnectError> {
         let (connected, workspace) = self
             .update(&attempt.tenant, |workspace, now| {
                 let Some(workspace) = workspace else { return Verdict::Leave(Err(ConnectError::Leaving)) };
-                workspace.webhook_registered(webhook.id, made.id.clone(), secret.clone(), now);
-                if now >= attempt.deadline {
-                    return Verdict::Write(Err(ConnectError::Timeout));
+                if !attempt.takes_over(now < attempt.deadline) {
+                    return Verdict::Leave(Err(ConnectError::Timeout));
                 }
                 let connected = workspace.connected(attempt.connection, attempt.owner, now);
-                Verdict::Write(if connected { Ok(()) } else { Err(ConnectError::Leaving) })
+                if connected { Verdict::Write(Ok(())) } else { Verdict::Leave(Err(ConnectError::Leaving)) }
             })
             .await?;
         connected?;

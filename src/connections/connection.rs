@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::{
-    clock::{earlier, later},
+    clock::{earlier, later, until},
     ids::{ConnectionId, SecretHash, WebhookId},
     sealing::Sealed,
 };
@@ -200,7 +200,9 @@ impl AlcGrant {
     /// Whether the access token has to be renewed before it is used. Without a refresh token it is used until ALC says
     /// 401: its expiry may be a guess.
     pub(super) fn must_refresh(&self, now: Timestamp) -> bool {
-        self.can_refresh() && self.expires_at <= later(now, USABLE_MARGIN)
+        // Of a short life a part, or a token would be too old as soon as it comes.
+        let margin = USABLE_MARGIN.min(until(self.requested_at, self.expires_at) / 5);
+        self.can_refresh() && self.expires_at <= later(now, margin)
     }
 
     pub(super) fn can_refresh(&self) -> bool {

@@ -10,6 +10,7 @@ use super::{connection::FreshTokens, workspace::Workspace};
 use crate::{
     clock::until,
     ids::{ConnectionId, WebhookId},
+    sealing::Sealed,
 };
 
 /// How long ALC is given to show a webhook whose creation was cut off.
@@ -26,6 +27,8 @@ pub(super) enum Fact {
     RefreshFailed { connection: ConnectionId, owner: Uuid, retry_at: Timestamp },
     /// ALC said 401 to the access token of that generation.
     AccessRefused { connection: ConnectionId, generation: u64 },
+    /// ALC made the webhook.
+    WebhookRegistered { webhook: WebhookId, alc_id: Option<String>, secret: Option<Sealed> },
     /// ALC lists the webhook under this id.
     WebhookFound { webhook: WebhookId, alc_id: String },
     /// ALC lists its webhooks, and this is not among them.
@@ -61,6 +64,9 @@ impl Fact {
                 if let Some(connection) = workspace.connection_mut(*connection) {
                     connection.alc.access_refused(*generation, now);
                 }
+            }
+            Self::WebhookRegistered { webhook, alc_id, secret } => {
+                workspace.webhook_registered(*webhook, alc_id.clone(), secret.clone(), now);
             }
             Self::WebhookFound { webhook, alc_id } => {
                 if let Some(webhook) = workspace.webhook_mut(*webhook) {

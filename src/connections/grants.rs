@@ -14,11 +14,11 @@ use super::{
     Connections, LOOK_AGAIN, REFRESH_RETRY_AT_MOST, Verdict,
     connection::{Claim, Connection, FreshTokens, Phase},
     facts::Fact,
-    pause,
+    pause, tenant,
     workspace::Workspace,
 };
 use crate::{
-    alc::oauth::TokenError,
+    alc::oauth::{TokenError, Tokens},
     clock::later,
     ids::{ConnectionId, WorkspaceId, random_uuid},
     store::{StoreError, Tenant, Versioned},
@@ -214,14 +214,23 @@ impl Connections {
         (Fact::RefreshFailed { connection: id, owner, retry_at }, Some(detail))
     }
 
-    /// Revokes tokens that came for a connection which is no longer there to have them. Tried once: nothing is left
-    /// that could remember it.
-    pub(super) async fn revoke_orphans(&self, workspace: WorkspaceId, id: ConnectionId, tokens: &FreshTokens) {
-        for (field, sealed) in
-            [("alc_refresh_token", tokens.refresh.as_ref()), ("alc_access_token", Some(&tokens.access))]
-        {
-            let Some(Ok(token)) = sealed.map(|sealed| self.open(workspace, id, field, sealed)) else { continue };
-            if let Err(error) = self.oauth.revoke(&token).await {
+    /// Revokes tokens that came for a connection which is no longer there to have them, unless another one in what was
+    /// found of the workspace lives on them. Tried once: nothing is left that could remember it.
+    pub(super) async fn revoke_orphans(
+        &self,
+        workspace: WorkspaceId,
+        found: Option<&Workspace>,
+        id: ConnectionId,
+        tokens: &FreshTokens,
+    ) {
+        let access = self.open(workspace, id, "alc_access_token", &tokens.access);
+        let refresh = tokens.refresh.as_ref().map(|it| self.open(workspace, id, "alc_refresh_token", it)).transpose();
+        let (Ok(access), Ok(refresh)) = (access, refresh) else { return };
+        if found.is_some_and(|found| self.is_held(found, None, &access, refresh.as_ref()).unwrap_or(true)) {
+            return;
+        }
+        for token in refresh.iter().chain([&access]) {
+            if let Err(error) = self.oauth.revoke(token).await {
                 tracing::warn!(%workspace, connection = %id, %error, "could not revoke tokens of a removed connection");
             }
         }
@@ -233,15 +242,38 @@ impl Connections {
         workspace: &Workspace,
         connection: &Connection,
     ) -> Result<bool, crate::sealing::OpenError> {
-        let tokens = |of: &Connection| {
-            let refresh = of.alc.refresh.as_ref().map(|it| self.open(workspace.id, of.id, "alc_refresh_token", it));
-            let access = self.open(workspace.id, of.id, "alc_access_token", &of.alc.access)?;
-            Ok((access, refresh.transpose()?))
-        };
-        let (access, refresh) = tokens(connection)?;
-        for other in workspace.connections.iter().filter(|it| it.id != connection.id && it.phase != Phase::Leaving) {
-            let (others_access, others_refresh) = tokens(other)?;
-            let same_refresh = match (&refresh, &others_refresh) {
+        let (access, refresh) = self.opened(workspace.id, connection)?;
+        self.is_held(workspace, Some(connection.id), &access, refresh.as_ref())
+    }
+
+    /// Whether a connection of that workspace that still works, or may, holds one of these tokens, which nobody keeps.
+    pub async fn holds(&self, workspace: WorkspaceId, tokens: &Tokens) -> Result<bool, StoreError> {
+        let Some(loaded) = self.load(&tenant(workspace)).await? else { return Ok(false) };
+        let held = self.is_held(&loaded.value, None, &tokens.access, tokens.refresh.as_ref());
+        held.map_err(|error| StoreError::Corrupt(error.to_string()))
+    }
+
+    fn opened(
+        &self,
+        workspace: WorkspaceId,
+        of: &Connection,
+    ) -> Result<(SecretString, Option<SecretString>), crate::sealing::OpenError> {
+        let refresh = of.alc.refresh.as_ref().map(|it| self.open(workspace, of.id, "alc_refresh_token", it));
+        let access = self.open(workspace, of.id, "alc_access_token", &of.alc.access)?;
+        Ok((access, refresh.transpose()?))
+    }
+
+    fn is_held(
+        &self,
+        workspace: &Workspace,
+        not_by: Option<ConnectionId>,
+        access: &SecretString,
+        refresh: Option<&SecretString>,
+    ) -> Result<bool, crate::sealing::OpenError> {
+        let others = workspace.connections.iter().filter(|it| Some(it.id) != not_by && it.phase != Phase::Leaving);
+        for other in others {
+            let (others_access, others_refresh) = self.opened(workspace.id, other)?;
+            let same_refresh = match (refresh, &others_refresh) {
                 (Some(one), Some(other)) => one.expose_secret() == other.expose_secret(),
                 _ => false,
             };

@@ -35,17 +35,20 @@ pub use self::{
 };
 use crate::{
     alc, attio,
-    clock::{SharedClock, later},
+    clock::SharedClock,
     ids::{ConnectionId, WorkspaceId, unit_random},
     lifecycle::Lifecycle,
     sealing::{OpenError, Place, Sealed, Sealer},
     store::{Change, Commit, Committed, Key, LeaseChange, Store, StoreError, Tenant, Versioned, put},
+    upstream::Schedule,
 };
 
 /// The longest wait between two refreshes that failed: the grant is wanted.
 const REFRESH_RETRY_AT_MOST: Duration = Duration::from_secs(5 * 60);
 /// How often a waiter looks for what another does. A cadence, not a time: every such wait is bounded by the clock.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// For how long a commit whose answer is lost is repeated: a Redis that is silent is given up after six seconds.
+const COMMIT_PATIENCE: Duration = Duration::from_secs(10);
 /// How often a commit is tried again while others keep writing, or the store is away.
 const PATIENT_TRIES: u32 = 40;
 
@@ -70,8 +73,8 @@ pub struct Settings {
     pub attio_api_key: Option<SecretString>,
     /// Whether callbacks have to be signed.
     pub webhook_signature: WebhookSignature,
-    /// The waits between tries of what must be done; the last repeats.
-    pub retry_schedule: Vec<Duration>,
+    /// When what must be done is tried again.
+    pub retry_schedule: Schedule,
     /// How long one call to ALC or Attio may take.
     pub upstream_timeout: Duration,
 }
@@ -186,13 +189,8 @@ impl Connections {
 
     /// When to try again after `attempts` failures, not before the time that the upstream asked for.
     fn retry_at(&self, attempts: u32, asked: Option<Timestamp>, at_most: Duration) -> Timestamp {
-        let schedule = &self.settings.retry_schedule;
-        let at = usize::try_from(attempts).unwrap_or(usize::MAX).min(schedule.len().saturating_sub(1));
-        let wait = schedule.get(at).copied().unwrap_or(Duration::from_secs(60)).min(at_most);
-        // Jitter only adds: nobody comes earlier than the schedule, or than asked.
-        let jitter = wait.mul_f64(unit_random() * 0.25);
-        let now = self.clock.now();
-        later(asked.map_or(now, |asked| asked.max(now)).max(later(now, wait)), jitter)
+        let schedule = self.settings.retry_schedule.at_most(at_most);
+        schedule.next(attempts, unit_random(), asked, self.clock.now())
     }
 
     /// Writes `workspace` if nobody has since it was loaded; then it is as if loaded again.
@@ -220,16 +218,8 @@ impl Connections {
         Ok(committed)
     }
 
-    /// The same commit again while its outcome is unknown: it has an effect once.
     async fn commit_patiently(&self, tenant: &Tenant, commit: &Commit) -> Result<Committed, StoreError> {
-        let mut tries = 0;
-        loop {
-            match self.store.commit(tenant, commit, self.clock.now()).await {
-                Err(StoreError::Unavailable(_)) if tries < 3 => tries += 1,
-                outcome => return outcome,
-            }
-            pause(LOOK_AGAIN * tries).await;
-        }
+        self.store.commit_patiently(tenant, commit, &self.clock, COMMIT_PATIENCE).await
     }
 
     /// Changes the workspace as somebody who holds no lease on it; again from the start if somebody else was faster.

@@ -51,10 +51,13 @@ impl Connections {
         let Some(lease) = document.lease else { return Ok(()) };
         let holding = Holding { token: lease.token, duration: lease_duration };
         let mut workspace = Versioned::<Workspace>::read(document)?;
+        let mut stepped = false;
         while holding.holds(&workspace) {
             let now = self.clock.now();
             workspace.value.settle(now);
-            let facts = match workspace.value.next_step(now) {
+            // A process that stops leaves the rest to another, at once.
+            let leaves = stepped && self.lifecycle.is_stopping();
+            let facts = match if leaves { Step::Rest } else { workspace.value.next_step(now) } {
                 Step::Rest => {
                     let end = LeaseChange::End { token: holding.token, due: workspace.value.due(now) };
                     match self.commit(&tenant, &mut workspace, end).await? {
@@ -74,6 +77,7 @@ impl Connections {
                 Step::Settle => continue,
                 step => {
                     if self.hold(&tenant, &mut workspace, holding, step).await? {
+                        stepped = true;
                         self.take(&tenant, &workspace.value, step).await?
                     } else {
                         Vec::new()
@@ -301,7 +305,7 @@ impl Connections {
                 && loaded.as_ref().is_none_or(|workspace| workspace.value.connection(*connection).is_none())
                 && let Ok(id) = tenant.as_str().parse()
             {
-                self.revoke_orphans(id, *connection, tokens).await;
+                self.revoke_orphans(id, loaded.as_ref().map(|it| &it.value), *connection, tokens).await;
             }
         }
         let Some(mut workspace) = loaded else { return Ok(Some(None)) };

@@ -113,7 +113,9 @@ impl Workspace {
         };
         agenda.push((later(deleting_since(webhook), PATIENCE), Step::Settle));
         let at = webhook.not_before(deleting_since(webhook));
-        if connection.alc.must_refresh(now) {
+        // A token asked for since it is the webhook's turn is tried, however short its life: else tokens that are old
+        // when they come would be fetched without end. ALC's refusal moves the turn.
+        if connection.alc.must_refresh(now) && connection.alc.requested_at < at {
             agenda.push((connection.unclaimed_at(connection.alc.not_before(at)), Step::Refresh(connection.id)));
         } else if webhook.alc_id.is_some() {
             agenda.push((at, Step::DeleteWebhook(webhook.id)));

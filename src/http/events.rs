@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use actix_web::{
-    HttpResponse,
-    web::{self, ServiceConfig},
+    HttpRequest, HttpResponse,
+    web::{self, Payload, ServiceConfig},
 };
 use serde::Deserialize;
 
 use super::{
     bearer::{AnyBearer, Bearer},
     endpoint::Endpoint,
-    json::{Body, JsonBody},
+    json::{self, Body, JsonBody},
     problem::{Problem, Slug},
     standing,
 };
@@ -55,12 +55,16 @@ async fn added(
     Ok(response.json(connected.view))
 }
 
-/// Any token that we once signed will do, and the body is only looked at for its form: all that this can do is stop.
+/// Any token that we once signed will do, and no body can be wrong: all that this can do is stop, and a refusal would
+/// keep the connection in Attio.
 async fn removed(
     bearer: AnyBearer,
     connections: web::Data<Connections>,
-    _body: JsonBody<EventBody>,
+    request: HttpRequest,
+    payload: Payload,
 ) -> Result<HttpResponse, Problem> {
+    // Read, so that the connection can be used again; what it says is known from the token.
+    let _ = json::read(&request, payload.into_inner(), json::LIMIT).await;
     connections.remove(bearer.workspace, bearer.connection).await.map_err(|error| standing::store(&error))?;
     Ok(HttpResponse::Accepted().json(serde_json::json!({})))
 }

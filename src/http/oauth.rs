@@ -160,7 +160,7 @@ impl From<Fault> for Refusal {
     fn from(fault: Fault) -> Self {
         let status = match fault {
             Fault::InvalidClient => StatusCode::UNAUTHORIZED,
-            Fault::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Fault::Unavailable | Fault::CodeUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             Fault::InvalidRequest(_)
             | Fault::InvalidGrant
             | Fault::UnsupportedGrantType

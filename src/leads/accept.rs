@@ -25,7 +25,8 @@ use crate::{
     ids::{ConnectionId, RecordId, SendId, WorkspaceId, random_uuid},
     sealing::Fingerprint,
     store::{
-        Commit, Committed, Document, Key, Kind, Lease, LeaseChange, StoreError, Tenant, Versioned, gate::GateView, put,
+        Commit, Committed, Document, Key, Kind, Lease, LeaseChange, StoreError, Tenant, Version, Versioned,
+        gate::GateView, put,
     },
 };
 
@@ -87,7 +88,18 @@ struct Found {
     attio: GateView,
 }
 
+/// How far a press has come when its handler begins to wait.
+enum Begun {
+    /// There is nothing to wait for.
+    Answered(Accepted),
+    /// A task of ours takes the steps.
+    Ours { record: RecordId, waiting: Waiting },
+    /// Another worker has the lead in hand and goes on with this send.
+    Anothers { record: RecordId, send: SendId },
+}
+
 /// The caller's key, if there is one.
+#[derive(Clone)]
 struct Idempotency {
     key: Key,
     body: SecretString,
@@ -108,35 +120,59 @@ impl Leads {
             key: Key::new(Kind::Receipt, receipt::id(text)),
             body: canonical(&new.name, &new.phone_number),
         });
+        // In a task of its own from the first write on: a caller that hangs up between "stored" and "posted" would
+        // leave a send that was marked as begun and that nobody has begun.
+        let (leads, within) = (self.clone(), tenant.clone());
+        let begun =
+            self.parts.lifecycle.spawn(async move { leads.begin_send(&within, connection, new, key, deadline).await });
+        let begun = begun.await.map_err(|_| StoreError::Unavailable("the send's task has ended".to_owned()))?;
+        match begun? {
+            Begun::Answered(accepted) => Ok(accepted),
+            Begun::Ours { record, waiting } => self.wait(&tenant, record, waiting, deadline).await,
+            Begun::Anothers { record, send } => self.watch(&tenant, record, send, deadline).await,
+        }
+    }
+
+    async fn begin_send(
+        &self,
+        tenant: &Tenant,
+        connection: ConnectionId,
+        new: NewLead,
+        key: Option<Idempotency>,
+        deadline: Timestamp,
+    ) -> Result<Begun, SendRefused> {
         for _ in 0..TRIES {
             let now = self.parts.clock.now();
-            let found = self.find_all(&tenant, new.record_id, key.as_ref(), now).await?;
+            let found = self.find_all(tenant, new.record_id, key.as_ref(), now).await?;
+            let workspace = found.workspace.as_ref();
+            let standing = workspace.map_or(Standing::Unknown, |workspace| workspace.value.standing(connection));
+            // Whose token is no good learns nothing, not even what a key of the workspace has made.
+            if matches!(standing, Standing::Unknown | Standing::Replaced) {
+                return Err(SendRefused::Standing(standing));
+            }
             if let (Some(key), Some(receipt)) = (&key, &found.receipt)
                 && let Some(answer) = self.replay(key, &receipt.value, found.lead.as_ref(), new.record_id)
             {
-                return answer;
+                return answer.map(Begun::Answered);
             }
-            let (workspace, standing) = match &found.workspace {
-                Some(workspace) => (workspace, workspace.value.standing(connection)),
-                None => return Err(SendRefused::Standing(Standing::Unknown)),
+            let workspace = match (standing, workspace) {
+                (Standing::Current, Some(workspace)) => workspace,
+                (Standing::ReauthorizationRequired, _) => return Err(SendRefused::ReauthorizationRequired(None)),
+                (other, _) => return Err(SendRefused::Standing(other)),
             };
-            match standing {
-                Standing::Current => {}
-                Standing::ReauthorizationRequired => return Err(SendRefused::ReauthorizationRequired(None)),
-                other => return Err(SendRefused::Standing(other)),
-            }
             if let Some(lead) = &found.lead
                 && lead.value.send.status.is_live()
             {
                 let view = lead.value.view();
-                if self.join(&tenant, lead, key.as_ref(), now).await? {
-                    return Ok(Accepted::Joined(view));
+                let expected = found.receipt.as_ref().map(Versioned::version);
+                if self.join(tenant, lead, key.as_ref(), expected, now).await? {
+                    return Ok(Begun::Answered(Accepted::Joined(view)));
                 }
                 continue;
             }
-            let send = self.prepare(workspace, &tenant, &new, now);
-            if let Some(answer) = self.start(&tenant, new.record_id, found, send, key.as_ref(), deadline).await? {
-                return answer;
+            let send = self.prepare(workspace, tenant, &new, now);
+            if let Some(begun) = self.start(tenant, new.record_id, found, send, key.as_ref(), deadline).await? {
+                return Ok(begun);
             }
         }
         Err(StoreError::Unavailable("too many conflicts on one lead".to_owned()).into())
@@ -192,11 +228,12 @@ impl Leads {
         tenant: &Tenant,
         lead: &Versioned<Lead>,
         key: Option<&Idempotency>,
+        expected: Option<Version>,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         let Some(key) = key else { return Ok(true) };
         let receipt = self.receipt(key, lead.value.send.id, lead.value.record_id, now);
-        let mut commit = Commit::of(vec![put(&key.key.id, &receipt, None, LeaseChange::Leave { due: None })]);
+        let mut commit = Commit::of(vec![put(&key.key.id, &receipt, expected, LeaseChange::Leave { due: None })]);
         commit.checks.push((lead_key(lead.value.record_id), lead.version()));
         Ok(matches!(self.parts.store.commit(tenant, &commit, now).await?, Committed::Done(_)))
     }
@@ -236,11 +273,12 @@ impl Leads {
         send: Send,
         key: Option<&Idempotency>,
         deadline: Timestamp,
-    ) -> Result<Option<Result<Accepted, SendRefused>>, SendRefused> {
-        let Found { workspace, lead: before, alc, attio, .. } = found;
+    ) -> Result<Option<Begun>, SendRefused> {
+        let Found { workspace, lead: before, receipt, alc, attio } = found;
         let Some(workspace) = workspace else { return Err(SendRefused::Standing(Standing::Unknown)) };
         let now = self.parts.clock.now();
         let send_id = send.id;
+        let receipt = receipt.as_ref().map(Versioned::version);
         let expected = before.as_ref().map(Versioned::version);
         let leased = before.as_ref().is_some_and(|lead| lead.document.lease.is_some());
         let mut lead = match before {
@@ -263,22 +301,29 @@ impl Leads {
         if grant.is_some() {
             lead.begin(now);
         }
+        if lease.is_none() {
+            lead.send.waited_until = Some(deadline);
+        }
         let change = lease.map_or(LeaseChange::Leave { due: Some(now) }, LeaseChange::Take);
         let lead_key = lead_key(record_id);
         let mut writes = vec![put(&lead_key.id, &lead, expected, change)];
         if let Some(key) = key {
-            let receipt = self.receipt(key, send_id, record_id, now);
-            writes.push(put(&key.key.id, &receipt, None, LeaseChange::Leave { due: None }));
+            let made = self.receipt(key, send_id, record_id, now);
+            // One that is there is of a send that has been forgotten since.
+            writes.push(put(&key.key.id, &made, receipt, LeaseChange::Leave { due: None }));
         }
         let mut commit = Commit::of(writes);
         commit.checks.push((Key::workspace(), workspace.version()));
-        if !matches!(self.parts.store.commit(tenant, &commit, now).await?, Committed::Done(_)) {
+        // Repeated under its id while the caller waits: 503 says that nothing was stored.
+        let patience = self.settings.send_wait;
+        let committed = self.parts.store.commit_patiently(tenant, &commit, &self.parts.clock, patience).await?;
+        if !matches!(committed, Committed::Done(_)) {
             return Ok(None);
         }
         let Some(lease) = lease else {
-            return Ok(Some(self.watch(tenant, record_id, send_id, deadline).await));
+            return Ok(Some(Begun::Anothers { record: record_id, send: send_id }));
         };
-        let (waiter, waiting) = waiter::pair();
+        let (waiter, waiting) = waiter::pair(send_id);
         let document = Document {
             body: String::new(),
             version: expected.unwrap_or(0) + 1,
@@ -288,25 +333,12 @@ impl Leads {
             lease: Some(lease),
             slot: None,
         };
-        let work = Work {
-            tenant: tenant.clone(),
-            key: lead_key,
-            lead: Versioned { value: lead, document },
-            lease: Some(lease),
-            workspace: Some(workspace),
-            alc,
-            attio,
-            alc_opens_at: None,
-            attio_opens_at: None,
-            attio_go: false,
-            alc_go: false,
-            grant_dead: false,
-            token_renewed: false,
-            waiter: Some(waiter),
-        };
+        let lead = Versioned { value: lead, document };
+        let mut work = Work::new(tenant.clone(), lead_key, lead, Some(workspace), [alc, attio]);
+        work.waiter = Some(waiter);
         work.publish();
         self.go_on_behind(work, grant);
-        Ok(Some(self.wait(waiting, deadline).await))
+        Ok(Some(Begun::Ours { record: record_id, waiting }))
     }
 
     /// Takes the steps in a task of its own: neither `SEND_WAIT` nor a caller that hangs up cancels a request under way.
@@ -315,7 +347,7 @@ impl Leads {
         self.parts.lifecycle.spawn(async move {
             let result = async {
                 if let Some(grant) = grant {
-                    leads.post(&mut work, grant).await?;
+                    leads.post_in_time(&mut work, grant).await?;
                 }
                 leads.run(work).await
             };
@@ -326,7 +358,13 @@ impl Leads {
         });
     }
 
-    async fn wait(&self, mut waiting: Waiting, deadline: Timestamp) -> Result<Accepted, SendRefused> {
+    async fn wait(
+        &self,
+        tenant: &Tenant,
+        record: RecordId,
+        mut waiting: Waiting,
+        deadline: Timestamp,
+    ) -> Result<Accepted, SendRefused> {
         let mut timeout = self.parts.clock.sleep_until(deadline);
         let mut granted = false;
         loop {
@@ -347,18 +385,35 @@ impl Leads {
                     return Err(StoreError::Unavailable("the send was left to another worker".to_owned()).into());
                 },
                 () = &mut timeout => {
-                    let lead = waiting.progress.borrow().lead.clone();
-                    match lead {
-                        Some(lead) if granted || waiting.give_up() => return Ok(Accepted::Queued(lead)),
-                        // A refusal is being written down: the caller is who is told.
-                        _ => {
-                            granted = true;
-                            timeout = self.parts.clock.sleep_until(later(deadline, REFUSAL_GRACE));
-                        }
+                    if granted || waiting.give_up() {
+                        // A callback may have come in while the request is under way: the store knows.
+                        return self.look_last(tenant, record, waiting.send).await;
                     }
+                    // A refusal is being written down: the caller is who is told.
+                    granted = true;
+                    timeout = self.parts.clock.sleep_until(later(deadline, REFUSAL_GRACE));
                 }
             }
         }
+    }
+
+    /// The answer at the end of the wait: from the state as it is now.
+    async fn look_last(&self, tenant: &Tenant, record: RecordId, send: SendId) -> Result<Accepted, SendRefused> {
+        let (view, _) = self.look(tenant, record, send).await?;
+        settled(view.clone()).unwrap_or(Ok(Accepted::Queued(view)))
+    }
+
+    /// The send as it is now, and whether ALC's grant is dead.
+    async fn look(&self, tenant: &Tenant, record: RecordId, send: SendId) -> Result<(LeadView, bool), StoreError> {
+        let keys = [Key::workspace(), lead_key(record)];
+        let loaded = self.parts.store.load(tenant, &keys, &[], self.parts.clock.now()).await?;
+        let [workspace, lead] = super::two(loaded.documents);
+        let workspace = workspace.map(Versioned::<Workspace>::read).transpose()?;
+        let current = workspace.as_ref().and_then(|workspace| workspace.value.current());
+        let dead = current.is_some_and(connections::Connection::needs_reauthorization);
+        let lead = lead.map(Versioned::<Lead>::read).transpose()?;
+        let view = lead.and_then(|lead| lead.value.view_of(send));
+        view.map(|view| (view, dead)).ok_or_else(|| StoreError::Unavailable("the lead was erased meanwhile".to_owned()))
     }
 
     /// Waits for a send that another worker has in hand, by looking at it.
@@ -370,17 +425,14 @@ impl Leads {
         deadline: Timestamp,
     ) -> Result<Accepted, SendRefused> {
         loop {
-            let now = self.parts.clock.now();
-            let loaded = self.parts.store.load(tenant, &[lead_key(record)], &[], now).await?;
-            let lead = loaded.documents.into_iter().next().flatten().map(Versioned::<Lead>::read).transpose();
-            let view = lead.map_err(StoreError::from)?.and_then(|lead| lead.value.view_of(send));
-            let Some(view) = view else {
-                return Err(StoreError::Unavailable("the lead was erased meanwhile".to_owned()).into());
-            };
+            let (view, dead) = self.look(tenant, record, send).await?;
             if let Some(answer) = settled(view.clone()) {
                 return answer;
             }
-            if now >= deadline {
+            if dead {
+                return Err(SendRefused::ReauthorizationRequired(Some(view)));
+            }
+            if self.parts.clock.now() >= deadline {
                 return Ok(Accepted::Queued(view));
             }
             tokio::select! {

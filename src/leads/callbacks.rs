@@ -91,10 +91,11 @@ impl Leads {
             };
             let Some(workspace) = &found else { return Err(CallbackRefused::Gone) };
             self.prove(&workspace.value, webhook, headers, body)?;
-            let callback = parsed.as_ref().map_err(|malformed| CallbackRefused::Malformed(malformed.clone()))?;
-            if callback.event.as_deref().is_some_and(|event| event != PROCESSED) {
+            // Another event has another form: it is not asked for a record.
+            if callback::event(body).is_some_and(|event| event != PROCESSED) {
                 return Ok(CallbackOutcome::OtherEvent);
             }
+            let callback = parsed.as_ref().map_err(|malformed| CallbackRefused::Malformed(malformed.clone()))?;
             if is_unfinished(&callback.status) {
                 return Ok(CallbackOutcome::Unfinished);
             }

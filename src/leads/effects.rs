@@ -13,9 +13,9 @@ use super::{
 use crate::{
     alc::{ListedLead, NewLead, callback::is_unfinished},
     clock::Timestamp,
-    connections::{Grant, NoGrant},
+    connections::{Grant, NoGrant, Workspace},
     store::{
-        StoreError,
+        StoreError, Versioned,
         gate::{GateReport, Verdict},
     },
     upstream::CallError,
@@ -34,11 +34,21 @@ impl Leads {
         if !self.ensure_time(work).await? || !self.begin(work).await? {
             return Ok(());
         }
-        self.post(work, grant).await
+        self.post_in_time(work, grant).await
+    }
+
+    /// Posts a send that has just been marked as begun, unless that took too long: by the time of an answer the lease
+    /// might be another's, who would send again.
+    pub(super) async fn post_in_time(&self, work: &mut Work, grant: Grant) -> Result<(), StoreError> {
+        if self.has_time(work) {
+            return self.post(work, grant).await;
+        }
+        let attempt = work.lead.value.attempt();
+        self.record(work, |lead, now| lead.not_sent(attempt, now, None, now)).await
     }
 
     /// The request of a send that has been marked as begun, and what came of it.
-    pub(super) async fn post(&self, work: &mut Work, grant: Grant) -> Result<(), StoreError> {
+    async fn post(&self, work: &mut Work, grant: Grant) -> Result<(), StoreError> {
         work.alc_go = false;
         let lead = &work.lead.value;
         let (attempt, record) = (lead.attempt(), lead.record_id);
@@ -111,7 +121,7 @@ impl Leads {
             | CallError::NotFound
             | CallError::Unsupported
             | CallError::Rejected { .. } => {
-                let told = work.waiter.as_ref().is_some_and(super::waiter::Waiter::claim_refusal);
+                let told = work.is_told_in_request(send, self.parts.clock.now());
                 let words = error.words();
                 self.record(work, |lead, now| lead.rejected(send, words.clone(), told, now)).await?;
                 self.report(work, ALC, GateReport::Recovered).await;
@@ -145,6 +155,9 @@ impl Leads {
 
     /// Asks ALC for the result of a lead that nobody called back about.
     pub(super) async fn poll(&self, work: &mut Work) -> Result<(), StoreError> {
+        if !self.alc_lets_through(work).await? {
+            return Ok(());
+        }
         let Some(grant) = self.grant(work).await? else { return Ok(()) };
         if !self.ensure_time(work).await? {
             return Ok(());
@@ -154,11 +167,11 @@ impl Leads {
                 Ok(listed) => return self.found_at_alc(work, &ListedLead { id, ..listed }).await,
                 Err(CallError::Unsupported) => {}
                 Err(CallError::Unauthorized) => return self.renew(work, &grant).await,
-                Err(_) => return self.polled(work).await,
+                Err(error) => return self.not_polled(work, &error).await,
             }
-        }
-        if !self.ensure_time(work).await? {
-            return Ok(());
+            if !self.has_time(work) {
+                return self.polled(work).await;
+            }
         }
         match self.parts.alc.find_leads(&grant.access_token, work.lead.value.record_id).await {
             Ok(listed) => {
@@ -173,8 +186,28 @@ impl Leads {
                 }
             }
             Err(CallError::Unauthorized) => self.renew(work, &grant).await,
-            Err(_) => self.polled(work).await,
+            Err(error) => self.not_polled(work, &error).await,
         }
+    }
+
+    /// A look-up without an answer is made again by the schedule; a refused one counts as one that brought nothing.
+    async fn not_polled(&self, work: &mut Work, error: &CallError) -> Result<(), StoreError> {
+        let failures = work.lead.value.send.failures;
+        let (at, report) = match error {
+            CallError::RateLimited { until } => {
+                (self.retry_at(failures, Some(*until)), GateReport::Limited { until: *until })
+            }
+            CallError::Unknown { retry_after, .. } => (self.retry_at(failures, *retry_after), GateReport::Failed),
+            CallError::NotSent { .. } => (self.retry_at(failures, None), GateReport::Failed),
+            _ => return self.polled(work).await,
+        };
+        work.alc_go = false;
+        self.report(work, ALC, report).await;
+        self.record(work, |lead, now| {
+            lead.delay(at, None, now);
+            lead.poll_later(at);
+        })
+        .await
     }
 
     async fn polled(&self, work: &mut Work) -> Result<(), StoreError> {
@@ -293,16 +326,22 @@ impl Leads {
         match refused {
             NoGrant::ReauthorizationRequired | NoGrant::NotConnected => {
                 self.reload(work).await?;
-                work.grant_dead = true;
+                work.grants_refused += 1;
+                // A workspace that has connected again since deserves another try, once.
+                let lives = |workspace: &Versioned<Workspace>| {
+                    workspace.value.current().is_some_and(|current| !current.needs_reauthorization())
+                };
+                work.grant_dead = work.grants_refused > 1 || !work.workspace.as_ref().is_some_and(lives);
                 work.publish();
                 Ok(())
             }
             NoGrant::Unavailable { retry_at, detail } => {
                 let detail = Some(format!("ALC's token endpoint: {detail}"));
-                if work.lead.value.send.status == Status::Pending {
-                    return self.polled(work).await;
-                }
-                self.record(work, |lead, now| lead.delay(retry_at, detail.clone(), now)).await
+                self.record(work, |lead, now| {
+                    lead.delay(retry_at, detail.clone(), now);
+                    lead.poll_later(retry_at);
+                })
+                .await
             }
             NoGrant::Store(error) => Err(error),
         }
@@ -314,6 +353,9 @@ impl Leads {
         let Some(token) = found.and_then(|found| self.parts.connections.attio_token(&found.value)) else {
             return Ok(());
         };
+        if !self.ensure_time(work).await? {
+            return Ok(());
+        }
         if !work.attio_go {
             let now = self.parts.clock.now();
             let verdict = self.parts.store.reserve(&work.tenant, &self.attio_gate(), Some(&work.key), now).await?;
@@ -321,9 +363,9 @@ impl Leads {
             if verdict != Verdict::Go {
                 return Ok(());
             }
-        }
-        if !self.ensure_time(work).await? {
-            return Ok(());
+            if !self.has_time(work) {
+                return Ok(());
+            }
         }
         work.attio_go = false;
         let lead = &work.lead.value;

@@ -10,7 +10,6 @@ mod effects;
 mod lead;
 mod person;
 mod receipt;
-mod schedule;
 mod send;
 mod shown;
 mod step;
@@ -29,7 +28,6 @@ pub use self::{
     callbacks::{CallbackOutcome, CallbackRefused},
     lead::{AttioView, Lead, LeadView},
     person::{Name, PhoneNumber},
-    schedule::Schedule,
     send::{Reason, Status},
     shown::Title,
     step::{Connection, DISCONNECT_GRACE, Deadlines, Step, Surroundings},
@@ -42,6 +40,7 @@ use crate::{
     lifecycle::Lifecycle,
     sealing::{Place, Sealer},
     store::{Cursor, Key, Kind, Leased, Store, StoreError, Versioned, gate::Gate},
+    upstream::Schedule,
 };
 
 /// The slugs of our attributes on People.

@@ -146,8 +146,9 @@ pub struct Send {
     pub polls: u32,
     /// The next look-up of a pending lead.
     pub poll_at: Option<Timestamp>,
-    /// When a worker first saw that the workspace has no connection.
-    pub disconnected_at: Option<Timestamp>,
+    /// Until then the caller of a send that another worker has in hand is told of a refusal.
+    #[serde(default)]
+    pub waited_until: Option<Timestamp>,
     /// Refused inside the request: the caller was told, Attio stays as it was.
     #[serde(default)]
     pub told_in_request: bool,
@@ -210,7 +211,7 @@ impl Send {
             retry_at: None,
             polls: 0,
             poll_at: None,
-            disconnected_at: None,
+            waited_until: None,
             told_in_request: false,
             last_error: None,
             extra: Map::new(),
@@ -220,7 +221,8 @@ impl Send {
     /// What is remembered of it once another follows.
     pub fn into_earlier(self) -> EarlierSend {
         EarlierSend {
-            unlearnt: self.lead_id.is_none() && self.attempts > 0 && self.reason != Some(Reason::Rejected),
+            // What certainly never arrived has no lead at ALC; what was refused after an attempt without an answer may.
+            unlearnt: self.lead_id.is_none() && (self.accepted_at.is_some() || self.ever_in_doubt || self.under_way),
             id: self.id,
             lead_id: self.lead_id,
             status: self.status,

@@ -172,6 +172,8 @@ impl Lead {
         self.attio.retry_at = None;
         if shows_doubted {
             self.attio.shown = None;
+            // An earlier send's id may have come back with its title.
+            self.attio.lead_id = None;
         }
     }
 }

@@ -45,7 +45,10 @@ pub enum Connection {
     /// ALC's grant is dead.
     Reauthorization,
     /// There is no current connection.
-    Disconnected,
+    Disconnected {
+        /// When the last one went.
+        since: Timestamp,
+    },
 }
 
 /// What surrounds the lead.
@@ -68,8 +71,6 @@ pub struct Surroundings<'a> {
 pub enum Step {
     /// The send ends without a result.
     Expire(Reason),
-    /// Since when the workspace is disconnected, or that it no longer is, is to be written down.
-    NoticeConnection,
     /// Ask ALC what it has for the record, before the first attempt: an earlier send's id was never learnt.
     TakeBaseline,
     /// Ask ALC whether it has this send.
@@ -117,18 +118,14 @@ impl Lead {
         if rest.is_now(at, now) {
             return Some(step);
         }
-        if send.status.is_live() {
-            let disconnected = around.connection == Connection::Disconnected;
-            if disconnected != send.disconnected_at.is_some() {
-                return Some(Step::NoticeConnection);
-            }
-            if let Some(since) = send.disconnected_at
-                && rest.is_now(later(since, DISCONNECT_GRACE), now)
+        match around.connection {
+            Connection::Disconnected { since }
+                if send.status.is_live() && rest.is_now(later(since, DISCONNECT_GRACE), now) =>
             {
-                return Some(Step::Expire(Reason::Disconnected));
+                Some(Step::Expire(Reason::Disconnected))
             }
+            _ => None,
         }
-        None
     }
 
     fn alc_step(&self, now: Timestamp, around: &Surroundings<'_>, rest: &mut Rest) -> Option<Step> {
@@ -147,7 +144,7 @@ impl Lead {
                 };
                 (send.retry_at.max(around.alc_opens_at).unwrap_or(now), step)
             }
-            Status::Pending => (send.poll_at?, Step::Poll),
+            Status::Pending => (send.poll_at.map(|at| Some(at).max(around.alc_opens_at).unwrap_or(at))?, Step::Poll),
             Status::Complete | Status::Failed => return None,
         };
         rest.is_now(at, now).then_some(step)

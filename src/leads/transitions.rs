@@ -169,19 +169,17 @@ impl Lead {
         self.send.poll_at = poll_at;
     }
 
+    /// ALC could not be asked; asked again at `poll_at`.
+    pub fn poll_later(&mut self, poll_at: Timestamp) {
+        if self.send.status == Status::Pending {
+            self.send.poll_at = Some(poll_at);
+        }
+    }
+
     /// Ends a live send without a result.
     pub fn expire(&mut self, reason: Reason, now: Timestamp) {
         if self.send.status.is_live() {
             self.send.finish(Status::Failed, Some(reason), now);
-        }
-    }
-
-    /// Remembers since when the workspace has no connection, or that it has one again.
-    pub fn notice_connection(&mut self, connected: bool, now: Timestamp) {
-        if connected {
-            self.send.disconnected_at = None;
-        } else if self.send.status.is_live() {
-            self.send.disconnected_at.get_or_insert(now);
         }
     }
 

@@ -11,6 +11,7 @@ use std::sync::{
 use tokio::sync::watch;
 
 use super::lead::LeadView;
+use crate::ids::SendId;
 
 const WAITING: u8 = 0;
 const GONE: u8 = 1;
@@ -29,25 +30,32 @@ pub(super) struct Progress {
 
 /// The task's end.
 pub(super) struct Waiter {
+    /// What the handler waits for: the lead may go on to another send meanwhile.
+    pub(super) send: SendId,
     state: Arc<AtomicU8>,
     progress: watch::Sender<Progress>,
 }
 
 /// The handler's end; dropping it is hanging up.
 pub(super) struct Waiting {
+    pub(super) send: SendId,
     state: Arc<AtomicU8>,
     pub(super) progress: watch::Receiver<Progress>,
 }
 
-pub(super) fn pair() -> (Waiter, Waiting) {
+pub(super) fn pair(send: SendId) -> (Waiter, Waiting) {
     let state = Arc::new(AtomicU8::new(WAITING));
     let (sender, receiver) = watch::channel(Progress::default());
-    (Waiter { state: state.clone(), progress: sender }, Waiting { state, progress: receiver })
+    (Waiter { send, state: state.clone(), progress: sender }, Waiting { send, state, progress: receiver })
 }
 
 impl Waiter {
-    /// Whether the refusal is told by the handler. From then on the handler waits for it, past its deadline.
-    pub(super) fn claim_refusal(&self) -> bool {
+    /// Whether the refusal of this send is told by the handler. From then on the handler waits for it, past its
+    /// deadline.
+    pub(super) fn claim_refusal(&self, send: SendId) -> bool {
+        if self.send != send {
+            return false;
+        }
         self.state.compare_exchange(WAITING, TOLD, Ordering::AcqRel, Ordering::Acquire).is_ok()
             || self.state.load(Ordering::Acquire) == TOLD
     }
@@ -82,16 +90,24 @@ mod tests {
 
     #[test]
     fn a_refusal_is_told_by_one_side_only() {
-        let (waiter, waiting) = pair();
-        assert!(waiter.claim_refusal());
+        let send = SendId::random();
+        let (waiter, waiting) = pair(send);
+        assert!(waiter.claim_refusal(send));
         assert!(!waiting.give_up());
 
-        let (waiter, waiting) = pair();
+        let (waiter, waiting) = pair(send);
         assert!(waiting.give_up());
-        assert!(!waiter.claim_refusal());
+        assert!(!waiter.claim_refusal(send));
 
-        let (waiter, waiting) = pair();
+        let (waiter, waiting) = pair(send);
         drop(waiting);
-        assert!(!waiter.claim_refusal());
+        assert!(!waiter.claim_refusal(send));
+    }
+
+    #[test]
+    fn another_sends_refusal_is_not_this_callers() {
+        let (waiter, waiting) = pair(SendId::random());
+        assert!(!waiter.claim_refusal(SendId::random()));
+        assert!(waiting.give_up());
     }
 }

@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use backon::{ConstantBuilder, Retryable as _};
+
 use super::{
     ALC, ATTIO, Leads,
     lead::Lead,
@@ -14,11 +16,12 @@ use super::{
     waiter::Waiter,
 };
 use crate::{
-    clock::{Timestamp, later, until},
+    clock::{Timestamp, earlier, later, until},
     connections::Workspace,
+    ids::SendId,
     store::{
         Change, Commit, Committed, Document, Key, Kind, Lease, LeaseChange, Leased, Reserve, StoreError, Tenant,
-        Versioned, Write,
+        Version, Versioned, Write,
         gate::{GateReport, GateView, Verdict},
         put,
     },
@@ -27,6 +30,10 @@ use crate::{
 /// How long a fact is pressed upon a store that does not answer, before the next holder has to find out.
 const PATIENCE: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(200);
+/// How often the state is loaded again to apply a fact to it.
+const LOADS: usize = 20;
+/// How long before a watching caller's deadline a refusal counts as told to it.
+const WATCHER_MARGIN: Duration = Duration::from_secs(1);
 
 /// A lead under way.
 pub(super) struct Work {
@@ -46,19 +53,61 @@ pub(super) struct Work {
     pub(super) alc_go: bool,
     /// The grant turned out to be dead, whatever the workspace says.
     pub(super) grant_dead: bool,
+    /// How often there was no grant.
+    pub(super) grants_refused: u32,
     /// A 401 has been answered with a fresh token once.
     pub(super) token_renewed: bool,
     pub(super) waiter: Option<Waiter>,
 }
 
 impl Work {
+    /// A leased lead in what surrounds it; nothing asked and nothing done yet.
+    pub(super) fn new(
+        tenant: Tenant,
+        key: Key,
+        lead: Versioned<Lead>,
+        workspace: Option<Versioned<Workspace>>,
+        gates: [GateView; 2],
+    ) -> Self {
+        let [alc, attio] = gates;
+        Self {
+            tenant,
+            key,
+            lease: lead.document.lease,
+            lead,
+            workspace,
+            alc,
+            attio,
+            alc_opens_at: None,
+            attio_opens_at: None,
+            attio_go: false,
+            alc_go: false,
+            grant_dead: false,
+            grants_refused: 0,
+            token_renewed: false,
+            waiter: None,
+        }
+    }
+
     pub(super) fn publish(&self) {
         if let Some(waiter) = &self.waiter {
             waiter.publish(|progress| {
-                progress.lead = Some(self.lead.value.view());
+                progress.lead = self.lead.value.view_of(waiter.send).or_else(|| progress.lead.take());
                 progress.reauthorization = self.grant_dead;
             });
         }
+    }
+
+    /// Whether a refusal of this send is told inside its request.
+    pub(super) fn is_told_in_request(&self, send: SendId, now: Timestamp) -> bool {
+        let watched = self.lead.value.send.waited_until.is_some_and(|until| now < earlier(until, WATCHER_MARGIN));
+        watched || self.waiter.as_ref().is_some_and(|waiter| waiter.claim_refusal(send))
+    }
+
+    /// The lease ends only if nobody has connected or removed anything since we looked: who wakes a workspace's leads
+    /// passes over the leased ones.
+    fn end_checks(&self) -> Vec<(Key, Version)> {
+        self.workspace.iter().map(|workspace| (Key::workspace(), workspace.version())).collect()
     }
 }
 
@@ -69,22 +118,9 @@ impl Leads {
         let keys = [Key::workspace()];
         let loaded = self.parts.store.load(&leased.tenant, &keys, &self.gates(), now).await?;
         let workspace = loaded.documents.into_iter().next().flatten().map(Versioned::read).transpose()?;
-        let mut work = Work {
-            tenant: leased.tenant,
-            key: leased.key,
-            lease: leased.document.lease,
-            lead: Versioned::<Lead>::read(leased.document)?,
-            workspace,
-            alc: loaded.gates.first().copied().unwrap_or_default(),
-            attio: loaded.gates.get(1).copied().unwrap_or_default(),
-            alc_opens_at: None,
-            attio_opens_at: None,
-            attio_go: false,
-            alc_go: false,
-            grant_dead: false,
-            token_renewed: false,
-            waiter: None,
-        };
+        let gates = [0, 1].map(|index| loaded.gates.get(index).copied().unwrap_or_default());
+        let lead = Versioned::<Lead>::read(leased.document)?;
+        let mut work = Work::new(leased.tenant, leased.key, lead, workspace, gates);
         if leased.ran_out || work.lead.value.send.under_way {
             self.record(&mut work, Lead::lost).await?;
         }
@@ -103,10 +139,6 @@ impl Leads {
             match step {
                 Step::Rest(due) => self.end(&mut work, lease, due).await?,
                 Step::Expire(reason) => self.record(&mut work, move |lead, now| lead.expire(reason, now)).await?,
-                Step::NoticeConnection => {
-                    let connected = self.connection(&work) != Connection::Disconnected;
-                    self.record(&mut work, move |lead, now| lead.notice_connection(connected, now)).await?;
-                }
                 Step::TakeBaseline => self.take_baseline(&mut work).await?,
                 Step::LookUp => self.look_up(&mut work).await?,
                 Step::Submit => self.submit(&mut work).await?,
@@ -138,10 +170,14 @@ impl Leads {
     }
 
     fn connection(&self, work: &Work) -> Connection {
-        match work.workspace.as_ref().and_then(|found| found.value.current()) {
-            None => Connection::Disconnected,
-            Some(current) if work.grant_dead || current.needs_reauthorization() => Connection::Reauthorization,
-            Some(_) => Connection::Connected,
+        // A workspace that the store has lost connects again: until then its leads wait, within their deadlines.
+        let Some(workspace) = &work.workspace else { return Connection::Reauthorization };
+        match (workspace.value.current(), workspace.value.disconnected_at) {
+            (Some(current), _) if work.grant_dead || current.needs_reauthorization() => Connection::Reauthorization,
+            (Some(_), _) => Connection::Connected,
+            (None, Some(since)) => Connection::Disconnected { since },
+            // Between two connections: the next one wakes its leads.
+            (None, None) => Connection::Reauthorization,
         }
     }
 
@@ -160,6 +196,9 @@ impl Leads {
                 },
             };
             let mut commit = Commit::of(vec![put(&work.key.id, &lead, Some(work.lead.version()), change)]);
+            if matches!(change, LeaseChange::End { .. }) {
+                commit.checks = work.end_checks();
+            }
             if matches!(change, LeaseChange::Hold(_)) && matches!(step, Step::Show(_)) {
                 commit.reserve = Some(Reserve { gate: self.attio_gate(), key: work.key.clone() });
             }
@@ -204,19 +243,28 @@ impl Leads {
         }
     }
 
-    /// Makes sure that a whole attempt at an upstream fits into the rest of the lease.
+    /// Makes sure that a whole attempt at an upstream fits into the rest of the lease; `false`: plan anew, for the
+    /// lease had to be extended and anything may have come in.
     pub(super) async fn ensure_time(&self, work: &mut Work) -> Result<bool, StoreError> {
-        let now = self.parts.clock.now();
-        let Some(lease) = work.lease else { return Ok(false) };
-        if until(now, lease.until) < self.settings.upstream_timeout + Duration::from_secs(1) {
+        if self.has_time(work) {
+            return Ok(true);
+        }
+        if work.lease.is_some() {
             self.record(work, |_, _| {}).await?;
         }
-        Ok(work.lease.is_some())
+        Ok(false)
+    }
+
+    pub(super) fn has_time(&self, work: &Work) -> bool {
+        let now = self.parts.clock.now();
+        work.lease
+            .is_some_and(|lease| until(now, lease.until) >= self.settings.upstream_timeout + Duration::from_secs(1))
     }
 
     async fn end(&self, work: &mut Work, lease: Lease, due: Timestamp) -> Result<(), StoreError> {
         let change = LeaseChange::End { token: lease.token, due: Some(due) };
-        let commit = Commit::of(vec![put(&work.key.id, &work.lead.value, Some(work.lead.version()), change)]);
+        let mut commit = Commit::of(vec![put(&work.key.id, &work.lead.value, Some(work.lead.version()), change)]);
+        commit.checks = work.end_checks();
         match self.commit_surely(&work.tenant, &commit).await? {
             Committed::Done(_) => {
                 let lead = work.lead.value.clone();
@@ -245,7 +293,9 @@ impl Leads {
     pub(super) async fn reload(&self, work: &mut Work) -> Result<bool, StoreError> {
         let now = self.parts.clock.now();
         let keys = [Key::workspace(), work.key.clone()];
-        let loaded = self.parts.store.load(&work.tenant, &keys, &[], now).await?;
+        let load = || self.parts.store.load(&work.tenant, &keys, &[], now);
+        let tries = ConstantBuilder::new().with_delay(PAUSE).with_max_times(LOADS);
+        let loaded = load.retry(tries).when(|error| matches!(error, StoreError::Unavailable(_))).await?;
         let [workspace, lead] = two::<Document>(loaded.documents);
         work.workspace = workspace.map(Versioned::read).transpose()?;
         let Some(lead) = lead else {
@@ -259,16 +309,7 @@ impl Leads {
 
     /// Repeats a commit whose answer was lost, under its id, for as long as it may matter.
     pub(super) async fn commit_surely(&self, tenant: &Tenant, commit: &Commit) -> Result<Committed, StoreError> {
-        let mut tries = PATIENCE.as_millis() / PAUSE.as_millis();
-        loop {
-            match self.parts.store.commit(tenant, commit, self.parts.clock.now()).await {
-                Err(StoreError::Unavailable(_)) if tries > 0 => {
-                    tries -= 1;
-                    tokio::time::sleep(PAUSE).await;
-                }
-                other => return other,
-            }
-        }
+        self.parts.store.commit_patiently(tenant, commit, &self.parts.clock, PATIENCE).await
     }
 
     /// Tells a gate how an upstream fares; a gate without failures needs no good news.

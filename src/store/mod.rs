@@ -24,7 +24,7 @@ mod open;
 pub mod redis;
 pub mod sqlite;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, pin::pin, sync::Arc, time::Duration};
 
 pub use aggregate::{Aggregate, CodecError, Versioned, decode, encode, put};
 use async_trait::async_trait;
@@ -445,6 +445,9 @@ pub trait Engine: Send + Sync + 'static {
     async fn close(&self) {}
 }
 
+/// The wait before a commit without an answer is repeated.
+const COMMIT_AGAIN: Duration = Duration::from_millis(100);
+
 /// The handle on the store. Wakes the local reconciler when something it wrote is due.
 #[derive(Clone)]
 pub struct Store {
@@ -482,6 +485,29 @@ impl Store {
             self.woken.notify_one();
         }
         Ok(committed)
+    }
+
+    /// The same commit again for as long as `patience`, in real time, while its outcome is unknown: it has an effect
+    /// once. Bounded by time and not by tries: on a store that does not answer each try may take seconds.
+    pub async fn commit_patiently(
+        &self,
+        tenant: &Tenant,
+        commit: &Commit,
+        clock: &SharedClock,
+        patience: Duration,
+    ) -> Result<Committed, StoreError> {
+        let mut patience = pin!(tokio::time::sleep(patience));
+        loop {
+            let outcome = self.commit(tenant, commit, clock.now()).await;
+            if !matches!(outcome, Err(StoreError::Unavailable(_))) {
+                return outcome;
+            }
+            tokio::select! {
+                biased;
+                () = &mut patience => return outcome,
+                () = tokio::time::sleep(COMMIT_AGAIN) => {}
+            }
+        }
     }
 
     /// See [`Engine::wake`].

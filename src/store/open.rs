@@ -97,11 +97,13 @@ fn target(url: &str) -> Result<Target, String> {
     };
     match scheme {
         "sqlite" => sqlite_path(rest).map(Target::Sqlite),
-        "redis" | "rediss" => super::redis::check_url(url).map(|()| Target::Redis),
-        "redis+cluster" | "rediss+cluster" => Err("Redis Cluster is not supported yet: name one server".to_owned()),
-        "redis+sentinel" => Err("Redis Sentinel is not supported yet: name one server".to_owned()),
+        "redis" | "rediss" | "redis+cluster" | "rediss+cluster" | "redis+sentinel" => {
+            super::redis::check_url(url).map(|()| Target::Redis)
+        }
         // Not named in the answer: who forgets the scheme may have begun with a password.
-        _ => Err("its scheme is none of redis, rediss, sqlite".to_owned()),
+        _ => {
+            Err("its scheme is none of redis, rediss, redis+cluster, rediss+cluster, redis+sentinel, sqlite".to_owned())
+        }
     }
 }
 
@@ -136,8 +138,17 @@ mod tests {
 
     #[test]
     fn good_urls_pass() {
-        for url in ["redis://localhost", "redis://:secret@h:6379/1", "rediss://user:secret@h:6380", "redis://[::1]:7/2"]
-        {
+        for url in [
+            "redis://localhost",
+            "redis://:secret@h:6379/1",
+            "rediss://user:secret@h:6380",
+            "redis://[::1]:7/2",
+            "redis+cluster://h:1",
+            "redis+cluster://u:secret@h:1,[::1]:2,h.example:3/",
+            "rediss+cluster://:secret@h:1,h:2",
+            "redis+sentinel://h:1/main",
+            "redis+sentinel://u:secret@h:1,h:2/main/0",
+        ] {
             assert_eq!(check_url(url), Ok(()), "{url}");
         }
     }
@@ -158,9 +169,21 @@ mod tests {
             "redis://u:hunter2@h:port",
             "redis://u:hunter2@h/db",
             "rediss://u:hunter2@h/#insecure",
-            "redis+cluster://u:hunter2@h:1,h:2",
-            "rediss+cluster://h:1",
-            "redis+sentinel://u:hunter2@h:1/master/0",
+            "redis+cluster:u:hunter2@h:1",
+            "redis+cluster://",
+            "redis+cluster://u:hunter2@h",
+            "redis+cluster://u:hunter2@h:1,:2",
+            "redis+cluster://u:hunter2@h:1,h:2,",
+            "redis+cluster://u:hunter2@h:1,h:port",
+            "redis+cluster://u:hunter2@h:1/3",
+            "rediss+cluster://u:hunter2@h:1,h:2#insecure",
+            "redis+sentinel://u:hunter2@h:1",
+            "redis+sentinel://u:hunter2@h:1/",
+            "redis+sentinel://u:hunter2@h/main/0",
+            "redis+sentinel://u:hunter2@h:1/main/x",
+            "redis+sentinel://u:hunter2@h:1/main/0/1",
+            "redis+sentinel://u:hunter2@h:1/main?x",
+            "rediss+sentinel://u:hunter2@h:1/main/0",
         ] {
             let fault = check_url(url).expect_err(url);
             assert!(!fault.contains("hunter2"), "{fault}");

@@ -1,12 +1,13 @@
 //! One call to somebody else's server: what `alc`, `attio` and `notify` have in common.
 //!
-//! Owns how a call ends ([`CallError`]), `Retry-After`, the cap on answers, and the metrics of upstream calls. Promises
+//! Owns how a call ends ([`CallError`]), `Retry-After`, when to try again ([`Schedule`]), the cap on answers, and the metrics of upstream calls. Promises
 //! that an outcome is named by what to do next, chosen by status first and body second, and that "not sent for certain"
 //! is said only where it is certain: everything else without a clear answer is [`CallError::Unknown`].
 
 mod answer;
 mod caller;
 pub mod retry_after;
+mod schedule;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -17,6 +18,7 @@ use jiff::Timestamp;
 
 pub use answer::Answer;
 pub use caller::{BODY_CAP, Caller, HttpClientError, http_client};
+pub use schedule::Schedule;
 
 /// How a call failed, named by what to do next.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

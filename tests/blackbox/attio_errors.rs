@@ -44,6 +44,20 @@ scenario! {
 }
 
 scenario! {
+    async fn a_revoked_api_key_is_as_a_403_and_sends_go_on(setup: Setup) {
+        let (world, app) = setup.connected().await;
+        let ada = world.person();
+        world.attio.faults().always("patch_record", error(401, "auth_error", "unauthorized"));
+        app.press(&ada).await.expect(201);
+        let lead = is_told(&app, &ada, "failed").await;
+        assert_eq!(lead["status"], "pending", "{lead}");
+        world.attio.faults().clear("patch_record");
+        let shown = async || world.attio.status(&ada.record_id).as_deref() == Some("Pending");
+        world.pass_until("Attio shows it once somebody acted", HOUR, DAY * 2, shown).await;
+    }
+}
+
+scenario! {
     async fn a_404_is_the_end_of_patching_and_not_of_the_lead(setup: Setup) {
         let (world, app) = setup.connected().await;
         let ada = world.person();
@@ -138,7 +152,8 @@ async fn complete_after_a_lost_patch(world: &World, app: &AttioApp) -> Person {
     world.attio.faults().next("patch_record", Fault::Reset);
     app.press(&ada).await.expect(201);
     world.call_back(&ada, "qualified").await;
-    shows(world, &ada, "Complete").await;
+    world.shows(&ada, "Complete").await;
+    world.synced(app, &ada).await;
     ada
 }
 
@@ -148,7 +163,7 @@ fn late_pending(attio: &Attio, person: &Person) {
 
 scenario! {
     async fn a_pending_that_attio_applied_late_is_mended(setup: Setup) {
-        let (world, app) = setup.impatient().connected().await;
+        let (world, app) = setup.connected().await;
         let ada = complete_after_a_lost_patch(&world, &app).await;
         late_pending(&world.attio, &ada);
         let mended = async || world.attio.status(&ada.record_id).as_deref() == Some("Complete");
@@ -158,7 +173,7 @@ scenario! {
 
 scenario! {
     async fn a_persons_own_word_survives_the_reading_back(setup: Setup) {
-        let (world, app) = setup.impatient().connected().await;
+        let (world, app) = setup.connected().await;
         let ada = complete_after_a_lost_patch(&world, &app).await;
         world.attio.edit(&ada.record_id, "alc_status", "Called her myself");
         let read = async || world.attio.journal().count("get_record") >= 2;

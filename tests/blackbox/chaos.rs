@@ -7,8 +7,10 @@ use alc_connector::clock::Clock as _;
 use sandbox::{Callback, Fault};
 
 use crate::support::{
+    ambient::eventually,
     attio_app::AttioApp,
     harness::{HOUR, MINUTE, Person, Setup, World, scenario},
+    http::send,
     turns::Dice,
 };
 
@@ -17,9 +19,9 @@ const MOVES: usize = 120;
 
 scenario! {
     async fn any_run_of_trouble_ends_at_rest_with_the_right_status(setup: Setup) {
-        for seed in [11, 12] {
-            Chaos::begin(setup.clone(), seed).await.play().await;
-        }
+        Chaos::begin(setup.clone(), 11).await.play().await;
+        // Without keys, what was done is found by looking it up.
+        Chaos::begin(setup.alc(|alc| alc.idempotency = false), 12).await.play().await;
     }
 }
 
@@ -35,8 +37,7 @@ struct Chaos {
 
 impl Chaos {
     async fn begin(setup: Setup, seed: u64) -> Self {
-        let (world, app) =
-            setup.impatient().with("ALC__TIMEOUT", "200ms").with("ATTIO__TIMEOUT", "200ms").connected().await;
+        let (world, app) = setup.impatient().connected().await;
         let people = (0..PEOPLE).map(|_| world.person()).collect();
         let told = vec![format!("seed {seed}")];
         Self { world, app, people, begun: vec![0; PEOPLE], dice: Dice(seed), told }
@@ -50,6 +51,7 @@ impl Chaos {
         self.world.attio.faults().clear_all();
         self.world.alc.server().come_up().await;
         self.world.attio.server().come_up().await;
+        self.is_ready().await;
         for number in 0..PEOPLE {
             self.comes_to_rest(number).await;
         }
@@ -58,33 +60,38 @@ impl Chaos {
     async fn make_a_move(&mut self) {
         let number = self.dice.below(PEOPLE);
         let person = self.people[number].clone();
-        match self.dice.below(20) {
+        match self.dice.below(21) {
             0..=5 => {
                 let answer = self.world.while_time_passes(self.app.press(&person)).await;
-                self.tell(format!("press {number}: {}", answer.status));
+                self.tell(&format!("press {number}: {}", answer.status));
                 self.begun[number] += usize::from(answer.status != 200);
             }
             6..=9 => self.call_back(number).await,
             10..=12 => {
                 let fault = self.fault();
-                self.tell(format!("create_lead meets {fault:?}"));
+                self.tell(&format!("create_lead meets {fault:?}"));
                 self.world.alc.faults().next("create_lead", fault);
             }
             13..=15 => {
                 let fault = self.fault();
-                self.tell(format!("patch_record meets {fault:?}"));
+                self.tell(&format!("patch_record meets {fault:?}"));
                 self.world.attio.faults().next("patch_record", fault);
             }
             16 => {
-                self.tell("tokens expire".to_owned());
+                self.tell("tokens expire");
                 self.world.alc.expire_access_tokens();
             }
             17 => {
-                self.tell("restart".to_owned());
+                self.tell("restart");
                 self.world.restart().await;
             }
             18 => {
-                self.tell("takeover".to_owned());
+                self.tell("Redis dies and comes again");
+                self.world.restart_redis();
+            }
+            19 => {
+                self.tell("takeover");
+                self.is_ready().await;
                 let app = self.world.authorize().await;
                 if self.world.while_time_passes(app.connection_added()).await.status == 201 {
                     self.app = app;
@@ -92,9 +99,18 @@ impl Chaos {
             }
             _ => {
                 let by = MINUTE * u32::try_from(self.dice.below(20)).expect("small");
-                self.tell(format!("{by:?} pass"));
+                self.tell(&format!("{by:?} pass"));
                 self.world.pass_slowly(by, 1).await;
             }
+        }
+    }
+
+    /// Every replica has found its store again.
+    async fn is_ready(&self) {
+        for replica in self.world.replicas() {
+            let url = format!("http://{}/readyz", replica.management);
+            let ready = async || (send(self.world.client.get(&url)).await.status == 200).then_some(());
+            eventually("the replica is ready", ready).await;
         }
     }
 
@@ -108,8 +124,9 @@ impl Chaos {
         let status =
             if leads[which].status == "processing" { format!("result {which}") } else { leads[which].status.clone() };
         let callback = Callback::new(&self.people[number].record_id, &status).lead_id(&leads[which].id);
+        self.is_ready().await;
         let answer = self.world.alc.call_back(callback).await;
-        self.tell(format!("callback {number}.{which} {status}: {}", answer.status));
+        self.tell(&format!("callback {number}.{which} {status}: {}", answer.status));
         assert_eq!(answer.status, 200, "{:#?}", self.told);
     }
 
@@ -126,7 +143,7 @@ impl Chaos {
         }
     }
 
-    fn tell(&mut self, what: String) {
+    fn tell(&mut self, what: &str) {
         self.told.push(format!("{} {what}", self.world.clock.now()));
     }
 

@@ -1,6 +1,6 @@
 //! §3.3: `Idempotency-Key`.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use sandbox::{Fault, Stage};
 use serde_json::json;
@@ -78,9 +78,11 @@ scenario! {
     async fn the_same_key_many_times_at_once_sends_once(setup: Setup) {
         let (world, app) = setup.connected().await;
         let ada = world.person();
-        let presses = (0..8).map(|_| app.press_with_key(&ada, "k1"));
+        let presses = (0..20).map(|_| app.press_with_key(&ada, "k1"));
         let answers = futures_util::future::join_all(presses).await;
         assert!(answers.iter().all(|answer| [201, 202].contains(&answer.status)), "{answers:?}");
+        let sends: BTreeSet<_> = answers.iter().map(|answer| answer.json()["created_at"].to_string()).collect();
+        assert_eq!(sends.len(), 1, "each shows that one send");
         assert_eq!(world.alc.journal().count("create_lead"), 1);
     }
 }

@@ -5,6 +5,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod attacks;
 mod attio_errors;
 mod attio_shapes;
 mod callbacks;
@@ -19,6 +20,7 @@ mod limits;
 mod minimal_alc;
 mod oauth;
 mod operations;
+mod races;
 mod reads;
 mod removal;
 mod replicas;

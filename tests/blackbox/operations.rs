@@ -6,6 +6,7 @@ use crate::support::{
     ambient::{eventually, spawn},
     harness::{HOUR, MINUTE, Setup, run, scenario},
     http::send,
+    process::Process,
 };
 
 scenario! {
@@ -151,5 +152,62 @@ fn a_store_that_is_down_503_nothing_is_sent_and_no_restart_is_needed() {
         world.call_back(&ada, "qualified").await;
         world.shows(&ada, "Complete").await;
         app.press(&bob).await.expect(201);
+    });
+}
+
+#[test]
+fn a_second_process_on_one_sqlite_file_waits_for_the_first_to_go() {
+    run(async {
+        let mut world = Setup::sqlite().start().await;
+        world.stop().await;
+        world.live_in_real_time();
+        let (mut first, mut second) = (Process::new(&world.settings), Process::new(&world.settings));
+        first.start().await;
+        second.spawn();
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        assert!(first.is_ready().await && !second.is_ready().await, "one at a time");
+        assert_eq!(first.terminate().await, Some(0));
+        eventually("the second takes over", async || second.is_ready().await.then_some(())).await;
+        assert_eq!(second.terminate().await, Some(0));
+    });
+}
+
+#[test]
+fn the_log_has_a_line_for_each_request_and_no_secrets() {
+    run(async {
+        let mut world = Setup::sqlite().start().await;
+        world.stop().await;
+        world.live_in_real_time();
+        world.settings.set("TELEMETRY__FILTER", "debug").set("TELEMETRY__FORMAT", "json");
+        let mut process = Process::new(&world.settings);
+        process.start().await;
+        world.lead_to(vec![process.public]);
+        let (app, ada) = (world.connect().await, world.person());
+        let id = app.press(&ada).await.expect(201).header("x-request-id").expect("an id").to_owned();
+        app.leads("limit=7&status=pending").await.expect(200);
+        world.call_back(&ada, "qualified").await;
+        world.tell(Callback::new(&ada.record_id, "qualified").wrongly_signed(), 401).await;
+        world.shows(&ada, "Complete").await;
+        let webhook = world.alc.webhooks()[0].clone();
+        app.connection_removed().await.expect(202);
+        assert_eq!(process.terminate().await, Some(0));
+
+        let log = process.log();
+        let told = log.lines().filter(|line| line.contains(&id)).count();
+        assert!(told >= 1, "the press is told of under its id:\n{log}");
+        for line in log.lines() {
+            assert!(serde_json::from_str::<serde_json::Value>(line).is_ok(), "a line of JSON: {line}");
+        }
+        let path = url::Url::parse(&webhook.url).expect("a URL").path().to_owned();
+        let secret = webhook.secret.expect("a secret");
+        let state = world.alc.state().to_string();
+        let tokens =
+            state.split('"').filter(|text| text.starts_with("alc_access_") || text.starts_with("alc_refresh_"));
+        let (access, key) = (app.access_token(), world.attio.api_key());
+        let fixed = [&ada.name, &ada.phone, &path, &secret, &access, &app.refresh_token, &key].map(String::as_str);
+        for secret in fixed.into_iter().chain(tokens).chain(["limit=7", "code_", "whsec_"]) {
+            let leak = log.lines().find(|line| line.contains(secret));
+            assert_eq!(leak, None, "{secret} is nobody's business");
+        }
     });
 }

@@ -41,13 +41,18 @@ impl Stopwatch {
 ///
 /// # Panics
 /// When it has none within [`PATIENCE`], naming `what` was waited for.
-pub async fn eventually<T>(what: &str, mut question: impl AsyncFnMut() -> Option<T>) -> T {
+pub async fn eventually<T>(what: &str, question: impl AsyncFnMut() -> Option<T>) -> T {
+    eventually_within(PATIENCE, what, question).await
+}
+
+/// As [`eventually`], with a patience of its own.
+pub async fn eventually_within<T>(patience: Duration, what: &str, mut question: impl AsyncFnMut() -> Option<T>) -> T {
     let watch = Stopwatch::start();
     loop {
         if let Some(answer) = question().await {
             return answer;
         }
-        assert!(watch.elapsed() < PATIENCE, "waited in vain: {what}");
+        assert!(watch.elapsed() < patience, "waited in vain: {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

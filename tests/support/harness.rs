@@ -187,6 +187,14 @@ impl World {
         &self.replicas
     }
 
+    /// Redis dies and comes again, with all that it acknowledged; nothing happens on SQLite.
+    pub fn restart_redis(&mut self) {
+        if let Store::Redis(server) = &mut self.store {
+            server.kill();
+            server.start_again();
+        }
+    }
+
     /// The Redis server.
     ///
     /// # Panics

@@ -15,6 +15,7 @@ use super::{ambient::eventually, settings::Settings};
 /// `alc-connector serve` with addresses of its own; killed when dropped.
 pub struct Process {
     child: Option<Child>,
+    log: tempfile::NamedTempFile,
     settings: Settings,
     /// Where its public listener is, over all restarts.
     pub public: SocketAddr,
@@ -27,7 +28,8 @@ impl Process {
         let (public, management) = (free_address(), free_address());
         let mut settings = settings.clone();
         settings.set("HTTP__BIND", &public.to_string()).set("MANAGEMENT__BIND", &management.to_string());
-        Self { child: None, settings, public, management }
+        let log = tempfile::NamedTempFile::new().expect("a file");
+        Self { child: None, log, settings, public, management }
     }
 
     /// Starts it and waits until it is ready.
@@ -50,10 +52,21 @@ impl Process {
             .env_clear()
             .envs(self.settings.variables())
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(self.log.reopen().expect("the log can be written"))
             .spawn()
             .expect("the binary runs");
         self.child = Some(child);
+    }
+
+    /// What it has written to its standard output.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.log.path()).expect("the log can be read")
+    }
+
+    /// Whether it answers as ready right now.
+    pub async fn is_ready(&self) -> bool {
+        let url = format!("http://{}/readyz", self.management);
+        super::http::client().get(url).send().await.is_ok_and(|answer| answer.status().is_success())
     }
 
     /// kill -9.

@@ -106,7 +106,8 @@ fn becomes_ready(child: &mut Child, port: u16) -> bool {
     false
 }
 
-fn ask(port: u16, line: &str) -> std::io::Result<String> {
+/// Sends one command to whoever listens on that port.
+pub fn ask(port: u16, line: &str) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
     stream.write_all(format!("{line}\r\n").as_bytes())?;

@@ -29,8 +29,10 @@ use crate::{
         Change, Commit, Committed, Key, Kind, LeaseChange, LeaseRequest, Store, Tenant, Versioned, Write,
         sqlite::SqliteEngine,
     },
-    upstream::{Caller, http_client},
+    upstream::{Caller, Schedule, http_client},
 };
+
+mod hiccups;
 
 const LEASE: Duration = Duration::from_secs(25);
 const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -106,7 +108,7 @@ impl World {
             public_url: "http://127.0.0.1:8080".parse().expect("a URL"),
             attio_api_key: Some(SecretString::from("attio-key")),
             webhook_signature,
-            retry_schedule: [1, 5, 30].map(Duration::from_secs).to_vec(),
+            retry_schedule: Schedule::new([1, 5, 30].map(Duration::from_secs).to_vec()),
             upstream_timeout: Duration::from_secs(10),
         };
         Connections::new(parts, settings)

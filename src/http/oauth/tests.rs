@@ -278,6 +278,55 @@ async fn a_grant_that_cannot_be_kept_is_given_back() {
 }
 
 #[actix_web::test]
+async fn a_grant_that_another_connection_lives_on_is_not_given_back() {
+    let mut world = World::new().await;
+    let (alc, attio) = world.upstreams().await;
+    let _webhook =
+        world.alc.mock("POST", "/api/v1/webhooks").with_status(201).with_body(r#"{"id":"w"}"#).create_async().await;
+    // One connection of another workspace waits when the key's workspace gets its own.
+    let first = world.code(&[]).await;
+    attio.remove_async().await;
+    alc.remove_async().await;
+    let waiting = WorkspaceId::random();
+    let body = json!({"active": true, "workspace_id": waiting, "scope": ""}).to_string();
+    let attio = world.attio.mock("GET", "/v2/self").with_body(&body).create_async().await;
+    let _same = world.alc_answers(200, r#"{"access_token":"x-a","token_type":"Bearer","refresh_token":"x-r"}"#).await;
+    world.code(&[]).await;
+    attio.remove_async().await;
+    let own = json!({"active": true, "workspace_id": world.workspace, "scope": ""}).to_string();
+    let attio = world.attio.mock("GET", "/v2/self").with_body(own).create_async().await;
+    let granted = world.redeem(&first, &[REDIRECT]).await.json();
+    let subject = world.authorization.verify(&SecretString::from(text(&granted, "access_token"))).expect("our token");
+    let owner = world.workspace.to_string();
+    let added = world.connections.connection_added(subject.workspace, subject.connection, "workspace", &owner).await;
+    added.expect("connects");
+
+    // It tries again, in vain, and ALC gives it the tokens that it has.
+    attio.remove_async().await;
+    let _attio = world.attio.mock("GET", "/v2/self").with_body(&body).create_async().await;
+    let revoked = world.alc.mock("POST", "/revoke").expect(0).create_async().await;
+    let tab = world.begin(&[]).await;
+    let location = world.back(&tab, "code=alc-code").await.location();
+    assert_eq!(param(&location, "error").as_deref(), Some("access_denied"));
+    world.lifecycle.drained(Duration::from_secs(10)).await;
+    revoked.assert_async().await;
+}
+
+#[actix_web::test]
+async fn a_code_that_got_no_answer_is_not_to_be_sent_again() {
+    let mut world = World::new().await;
+    let _upstreams = world.upstreams().await;
+    let code = world.code(&[]).await;
+    let (again, granted) = (world.code(&[]).await, world.redeem(&code, &[REDIRECT]).await.json());
+    world.store.close().await;
+    let unavailable = (503, "temporarily_unavailable".to_owned());
+    let (code, token) = (world.redeem(&again, &[REDIRECT]).await, world.refresh(text(&granted, "refresh_token")).await);
+    assert_eq!((code.error(), token.error()), (unavailable.clone(), unavailable));
+    assert!(text(&code.json(), "error_description").contains("connect again"), "{}", code.body);
+    assert!(text(&token.json(), "error_description").contains("the same request"), "{}", token.body);
+}
+
+#[actix_web::test]
 async fn who_is_not_the_client_gets_no_token() {
     let world = World::new().await;
     let form = "application/x-www-form-urlencoded";

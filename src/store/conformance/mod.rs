@@ -1,12 +1,13 @@
 //! What every engine promises, as tests that run over both, with a `now` of their own.
 //!
-//! Each test is a function over an [`Engine`]; the list at the end makes it two tests.
+//! Each test is a function over an [`Engine`]; the list at the end makes it two tests, and a part of a third.
 
 mod commits;
 mod gates;
 mod leases;
 mod listings;
 mod model;
+pub(super) mod redis_cluster;
 
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ use crate::{
 };
 
 #[path = "../../../tests/support/redis_server.rs"]
-#[expect(unreachable_pub, dead_code, reason = "shared with the integration tests, which use other parts of it")]
+#[expect(unreachable_pub, reason = "shared with the integration tests, which use other parts of it")]
 pub(super) mod redis_server;
 
 /// That many seconds after the time at which every test begins.
@@ -130,6 +131,19 @@ macro_rules! suite {
                 let engine = super::redis(&server).await;
                 super::$room::$test(&engine).await;
             })+)+
+        }
+
+        /// Everything once more over one cluster, each test with a namespace of its own.
+        #[tokio::test(flavor = "multi_thread")]
+        async fn on_a_cluster() {
+            let cluster = redis_cluster::RedisCluster::start();
+            let mut number = 0;
+            $($(number += 1;
+            println!("{}", stringify!($test));
+            let namespace = format!("test-{number}");
+            let engine = RedisEngine::open(&cluster.url().into(), &namespace, &Lifecycle::new()).await.expect("it opens");
+            $room::$test(&engine).await;)+)+
+            assert!(number > 30, "the whole suite");
         }
     };
 }

@@ -4,10 +4,10 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
-use jiff::Timestamp;
-use redis::ScriptInvocation;
-
-use super::keys::{from_sortable, key_of, member, sortable};
+use super::{
+    keys::{from_sortable, key_of, member, sortable},
+    scripts::Call,
+};
 use crate::{
     clock::from_micros,
     store::{
@@ -15,6 +15,7 @@ use crate::{
         gate::{Gate, GateView, Verdict},
     },
 };
+use jiff::Timestamp;
 
 /// Fields of a hash in the order asked for: of an aggregate `b, v, s, c, d, lt, lu, sl, x`.
 pub(super) type Fields = Vec<Option<String>>;
@@ -40,7 +41,7 @@ pub(super) fn is_accepting(commit: &Commit) -> bool {
 }
 
 /// The arguments of `commit.lua`.
-pub(super) fn commit_arguments(call: &mut ScriptInvocation<'_>, tenant: &Tenant, commit: &Commit, now: Timestamp) {
+pub(super) fn commit_arguments(call: &mut Call<'_>, tenant: &Tenant, commit: &Commit, now: Timestamp) {
     call.arg(commit.id.to_string()).arg(now.as_microsecond()).arg(tenant.as_str());
     call.arg(commit.checks.len()).arg(commit.writes.len());
     gate_arguments(call, commit.reserve.as_ref().map(|reserve| &reserve.gate));
@@ -77,7 +78,7 @@ pub(super) fn commit_arguments(call: &mut ScriptInvocation<'_>, tenant: &Tenant,
 }
 
 /// Upstream, interval and limit; blank where there is none.
-pub(super) fn gate_arguments(call: &mut ScriptInvocation<'_>, gate: Option<&Gate>) {
+pub(super) fn gate_arguments(call: &mut Call<'_>, gate: Option<&Gate>) {
     call.arg(gate.map(|gate| gate.upstream).unwrap_or_default());
     call.arg(gate.and_then(Gate::interval_micros).map(|interval| interval.to_string()).unwrap_or_default());
     call.arg(gate.and_then(Gate::limit).unwrap_or(0));

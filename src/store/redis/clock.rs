@@ -27,19 +27,39 @@ struct Shared {
     server_at_start: AtomicI64,
     /// The latest time shown.
     shown: AtomicI64,
+    #[cfg(test)]
+    ahead: i64,
 }
 
 impl ServerClock {
     #[expect(clippy::disallowed_methods, reason = "a clock's implementation: the machine's monotonic clock drives it")]
     pub(super) fn new() -> Self {
         let start = Instant::now();
-        let shared = Shared { start, server_at_start: AtomicI64::new(0), shown: AtomicI64::new(i64::MIN) };
+        let shared = Shared {
+            start,
+            server_at_start: AtomicI64::new(0),
+            shown: AtomicI64::new(i64::MIN),
+            #[cfg(test)]
+            ahead: 0,
+        };
         Self { shared: Arc::new(shared) }
+    }
+
+    /// On a machine whose clock is that much ahead.
+    #[cfg(test)]
+    pub(super) fn ahead(by: std::time::Duration) -> Self {
+        let mut clock = Self::new();
+        let shared = Arc::get_mut(&mut clock.shared).expect("nobody else has it yet");
+        shared.ahead = i64::try_from(by.as_micros()).expect("not that far");
+        clock
     }
 
     /// Microseconds of this machine's monotonic clock, as [`Self::set`] takes them.
     pub(super) fn local(&self) -> i64 {
-        i64::try_from(self.shared.start.elapsed().as_micros()).unwrap_or(i64::MAX)
+        let elapsed = i64::try_from(self.shared.start.elapsed().as_micros()).unwrap_or(i64::MAX);
+        #[cfg(test)]
+        let elapsed = elapsed + self.shared.ahead;
+        elapsed
     }
 
     /// The server showed `server` at some time between `asked` and `answered`.

@@ -1,35 +1,37 @@
 //! The Redis engine: the product's store.
 //!
-//! Owns the layout (`keys`, `scripts/`) and the only use of the `redis` crate. All of a tenant is in one of sixteen
-//! partitions, each one slot of a cluster, so each commit is one Lua script. Promises what [`Engine`] promises, as
+//! Owns the layout (`keys`, `scripts/`), the ways to a server (`connection`: one server, a cluster, a master that Sentinel
+//! watches) and the only use of the `redis` crate. All of a tenant is in one of sixteen partitions, each one slot of a
+//! cluster, so each commit is one Lua script. Promises what [`Engine`] promises, as
 //! durable as the server's persistence and replication are set; that a lost answer is asked for again without a second
 //! effect; that a full server still drains; and that losing the server heals without a restart.
 
+mod address;
 mod answers;
 mod clock;
+mod connection;
 mod keys;
 mod scripts;
+mod sentinel;
 #[cfg(test)]
 mod tests;
 
 use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use futures_util::future::try_join_all;
+use futures_util::future::{join_all, try_join_all};
 use jiff::Timestamp;
-use redis::{
-    Client, ConnectionAddr, ErrorKind, FromRedisValue, IntoConnectionInfo as _, RedisError, ScriptInvocation,
-    aio::{ConnectionManager, ConnectionManagerConfig},
-    io::tcp::TcpSettings,
-};
+use redis::{FromRedisValue, RedisError, Value};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio_util::sync::CancellationToken;
 
 use self::{
+    address::Address,
     answers::{Fields, commit_arguments, is_accepting, verdict},
     clock::ServerClock,
+    connection::{Attempts, Connection, Insist, failure, is_moving},
     keys::{Keys, LAYOUT, PARTITIONS, member},
-    scripts::Scripts,
+    scripts::{Call, Scripts},
 };
 use super::{
     Commit, Committed, Cursor, Depth, Engine, Key, Kind, LeaseRequest, Leased, Loaded, OpenError, Page, StoreError,
@@ -38,19 +40,13 @@ use super::{
 };
 use crate::{clock::SharedClock, ids::unit_random, lifecycle::Lifecycle};
 
-/// A script takes well under a millisecond; a server that is silent for so long is gone.
-const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
-const CONNECTION_TIMEOUT: Duration = Duration::from_secs(1);
-/// Between the attempts at one call: a dropped connection is back within the first, a restart takes longer than a
-/// caller should wait.
-const RETRY_PAUSES: [Duration; 2] = [Duration::from_millis(50), Duration::from_millis(250)];
 const CLOCK_MEASURED_EVERY: Duration = Duration::from_secs(30);
 
 /// See the module.
 pub struct RedisEngine {
-    connection: ConnectionManager,
+    connection: Connection,
     keys: Keys,
-    scripts: Scripts,
+    scripts: Arc<Scripts>,
     clock: ServerClock,
     closed: CancellationToken,
 }
@@ -62,101 +58,77 @@ impl fmt::Debug for RedisEngine {
     }
 }
 
-/// Whether `url` names one Redis server; asks nobody, and never quotes the URL.
+/// Whether `url` names Redis as [`RedisEngine::open`] knows it; asks nobody, and never quotes the URL.
 pub(super) fn check_url(url: &str) -> Result<(), String> {
-    let bad = "is not of the form `redis://user:password@host:port/number` (or `rediss://`)";
-    let info = url.into_connection_info().map_err(|_| bad.to_owned())?;
-    match info.addr() {
-        ConnectionAddr::TcpTls { insecure: true, .. } => {
-            Err("`#insecure` would trust any server: remove it, and have the server's authority trusted".to_owned())
-        }
-        ConnectionAddr::Tcp(host, _) | ConnectionAddr::TcpTls { host, .. } if !host.is_empty() => Ok(()),
-        _ => Err(bad.to_owned()),
-    }
+    Address::parse(url).map(drop)
 }
 
 impl RedisEngine {
     /// Connects, refuses a server that would lose data or holds another layout, and measures its clock; that is
     /// measured again now and then until `lifecycle` stops.
     pub async fn open(url: &SecretString, namespace: &str, lifecycle: &Lifecycle) -> Result<Self, OpenError> {
-        check_url(url.expose_secret()).map_err(OpenError::Url)?;
+        Self::open_by(url, namespace, lifecycle, ServerClock::new()).await
+    }
+
+    async fn open_by(
+        url: &SecretString,
+        namespace: &str,
+        lifecycle: &Lifecycle,
+        clock: ServerClock,
+    ) -> Result<Self, OpenError> {
+        let address = Address::parse(url.expose_secret()).map_err(OpenError::Url)?;
         super::check_namespace(namespace).map_err(OpenError::Namespace)?;
-        let config = ConnectionManagerConfig::new()
-            .set_connection_timeout(Some(CONNECTION_TIMEOUT))
-            .set_response_timeout(Some(RESPONSE_TIMEOUT))
-            // Who has to wait decides how often to try: see RETRY_PAUSES.
-            .set_number_of_retries(1)
-            .set_max_delay(Duration::from_millis(250));
-        let opened = async {
-            let info = url.expose_secret().into_connection_info()?;
-            let info = info.set_tcp_settings(TcpSettings::default().set_nodelay(true));
-            ConnectionManager::new_with_config(Client::open(info)?, config).await
-        };
-        let connection = opened.await.map_err(|error| refused(&error))?;
         let engine = Self {
-            connection,
+            connection: Connection::open(address).await.map_err(|error| refused(&error))?,
             keys: Keys::new(namespace),
-            scripts: Scripts::new(),
-            clock: ServerClock::new(),
+            scripts: Arc::new(Scripts::new()),
+            clock,
             closed: CancellationToken::new(),
         };
         engine.refuse_eviction().await?;
         engine.check_layout().await?;
-        measure(&engine.clock, &engine.connection).await.map_err(|error| refused(&error))?;
-        lifecycle.spawn(keep_measuring(
-            engine.clock.clone(),
-            engine.connection.clone(),
-            engine.closed.clone(),
-            lifecycle.clone(),
-        ));
+        let watch = Watch {
+            connection: engine.connection.clone(),
+            scripts: Arc::clone(&engine.scripts),
+            place: engine.keys.partition(0),
+            clock: engine.clock.clone(),
+        };
+        let mut attempts = Attempts::new(Insist::Patiently);
+        while let Err(error) = watch.measure().await {
+            attempts.after(error).await.map_err(|error| refused(&error))?;
+        }
+        lifecycle.spawn(watch.keep_measuring(engine.closed.clone(), lifecycle.clone()));
         Ok(engine)
     }
 
     async fn refuse_eviction(&self) -> Result<(), OpenError> {
-        let info: Result<String, _> = redis::cmd("INFO").arg("memory").query_async(&mut self.connection.clone()).await;
-        let policy = info.ok().and_then(|info| {
-            info.lines().find_map(|line| line.strip_prefix("maxmemory_policy:").map(|policy| policy.trim().to_owned()))
-        });
-        match policy {
-            Some(policy) if policy != "noeviction" => Err(OpenError::Evicts { policy }),
-            Some(_) => Ok(()),
-            None => {
-                tracing::warn!("cannot read Redis' maxmemory-policy: make sure that it is noeviction");
-                Ok(())
-            }
+        let info: Result<Value, _> = self.connection.query(redis::cmd("INFO").arg("memory")).await;
+        let policies = info.map(|info| policies(&info)).unwrap_or_default();
+        if policies.is_empty() {
+            tracing::warn!("cannot read Redis' maxmemory-policy: make sure that it is noeviction");
+        }
+        match policies.into_iter().find(|policy| policy != "noeviction") {
+            Some(policy) => Err(OpenError::Evicts { policy }),
+            None => Ok(()),
         }
     }
 
     async fn check_layout(&self) -> Result<(), OpenError> {
         let known = format!("{LAYOUT} in {PARTITIONS} partitions");
-        let mut connection = self.connection.clone();
+        let (mut set, mut get) = (redis::cmd("SET"), redis::cmd("GET"));
+        set.arg(self.keys.layout()).arg(&known).arg("NX");
+        get.arg(self.keys.layout());
         let stored = async {
-            redis::cmd("SET").arg(self.keys.layout()).arg(&known).arg("NX").exec_async(&mut connection).await?;
-            redis::cmd("GET").arg(self.keys.layout()).query_async::<String>(&mut connection).await
+            self.connection.insist::<Value>(&set).await?;
+            self.connection.insist::<String>(&get).await
         };
         let found = stored.await.map_err(|error| refused(&error))?;
         if found == known { Ok(()) } else { Err(OpenError::Layout { found, known }) }
     }
 
-    /// Runs a script; if `repeatable`, again when the answer was lost.
-    async fn call<T: FromRedisValue>(
-        &self,
-        invocation: &ScriptInvocation<'_>,
-        repeatable: bool,
-    ) -> Result<T, StoreError> {
-        let mut pauses = RETRY_PAUSES.iter();
-        loop {
-            let error = match invocation.invoke_async(&mut self.connection.clone()).await {
-                Ok(answer) => return Ok(answer),
-                Err(error) => error,
-            };
-            match pauses.next() {
-                Some(pause) if repeatable && (error.is_io_error() || error.is_unrecoverable_error()) => {
-                    tokio::time::sleep(*pause).await;
-                }
-                _ => return Err(failure(&error)),
-            }
-        }
+    /// Runs a script, and again as far as `insist` says.
+    async fn call<T: FromRedisValue>(&self, call: &Call<'_>, insist: Insist) -> Result<T, StoreError> {
+        self.connection.call(call, insist).await.map_err(|error| failure(&error))
     }
 
     /// The partitions in a random rotation, so that no tenant is always asked for last.
@@ -167,63 +139,63 @@ impl RedisEngine {
     }
 }
 
-async fn measure(clock: &ServerClock, connection: &ConnectionManager) -> Result<(), RedisError> {
-    // The quickest answer says it best.
-    let mut best: Option<(i64, i64, i64)> = None;
-    for _ in 0..3 {
-        let asked = clock.local();
-        let (seconds, micros): (i64, i64) = redis::cmd("TIME").query_async(&mut connection.clone()).await?;
-        let answered = clock.local();
-        if best.is_none_or(|(_, a, b)| answered - asked < b - a) {
-            best = Some((seconds * 1_000_000 + micros, asked, answered));
-        }
-    }
-    if let Some((server, asked, answered)) = best {
-        clock.set(server, asked, answered);
-    }
-    Ok(())
+/// Keeps the clock right.
+struct Watch {
+    connection: Connection,
+    scripts: Arc<Scripts>,
+    /// The partition whose server's clock counts: one, so that all replicas ask the same server.
+    place: String,
+    clock: ServerClock,
 }
 
-async fn keep_measuring(
-    clock: ServerClock,
-    connection: ConnectionManager,
-    closed: CancellationToken,
-    lifecycle: Lifecycle,
-) {
-    loop {
-        tokio::select! {
-            () = closed.cancelled() => return,
-            () = lifecycle.stopping() => return,
-            () = tokio::time::sleep(CLOCK_MEASURED_EVERY) => {}
+impl Watch {
+    async fn measure(&self) -> Result<(), RedisError> {
+        // The quickest answer says it best.
+        let mut best: Option<(i64, i64, i64)> = None;
+        for _ in 0..3 {
+            let call = self.scripts.time.key(self.place.clone());
+            let asked = self.clock.local();
+            let (seconds, micros): (i64, i64) = self.connection.run(&call).await?;
+            let answered = self.clock.local();
+            if best.is_none_or(|(_, a, b)| answered - asked < b - a) {
+                best = Some((seconds * 1_000_000 + micros, asked, answered));
+            }
         }
-        // Without an answer the last offset serves on: whoever needs the server notices its loss.
-        drop(measure(&clock, &connection).await);
+        if let Some((server, asked, answered)) = best {
+            self.clock.set(server, asked, answered);
+        }
+        Ok(())
     }
+
+    async fn keep_measuring(self, closed: CancellationToken, lifecycle: Lifecycle) {
+        loop {
+            tokio::select! {
+                () = closed.cancelled() => return,
+                () = lifecycle.stopping() => return,
+                () = tokio::time::sleep(CLOCK_MEASURED_EVERY) => {}
+                () = self.connection.replaced() => {}
+            }
+            // Without an answer the last offset serves on: whoever needs the server notices its loss.
+            drop(self.measure().await);
+        }
+    }
+}
+
+/// The policies in what INFO answers: a text, or of a cluster one text per server.
+fn policies(info: &Value) -> Vec<String> {
+    let texts: Vec<&Value> = match info {
+        Value::Map(servers) => servers.iter().map(|(_, text)| text).collect(),
+        text => vec![text],
+    };
+    let texts = texts.into_iter().filter_map(|text| String::from_redis_value_ref(text).ok());
+    let policy = |text: String| {
+        text.lines().find_map(|line| line.strip_prefix("maxmemory_policy:").map(|policy| policy.trim().to_owned()))
+    };
+    texts.filter_map(policy).collect()
 }
 
 fn refused(error: &RedisError) -> OpenError {
     OpenError::Store(failure(error))
-}
-
-/// Says what kind of failure it was; what the server wrote stays out, it may quote what it was sent.
-fn failure(error: &RedisError) -> StoreError {
-    if error.code() == Some("OOM") {
-        return StoreError::Full;
-    }
-    match error.kind() {
-        ErrorKind::UnexpectedReturnType | ErrorKind::Parse => StoreError::Corrupt("an answer has another shape".into()),
-        _ => {
-            // Of a lost connection this machine knows more than its kind: refused, timed out, a certificate.
-            let cause = error.code().map(str::to_owned).or_else(|| {
-                let cause = std::error::Error::source(error).filter(|_| error.is_io_error());
-                cause.map(ToString::to_string)
-            });
-            StoreError::Unavailable(match cause {
-                Some(cause) => format!("Redis: {} ({cause})", error.category()),
-                None => format!("Redis: {}", error.category()),
-            })
-        }
-    }
 }
 
 #[async_trait]
@@ -237,7 +209,7 @@ impl Engine for RedisEngine {
         for gate in gates {
             call.arg(gate.upstream);
         }
-        let (found, views): (Vec<Fields>, Vec<Fields>) = self.call(&call, true).await?;
+        let (found, views): (Vec<Fields>, Vec<Fields>) = self.call(&call, Insist::Patiently).await?;
         Ok(Loaded {
             documents: found.into_iter().map(|fields| answers::document(fields, now)).collect::<Result<_, _>>()?,
             gates: views.iter().map(|fields| answers::gate_view(fields, now)).collect::<Result<_, _>>()?,
@@ -248,12 +220,12 @@ impl Engine for RedisEngine {
         let script = if is_accepting(commit) { &self.scripts.accept } else { &self.scripts.settle };
         let mut call = script.key(self.keys.of(tenant));
         commit_arguments(&mut call, tenant, commit, now);
-        let answer: String = match self.call(&call, true).await {
+        let answer: String = match self.call(&call, Insist::Patiently).await {
             Err(StoreError::Full) => {
                 // The first attempt may have been written before the store filled up, and only its answer lost.
                 let mut command = redis::cmd("GET");
                 command.arg(self.keys.commit(tenant, commit.id));
-                let known: Result<Option<_>, _> = command.query_async(&mut self.connection.clone()).await;
+                let known: Result<Option<_>, _> = self.connection.insist(&command).await;
                 known.map_err(|error| failure(&error))?.ok_or(StoreError::Full)?
             }
             answer => answer?,
@@ -268,9 +240,9 @@ impl Engine for RedisEngine {
             for tenant in &request.skip {
                 call.arg(tenant.as_str());
             }
-            self.call::<Vec<(String, i64, usize)>>(&call, true).await
+            self.call::<Vec<(String, i64, usize)>>(&call, Insist::Briefly).await
         });
-        let queue = try_join_all(asked).await?.into_iter().flatten();
+        let queue = those_that_answered(join_all(asked).await)?.into_iter().flatten();
         let shares = answers::shares(queue.collect(), request.max);
         let until = crate::clock::later(now, request.duration).as_microsecond();
         let leases = Self::partitions().filter_map(|partition| {
@@ -285,29 +257,19 @@ impl Engine for RedisEngine {
                 }
             }
             // Not repeated: leases whose answer was lost run out, a repeat would take more of them.
-            any.then_some(async move { self.call::<Vec<answers::LeasedFields>>(&call, false).await })
+            any.then_some(async move { self.call::<Vec<answers::LeasedFields>>(&call, Insist::Never).await })
         });
-        let mut leased = Vec::new();
-        let mut lost = None;
-        for answer in futures_util::future::join_all(leases).await {
-            match answer {
-                Ok(found) => leased.extend(found),
-                Err(error) => lost = Some(error),
-            }
-        }
-        match lost {
-            Some(error) if leased.is_empty() => Err(error),
-            _ => answers::in_turns(leased, &shares),
-        }
+        let leased = those_that_answered(join_all(leases).await)?.into_iter().flatten();
+        answers::in_turns(leased.collect(), &shares)
     }
 
     async fn next_due(&self, _now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
         let asked = Self::partitions().map(|partition| async move {
             let call = self.scripts.next.key(self.keys.partition(partition));
-            let first: Option<String> = self.call(&call, true).await?;
+            let first: Option<String> = self.call(&call, Insist::Briefly).await?;
             first.map(|score| answers::score(&score)).transpose()
         });
-        Ok(try_join_all(asked).await?.into_iter().flatten().min())
+        Ok(those_that_answered(join_all(asked).await)?.into_iter().flatten().min())
     }
 
     async fn wake(
@@ -321,7 +283,7 @@ impl Engine for RedisEngine {
         let mut call = self.scripts.wake.key(self.keys.of(tenant));
         let spread = u64::try_from(spread.as_micros()).unwrap_or(u64::MAX);
         call.arg(now.as_microsecond()).arg(tenant.as_str()).arg(kind.name()).arg(spread).arg(statuses);
-        self.call(&call, true).await
+        self.call(&call, Insist::Patiently).await
     }
 
     async fn page(
@@ -335,7 +297,7 @@ impl Engine for RedisEngine {
         let mut call = self.scripts.page.key(self.keys.of(tenant));
         call.arg(tenant.as_str()).arg(status.unwrap_or_default()).arg(after.unwrap_or_default());
         call.arg(limit.saturating_add(1));
-        let found: Vec<(String, Fields)> = self.call(&call, true).await?;
+        let found: Vec<(String, Fields)> = self.call(&call, Insist::Patiently).await?;
         let mut documents = Vec::with_capacity(found.len());
         for (id, fields) in found {
             // Leads do not expire: any time will do.
@@ -349,14 +311,19 @@ impl Engine for RedisEngine {
     async fn depths(&self, _now: Timestamp) -> Result<Vec<Depth>, StoreError> {
         let asked = Self::partitions().map(|partition| async move {
             let call = self.scripts.depths.key(self.keys.partition(partition));
-            self.call::<Vec<(String, u64, String)>>(&call, true).await
+            self.call::<Vec<(String, u64, String)>>(&call, Insist::Patiently).await
         });
         answers::depths(try_join_all(asked).await?.into_iter().flatten())
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        let call = self.scripts.ping.key(self.keys.partition(0));
-        self.call(&call, true).await
+        let asked = Self::partitions().map(|partition| async move {
+            let call = self.scripts.ping.key(self.keys.partition(partition));
+            self.connection.call::<Value>(&call, Insist::Briefly).await
+        });
+        // A slot on the move is nobody's loss: its tenants wait, the others do not.
+        let fault = join_all(asked).await.into_iter().filter_map(Result::err).find(|error| !is_moving(error));
+        fault.map_or(Ok(()), |error| Err(failure(&error)))
     }
 
     async fn reserve(
@@ -370,7 +337,7 @@ impl Engine for RedisEngine {
         call.arg(now.as_microsecond()).arg(tenant.as_str());
         answers::gate_arguments(&mut call, Some(gate));
         call.arg(held.map(member).unwrap_or_default());
-        let answer: String = self.call(&call, true).await?;
+        let answer: String = self.call(&call, Insist::Patiently).await?;
         verdict(&answer)
     }
 
@@ -383,7 +350,8 @@ impl Engine for RedisEngine {
             GateReport::Recovered => call.arg("recovered").arg(""),
         };
         // A failure told twice would count twice.
-        self.call(&call, report != GateReport::Failed).await
+        let insist = if report == GateReport::Failed { Insist::Never } else { Insist::Patiently };
+        self.call(&call, insist).await
     }
 
     fn clock(&self) -> Option<SharedClock> {
@@ -393,4 +361,17 @@ impl Engine for RedisEngine {
     async fn close(&self) {
         self.closed.cancel();
     }
+}
+
+/// What some partitions answered: one that gives no answer now must not hold up the others. If none does, why.
+fn those_that_answered<T>(answers: Vec<Result<T, StoreError>>) -> Result<Vec<T>, StoreError> {
+    let mut lost = None;
+    let mut kept = Vec::with_capacity(answers.len());
+    for answer in answers {
+        match answer {
+            Ok(answer) => kept.push(answer),
+            Err(error) => lost = Some(error),
+        }
+    }
+    lost.filter(|_| kept.is_empty()).map_or(Ok(kept), Err)
 }

@@ -1,5 +1,10 @@
 //! What only Redis can do to us: go away, fill up, be set up wrongly, lose an answer.
 
+mod clocks;
+mod cluster;
+mod sentinel;
+mod tls;
+
 use super::*;
 use crate::{
     clock::{Clock as _, SystemClock},

@@ -44,7 +44,7 @@ const LOCK_POLL: Duration = Duration::from_millis(50);
 pub struct SqliteEngine {
     writer: Writer,
     readers: Arc<Mutex<Vec<Connection>>>,
-    permits: Semaphore,
+    permits: Arc<Semaphore>,
 }
 
 impl SqliteEngine {
@@ -58,7 +58,7 @@ impl SqliteEngine {
         let (connection, readers) = opened.map_err(|_| OpenError::Store(unavailable("opening it was cut short")))??;
         let writer = Writer::start(connection, lock)
             .map_err(|source| OpenError::Folder { folder: folder.to_owned(), source })?;
-        Ok(Self { writer, permits: Semaphore::new(readers.len()), readers: Arc::new(Mutex::new(readers)) })
+        Ok(Self { writer, permits: Arc::new(Semaphore::new(readers.len())), readers: Arc::new(Mutex::new(readers)) })
     }
 
     /// Runs `work` on a reading connection, within one snapshot.
@@ -66,9 +66,11 @@ impl SqliteEngine {
         &self,
         work: impl FnOnce(&Connection) -> Result<T, rusqlite::Error> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let _permit = self.permits.acquire().await.map_err(|_| unavailable("it is closed"))?;
+        let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| unavailable("it is closed"))?;
         let readers = Arc::clone(&self.readers);
         let done = tokio::task::spawn_blocking(move || {
+            // Freed when the connection is back, also if the caller has hung up meanwhile.
+            let _permit = permit;
             let taken = readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
             let mut connection = taken.ok_or_else(|| unavailable("it is closed"))?;
             let result = connection.transaction().and_then(|snapshot| work(&snapshot));

@@ -65,6 +65,28 @@ async fn what_was_acknowledged_survives_a_kill() {
 }
 
 #[tokio::test]
+async fn a_reader_whose_caller_hung_up_is_still_out() {
+    let (engine, _folder) = sqlite().await;
+    let (started, starts) = mpsc::channel();
+    let mut releases = Vec::new();
+    for _ in 0..READERS {
+        let (release, held) = mpsc::channel::<()>();
+        let started = started.clone();
+        let mut reading = Box::pin(engine.read(move |_| {
+            started.send(()).expect("the test waits");
+            Ok(held.recv())
+        }));
+        assert!(futures_util::poll!(&mut reading).is_pending());
+        releases.push(release);
+    }
+    assert_eq!(starts.iter().take(READERS).count(), READERS, "every reader is out, and nobody waits for it");
+    let mut next = engine.next_due(at(0));
+    assert!(tokio::time::timeout(Duration::from_millis(100), &mut next).await.is_err(), "it waits for a reader");
+    drop(releases);
+    assert_eq!(next.await.expect("not closed"), None);
+}
+
+#[tokio::test]
 async fn a_second_process_waits_for_the_first_to_go() {
     let (first, folder) = sqlite().await;
     create(&first, &tenant(), &lead(1), IDLE).await;

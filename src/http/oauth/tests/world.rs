@@ -151,7 +151,7 @@ impl World {
                 public_url: url(ISSUER),
                 attio_api_key: Some(SecretString::from("key")),
                 webhook_signature: WebhookSignature::WhenSecretKnown,
-                retry_schedule: vec![Duration::from_secs(1)],
+                retry_schedule: upstream::Schedule::new(vec![Duration::from_secs(1)]),
                 upstream_timeout: limit,
             },
         );

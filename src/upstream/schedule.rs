@@ -32,6 +32,11 @@ impl Schedule {
         }
     }
 
+    /// The same, but no wait is longer than `limit`.
+    pub fn at_most(&self, limit: Duration) -> Self {
+        Self(self.0.iter().map(|wait| (*wait).min(limit)).collect())
+    }
+
     /// The slowest pace: for what is refused until somebody acts.
     pub fn slowest(&self, jitter: f64, now: Timestamp) -> Timestamp {
         self.next(u32::MAX, jitter, None, now)

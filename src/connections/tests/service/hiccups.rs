@@ -1,0 +1,259 @@
+//! A store that stumbles, a process that stops, an ALC that says things once.
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use super::*;
+use crate::store::{
+    Cursor, Depth, Engine, Leased, Loaded, Page, StoreError,
+    gate::{Gate, GateReport, Verdict as GateVerdict},
+};
+
+/// What becomes of a commit.
+enum Fate {
+    Kept,
+    /// Kept, and the answer takes a while.
+    Slow,
+    /// Kept, and its answer is lost.
+    Lost,
+    /// Not kept.
+    Refused,
+}
+
+/// SQLite, and whoever decides what becomes of each commit.
+struct Stumbling<F> {
+    engine: SqliteEngine,
+    fate: F,
+}
+
+#[async_trait]
+impl<F: Fn(&Commit) -> Fate + Send + Sync + 'static> Engine for Stumbling<F> {
+    async fn commit(&self, tenant: &Tenant, commit: &Commit, now: Timestamp) -> Result<Committed, StoreError> {
+        let fate = (self.fate)(commit);
+        if matches!(fate, Fate::Refused) {
+            return Err(StoreError::Full);
+        }
+        let committed = self.engine.commit(tenant, commit, now).await;
+        match fate {
+            Fate::Kept | Fate::Refused => {}
+            Fate::Slow => tokio::time::sleep(Duration::from_millis(200)).await,
+            Fate::Lost => return Err(StoreError::Unavailable("the answer was lost".to_owned())),
+        }
+        committed
+    }
+
+    async fn load(&self, tenant: &Tenant, keys: &[Key], gates: &[Gate], now: Timestamp) -> Result<Loaded, StoreError> {
+        self.engine.load(tenant, keys, gates, now).await
+    }
+
+    async fn lease_due(&self, request: &LeaseRequest, now: Timestamp) -> Result<Vec<Leased>, StoreError> {
+        self.engine.lease_due(request, now).await
+    }
+
+    async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        self.engine.next_due(now).await
+    }
+
+    async fn wake(
+        &self,
+        tenant: &Tenant,
+        kind: Kind,
+        statuses: &[&str],
+        spread: Duration,
+        now: Timestamp,
+    ) -> Result<u64, StoreError> {
+        self.engine.wake(tenant, kind, statuses, spread, now).await
+    }
+
+    async fn page(
+        &self,
+        tenant: &Tenant,
+        status: Option<&str>,
+        cursor: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<Page, StoreError> {
+        self.engine.page(tenant, status, cursor, limit).await
+    }
+
+    async fn depths(&self, now: Timestamp) -> Result<Vec<Depth>, StoreError> {
+        self.engine.depths(now).await
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.engine.ping().await
+    }
+
+    async fn reserve(
+        &self,
+        tenant: &Tenant,
+        gate: &Gate,
+        held: Option<&Key>,
+        now: Timestamp,
+    ) -> Result<GateVerdict, StoreError> {
+        self.engine.reserve(tenant, gate, held, now).await
+    }
+
+    async fn report(&self, tenant: &Tenant, gate: &Gate, report: GateReport, now: Timestamp) -> Result<(), StoreError> {
+        self.engine.report(tenant, gate, report, now).await
+    }
+}
+
+impl World {
+    /// From now on the store is a new one, which does with each commit what `fate` says.
+    async fn stumbles(&mut self, fate: impl Fn(&Commit) -> Fate + Send + Sync + 'static) {
+        let path = self._folder.path().join("stumbling");
+        let engine = SqliteEngine::open(&path, Duration::ZERO).await.expect("opens");
+        self.store = Store::new(Arc::new(Stumbling { engine, fate }));
+    }
+}
+
+fn takes_over(commit: &Commit) -> bool {
+    commit.writes.iter().any(|write| matches!(write.change, Change::Put { status: "connected", .. }))
+}
+
+#[tokio::test]
+async fn what_is_refused_for_want_of_a_secret_is_deleted_where_nothing_is_listed() {
+    let mut world = World::new().await;
+    world.alc_registers(201, None).await;
+    world.server.mock("GET", "/api/v1/webhooks").with_status(404).expect_at_least(0).create_async().await;
+    let (connection, _) = world.open(tokens("a1", None)).await;
+    let owner = world.workspace.to_string();
+    let strict = world.connections_with(WebhookSignature::Required);
+    let refused = strict.connection_added(world.workspace, connection, "workspace", &owner).await;
+    assert!(matches!(refused, Err(ConnectError::Refused(_))), "{refused:?}");
+    let deleted = world.server.mock("DELETE", "/api/v1/webhooks/h1").with_status(204).create_async().await;
+    world.reconcile().await;
+    deleted.assert_async().await;
+}
+
+#[tokio::test]
+async fn what_a_takeover_that_could_not_be_stored_made_is_deleted() {
+    let mut world = World::new().await;
+    world.stumbles(|commit| if takes_over(commit) { Fate::Refused } else { Fate::Kept }).await;
+    world.alc_registers(201, Some("whsec_c2VjcmV0")).await;
+    world.server.mock("GET", "/api/v1/webhooks").with_status(404).expect_at_least(0).create_async().await;
+    let (connection, _) = world.open(tokens("a1", None)).await;
+    let failed = world.added(connection).await;
+    assert!(matches!(failed, Err(ConnectError::Store(_))), "{failed:?}");
+    let deleted = world.server.mock("DELETE", "/api/v1/webhooks/h1").with_status(204).create_async().await;
+    world.reconcile().await;
+    deleted.assert_async().await;
+    assert_eq!(world.standing(connection).await, Standing::Incoming);
+}
+
+#[tokio::test]
+async fn a_takeover_that_ends_after_the_deadline_is_told_as_it_ended() {
+    let mut world = World::new().await;
+    let clock = world.clock.clone();
+    world
+        .stumbles(move |commit| {
+            if !takes_over(commit) {
+                return Fate::Kept;
+            }
+            clock.advance(Duration::from_secs(21));
+            Fate::Slow
+        })
+        .await;
+    world.alc_registers(201, None).await;
+    let (connection, _) = world.open(tokens("a1", None)).await;
+    let told = world.added(connection).await;
+    assert_eq!(world.standing(connection).await, Standing::Current);
+    assert!(told.expect("it took over").newly);
+}
+
+#[tokio::test]
+async fn a_token_that_is_old_when_it_comes_still_deletes_a_webhook() {
+    let mut world = World::new().await;
+    world.alc_registers(201, None).await;
+    let connection = world.connect(tokens("a1", Some("r1"))).await;
+    world.reconcile().await;
+    world.clock.advance(2 * HOUR);
+    world.connections().remove(world.workspace, connection).await.expect("removes");
+    let clock = world.clock.clone();
+    let asked = world.server.mock("POST", "/oauth/token").with_header("content-type", "application/json");
+    let asked = asked.with_body_from_request(move |_| {
+        clock.advance(Duration::from_secs(2));
+        br#"{"access_token": "a2", "token_type": "bearer", "expires_in": 1}"#.to_vec()
+    });
+    let asked = asked.expect(1).create_async().await;
+    let deleted = world.server.mock("DELETE", "/api/v1/webhooks/h1").match_header("authorization", "Bearer a2");
+    let deleted = deleted.with_status(204).create_async().await;
+    world.server.mock("POST", "/oauth/revoke").create_async().await;
+    let done = tokio::time::timeout(Duration::from_secs(5), world.reconcile()).await;
+    assert!(done.is_ok(), "it refreshes without end");
+    asked.assert_async().await;
+    deleted.assert_async().await;
+    assert_eq!(world.standing(connection).await, Standing::Unknown);
+}
+
+#[tokio::test]
+async fn a_short_life_is_no_reason_to_renew_a_fresh_token() {
+    let mut world = World::new().await;
+    world.alc_registers(201, None).await;
+    let short = Tokens { expires_in: Some(Duration::from_secs(8)), ..tokens("a1", Some("r1")) };
+    world.connect(short).await;
+    let asked = world.tokens_answer(503, json!({})).await.expect(0);
+    let workspace = world.load().await.expect("there");
+    let (grant, newer) = world.connections().alc_grant(&world.tenant, &workspace).await.expect("a grant");
+    assert_eq!((grant.generation, newer.is_none()), (1, true));
+    asked.assert_async().await;
+}
+
+#[tokio::test]
+async fn a_code_is_redeemed_however_often_the_answer_is_lost() {
+    let mut world = World::new().await;
+    let lost = Mutex::new(0);
+    world
+        .stumbles(move |_| {
+            let mut lost = lost.lock().unwrap_or_else(PoisonError::into_inner);
+            *lost += 1;
+            // The first commit opens the connection, the second redeems its code.
+            if (2..8).contains(&*lost) { Fate::Lost } else { Fate::Kept }
+        })
+        .await;
+    let (connection, refresh) = world.open(tokens("a1", None)).await;
+    let held = world.connections().check_refresh_token(&refresh).await.expect("good");
+    assert_eq!(held, (world.workspace, connection));
+}
+
+#[tokio::test]
+async fn tokens_that_a_connection_lives_on_are_known() {
+    let mut world = World::new().await;
+    world.alc_registers(201, None).await;
+    let connection = world.connect(tokens("a1", Some("r1"))).await;
+    let connections = world.connections();
+    let workspace = world.workspace;
+    for (access, refresh, held) in
+        [("a1", None, true), ("x", Some("r1"), true), ("x", Some("x"), false), ("r1", None, false)]
+    {
+        let answer = connections.holds(workspace, &tokens(access, refresh)).await.expect("loads");
+        assert_eq!(answer, held, "{access} {refresh:?}");
+    }
+    assert!(!connections.holds(WorkspaceId::random(), &tokens("a1", None)).await.expect("loads"));
+    connections.remove(workspace, connection).await.expect("removes");
+    assert!(!connections.holds(workspace, &tokens("a1", Some("r1"))).await.expect("loads"), "it does not live");
+}
+
+#[tokio::test]
+async fn a_process_that_stops_takes_no_further_step_and_leaves_at_once() {
+    let mut world = World::new().await;
+    world.alc_registers(201, None).await;
+    let connection = world.connect(tokens("a1", Some("r1"))).await;
+    world.reconcile().await;
+    world.connections().remove(world.workspace, connection).await.expect("removes");
+    let lifecycle = world.lifecycle.clone();
+    let stopping = world.server.mock("DELETE", "/api/v1/webhooks/h1").with_body_from_request(move |_| {
+        lifecycle.stop();
+        Vec::new()
+    });
+    let stopping = stopping.create_async().await;
+    let revoked = world.server.mock("POST", "/oauth/revoke").expect(0).create_async().await;
+    // The leads are told first; then comes the webhook.
+    let request = LeaseRequest { max: 1, per_tenant: 1, skip: Vec::new(), duration: LEASE };
+    let leased = world.store.lease_due(&request, world.clock.now()).await.expect("leases").remove(0);
+    world.connections().step(leased, LEASE).await.expect("steps");
+    stopping.assert_async().await;
+    revoked.assert_async().await;
+    let left = world.load().await.expect("there").document;
+    assert_eq!((left.lease, left.due), (None, Some(world.clock.now())), "for another to take up now");
+}

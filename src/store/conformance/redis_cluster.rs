@@ -1,0 +1,141 @@
+//! A Redis Cluster of a test's own: three primaries as real processes, and slots that can be moved between them.
+
+use std::{net::TcpListener, time::Duration};
+
+use super::redis_server::RedisServer;
+
+/// The first slot of each primary, and one past the last.
+const BOUNDS: [u32; 4] = [0, 5461, 10923, 16384];
+
+pub(crate) struct RedisCluster {
+    pub(crate) servers: Vec<RedisServer>,
+}
+
+impl RedisCluster {
+    /// Three primaries whose acknowledged writes survive a kill, once all slots are served.
+    pub(crate) fn start() -> Self {
+        let servers: Vec<_> = (0..3)
+            .map(|_| {
+                // The default bus port, 10,000 above, need not exist.
+                let bus = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
+                RedisServer::start_with(&[
+                    "--cluster-enabled",
+                    "yes",
+                    "--cluster-port",
+                    &bus.to_string(),
+                    "--cluster-announce-ip",
+                    "127.0.0.1",
+                    "--cluster-node-timeout",
+                    "2000",
+                    "--appendonly",
+                    "yes",
+                    "--appendfsync",
+                    "always",
+                ])
+            })
+            .collect();
+        let cluster = Self { servers };
+        for (n, server) in cluster.servers.iter().enumerate() {
+            ok(server, &format!("CLUSTER SET-CONFIG-EPOCH {}", n + 1));
+            ok(server, &format!("CLUSTER ADDSLOTSRANGE {} {}", BOUNDS[n], BOUNDS[n + 1] - 1));
+        }
+        let first = &cluster.servers[0];
+        let bus = field(&first.command("CLUSTER NODES"), '@', &[' ', ',']);
+        for server in &cluster.servers[1..] {
+            ok(server, &format!("CLUSTER MEET 127.0.0.1 {} {bus}", first.port()));
+        }
+        cluster.wait_until_served();
+        cluster
+    }
+
+    /// Until every server knows all three and serves.
+    pub(crate) fn wait_until_served(&self) {
+        wait("the cluster serves all slots", || {
+            self.servers.iter().all(|server| {
+                let info = server.command("CLUSTER INFO");
+                info.contains("cluster_state:ok") && info.contains("cluster_known_nodes:3")
+            })
+        });
+    }
+
+    pub(crate) fn url(&self) -> String {
+        let hosts: Vec<_> = self.servers.iter().map(|server| format!("127.0.0.1:{}", server.port())).collect();
+        format!("redis+cluster://{}", hosts.join(","))
+    }
+
+    /// The slot of a key.
+    pub(crate) fn slot(&self, key: &str) -> u32 {
+        let answer = self.servers[0].command(&format!("CLUSTER KEYSLOT {key}"));
+        answer.trim_start_matches(':').trim().parse().expect("a slot")
+    }
+
+    /// Who had it at the start.
+    pub(crate) fn first_owner(slot: u32) -> usize {
+        (0..3).find(|n| slot < BOUNDS[n + 1]).expect("a slot")
+    }
+
+    /// From now on until [`Self::end_move`] its keys are on one of them or on the other.
+    pub(crate) fn begin_move(&self, slot: u32, from: usize, to: usize) {
+        let (from_id, to_id) = (self.id(from), self.id(to));
+        ok(&self.servers[to], &format!("CLUSTER SETSLOT {slot} IMPORTING {from_id}"));
+        ok(&self.servers[from], &format!("CLUSTER SETSLOT {slot} MIGRATING {to_id}"));
+    }
+
+    /// Moves up to `max` keys; whether there were any. A key that is there already fails the test: somebody wrote beside
+    /// the keys that were still to come.
+    pub(crate) fn move_keys(&self, slot: u32, from: usize, to: usize, max: usize) -> bool {
+        let listing = self.servers[from].command(&format!("CLUSTER GETKEYSINSLOT {slot} {max}"));
+        let keys: Vec<_> = listing.lines().filter(|line| !line.starts_with(['*', '$'])).collect();
+        if keys.is_empty() {
+            return false;
+        }
+        let port = self.servers[to].port();
+        let answer =
+            self.servers[from].command(&format!("MIGRATE 127.0.0.1 {port} \"\" 0 5000 KEYS {}", keys.join(" ")));
+        assert!(answer.starts_with("+OK") || answer.starts_with("+NOKEY"), "{answer}");
+        true
+    }
+
+    pub(crate) fn end_move(&self, slot: u32, from: usize, to: usize) {
+        let to_id = self.id(to);
+        for n in [to, from, 3 - from - to] {
+            ok(&self.servers[n], &format!("CLUSTER SETSLOT {slot} NODE {to_id}"));
+        }
+    }
+
+    /// How many calls were refused because their slot was on the move.
+    pub(crate) fn refusals(&self) -> u64 {
+        let count = |server: &RedisServer| {
+            let stats = server.command("INFO errorstats");
+            let count = |line: &str| line.split_once(":count=").and_then(|(_, count)| count.trim().parse::<u64>().ok());
+            let moving = |line: &&str| ["ASK", "TRYAGAIN"].iter().any(|code| line.contains(&format!("_{code}:")));
+            stats.lines().filter(moving).filter_map(count).sum::<u64>()
+        };
+        self.servers.iter().map(count).sum()
+    }
+
+    fn id(&self, server: usize) -> String {
+        self.servers[server].command("CLUSTER MYID").lines().nth(1).expect("an id").to_owned()
+    }
+}
+
+/// Polls with a deadline.
+pub(crate) fn wait(what: &str, done: impl Fn() -> bool) {
+    for _ in 0..6_000 {
+        if done() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    panic!("not within 30 seconds: {what}");
+}
+
+fn ok(server: &RedisServer, line: &str) {
+    let answer = server.command(line);
+    assert!(answer.starts_with("+OK"), "{line}: {answer}");
+}
+
+fn field(text: &str, after: char, until: &[char]) -> String {
+    let (_, rest) = text.split_once(after).expect("the field is there");
+    rest.split(until).next().unwrap_or_default().to_owned()
+}

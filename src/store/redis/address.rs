@@ -1,0 +1,129 @@
+//! What a store URL of Redis names: one server, a cluster, or a master that Sentinel watches.
+//!
+//! Promises that no text of a fault quotes the URL.
+
+use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _, io::tcp::TcpSettings};
+
+pub(super) enum Address {
+    Server(ConnectionInfo),
+    /// Some of the cluster's servers; the others are learnt from them.
+    Cluster(Vec<ConnectionInfo>),
+    Sentinel(Watched),
+}
+
+/// A master that Sentinel watches.
+pub(super) struct Watched {
+    pub(super) sentinels: Vec<ConnectionInfo>,
+    pub(super) name: String,
+    /// "user:password@" or "", as the URL spells it: for Redis, not for the sentinels.
+    credentials: String,
+    database: u16,
+}
+
+impl Watched {
+    /// The server at that address as the master.
+    pub(super) fn at(&self, host: &str, port: u16) -> Option<ConnectionInfo> {
+        let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+        server(&format!("redis://{}{host}:{port}/{}", self.credentials, self.database))
+    }
+}
+
+impl Address {
+    pub(super) fn parse(url: &str) -> Result<Self, String> {
+        let (scheme, rest) = url.split_once("://").unwrap_or_default();
+        match scheme {
+            "redis+cluster" => cluster("redis", rest),
+            "rediss+cluster" => cluster("rediss", rest),
+            "redis+sentinel" => sentinel(rest),
+            _ => one(url),
+        }
+    }
+}
+
+fn one(url: &str) -> Result<Address, String> {
+    let bad = "is not of the form `redis://user:password@host:port/number` (or `rediss://`)";
+    let info = server(url).ok_or(bad)?;
+    match info.addr() {
+        ConnectionAddr::TcpTls { insecure: true, .. } => {
+            Err("`#insecure` would trust any server: remove it, and have the server's authority trusted".to_owned())
+        }
+        ConnectionAddr::Tcp(host, _) | ConnectionAddr::TcpTls { host, .. } if !host.is_empty() => {
+            Ok(Address::Server(info))
+        }
+        _ => Err(bad.to_owned()),
+    }
+}
+
+fn cluster(scheme: &str, rest: &str) -> Result<Address, String> {
+    let bad = "is not of the form `redis+cluster://user:password@host:port,host:port` (or `rediss+cluster://`); \
+               a cluster has no numbered databases";
+    let (credentials, hosts) = split(rest.strip_suffix('/').unwrap_or(rest));
+    each(hosts, |host| server(&format!("{scheme}://{credentials}{host}"))).map(Address::Cluster).ok_or(bad.to_owned())
+}
+
+fn sentinel(rest: &str) -> Result<Address, String> {
+    let bad = "is not of the form `redis+sentinel://user:password@host:port,host:port/master/number`, with the \
+               sentinels' addresses and the credentials for Redis";
+    let parse = || {
+        let (credentials, rest) = split(rest);
+        let (hosts, path) = rest.split_once('/')?;
+        let (name, database) = path.split_once('/').unwrap_or((path, "0"));
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        let watched = Watched {
+            sentinels: each(hosts, |host| server(&format!("redis://{host}")))?,
+            name: Some(name).filter(|name| !name.is_empty() && name.chars().all(plain))?.to_owned(),
+            credentials: credentials.to_owned(),
+            database: database.parse().ok()?,
+        };
+        // The credentials are good if some address with them is.
+        watched.at("host", 6379)?;
+        Some(Address::Sentinel(watched))
+    };
+    parse().ok_or(bad.to_owned())
+}
+
+/// The credentials with their `@`, and the rest.
+fn split(rest: &str) -> (&str, &str) {
+    rest.split_at(rest.rfind('@').map_or(0, |at| at + 1))
+}
+
+/// Every `host:port` of a list, none of them with anything more.
+fn each(hosts: &str, info: impl Fn(&str) -> Option<ConnectionInfo>) -> Option<Vec<ConnectionInfo>> {
+    let info = |host: &str| {
+        let (name, port) = host.rsplit_once(':')?;
+        port.parse::<u16>().ok().filter(|port| *port > 0)?;
+        Some(host).filter(|_| !name.is_empty() && !host.contains(['/', '?', '#'])).and_then(&info)
+    };
+    hosts.split(',').map(info).collect()
+}
+
+fn server(url: &str) -> Option<ConnectionInfo> {
+    let info = url.into_connection_info().ok()?;
+    // Off by default: small commands would wait for one another.
+    Some(info.set_tcp_settings(TcpSettings::default().set_nodelay(true)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cluster_is_its_servers_with_the_same_credentials() {
+        let Ok(Address::Cluster(servers)) = Address::parse("rediss+cluster://u:p%40@h:1,[::1]:2/") else { panic!() };
+        let seen: Vec<_> = servers.iter().map(|info| info.addr().to_string()).collect();
+        assert_eq!(seen, ["h:1", "::1:2"].map(str::to_owned));
+        assert!(servers.iter().all(|info| info.redis_settings().password() == Some("p@")));
+        assert!(servers.iter().all(|info| matches!(info.addr(), ConnectionAddr::TcpTls { insecure: false, .. })));
+    }
+
+    #[test]
+    fn a_watched_master_has_the_credentials_and_the_sentinels_have_none() {
+        let Ok(Address::Sentinel(watched)) = Address::parse("redis+sentinel://u:p@a:1,b:2/main/3") else { panic!() };
+        assert_eq!(watched.name, "main");
+        assert!(watched.sentinels.iter().all(|info| info.redis_settings().password().is_none()));
+        let master = watched.at("::1", 7).expect("an address");
+        assert_eq!((master.redis_settings().password(), master.redis_settings().db()), (Some("p"), 3));
+        let Ok(Address::Sentinel(watched)) = Address::parse("redis+sentinel://a:1/main") else { panic!() };
+        assert_eq!(watched.database, 0);
+    }
+}

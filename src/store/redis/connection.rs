@@ -1,0 +1,183 @@
+//! How the server that holds a partition is reached, whatever the topology, and what is asked again.
+//!
+//! Promises that a call is repeated only where that has no second effect, and that no failure quotes what was sent.
+
+use std::{sync::Arc, time::Duration};
+
+use redis::{
+    Client, Cmd, ErrorKind, FromRedisValue, RedisError, ServerErrorKind,
+    aio::{ConnectionManager, ConnectionManagerConfig},
+    cluster::ClusterClientBuilder,
+    cluster_async::ClusterConnection,
+    io::tcp::TcpSettings,
+};
+
+use super::{address::Address, scripts::Call, sentinel::Sentinel};
+use crate::store::StoreError;
+
+/// A script takes well under a millisecond; a server that is silent for so long is gone.
+pub(super) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
+pub(super) const CONNECTION_TIMEOUT: Duration = Duration::from_secs(1);
+/// Between the attempts at one call whose answer was lost: a dropped connection is back within the first, a restart
+/// takes longer than a caller should wait.
+const LOST_PAUSES: [u64; 2] = [50, 250];
+/// Between the attempts at a call that was refused because its slot is on the move: together 1.7 seconds.
+const MOVING_PAUSES: [u64; 8] = [10, 25, 50, 100, 200, 400, 450, 450];
+
+/// How often a call is made again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Insist {
+    /// A second time would have a second effect.
+    Never,
+    /// When the answer was lost. For who asks all partitions: one on the move must not hold up the others.
+    Briefly,
+    /// And while the tenant's slot is on the move.
+    Patiently,
+}
+
+#[derive(Clone)]
+pub(super) enum Connection {
+    Server(ConnectionManager),
+    Cluster(ClusterConnection),
+    Sentinel(Arc<Sentinel>),
+}
+
+impl Connection {
+    pub(super) async fn open(address: Address) -> Result<Self, RedisError> {
+        match address {
+            Address::Server(info) => {
+                let config = ConnectionManagerConfig::new()
+                    .set_connection_timeout(Some(CONNECTION_TIMEOUT))
+                    .set_response_timeout(Some(RESPONSE_TIMEOUT))
+                    // Who has to wait decides how often to try: see LOST_PAUSES.
+                    .set_number_of_retries(1)
+                    .set_max_delay(Duration::from_millis(250));
+                Ok(Self::Server(ConnectionManager::new_with_config(Client::open(info)?, config).await?))
+            }
+            Address::Cluster(servers) => {
+                let client = ClusterClientBuilder::new(servers)
+                    .connection_timeout(CONNECTION_TIMEOUT)
+                    .response_timeout(RESPONSE_TIMEOUT)
+                    .tcp_settings(TcpSettings::default().set_nodelay(true))
+                    // Whether a repeat is harmless is known here only, and it would burn its retries before the
+                    // connections are back (redis-rs#2277). Nor is a slot on the move followed (ASK) to where half of
+                    // its keys are: see Call::command. A refusal still makes it learn the slots anew.
+                    .retries(0)
+                    .build()?;
+                Ok(Self::Cluster(client.get_async_connection().await?))
+            }
+            Address::Sentinel(watched) => Ok(Self::Sentinel(Arc::new(Sentinel::open(watched).await?))),
+        }
+    }
+
+    /// One command, once.
+    pub(super) async fn query<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, RedisError> {
+        match self {
+            Self::Server(connection) => command.query_async(&mut connection.clone()).await,
+            Self::Cluster(connection) => command.query_async(&mut connection.clone()).await,
+            Self::Sentinel(sentinel) => sentinel.query(command).await,
+        }
+    }
+
+    /// One command of no second effect, and again as long as it makes sense.
+    pub(super) async fn insist<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, RedisError> {
+        let mut attempts = Attempts::new(Insist::Patiently);
+        loop {
+            match self.query(command).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => attempts.after(error).await?,
+            }
+        }
+    }
+
+    /// One script, once.
+    pub(super) async fn run<T: FromRedisValue>(&self, call: &Call<'_>) -> Result<T, RedisError> {
+        match self.query(&call.by_digest()).await {
+            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
+                self.query(&call.by_text()).await
+            }
+            answer => answer,
+        }
+    }
+
+    /// One script, and again as far as `insist` says.
+    pub(super) async fn call<T: FromRedisValue>(&self, call: &Call<'_>, insist: Insist) -> Result<T, RedisError> {
+        let mut attempts = Attempts::new(insist);
+        loop {
+            match self.run(call).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => attempts.after(error).await?,
+            }
+        }
+    }
+
+    /// Resolves when the server may have become another one.
+    pub(super) async fn replaced(&self) {
+        match self {
+            Self::Sentinel(sentinel) => sentinel.replaced().await,
+            Self::Server(_) | Self::Cluster(_) => std::future::pending().await,
+        }
+    }
+}
+
+/// What is left of the attempts at something.
+pub(super) struct Attempts {
+    insist: Insist,
+    lost: std::slice::Iter<'static, u64>,
+    moving: std::slice::Iter<'static, u64>,
+}
+
+impl Attempts {
+    pub(super) fn new(insist: Insist) -> Self {
+        Self { insist, lost: LOST_PAUSES.iter(), moving: MOVING_PAUSES.iter() }
+    }
+
+    /// Returns when it is time to try again, or the error if there is no point.
+    pub(super) async fn after(&mut self, error: RedisError) -> Result<(), RedisError> {
+        let pause = if is_moving(&error) {
+            self.moving.next().filter(|_| self.insist == Insist::Patiently)
+        } else if is_lost(&error) {
+            self.lost.next().filter(|_| self.insist != Insist::Never)
+        } else {
+            None
+        };
+        let Some(pause) = pause else { return Err(error) };
+        tokio::time::sleep(Duration::from_millis(*pause)).await;
+        Ok(())
+    }
+}
+
+/// The server is gone, or is no master any more: there may be an answer elsewhere, or soon.
+pub(super) fn is_lost(error: &RedisError) -> bool {
+    let demoted = matches!(
+        error.kind(),
+        ErrorKind::Server(ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown | ServerErrorKind::ClusterDown)
+    );
+    demoted || error.is_io_error() || error.is_unrecoverable_error()
+}
+
+/// The slot is on its way from one server of a cluster to another, or has just arrived; nothing was run.
+pub(super) fn is_moving(error: &RedisError) -> bool {
+    matches!(error.kind(), ErrorKind::Server(ServerErrorKind::TryAgain | ServerErrorKind::Ask | ServerErrorKind::Moved))
+}
+
+/// Says what kind of failure it was; what the server wrote stays out, it may quote what it was sent.
+pub(super) fn failure(error: &RedisError) -> StoreError {
+    if error.code() == Some("OOM") {
+        return StoreError::Full;
+    }
+    match error.kind() {
+        ErrorKind::UnexpectedReturnType | ErrorKind::Parse => StoreError::Corrupt("an answer has another shape".into()),
+        _ => {
+            // Of a lost connection this machine knows more than its kind: refused, timed out, a certificate.
+            let cause = error.code().map(str::to_owned).or_else(|| {
+                let cause = std::error::Error::source(error).filter(|_| error.is_io_error());
+                cause.map(ToString::to_string)
+            });
+            StoreError::Unavailable(match cause {
+                Some(cause) => format!("Redis: {} ({cause})", error.category()),
+                None => format!("Redis: {}", error.category()),
+            })
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! What only a cluster can do to us: move a slot while we work, lose all connections at once.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, Ordering},
+};
+
+use super::*;
+use crate::store::conformance::redis_cluster::{RedisCluster, wait};
+
+async fn engine(cluster: &RedisCluster) -> RedisEngine {
+    RedisEngine::open(&cluster.url().into(), "alc", &Lifecycle::new()).await.expect("it opens")
+}
+
+/// A tenant in that partition.
+fn tenant_in(partition: u8) -> Tenant {
+    (0..).map(|n| Tenant::new(format!("t{n}"))).find(|tenant| keys::partition(tenant) == partition).expect("there is")
+}
+
+/// Partition 0's slot, who has it, and who shall get it.
+fn route(cluster: &RedisCluster) -> (u32, usize, usize) {
+    let slot = cluster.slot("alc:{00}:");
+    let from = RedisCluster::first_owner(slot);
+    (slot, from, (from + 1) % 3)
+}
+
+async fn version(engine: &RedisEngine, tenant: &Tenant, key: &Key) -> Option<u64> {
+    let loaded = engine.load(tenant, std::slice::from_ref(key), &[], at(0)).await.expect("answers");
+    loaded.documents[0].as_ref().map(|document| document.version)
+}
+
+/// Creates leads and writes each twice more, until told to stop; a commit that fails is repeated as it is.
+async fn write_until(engine: &RedisEngine, tenant: &Tenant, writer: usize, stop: &AtomicBool) -> Vec<(Key, u64)> {
+    let mut kept = Vec::new();
+    for n in 0.. {
+        let key = lead(format!("{writer}-{n}"));
+        for version in 0..3 {
+            let change = put(&key, Some(version).filter(|version| *version > 0), due(at(n)));
+            let commit = Commit::of(vec![change]);
+            let mut patience = 0;
+            loop {
+                match engine.commit(tenant, &commit, at(0)).await {
+                    Ok(done) => {
+                        assert_eq!(done, DONE, "{key:?} {version}");
+                        break;
+                    }
+                    Err(error) if patience > 20 => panic!("{error}"),
+                    Err(_) => patience += 1,
+                }
+            }
+        }
+        kept.push((key, 3));
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+    }
+    kept
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slot_that_moves_under_load_loses_nothing() {
+    let cluster = Arc::new(RedisCluster::start());
+    let engine = Arc::new(engine(&cluster).await);
+    let (slot, from, to) = route(&cluster);
+    let tenants = [tenant_in(0), tenant_in(5)];
+    for n in 0..100 {
+        create(&*engine, &tenants[0], &lead(n), due(at(n))).await;
+    }
+    let stop = Arc::new(AtomicBool::new(false));
+    let moving = {
+        let (cluster, stop) = (Arc::clone(&cluster), Arc::clone(&stop));
+        tokio::task::spawn_blocking(move || {
+            // There and back, a key at a time.
+            for (from, to) in [(from, to), (to, from)] {
+                cluster.begin_move(slot, from, to);
+                let before = cluster.refusals();
+                wait("somebody is refused", || cluster.refusals() > before);
+                while cluster.move_keys(slot, from, to, 1) {}
+                cluster.end_move(slot, from, to);
+            }
+            stop.store(true, Ordering::Relaxed);
+        })
+    };
+    let writers = (0..8).map(|n| write_until(&engine, &tenants[n % 2], n, &stop));
+    let kept = futures_util::future::join_all(writers).await;
+    moving.await.expect("the slot moves there and back");
+
+    for (n, kept) in kept.iter().enumerate() {
+        for (key, expected) in kept {
+            assert_eq!(version(&engine, &tenants[n % 2], key).await, Some(*expected), "{key:?}");
+        }
+    }
+    let of = |first: usize| kept.iter().skip(first).step_by(2).map(Vec::len).sum::<usize>();
+    for (tenant, expected) in [(&tenants[0], 100 + of(0)), (&tenants[1], of(1))] {
+        let (mut found, mut cursor) = (0, None);
+        loop {
+            let page = engine.page(tenant, None, cursor.as_ref(), 500).await.expect("answers");
+            found += page.documents.len();
+            cursor = page.next;
+            if cursor.is_none() {
+                break;
+            }
+        }
+        assert_eq!(found, expected, "the indexes came along");
+    }
+    let mut leased = 0;
+    loop {
+        match lease_due(&*engine, 500, at(1_000_000)).await.len() {
+            0 => break,
+            some => leased += some,
+        }
+    }
+    assert_eq!(leased, 100 + of(0) + of(1), "the due times came along");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_a_slot_moves_its_tenants_wait_and_the_others_do_not() {
+    let cluster = RedisCluster::start();
+    let engine = engine(&cluster).await;
+    let (slot, from, to) = route(&cluster);
+    let (frozen, other) = (tenant_in(0), tenant_in(7));
+    for tenant in [&frozen, &other] {
+        create(&engine, tenant, &lead(1), due(at(0))).await;
+    }
+    cluster.begin_move(slot, from, to);
+
+    let leased = lease_due(&engine, 10, at(1)).await;
+    assert_eq!(leased.iter().map(|one| &one.tenant).collect::<Vec<_>>(), [&other]);
+    assert_eq!(engine.next_due(at(1)).await.expect("answers"), Some(at(31)));
+    engine.ping().await.expect("a slot on the move makes nobody unready");
+    let late = engine.load(&frozen, &[lead(1)], &[], at(0)).await;
+    assert!(matches!(late, Err(StoreError::Unavailable(_))), "{late:?}");
+
+    // A commit that comes in while the slot moves is only late.
+    let before = cluster.refusals();
+    let change = Commit::of(vec![put(&lead(1), Some(1), due(at(5)))]);
+    let (committed, ()) = tokio::join!(engine.commit(&frozen, &change, at(0)), async {
+        tokio::time::timeout(Duration::from_secs(30), async {
+            while cluster.refusals() == before {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        })
+        .await
+        .expect("it is refused first");
+        while cluster.move_keys(slot, from, to, 100) {}
+        cluster.end_move(slot, from, to);
+    });
+    assert_eq!(committed.expect("it waited"), DONE);
+    assert_eq!(version(&engine, &frozen, &lead(1)).await, Some(2));
+    assert_eq!(lease_due(&engine, 10, at(5)).await.len(), 1, "its due time came along");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lost_connections_and_a_restart_of_all_servers_heal_by_themselves() {
+    let mut cluster = RedisCluster::start();
+    let engine = engine(&cluster).await;
+    let tenants: Vec<_> = (0..PARTITIONS).map(tenant_in).collect();
+    let owners: std::collections::BTreeSet<_> =
+        (0..PARTITIONS).map(|n| RedisCluster::first_owner(cluster.slot(&engine.keys.partition(n)))).collect();
+    assert_eq!(owners.len(), 3, "every primary has some of the partitions");
+    let made = AtomicU64::new(0);
+    for round in 0..3 {
+        for server in &cluster.servers {
+            assert!(server.command("CLIENT KILL TYPE normal").starts_with(':'));
+        }
+        futures_util::future::join_all(tenants.iter().map(|tenant| async {
+            create(&engine, tenant, &lead(round), due(at(0))).await;
+            made.fetch_add(1, Ordering::Relaxed);
+        }))
+        .await;
+    }
+    for server in &mut cluster.servers {
+        server.kill();
+    }
+    for answer in [engine.ping().await, engine.next_due(at(0)).await.map(drop)] {
+        assert!(matches!(answer, Err(StoreError::Unavailable(_))), "{answer:?}");
+    }
+    for server in &mut cluster.servers {
+        server.start_again();
+    }
+    cluster.wait_until_served();
+    recovered(&engine).await;
+    let depths = engine.depths(at(0)).await.expect("answers");
+    assert_eq!(depths.iter().map(|depth| depth.count).sum::<u64>(), made.into_inner());
+}

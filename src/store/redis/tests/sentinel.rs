@@ -1,0 +1,153 @@
+//! A master that dies, and one that is demoted.
+
+use std::{
+    net::TcpListener,
+    process::{Child, Command, Stdio},
+};
+
+use super::*;
+use crate::store::conformance::redis_cluster::wait;
+
+/// A master and its replica, watched by three sentinels, all real processes.
+struct Watched {
+    master: RedisServer,
+    replica: RedisServer,
+    sentinels: Vec<Child>,
+    ports: Vec<u16>,
+    folder: tempfile::TempDir,
+}
+
+impl Watched {
+    fn start() -> Self {
+        let master = RedisServer::start_with(&["--repl-diskless-sync-delay", "0"]);
+        let port = master.port().to_string();
+        let replica = RedisServer::start_with(&["--replicaof", "127.0.0.1", &port]);
+        for server in [&master, &replica] {
+            assert!(server.command("ACL SETUSER app on >hunter2 ~* +@all").starts_with("+OK"));
+        }
+        wait("the replica follows", || replica.command("INFO replication").contains("master_link_status:up"));
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut watched = Self { master, replica, sentinels: Vec::new(), ports: Vec::new(), folder };
+        for n in 0..3 {
+            watched.watch(n, &port);
+        }
+        wait("the sentinels know the replica and one another", || {
+            watched.ports.iter().all(|port| {
+                let told = watched.ask(*port, "SENTINEL MASTER main");
+                let value = |name: &str| told.lines().skip_while(|line| *line != name).nth(2).map(str::to_owned);
+                value("num-slaves").as_deref() == Some("1") && value("num-other-sentinels").as_deref() == Some("2")
+            })
+        });
+        watched
+    }
+
+    fn watch(&mut self, n: usize, master: &str) {
+        let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
+        let file = self.folder.path().join(format!("sentinel-{n}.conf"));
+        let folder = self.folder.path().display();
+        let text = format!(
+            "port {port}\nbind 127.0.0.1\ndir {folder}\nsentinel monitor main 127.0.0.1 {master} 2\n\
+             sentinel down-after-milliseconds main 500\nsentinel failover-timeout main 5000\n"
+        );
+        std::fs::write(&file, text).expect("the sentinel's configuration");
+        let sentinel = Command::new("redis-server")
+            .arg(file)
+            .arg("--sentinel")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("redis-server runs (`apt-get install redis-server`; `make test` installs it)");
+        self.sentinels.push(sentinel);
+        self.ports.push(port);
+    }
+
+    /// What a sentinel answers; "" as long as it does not.
+    fn ask(&self, port: u16, line: &str) -> String {
+        crate::store::conformance::redis_server::ask(port, line).unwrap_or_default()
+    }
+
+    /// The first address is nobody's: some sentinel is always down.
+    fn url(&self) -> String {
+        let hosts: Vec<_> = self.ports.iter().map(|port| format!("127.0.0.1:{port}")).collect();
+        format!("redis+sentinel://app:hunter2@127.0.0.1:1,{}/main/0", hosts.join(","))
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        for sentinel in &mut self.sentinels {
+            drop(sentinel.kill());
+            drop(sentinel.wait());
+        }
+    }
+}
+
+/// Repeats the commit as it is until it is acknowledged; how often it was not.
+async fn insist(engine: &RedisEngine, key: &Key) -> u32 {
+    let commit = Commit::of(vec![put(key, None, due(at(0)))]);
+    for failed in 0..300 {
+        if let Ok(done) = engine.commit(&tenant(), &commit, at(0)).await {
+            assert_eq!(done, DONE);
+            return failed;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("the store does not come back");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failover_is_over_within_seconds_and_its_loss_is_counted() {
+    let mut watched = Watched::start();
+    let engine = RedisEngine::open(&watched.url().into(), "alc", &Lifecycle::new()).await.expect("it opens");
+    let mut written = 0;
+    for _ in 0..200 {
+        assert_eq!(insist(&engine, &lead(written)).await, 0);
+        written += 1;
+    }
+    watched.master.kill();
+    let failed = tokio::time::timeout(Duration::from_secs(20), insist(&engine, &lead(written))).await;
+    assert!(failed.expect("back within seconds") > 0, "the master was gone");
+    written += 1;
+    for _ in 0..50 {
+        assert_eq!(insist(&engine, &lead(written)).await, 0, "it stays");
+        written += 1;
+    }
+    assert!(watched.replica.command("ROLE").contains("master"));
+
+    let mut kept = 0;
+    for n in 0..written {
+        kept += usize::from(read(&engine, &lead(n), at(0)).await.is_some());
+    }
+    println!("acknowledged {written}, of which {} were lost with the master", written - kept);
+    assert!(kept >= 51, "what the new master acknowledged is there");
+    // What is left is whole.
+    assert_eq!(engine.depths(at(0)).await.expect("answers")[0].count, kept as u64);
+    assert_eq!(lease_due(&engine, 500, at(1)).await.len(), kept);
+    engine.ping().await.expect("it is ready");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_master_that_nobody_knows_and_a_wrong_password_are_refused() {
+    let watched = Watched::start();
+    let error = refusal(watched.url().replace("/main/", "/other/")).await;
+    assert!(error.to_string().contains("master name not found"), "{error}");
+    let error = refusal(watched.url().replace("hunter2", "hunter3")).await;
+    assert!(error.to_string().contains("authentication failed"), "{error}");
+    assert!(!format!("{error} {error:?}").contains("hunter3"), "{error:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_master_that_is_demoted_is_left_for_the_new_one() {
+    let watched = Watched::start();
+    let engine = RedisEngine::open(&watched.url().into(), "alc", &Lifecycle::new()).await.expect("it opens");
+    assert_eq!(insist(&engine, &lead(1)).await, 0);
+    assert!(watched.ask(watched.ports[0], "SENTINEL FAILOVER main").starts_with("+OK"));
+    wait("the replica was promoted", || watched.replica.command("ROLE").contains("master"));
+    // As Sentinel will have it in a while; and our connection stays: only the refusal to write tells.
+    let demoted = watched.master.command(&format!("REPLICAOF 127.0.0.1 {}", watched.replica.port()));
+    assert!(demoted.starts_with("+OK"), "{demoted}");
+    insist(&engine, &lead(2)).await;
+    wait("the new master has it", || watched.replica.command("KEYS *:lead:2").contains(":lead:2"));
+    assert!(read(&engine, &lead(1), at(0)).await.is_some());
+}

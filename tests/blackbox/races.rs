@@ -1,0 +1,97 @@
+//! What comes in while a request is under way.
+
+use std::time::Duration;
+
+use sandbox::{Callback, Fault, Stage};
+use serde_json::json;
+
+use crate::support::{
+    ambient::spawn,
+    harness::{DAY, HOUR, Setup, scenario},
+    http::send,
+};
+
+/// Settings whose `SEND_WAIT` ends before a request to ALC does.
+fn with_a_short_wait(setup: Setup) -> Setup {
+    setup.with("LEADS__SEND_WAIT", "1s")
+}
+
+scenario! {
+    async fn a_removal_while_the_post_is_under_way_ends_the_lead_a_day_later(setup: Setup) {
+        // Without polls nothing else would look at the lead before its deadline of 30 days.
+        let (world, app) = setup.with("ALC__POLL_AFTER", "0s").connected().await;
+        let ada = world.person();
+        let hold = world.alc.faults().hold("create_lead", Stage::After);
+        let pressed = spawn({ let (app, ada) = (app.clone(), ada.clone()); async move { app.press(&ada).await } });
+        hold.reached(1).await;
+        app.connection_removed().await.expect(202);
+        // The workspace's leads are woken now; this one is leased.
+        let gone = async || world.alc.webhooks().is_empty();
+        world.pass_until("the webhook goes", Duration::from_secs(1), HOUR, gone).await;
+        hold.release();
+        pressed.await.expect("an answer").expect(201);
+        world.shows(&ada, "Pending").await;
+        let failed = async || world.attio.status(&ada.record_id).as_deref() == Some("Failed");
+        world.pass_until("Attio shows Failed", HOUR, DAY + HOUR * 2, failed).await;
+        assert_eq!(world.attio.value(&ada.record_id, "alc_result").as_deref(), Some("disconnected"));
+    }
+}
+
+scenario! {
+    async fn a_lead_that_completes_while_the_button_waits_is_not_called_queued(setup: Setup) {
+        let (world, app) = with_a_short_wait(setup).connected().await;
+        let ada = world.person();
+        let hold = world.alc.faults().hold("create_lead", Stage::After);
+        let pressed = spawn({ let (app, ada) = (app.clone(), ada.clone()); async move { app.press(&ada).await } });
+        hold.reached(1).await;
+        world.call_back(&ada, "qualified").await;
+        world.pass(Duration::from_secs(2));
+        let lead = pressed.await.expect("an answer").expect(201).json();
+        assert_eq!(lead["status"], "complete");
+        hold.release();
+        world.shows(&ada, "Complete").await;
+    }
+}
+
+scenario! {
+    async fn two_presses_on_one_record_are_each_told_of_their_own_send(setup: Setup) {
+        let (world, app) = setup.connected().await;
+        let ada = world.person();
+        let press = || spawn({ let (app, ada) = (app.clone(), ada.clone()); async move { app.press(&ada).await } });
+        let hold = world.alc.faults().hold("create_lead", Stage::After);
+        let first = press();
+        hold.reached(1).await;
+        world.call_back(&ada, "qualified").await;
+        // The first send has finished, its request has not. ALC refuses the second.
+        world.alc.faults().next("create_lead", Fault::status(400));
+        let second = press();
+        let begun = async || app.lead_says(&ada, "status").await == "queued";
+        world.pass_until("the second send is stored", Duration::ZERO, Duration::from_secs(5), begun).await;
+        hold.release();
+        assert_eq!(first.await.expect("an answer").expect(201).json()["status"], "complete");
+        second.await.expect("an answer").expect_problem(422, "lead-rejected");
+        world.pass_slowly(Duration::from_secs(1), 5).await;
+        assert!(!world.attio.history(&ada.record_id).contains(&"Failed".to_owned()), "told in the request, not in Attio");
+    }
+}
+
+scenario! {
+    async fn other_events_need_no_record(setup: Setup) {
+        let (world, app) = setup.connected().await;
+        let ada = world.person();
+        app.press(&ada).await.expect(201);
+        let body = json!({"event": "webhook.test", "sent_at": 1}).to_string();
+        world.tell(Callback::new(&ada.record_id, "x").body(&body), 200).await;
+        assert_eq!(app.lead_says(&ada, "status").await, "pending");
+    }
+}
+
+scenario! {
+    async fn connection_removed_cannot_be_said_wrongly(setup: Setup) {
+        let (world, app) = setup.connected().await;
+        let request = app.request(reqwest::Method::POST, "/v1/events/connection-removed");
+        send(request.header("content-type", "text/plain").body("nonsense")).await.expect(202);
+        let gone = async || world.alc.webhooks().is_empty();
+        world.pass_until("the webhook goes", Duration::from_secs(1), HOUR, gone).await;
+    }
+}
