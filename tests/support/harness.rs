@@ -17,6 +17,7 @@ use sandbox::{Alc, Attio, Callback, alc};
 use super::{
     ambient::{PATIENCE, Stopwatch},
     attio_app::AttioApp,
+    attio_shapes,
     browser::Browser,
     http,
     redis_server::RedisServer,
@@ -363,6 +364,16 @@ impl World {
     pub async fn synced(&self, app: &AttioApp, person: &Person) {
         let synced = async || app.lead(person).await.json()["attio"] == "synced";
         self.pass_until("the lead is synced", Duration::from_millis(50), MINUTE, synced).await;
+    }
+}
+
+impl Drop for World {
+    /// Whatever else a test is about: every request to Attio had Attio's shape, and so had every answer.
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            let faults = attio_shapes::faults(&self.attio);
+            assert!(faults.is_empty(), "not as Attio has it (tests/attio):\n{}", faults.join("\n"));
+        }
     }
 }
 
