@@ -6,9 +6,6 @@
 use super::reader::Reader;
 
 pub(super) fn refuse(reader: &mut Reader) {
-    if reader.optional("http.requests_per_second").is_some_and(|text| text.trim().parse() != Ok(0)) {
-        reader.fault("http.requests_per_second", "is not available yet: set it to 0 or unset it");
-    }
     // Not both "unset it" and "it lacks a secret".
     reader.forget("attio.oauth.");
     for key in [

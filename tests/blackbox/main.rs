@@ -13,6 +13,7 @@ mod crash;
 mod deadlines;
 mod errors;
 mod idempotency;
+mod limits;
 mod minimal_alc;
 mod oauth;
 mod operations;

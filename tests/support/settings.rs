@@ -61,6 +61,14 @@ impl Settings {
         self
     }
 
+    /// What one is set to.
+    ///
+    /// # Panics
+    /// If it is not set.
+    pub fn get(&self, name: &str) -> String {
+        self.0.get(name).unwrap_or_else(|| panic!("{name} is not set")).clone()
+    }
+
     /// Fresh keys; those until now become the previous ones.
     pub fn rotate_keys(&mut self) {
         for (name, fresh) in generated_keys() {
