@@ -71,7 +71,7 @@ fn subject(
 fn service<T: 'static>(request: &HttpRequest) -> Result<&T, Problem> {
     let service = request.app_data::<web::Data<T>>();
     service
-        .map(|service| service.get_ref())
+        .map(web::Data::get_ref)
         .ok_or_else(|| Problem::new(Slug::Internal, "Report this with the request id: it is a fault of this service."))
 }
 

@@ -12,6 +12,7 @@ mod connect;
 mod crash;
 mod deadlines;
 mod errors;
+mod hostile;
 mod idempotency;
 mod limits;
 mod minimal_alc;

@@ -1,6 +1,7 @@
 //! The real binary as a process, for kill and restart.
 
 use std::{
+    io::{Seek as _, SeekFrom},
     net::{SocketAddr, TcpListener},
     process::{Child, Command, Stdio},
 };
@@ -10,11 +11,12 @@ use nix::{
     unistd::Pid,
 };
 
-use super::{ambient::eventually, settings::Settings};
+use super::{ambient::eventually, secrets, settings::Settings};
 
 /// `alc-connector serve` with addresses of its own; killed when dropped.
 pub struct Process {
     child: Option<Child>,
+    log: tempfile::NamedTempFile,
     settings: Settings,
     /// Where its public listener is, over all restarts.
     pub public: SocketAddr,
@@ -27,7 +29,9 @@ impl Process {
         let (public, management) = (free_address(), free_address());
         let mut settings = settings.clone();
         settings.set("HTTP__BIND", &public.to_string()).set("MANAGEMENT__BIND", &management.to_string());
-        Self { child: None, settings, public, management }
+        let log = tempfile::NamedTempFile::new().expect("a file");
+        settings.set("TELEMETRY__FILTER", "info,alc_connector=trace");
+        Self { child: None, log, settings, public, management }
     }
 
     /// Starts it and waits until it is ready.
@@ -50,7 +54,7 @@ impl Process {
             .env_clear()
             .envs(self.settings.variables())
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(self.log.reopen().and_then(|mut log| log.seek(SeekFrom::End(0)).map(|_| log)).expect("a file"))
             .spawn()
             .expect("the binary runs");
         self.child = Some(child);
@@ -78,6 +82,7 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
+        secrets::hear(&std::fs::read(self.log.path()).expect("the log can be read"));
     }
 }
 
