@@ -26,6 +26,7 @@ MUST_BE_REACHED = {
     ("POST", "/v1/events/connection-removed", 202),
     ("POST", "/oauth/revoke", 200),
     ("POST", "/webhooks/alc/{token}", 200),
+    ("POST", "/webhooks/alc/{token}", 410),
 }
 WEBHOOK = """
 [[operations]]
@@ -76,6 +77,7 @@ def main():
             status, _, body = service.call(connected["access_token"], "POST", "/v1/leads", lead)
             assert status == 201, (status, body)
 
+            fuzz("a webhook that is not there", service.url, 5, 10, *operations("include", ["alcCallback"]))
             # A guessed token finds no webhook: this is ALC's.
             config.write_text(config.read_text() + WEBHOOK.format(service.webhook_token()))
             others = operations("exclude", ENDINGS + ONLY_ON_MANAGEMENT)
