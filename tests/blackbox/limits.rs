@@ -48,14 +48,14 @@ fn one_workspaces_flood_leaves_anothers_button_fast() {
             let answer = answer.expect_problem(429, "too-many-requests");
             assert_eq!(answer.header("retry-after"), Some("1"));
         }
-        let ada = world.person();
-        let (_, (pressed, took)) = futures_util::join!(flood(), async {
-            let watch = Stopwatch::start();
-            let pressed = app.press(&ada).await;
-            (pressed, watch.elapsed())
-        });
-        pressed.expect(201);
-        assert!(took < Duration::from_secs(5), "the button took {took:?}");
+        let press = async || {
+            for _ in 0..5 {
+                let watch = Stopwatch::start();
+                app.press(&world.person()).await.expect(201);
+                assert!(watch.elapsed() < Duration::from_secs(5), "the button took {:?}", watch.elapsed());
+            }
+        };
+        futures_util::join!(flood(), press());
     });
 }
 
