@@ -13,5 +13,6 @@ pub mod raw;
 #[expect(dead_code, reason = "other test binaries use the rest")]
 pub mod redis_server;
 pub mod replica;
+pub mod secrets;
 pub mod settings;
 pub mod turns;
