@@ -36,6 +36,7 @@ static SHAPES: LazyLock<HashMap<&'static str, Shape>> = LazyLock::new(|| {
         "self",
         "token",
         "update_webhook",
+        "workflow_callback",
     ];
     files.into_iter().map(|(name, text)| (name, Shape::read(text))).collect()
 });

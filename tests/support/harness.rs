@@ -382,6 +382,19 @@ impl Drop for World {
         for webhook in self.alc.webhooks() {
             secrets::learn(webhook.url.rsplit('/').next().unwrap_or_default());
         }
+        for seen in self.attio.journal().all() {
+            match seen.operation {
+                "token" => secrets::learn_form(&seen.body, "code"),
+                "revoke" => secrets::learn_form(&seen.body, "token"),
+                // Who knows where a workflow waits can speak to it.
+                "workflow_callback" => secrets::learn(&seen.path),
+                _ => {}
+            }
+            if seen.operation == "token" {
+                let granted = serde_json::from_str(seen.answer.as_deref().unwrap_or_default()).unwrap_or_default();
+                secrets::learn_members(&granted, &["access_token"]);
+            }
+        }
         let leaks = secrets::leaks(self.told_before, &alc_connector::telemetry::metrics().render());
         if !std::thread::panicking() {
             assert!(

@@ -76,6 +76,11 @@ pub fn learn_members(value: &Value, names: &[&str]) {
     }
 }
 
+/// Learns what a form has under this name.
+pub fn learn_form(form: &str, name: &str) {
+    url::form_urlencoded::parse(form.as_bytes()).filter(|(key, _)| key == name).for_each(|(_, value)| learn(&value));
+}
+
 /// Every line since `start` that tells something known, with what it tells.
 pub fn leaks(start: usize, more: &str) -> Vec<String> {
     let known = locked(&KNOWN).clone();

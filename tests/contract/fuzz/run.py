@@ -23,6 +23,8 @@ MUST_BE_REACHED = {
     ("GET", "/v1/leads", 200),
     ("GET", "/v1/leads/{record_id}", 200),
     ("POST", "/v1/leads", 201),
+    ("POST", "/v1/leads/batch", 202),
+    ("DELETE", "/v1/triggers/{activation_id}", 204),
     ("POST", "/v1/events/connection-removed", 202),
     ("POST", "/oauth/revoke", 200),
     ("POST", "/webhooks/alc/{token}", 200),
@@ -75,6 +77,10 @@ def main():
             assert status == 201, (status, body)
             lead = {"record_id": service.person, "name": "Ada Lovelace", "phone_number": "+4915112345678"}
             status, _, body = service.call(connected["access_token"], "POST", "/v1/leads", lead)
+            assert status == 201, (status, body)
+
+            trigger = {"callback_url": f"{service.attio}/callbacks/fuzz"}
+            status, _, body = service.call(connected["access_token"], "PUT", "/v1/triggers/fuzz", trigger)
             assert status == 201, (status, body)
 
             fuzz("a webhook that is not there", service.url, 5, 10, *operations("include", ["alcCallback"]))
