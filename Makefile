@@ -4,7 +4,7 @@
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help binaries demo test check image fmt lint doc deny contract-lint browser
+.PHONY: help binaries demo test check image fmt lint doc deny contract-lint fuzz-api browser
 
 help: ## Lists these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -42,6 +42,9 @@ deny: ## Licences, banned crates, sources
 contract-lint: ## Lints openapi.yaml
 	@scripts/ensure-node
 	cd tests/contract && npm ci --ignore-scripts --no-audit --no-fund && REDOCLY_TELEMETRY=off npm run --silent lint
+
+fuzz-api: binaries ## Schemathesis against both listeners, judged by openapi.yaml
+	@scripts/fuzz-api $(TARGET)
 
 browser: binaries ## Clicks through the demo's page in headless Chromium
 	@scripts/ensure-node

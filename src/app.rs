@@ -21,7 +21,7 @@ use self::rooms::Rooms;
 use crate::{
     clock::{SharedClock, SystemClock},
     config::{self, Config},
-    http::{self, Services},
+    http::{self, Services, limit::Limits},
     lifecycle::Lifecycle,
     reconciler::Reconciler,
     store::{self, Store},
@@ -36,7 +36,7 @@ const REQUESTS_LIMIT: Duration = Duration::from_secs(24);
 const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 /// How long the head of a request may take.
 const HEAD_LIMIT: Duration = Duration::from_secs(10);
-/// How often the metrics recorder tidies up.
+/// How often the metrics recorder and the limits tidy up.
 const UPKEEP: Duration = Duration::from_secs(5);
 
 /// What a test puts in place of the real thing.
@@ -95,9 +95,11 @@ impl App {
         };
         let (public, public_addr) = bind("ALC_CONNECTOR__HTTP__BIND", config.http.bind)?;
         let (management, management_addr) = bind("ALC_CONNECTOR__MANAGEMENT__BIND", config.management.bind)?;
+        let limits = Limits::new(config.http.requests_per_second);
         let clock = parts.clock.or_else(|| store.clock()).unwrap_or_else(|| Arc::new(SystemClock));
         let Rooms { authorization, connections, leads, reconciler } = rooms::build(config, &store, &clock, &lifecycle)?;
-        let services = Services { lifecycle, clock: http::Clock(clock), store, authorization, connections, leads };
+        let services =
+            Services { lifecycle, clock: http::Clock(clock), store, authorization, connections, leads, limits };
         Ok(Self { services, reconciler, public, management, public_addr, management_addr })
     }
 
@@ -119,13 +121,13 @@ impl App {
     /// Serves until [`Lifecycle::stop`], then empties the house.
     pub async fn run(self) -> io::Result<()> {
         let Self { services, reconciler, public, management, .. } = self;
-        let (lifecycle, store) = (services.lifecycle.clone(), services.store.clone());
+        let (lifecycle, store, limits) = (services.lifecycle.clone(), services.store.clone(), services.limits.clone());
         let public = listen(public, workers(), &services, http::public)?;
         let management = listen(management, 1, &services, http::management)?;
         let (public_handle, management_handle) = (public.handle(), management.handle());
         // Not among the tasks that a drain waits for: the management listener outlives them.
         let servers = Lifecycle::new().spawn(future::try_join(public, management));
-        upkeep(&lifecycle);
+        upkeep(&lifecycle, limits);
         lifecycle.spawn(reconciler.run());
 
         let abort = servers.abort_handle();
@@ -210,13 +212,16 @@ fn listen(
     Ok(server.run())
 }
 
-fn upkeep(lifecycle: &Lifecycle) {
+fn upkeep(lifecycle: &Lifecycle, limits: Limits) {
     let stopping = lifecycle.clone();
     lifecycle.spawn(async move {
         let mut tick = tokio::time::interval(UPKEEP);
         loop {
             tokio::select! {
-                _ = tick.tick() => telemetry::metrics().run_upkeep(),
+                _ = tick.tick() => {
+                    telemetry::metrics().run_upkeep();
+                    limits.forget_the_quiet();
+                }
                 () = stopping.stopping() => break,
             }
         }

@@ -11,7 +11,6 @@
 mod check;
 pub mod keys;
 mod layers;
-mod not_landed;
 mod reader;
 mod sections;
 
@@ -60,7 +59,6 @@ impl Config {
         let (settings, faults) = layers::gather(environment);
         let mut reader = Reader::new(settings, faults);
         let config = Self::read(&mut reader);
-        not_landed::refuse(&mut reader);
         reader.finish(config)
     }
 

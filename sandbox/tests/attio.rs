@@ -1,11 +1,41 @@
 //! The pretend Attio keeps to facts.md.
 
-use std::time::Duration;
+use std::{ops::Deref, time::Duration};
 
 use jiff::Timestamp;
 use reqwest::Method;
 use sandbox::{Attio, ambient::http_client};
 use serde_json::{Value, json};
+
+#[path = "../../tests/support/attio_shapes.rs"]
+#[expect(dead_code, reason = "the black-box tests judge requests too; here some are wrong on purpose")]
+mod attio_shapes;
+
+/// A pretend Attio whose answers are judged at the end.
+struct Judged(Attio);
+
+impl Judged {
+    async fn start() -> Self {
+        Self(Attio::start().await.expect("a pretend Attio"))
+    }
+}
+
+impl Deref for Judged {
+    type Target = Attio;
+
+    fn deref(&self) -> &Attio {
+        &self.0
+    }
+}
+
+impl Drop for Judged {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            let faults = attio_shapes::answer_faults(self);
+            assert!(faults.is_empty(), "not as Attio has it (tests/attio):\n{}", faults.join("\n"));
+        }
+    }
+}
 
 async fn call(attio: &Attio, method: Method, path: &str, body: Value) -> (u16, Value) {
     let request = http_client(Duration::from_secs(5))
@@ -23,7 +53,7 @@ async fn patch(attio: &Attio, record_id: &str, values: Value) -> (u16, Value) {
 
 #[tokio::test]
 async fn self_tells_active_tokens_from_others_with_200() {
-    let attio = Attio::start().await.unwrap();
+    let attio = Judged::start().await;
     let (status, body) = call(&attio, Method::GET, "self", Value::Null).await;
     assert_eq!((status, &body["workspace_id"]), (200, &json!(attio.workspace_id())));
     attio.revoke_token(&attio.api_key());
@@ -33,7 +63,7 @@ async fn self_tells_active_tokens_from_others_with_200() {
 
 #[tokio::test]
 async fn values_take_the_forms_of_the_real_one_and_keep_their_history() {
-    let attio = Attio::start().await.unwrap();
+    let attio = Judged::start().await;
     let id = attio.add_person("Ada Lovelace", "+4915112345678");
     let (status, body) = patch(&attio, &id, json!({ "alc_status": ["Pending"], "alc_lead_id": ["l1"] })).await;
     assert_eq!(status, 200);
@@ -50,7 +80,7 @@ async fn values_take_the_forms_of_the_real_one_and_keep_their_history() {
 
 #[tokio::test]
 async fn a_patch_is_refused_whole_in_attios_words() {
-    let attio = Attio::start().await.unwrap();
+    let attio = Judged::start().await;
     let id = attio.add_person("Ada", "+4915112345678");
     let refused = patch(&attio, &id, json!({ "alc_lead_id": ["l1"], "alc_status": ["Nonsense"] })).await;
     let expected = json!({
@@ -68,7 +98,7 @@ async fn a_patch_is_refused_whole_in_attios_words() {
 
 #[tokio::test]
 async fn attributes_and_options_are_made_once() {
-    let attio = Attio::start().await.unwrap();
+    let attio = Judged::start().await;
     attio.remove_alc_attributes();
     let path = "objects/people/attributes";
     let whole = json!({ "data": {
@@ -85,8 +115,8 @@ async fn attributes_and_options_are_made_once() {
     assert_eq!(call(&attio, Method::POST, options, option).await.1["code"], "slug_conflict");
     attio.set_attribute("alc_status", "select", |attribute| attribute.is_archived = true);
     let list = |query: &'static str| {
-        let attio = attio.clone();
-        async move { call(&attio, Method::GET, &format!("{path}{query}"), Value::Null).await.1["data"].clone() }
+        let attio = &attio;
+        async move { call(attio, Method::GET, &format!("{path}{query}"), Value::Null).await.1["data"].clone() }
     };
     assert_eq!(list("").await.as_array().unwrap().len(), 2);
     assert_eq!(list("?show_archived=true").await.as_array().unwrap().len(), 3);
@@ -94,7 +124,7 @@ async fn attributes_and_options_are_made_once() {
 
 #[tokio::test]
 async fn beyond_the_limit_comes_a_429_that_names_the_next_second_as_a_date() {
-    let attio = Attio::start().await.unwrap();
+    let attio = Judged::start().await;
     let id = attio.add_person("Ada", "+4915112345678");
     attio.configure(|settings| settings.writes_per_second = Some(2));
     let at: Timestamp = "2026-01-02T03:04:05.5Z".parse().unwrap();
@@ -120,7 +150,7 @@ async fn beyond_the_limit_comes_a_429_that_names_the_next_second_as_a_date() {
 
 #[tokio::test]
 async fn webhooks_want_https_and_show_their_secret_once() {
-    let attio = Attio::start().await.unwrap();
+    let attio = Judged::start().await;
     let body = |url: &str| json!({ "data": { "target_url": url, "subscriptions": [{ "event_type": "record.merged", "filter": null }] } });
     assert_eq!(call(&attio, Method::POST, "webhooks", body("http://example.com/x")).await.1["code"], "validation_type");
     let (status, made) = call(&attio, Method::POST, "webhooks", body("https://example.com/x")).await;
@@ -133,7 +163,7 @@ async fn webhooks_want_https_and_show_their_secret_once() {
 
 #[tokio::test]
 async fn a_grant_is_had_by_code_and_revoked() {
-    let attio = Attio::start().await.unwrap();
+    let attio = Judged::start().await;
     let client = http_client(Duration::from_secs(5));
     let redirect = "http://127.0.0.1:9/oauth/callback/attio";
     let query = format!("client_id=attio-client&response_type=code&redirect_uri={redirect}&state=s");

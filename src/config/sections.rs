@@ -31,7 +31,8 @@ impl Http {
     pub(super) fn read(r: &mut Reader) -> Option<Self> {
         let bind = r.parsed("http.bind", "set it to an address such as 0.0.0.0:8080", check::address);
         let public_url = r.parsed("http.public_url", AN_URL, check::origin);
-        let requests_per_second = r.parsed("http.requests_per_second", "set it to 0", check::count);
+        let requests_per_second =
+            r.parsed("http.requests_per_second", "set it to a number such as 100, or 0 for no limit", check::count);
         Some(Self { bind: bind?, public_url: public_url?, requests_per_second: requests_per_second? })
     }
 }

@@ -76,7 +76,7 @@ fn the_defaults_are_those_of_the_contract() {
     );
     assert_eq!(
         seen,
-        "127.0.0.1:8080 http://127.0.0.1:8080 0 127.0.0.1:9090 alc https://api.acmeleadchecker.ai/ None [] Basic \
+        "127.0.0.1:8080 http://127.0.0.1:8080 100 127.0.0.1:9090 alc https://api.acmeleadchecker.ai/ None [] Basic \
          WhenSecretKnown true Some(21600s) 10s 10s 10s 86400s 2592000s 7776000s None https://api.attio.com/ \
          \"alc_status\" Some(\"alc_lead_id\") Some(\"alc_result\") (\"Pending\", \"Complete\", \"Failed\") 25 \
          [\"attio.com\"] [1s, 5s, 30s, 120s, 600s, 1800s, 7200s] Json info"
@@ -191,7 +191,6 @@ fn each_fault_names_its_variable_and_quotes_no_value() {
         ("HTTP__PUBLIC_URL", "https://zzz.example/path", "path"),
         ("HTTP__PUBLIC_URL", "zzz", "absolute URL"),
         ("HTTP__PUBLIC_URL", "", "is not set"),
-        ("HTTP__REQUESTS_PER_SECOND", "100", "not available yet"),
         ("MANAGEMENT__BIND", "localhost:zzz", "an IP address and a port"),
         ("STORE__URL", "postgres://u:zzz@h", "none of redis, rediss, redis+cluster"),
         ("STORE__URL", "redis:", "is not usable"),
@@ -267,11 +266,6 @@ fn faults_of_all_sections_come_together() {
         ("KEYS__SEALING", ""),
     ]);
     assert_eq!(faults.len(), 7, "the schedule has a bad step and then none: {faults:?}");
-}
-
-#[test]
-fn what_has_not_landed_accepts_its_off_value() {
-    load(&[("HTTP__REQUESTS_PER_SECOND", "0")]).expect("off is off");
 }
 
 #[test]

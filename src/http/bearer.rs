@@ -2,14 +2,18 @@
 //!
 //! Permission is an extractor, so a handler cannot forget it. Promises that the `Authorization` header alone decides:
 //! no query parameter, no cookie, no body. Whether the connection still stands is for the services to say, on the
-//! workspace that they load anyway.
+//! workspace that they load anyway. Whoever speaks for a workspace is counted among its requests here, before anything
+//! is read of the body.
 
 use std::future::{Ready, ready};
 
 use actix_web::{FromRequest, HttpRequest, dev::Payload, http::header, web};
 use secrecy::SecretString;
 
-use super::problem::{Problem, Slug};
+use super::{
+    limit::{Limits, Share},
+    problem::{Problem, Slug},
+};
 use crate::{
     authorization::{Authorization, BadToken, Subject},
     ids::{ConnectionId, WorkspaceId},
@@ -38,7 +42,7 @@ impl FromRequest for Bearer {
     type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let subject = subject(request, Authorization::verify);
+        let subject = subject(request, Authorization::verify, Share::Usual);
         ready(subject.map(|Subject { workspace, connection }| Self { workspace, connection }))
     }
 }
@@ -48,7 +52,7 @@ impl FromRequest for AnyBearer {
     type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let subject = subject(request, Authorization::verify_ignoring_expiry);
+        let subject = subject(request, Authorization::verify_ignoring_expiry, Share::Ending);
         ready(subject.map(|Subject { workspace, connection }| Self { workspace, connection }))
     }
 }
@@ -56,12 +60,19 @@ impl FromRequest for AnyBearer {
 fn subject(
     request: &HttpRequest,
     verify: impl FnOnce(&Authorization, &SecretString) -> Result<Subject, BadToken>,
+    share: Share,
 ) -> Result<Subject, Problem> {
     let token = token(request)?;
-    let authorization = request.app_data::<web::Data<Authorization>>().ok_or_else(|| {
-        Problem::new(Slug::Internal, "Report this with the request id: it is a fault of this service.")
-    })?;
-    verify(authorization, &token).map_err(|BadToken| bad_token())
+    let subject = verify(service::<Authorization>(request)?, &token).map_err(|BadToken| bad_token())?;
+    service::<Limits>(request)?.count(subject.workspace, share)?;
+    Ok(subject)
+}
+
+fn service<T: 'static>(request: &HttpRequest) -> Result<&T, Problem> {
+    let service = request.app_data::<web::Data<T>>();
+    service
+        .map(web::Data::get_ref)
+        .ok_or_else(|| Problem::new(Slug::Internal, "Report this with the request id: it is a fault of this service."))
 }
 
 fn token(request: &HttpRequest) -> Result<SecretString, Problem> {

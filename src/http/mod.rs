@@ -14,6 +14,7 @@ pub mod events;
 pub mod health;
 pub mod json;
 pub mod leads;
+pub mod limit;
 pub mod oauth;
 pub mod problem;
 pub mod request;
@@ -27,6 +28,7 @@ use actix_web::{
 
 use self::{
     endpoint::Endpoint,
+    limit::Limits,
     problem::{Fault, Problem, Slug},
 };
 use crate::{
@@ -49,6 +51,8 @@ pub struct Services {
     pub connections: Connections,
     /// The leads.
     pub leads: Leads,
+    /// The workspaces' shares of requests.
+    pub limits: Limits,
 }
 
 /// The clock as `web::Data` carries it.
@@ -93,6 +97,7 @@ fn share(cfg: &mut ServiceConfig, services: &Services) {
         .app_data(web::Data::new(services.authorization.clone()))
         .app_data(web::Data::new(services.connections.clone()))
         .app_data(web::Data::new(services.leads.clone()))
+        .app_data(web::Data::new(services.limits.clone()))
         .app_data(web::PathConfig::default().error_handler(|_, _| {
             // What is not of the right form names nothing.
             Problem::new(Slug::NotFound, "There is nothing of that id: a part of the path has the wrong form.").into()

@@ -17,10 +17,12 @@ use sandbox::{Alc, Attio, Callback, alc};
 use super::{
     ambient::{PATIENCE, Stopwatch},
     attio_app::AttioApp,
+    attio_shapes,
     browser::Browser,
     http,
     redis_server::RedisServer,
     replica::Replica,
+    secrets,
     settings::Settings,
     turns::Turns,
 };
@@ -107,6 +109,7 @@ impl Setup {
 
     /// Starts it all.
     pub async fn start(self) -> World {
+        let told_before = secrets::listen();
         let clock = ManualClock::new(BEGINNING.parse().expect("a time"));
         let alc = Alc::start_on(0, self.alc).await.expect("a pretend ALC");
         let attio = Attio::start().await.expect("a pretend Attio");
@@ -141,7 +144,9 @@ impl Setup {
             replicas: Vec::new(),
             client: http::client(),
             in_real_time: false,
+            told_before,
         };
+        world.settings.secrets().for_each(|secret| secrets::learn(&secret));
         world.show_time();
         for _ in 0..self.replicas {
             world.start_replica().await;
@@ -179,6 +184,7 @@ pub struct World {
     store: Store,
     replicas: Vec<Replica>,
     in_real_time: bool,
+    told_before: usize,
 }
 
 /// A person in Attio.
@@ -264,6 +270,8 @@ impl World {
     /// A fresh person in Attio.
     pub fn person(&self) -> Person {
         let (name, phone) = ("Ada Lovelace".to_owned(), "+12015550123".to_owned());
+        secrets::learn(&name);
+        secrets::learn(phone.trim_start_matches('+'));
         Person { record_id: self.attio.add_person(&name, &phone), name, phone }
     }
 
@@ -363,6 +371,52 @@ impl World {
     pub async fn synced(&self, app: &AttioApp, person: &Person) {
         let synced = async || app.lead(person).await.json()["attio"] == "synced";
         self.pass_until("the lead is synced", Duration::from_millis(50), MINUTE, synced).await;
+    }
+}
+
+impl Drop for World {
+    /// Whatever else a test is about: nothing secret was told, and every request to Attio had Attio's shape, and so had every
+    /// answer.
+    fn drop(&mut self) {
+        secrets::learn_members(&self.alc.state(), &["access_tokens", "refresh_token", "code", "codes", "secret"]);
+        for webhook in self.alc.webhooks() {
+            secrets::learn(webhook.url.rsplit('/').next().unwrap_or_default());
+        }
+        for seen in self.attio.journal().all() {
+            match seen.operation {
+                "token" => secrets::learn_form(&seen.body, "code"),
+                "revoke" => secrets::learn_form(&seen.body, "token"),
+                // Who knows where a workflow waits can speak to it.
+                "workflow_callback" => secrets::learn(&seen.path),
+                _ => {}
+            }
+            if seen.operation == "token" {
+                let granted = serde_json::from_str(seen.answer.as_deref().unwrap_or_default()).unwrap_or_default();
+                secrets::learn_members(&granted, &["access_token"]);
+            }
+        }
+        let leaks = secrets::leaks(self.told_before, &alc_connector::telemetry::metrics().render());
+        if !std::thread::panicking() {
+            assert!(
+                leaks.is_empty(),
+                "told to whoever reads logs, metrics or errors:
+{}",
+                leaks.join(
+                    "
+"
+                )
+            );
+            let faults = attio_shapes::faults(&self.attio);
+            assert!(
+                faults.is_empty(),
+                "not as Attio has it (tests/attio):
+{}",
+                faults.join(
+                    "
+"
+                )
+            );
+        }
     }
 }
 

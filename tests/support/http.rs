@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use reqwest::{RequestBuilder, Response, header::HeaderMap};
 use serde_json::Value;
 
-use super::contract::CONTRACT;
+use super::{contract::CONTRACT, secrets};
 
 /// An answer that the contract allows.
 #[derive(Debug, Clone)]
@@ -89,9 +89,31 @@ pub async fn try_send(request: RequestBuilder) -> Result<Answer, reqwest::Error>
     let (method, url) = (request.method().to_string(), request.url().clone());
     let response = client.execute(request).await?;
     let answer = read(format!("{method} {}", url.path()), response).await?;
+    remember(&answer);
     let faults = CONTRACT.faults(&method, url.path(), answer.status, &answer.headers, answer.body.as_bytes());
     assert!(faults.is_empty(), "openapi.yaml does not allow this answer:\n{}\n{}", faults.join("\n"), answer.body);
     Ok(answer)
+}
+
+/// What an answer hands out is for its receiver alone; and nothing secret may be in a refusal.
+fn remember(answer: &Answer) {
+    secrets::learn_members(&answer.json(), &["access_token", "refresh_token"]);
+    for cookie in answer.headers.get_all("set-cookie") {
+        let pair = cookie.to_str().unwrap_or_default().split(';').next().unwrap_or_default();
+        secrets::learn(pair.split_once('=').unwrap_or_default().1);
+    }
+    if answer.header("location").is_some() {
+        for (name, value) in answer.location_query() {
+            // Attio's own state is no secret in these tests: it stands in their sources.
+            if name == "code" || name == "code_challenge" || (name == "state" && value.len() == 43) {
+                secrets::learn(&value);
+            }
+        }
+    }
+    if answer.status >= 400 {
+        secrets::hear(answer.body.as_bytes());
+        secrets::hear(b"\n");
+    }
 }
 
 async fn read(asked: String, response: Response) -> Result<Answer, reqwest::Error> {

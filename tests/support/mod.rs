@@ -2,6 +2,8 @@
 
 pub mod ambient;
 pub mod attio_app;
+#[expect(dead_code, reason = "the sandbox's own tests use the rest")]
+pub mod attio_shapes;
 pub mod browser;
 pub mod contract;
 pub mod harness;
@@ -11,5 +13,6 @@ pub mod raw;
 #[expect(dead_code, reason = "other test binaries use the rest")]
 pub mod redis_server;
 pub mod replica;
+pub mod secrets;
 pub mod settings;
 pub mod turns;

@@ -1,6 +1,7 @@
 //! The real binary as a process, for kill and restart.
 
 use std::{
+    io::{Seek as _, SeekFrom},
     net::{SocketAddr, TcpListener},
     process::{Child, Command, Stdio},
 };
@@ -10,7 +11,7 @@ use nix::{
     unistd::Pid,
 };
 
-use super::{ambient::eventually, settings::Settings};
+use super::{ambient::eventually, secrets, settings::Settings};
 
 /// `alc-connector serve` with addresses of its own; killed when dropped.
 pub struct Process {
@@ -29,6 +30,7 @@ impl Process {
         let mut settings = settings.clone();
         settings.set("HTTP__BIND", &public.to_string()).set("MANAGEMENT__BIND", &management.to_string());
         let log = tempfile::NamedTempFile::new().expect("a file");
+        settings.set("TELEMETRY__FILTER", "info,alc_connector=trace");
         Self { child: None, log, settings, public, management }
     }
 
@@ -52,7 +54,7 @@ impl Process {
             .env_clear()
             .envs(self.settings.variables())
             .stdin(Stdio::null())
-            .stdout(self.log.reopen().expect("the log can be written"))
+            .stdout(self.log.reopen().and_then(|mut log| log.seek(SeekFrom::End(0)).map(|_| log)).expect("a file"))
             .spawn()
             .expect("the binary runs");
         self.child = Some(child);
@@ -91,6 +93,7 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
+        secrets::hear(&std::fs::read(self.log.path()).expect("the log can be read"));
     }
 }
 

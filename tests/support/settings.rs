@@ -72,6 +72,20 @@ impl Settings {
         self
     }
 
+    /// What one is set to.
+    ///
+    /// # Panics
+    /// If it is not set.
+    pub fn get(&self, name: &str) -> String {
+        self.0.get(name).unwrap_or_else(|| panic!("{name} is not set")).clone()
+    }
+
+    /// What nobody may read in a log.
+    pub fn secrets(&self) -> impl Iterator<Item = String> {
+        let secret = |name: &str| name.starts_with("KEYS__") || name.ends_with("_SECRET") || name.ends_with("API_KEY");
+        self.0.iter().filter(move |(name, _)| secret(name)).map(|(_, value)| value.clone())
+    }
+
     /// Fresh keys; those until now become the previous ones.
     pub fn rotate_keys(&mut self) {
         for (name, fresh) in generated_keys() {

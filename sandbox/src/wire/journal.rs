@@ -17,7 +17,7 @@ use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::watch;
 
-use super::{Fault, Request};
+use super::{Fault, Reply, Request};
 
 /// One order over all pretend services of a process, so that their records can be read side by side.
 static ORDER: AtomicU64 = AtomicU64::new(1);
@@ -51,6 +51,8 @@ pub struct Seen {
     pub body: String,
     /// What was answered: none while it is under way, and for ever if it never was.
     pub status: Option<u16>,
+    /// The body of that answer.
+    pub answer: Option<String>,
     /// What it met, if a fault.
     pub fault: Option<Fault>,
 }
@@ -108,6 +110,7 @@ impl Journal {
             headers: request.headers.clone(),
             body: String::from_utf8_lossy(&request.body).into_owned(),
             status: None,
+            answer: None,
             fault: (*fault != Fault::Pass).then(|| fault.clone()),
         });
         drop(seen);
@@ -115,9 +118,10 @@ impl Journal {
         order
     }
 
-    pub(super) fn answered(&self, order: u64, status: u16) {
+    pub(super) fn answered(&self, order: u64, reply: &Reply) {
         if let Some(seen) = self.seen().iter_mut().rev().find(|seen| seen.order == order) {
-            seen.status = Some(status);
+            seen.status = Some(reply.status);
+            seen.answer = Some(String::from_utf8_lossy(&reply.body).into_owned());
         }
         self.changed.send_modify(|version| *version += 1);
     }
@@ -137,6 +141,12 @@ impl Journal {
     pub fn count(&self, operation: &str) -> usize {
         self.check(operation);
         self.seen().iter().filter(|seen| seen.operation == operation).count()
+    }
+
+    /// How many requests of one operation have no answer yet; those that never get one stay among them.
+    pub fn under_way(&self, operation: &str) -> usize {
+        self.check(operation);
+        self.seen().iter().filter(|seen| seen.operation == operation && seen.status.is_none()).count()
     }
 
     /// Forgets everything so far.

@@ -199,7 +199,7 @@ impl Desk {
         };
         self.faults.wait(operation, Stage::After).await;
         if let Outcome::Answer(reply) | Outcome::Truncated(reply) = &outcome {
-            self.journal.answered(order, reply.status);
+            self.journal.answered(order, reply);
         }
         outcome
     }

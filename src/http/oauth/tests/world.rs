@@ -187,6 +187,7 @@ impl World {
         }
         let app = App::new()
             .app_data(web::Data::new(self.authorization.clone()))
+            .app_data(web::Data::new(crate::http::limit::Limits::new(0)))
             .configure(crate::http::oauth::routes)
             .route("/who", web::get().to(who))
             .route("/whoever", web::get().to(whoever));

@@ -1,0 +1,92 @@
+//! One workspace's crowd does not keep another's single lead waiting.
+
+use std::time::Duration;
+
+use alc_connector::{
+    ids::random_uuid,
+    lifecycle::Lifecycle,
+    store::{self, Change, Commit, Committed, Key, Kind, LeaseChange, Store, Tenant, Write},
+};
+use jiff::SignedDuration;
+use sandbox::Fault;
+use secrecy::SecretString;
+
+use crate::support::{
+    ambient::Stopwatch,
+    harness::{MINUTE, Person, Setup, World, scenario},
+};
+
+/// How many wait, in commits of a tenth of a thousand.
+const COMMITS: usize = 100;
+const A_COMMIT: usize = 100;
+
+async fn open(world: &World, lifecycle: &Lifecycle) -> Store {
+    let url = world.settings.variables().find(|(name, _)| name.ends_with("STORE__URL")).expect("a store").1;
+    store::open(&SecretString::from(url), "alc", lifecycle).await.expect("the store opens")
+}
+
+fn put(key: Key, body: String, status: &'static str, now: jiff::Timestamp, due: Option<jiff::Timestamp>) -> Write {
+    let change = Change::Put { body, status, created_at: now, lease: LeaseChange::Leave { due }, expires_at: None };
+    Write { key, expected: None, change }
+}
+
+/// Ten thousand pending leads of another workspace, due soon, none shown in Attio: as `like`'s lead is now.
+async fn crowd(world: &World, like: &Person) {
+    let lifecycle = Lifecycle::new();
+    let store = open(world, &lifecycle).await;
+    let (ours, theirs) = (Tenant::new(world.attio.workspace_id()), Tenant::new(random_uuid()));
+    let keys = [Key::workspace(), Key::new(Kind::Lead, &like.record_id)];
+    let loaded = store.load(&ours, &keys, &[], world.now()).await.expect("the store answers");
+    let [workspace, lead] = loaded.documents.try_into().expect("both");
+    let (workspace, lead) = (workspace.expect("a workspace").body, lead.expect("a lead").body);
+    let founding = Commit::of(vec![put(Key::workspace(), workspace, "connected", world.now(), None)]);
+    assert!(matches!(store.commit(&theirs, &founding, world.now()).await, Ok(Committed::Done(_))));
+    for _ in 0..COMMITS {
+        let leads = (0..A_COMMIT).map(|_| {
+            let record = random_uuid().to_string();
+            let body = lead.replace(&like.record_id, &record);
+            put(
+                Key::new(Kind::Lead, record),
+                body,
+                "pending",
+                world.now(),
+                Some(world.now() + SignedDuration::from_mins(5)),
+            )
+        });
+        let commit = Commit::of(leads.collect());
+        assert!(matches!(store.commit(&theirs, &commit, world.now()).await, Ok(Committed::Done(_))));
+    }
+    lifecycle.stop();
+    store.close().await;
+}
+
+scenario! {
+    async fn ten_thousand_leads_of_another_workspace_delay_one_by_less_than_a_second(setup: Setup) {
+        let setup = setup.impatient().with("ALC__POLL_AFTER", "0s").with("RETRY__SCHEDULE", "10m");
+        let (mut world, app) = setup.connected().await;
+        let replicas = world.replicas().len();
+        // These wait for another attempt at ALC, which is the reconciler's to make.
+        world.alc.faults().always("create_lead", Fault::status(503));
+        for _ in 0..3 {
+            let person = world.person();
+            world.while_time_passes(app.press(&person)).await.expect(202);
+        }
+        world.alc.faults().clear("create_lead");
+        // Time stands still: the second of these waits for its turn at Attio.
+        let (first, like) = (world.person(), world.person());
+        app.press(&first).await.expect(201);
+        app.press(&like).await.expect(201);
+        world.stop().await;
+        crowd(&world, &like).await;
+        for _ in 0..replicas {
+            world.start_replica().await;
+        }
+        let before = world.alc.journal().count("create_lead");
+        world.pass(MINUTE * 15);
+        let watch = Stopwatch::start();
+        world.alc.journal().wait_for("create_lead", before + 1).await;
+        // The first of some: what else the machine does is not the crowd's doing.
+        let passed = watch.elapsed();
+        assert!(passed < Duration::from_secs(1), "{passed:?}");
+    }
+}

@@ -1,0 +1,103 @@
+//! Nothing that is secret or personal may stand in a log line, a metric or an error's body.
+//!
+//! Everything that the services under test log (those in this process and those of their own), their metrics and the
+//! bodies of all refusals are collected; so are the secrets and people that the tests meet. When a world ends, what was
+//! told while it stood is searched for all that is known.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    io::{self, Write},
+    sync::{LazyLock, Mutex, MutexGuard, Once, PoisonError},
+};
+
+use serde_json::Value;
+
+/// How much of a secret is looked for first.
+const HEAD: usize = 8;
+
+static TOLD: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+static KNOWN: LazyLock<Mutex<BTreeSet<String>>> = LazyLock::new(Mutex::default);
+
+fn locked<T>(mutex: &'static Mutex<T>) -> MutexGuard<'static, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Where the log lines of this process go.
+struct Ear;
+
+impl Write for Ear {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        hear(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Listens to this process's log from now on, and says how much was told before.
+pub fn listen() -> usize {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let lines = tracing_subscriber::fmt().with_env_filter("info,alc_connector=trace").with_ansi(false);
+        lines.with_writer(|| Ear).init();
+    });
+    locked(&TOLD).len()
+}
+
+/// Takes what a service said.
+pub fn hear(bytes: &[u8]) {
+    locked(&TOLD).extend_from_slice(bytes);
+}
+
+/// From now on nobody may tell this. Too short to be told from chance: not a secret.
+pub fn learn(secret: &str) {
+    if secret.len() >= HEAD {
+        locked(&KNOWN).insert(secret.to_owned());
+    }
+}
+
+/// Learns what stands in the members of these names, wherever they are; of a map, its keys.
+pub fn learn_members(value: &Value, names: &[&str]) {
+    match value {
+        Value::Object(members) => {
+            for (name, member) in members {
+                match member {
+                    Value::String(text) if names.contains(&name.as_str()) => learn(text),
+                    Value::Object(map) if names.contains(&name.as_str()) => map.keys().for_each(|key| learn(key)),
+                    _ => {}
+                }
+                learn_members(member, names);
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| learn_members(item, names)),
+        _ => {}
+    }
+}
+
+/// Learns what a form has under this name.
+pub fn learn_form(form: &str, name: &str) {
+    url::form_urlencoded::parse(form.as_bytes()).filter(|(key, _)| key == name).for_each(|(_, value)| learn(&value));
+}
+
+/// Every line since `start` that tells something known, with what it tells.
+pub fn leaks(start: usize, more: &str) -> Vec<String> {
+    let known = locked(&KNOWN).clone();
+    let mut heads: HashMap<&[u8], Vec<&str>> = HashMap::new();
+    for secret in &known {
+        heads.entry(&secret.as_bytes()[..HEAD]).or_default().push(secret);
+    }
+    let told = locked(&TOLD)[start..].to_vec();
+    let lines = told.split(|byte| *byte == b'\n').chain(more.as_bytes().split(|byte| *byte == b'\n'));
+    let mut found = BTreeSet::new();
+    for line in lines {
+        for (at, window) in line.windows(HEAD).enumerate() {
+            let starting = heads.get(window).into_iter().flatten();
+            if let Some(secret) = starting.into_iter().find(|secret| line[at..].starts_with(secret.as_bytes())) {
+                found.insert(format!("`{secret}` in: {}", String::from_utf8_lossy(line)));
+            }
+        }
+    }
+    found.into_iter().collect()
+}
