@@ -68,10 +68,10 @@ pub fn event(body: &[u8]) -> Option<String> {
     struct Named {
         event: String,
     }
-    serde_json::from_slice::<Named>(body)
-        .ok()
-        .map(|named| named.event.trim().to_owned())
-        .filter(|name| !name.is_empty())
+    // Serde would take an array for a struct.
+    let body = body.trim_ascii_start();
+    let named = body.starts_with(b"{").then(|| serde_json::from_slice::<Named>(body).ok()).flatten();
+    named.map(|named| named.event.trim().to_owned()).filter(|name| !name.is_empty())
 }
 
 /// The members that we read, each as whatever it is.
@@ -134,6 +134,14 @@ mod tests {
 
     fn read(value: &Value) -> Result<Callback, String> {
         parse(value.to_string().as_bytes()).map_err(|error| error.pointer)
+    }
+
+    #[test]
+    fn only_an_object_names_an_event() {
+        assert_eq!(event(br#" {"event": " other ", "status": 7}"#).as_deref(), Some("other"));
+        for nameless in [&br#"["other"]"#[..], br#""other""#, br#"{"event": " "}"#, br#"{"event": null}"#, b"{"] {
+            assert_eq!(event(nameless), None);
+        }
     }
 
     #[test]
