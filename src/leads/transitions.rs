@@ -63,19 +63,18 @@ impl Lead {
         if self.send.under_way {
             return self.unknown(self.attempt(), now, None, now);
         }
-        if self.is_to_be_shown()
-            && let Some(wanted) = self.wanted()
-        {
-            self.attio.doubt(wanted.title, now);
+        if self.send.accepted_at.is_none() && self.earlier.is_empty() {
+            // Nothing was ever to be shown.
+            return;
         }
-        if self.send.status.is_live() {
-            match self.earlier.last().map(|earlier| earlier.status) {
-                Some(Status::Complete) => self.attio.doubt(Title::Complete, now),
-                Some(Status::Failed) => self.attio.doubt(Title::Failed, now),
-                _ => {}
+        self.attio.doubt(Title::Pending, now);
+        let last = self.earlier.last().map(|earlier| earlier.status);
+        for status in [Some(self.send.status), last].into_iter().flatten() {
+            match status {
+                Status::Complete => self.attio.doubt(Title::Complete, now),
+                Status::Failed => self.attio.doubt(Title::Failed, now),
+                Status::Queued | Status::Pending => {}
             }
-        } else {
-            self.attio.doubt(Title::Pending, now);
         }
     }
 

@@ -23,6 +23,7 @@ static SHAPES: LazyLock<HashMap<&'static str, Shape>> = LazyLock::new(|| {
         "authorize",
         "create_attribute",
         "create_option",
+        "update_option",
         "create_webhook",
         "delete_webhook",
         "get_attribute",
