@@ -209,9 +209,11 @@ scenario! {
         let (ada, twin) = (world.person(), world.person());
         app.press(&ada).await.expect(201);
         world.shows(&ada, "Pending").await;
+        world.synced(&app, &ada).await;
         world.pass(MINUTE);
         app.press(&twin).await.expect(201);
         world.shows(&twin, "Pending").await;
+        world.synced(&app, &twin).await;
         let made = world.attio.merge(&ada.record_id, &twin.record_id).await;
         let merged = at(&made, &ada);
 

@@ -85,8 +85,9 @@ scenario! {
         world.pass(MINUTE * 15);
         let watch = Stopwatch::start();
         world.alc.journal().wait_for("create_lead", before + 1).await;
-        // The first of some: what else the machine does is not the crowd's doing.
+        // Alone on a machine it takes less than a second. What else the machine does, such as the tests beside this one,
+        // is not the crowd's doing; ten thousand leads ahead of it would take minutes.
         let passed = watch.elapsed();
-        assert!(passed < Duration::from_secs(1), "{passed:?}");
+        assert!(passed < Duration::from_secs(3), "{passed:?}");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     io::{Seek as _, SeekFrom},
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     process::{Child, Command, Stdio},
 };
 
@@ -11,6 +11,7 @@ use nix::{
     unistd::Pid,
 };
 
+use super::redis_server::ports;
 use super::{ambient::eventually, secrets, settings::Settings};
 
 /// `alc-connector serve` with addresses of its own; killed when dropped.
@@ -98,5 +99,5 @@ impl Drop for Process {
 }
 
 fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port")
+    SocketAddr::from(([127, 0, 0, 1], ports::free()))
 }

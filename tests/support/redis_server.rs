@@ -3,9 +3,12 @@
 //! Included by path from the unit tests and the integration tests. A machine without `redis-server` fails these tests:
 //! the product's store is not optional.
 
+#[path = "ports.rs"]
+pub mod ports;
+
 use std::{
     io::{Read as _, Write as _},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -35,7 +38,7 @@ impl RedisServer {
         let arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
         for _ in 0..10 {
             // Somebody else may take the port in between: then the server ends at once, and another port is tried.
-            let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
+            let port = ports::free();
             let mut child = spawn(port, &arguments, folder.path());
             if becomes_ready(&mut child, port) {
                 return Self { child, port, arguments, folder };
