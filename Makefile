@@ -18,9 +18,7 @@ demo: ## Shows the life of a lead (DEMO_ONCE=1, DEMO_FAULT=attio, DEMO_STORE=red
 	@$(TARGET)/debug/sandbox demo --connector $(TARGET)/debug/alc-connector
 
 test: ## All Rust tests, on SQLite and a real Redis
-	@scripts/ensure-redis
-	@# The black-box tests wait more than they work: more of them at once than there are cores.
-	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-4} cargo test --workspace --locked
+	@scripts/test
 
 check: ## Everything that CI runs
 	@scripts/check
