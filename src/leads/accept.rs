@@ -8,13 +8,13 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{
     Leads,
-    answer::name_as_asked,
+    answer::{name_as_asked, settled},
     lead::{Lead, LeadView},
     logical_key,
     person::{Name, PhoneNumber, canonical},
     place,
     receipt::{self, Receipt},
-    send::{Person, Send, Status},
+    send::{Person, Send},
     tell::TooManyWaiting,
     waiter::{self, Waiting},
     work::{Work, lead_key},
@@ -122,26 +122,6 @@ impl Idempotency {
 impl Leads {
     /// Sends a lead to ALC, or says why not.
     pub async fn send(
-        &self,
-        workspace: WorkspaceId,
-        connection: ConnectionId,
-        new: NewLead,
-        idempotency_key: Option<&str>,
-    ) -> Result<Accepted, SendRefused> {
-        let asked = new.record_id;
-        let mut answer = self.send_or_join(workspace, connection, new, idempotency_key).await;
-        match &mut answer {
-            // Merges may have put the lead under another record than the one that the caller knows.
-            Ok(Accepted::Sent(view) | Accepted::Queued(view) | Accepted::Joined(view))
-            | Err(SendRefused::Rejected(view) | SendRefused::ReauthorizationRequired(Some(view))) => {
-                view.record_id = asked;
-            }
-            Err(_) => {}
-        }
-        answer
-    }
-
-    async fn send_or_join(
         &self,
         workspace: WorkspaceId,
         connection: ConnectionId,
@@ -288,11 +268,7 @@ impl Leads {
             return Some(Err(SendRefused::KeyReused));
         }
         let view = lead?.value.view_of(receipt.send)?;
-        Some(match (view.status, view.reason) {
-            (Status::Queued, _) => Ok(Accepted::Queued(view)),
-            (Status::Failed, Some(super::Reason::Rejected)) => Err(SendRefused::Rejected(view)),
-            _ => Ok(Accepted::Sent(view)),
-        })
+        Some(settled(view.clone()).unwrap_or(Ok(Accepted::Queued(view))))
     }
 
     /// Lets the callback URL of a repeat wait for the repeated send, or has it told again what that came to; `false` if

@@ -118,7 +118,7 @@ impl Leads {
 }
 
 /// The answer once a send is no longer queued.
-fn settled(view: LeadView) -> Option<Result<Accepted, SendRefused>> {
+pub(super) fn settled(view: LeadView) -> Option<Result<Accepted, SendRefused>> {
     match (view.status, view.reason) {
         (Status::Queued, _) => None,
         (Status::Failed, Some(super::Reason::Rejected)) => Some(Err(SendRefused::Rejected(view))),
