@@ -128,7 +128,7 @@ impl App {
         // Not among the tasks that a drain waits for: the management listener outlives them.
         let servers = Lifecycle::new().spawn(future::try_join(public, management));
         upkeep(&lifecycle, limits);
-        lifecycle.spawn(reconciler.run());
+        lifecycle.spawn_loop(reconciler.run());
 
         let abort = servers.abort_handle();
         let ended = tokio::select! {
@@ -214,7 +214,7 @@ fn listen(
 
 fn upkeep(lifecycle: &Lifecycle, limits: Limits) {
     let stopping = lifecycle.clone();
-    lifecycle.spawn(async move {
+    lifecycle.spawn_loop(async move {
         let mut tick = tokio::time::interval(UPKEEP);
         loop {
             tokio::select! {

@@ -16,7 +16,10 @@ use std::{
 
 use jiff::Timestamp;
 use tokio::{runtime::Handle, task::JoinHandle};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::{
+    sync::CancellationToken,
+    task::{TaskTracker, task_tracker::TaskTrackerToken},
+};
 
 /// The process's phases: running, then stopping, then empty. Clones share one state.
 #[derive(Debug, Clone)]
@@ -24,7 +27,8 @@ pub struct Lifecycle {
     /// `None`: made outside of a runtime; tasks then run where they are spawned.
     runtime: Option<Handle>,
     stopping: CancellationToken,
-    tasks: TaskTracker,
+    loops: TaskTracker,
+    work: TaskTracker,
     heartbeats: Arc<Mutex<Vec<Heartbeat>>>,
 }
 
@@ -33,7 +37,8 @@ impl Default for Lifecycle {
         Self {
             runtime: Handle::try_current().ok(),
             stopping: CancellationToken::new(),
-            tasks: TaskTracker::new(),
+            loops: TaskTracker::new(),
+            work: TaskTracker::new(),
             heartbeats: Arc::default(),
         }
     }
@@ -51,11 +56,37 @@ impl Lifecycle {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        let task = self.tasks.track_future(task);
+        self.start(self.work.track_future(task))
+    }
+
+    /// Runs what goes on until the process stops, and ends by itself then: a drain waits for it too.
+    pub fn spawn_loop<F>(&self, task: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        self.start(self.loops.track_future(task))
+    }
+
+    fn start<F>(&self, task: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
         match &self.runtime {
             Some(runtime) => runtime.spawn(task),
             None => Handle::current().spawn(task),
         }
+    }
+
+    /// A turn of a loop that does something: under way until dropped.
+    pub fn turn(&self) -> Turn {
+        Turn(self.work.token())
+    }
+
+    /// How much is under way, loops at rest not counted.
+    pub fn under_way(&self) -> usize {
+        self.work.len()
     }
 
     /// From now on nothing new is begun: `/readyz` says 503 and nothing is leased.
@@ -75,8 +106,13 @@ impl Lifecycle {
 
     /// Waits until every task has ended; `false` if some were still running after `limit`.
     pub async fn drained(&self, limit: Duration) -> bool {
-        self.tasks.close();
-        tokio::time::timeout(limit, self.tasks.wait()).await.is_ok()
+        self.loops.close();
+        self.work.close();
+        let all = async {
+            self.loops.wait().await;
+            self.work.wait().await;
+        };
+        tokio::time::timeout(limit, all).await.is_ok()
     }
 
     /// Registers a loop that promises to beat at least every `at_most`.
@@ -92,6 +128,10 @@ impl Lifecycle {
         beats.iter().filter(|beat| beat.is_late(now)).map(|beat| beat.name).collect()
     }
 }
+
+/// A loop's turn; over when dropped.
+#[derive(Debug)]
+pub struct Turn(#[expect(dead_code, reason = "it counts by being there")] TaskTrackerToken);
 
 /// The sign of life of one loop.
 #[derive(Debug, Clone)]

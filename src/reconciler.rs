@@ -15,10 +15,10 @@ use tokio::sync::Notify;
 
 use crate::{
     authorization::Authorization,
-    clock::SharedClock,
+    clock::{SharedClock, Timestamp},
     connections::Connections,
     leads::Leads,
-    lifecycle::{Heartbeat, Lifecycle},
+    lifecycle::{Heartbeat, Lifecycle, Turn},
     store::{Kind, LeaseRequest, Leased, Store, StoreError, Tenant},
 };
 
@@ -69,12 +69,15 @@ impl Reconciler {
     pub async fn run(self) {
         let heartbeat = self.lifecycle.heartbeat("reconciler", SILENT_AT_MOST, self.clock.now());
         while !self.lifecycle.is_stopping() {
-            heartbeat.beat(self.clock.now());
-            match self.lease().await {
-                Ok(0) => self.sleep(&heartbeat).await,
+            let turn = self.lifecycle.turn();
+            let now = self.clock.now();
+            heartbeat.beat(now);
+            match self.lease(now).await {
+                Ok(0) => self.sleep(now, turn, &heartbeat).await,
                 Ok(_) => {}
                 Err(error) => {
                     tracing::warn!(%error, "the store cannot be asked for what is due");
+                    drop(turn);
                     self.pause(AFTER_TROUBLE).await;
                 }
             }
@@ -82,11 +85,11 @@ impl Reconciler {
     }
 
     /// Leases what is due and sets workers to it; returns how many.
-    async fn lease(&self) -> Result<usize, StoreError> {
+    async fn lease(&self, now: Timestamp) -> Result<usize, StoreError> {
         let Some(request) = self.busy.request(self.leads.lease_duration()) else {
             return Ok(0);
         };
-        let leased = self.store.lease_due(&request, self.clock.now()).await?;
+        let leased = self.store.lease_due(&request, now).await?;
         let count = leased.len();
         for leased in leased {
             let worker = self.clone();
@@ -113,9 +116,11 @@ impl Reconciler {
         }
     }
 
-    /// Sleeps until something is due, a local write says so, a worker is free again, or a second has passed.
-    async fn sleep(&self, heartbeat: &Heartbeat) {
+    /// Ends the turn in which nothing was due at `now`, and sleeps until something is due, a local write says so, a worker
+    /// is free again, or a second has passed.
+    async fn sleep(&self, now: Timestamp, turn: Turn, heartbeat: &Heartbeat) {
         if self.busy.is_full() {
+            drop(turn);
             tokio::select! {
                 () = self.busy.freed.notified() => {}
                 () = self.lifecycle.stopping() => {}
@@ -123,17 +128,19 @@ impl Reconciler {
             }
             return;
         }
-        let now = self.clock.now();
         let due = match self.store.next_due(now).await {
             Ok(due) => due,
             Err(error) => {
                 tracing::warn!(%error, "the store cannot be asked when something is due");
+                drop(turn);
                 return self.pause(AFTER_TROUBLE).await;
             }
         };
-        // What is due already and was not leased belongs to a tenant with its share in work: a freed seat tells.
+        // What was due at `now` and was not leased belongs to a tenant with its share in work: a freed seat tells. What has
+        // become due since then has not been looked at: it must not wait for the longest sleep.
         let due = due.filter(|due| *due > now);
-        heartbeat.beat(now);
+        heartbeat.beat(self.clock.now());
+        drop(turn);
         tokio::select! {
             () = self.store.woken() => {}
             () = self.busy.freed.notified() => {}

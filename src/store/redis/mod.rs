@@ -97,7 +97,7 @@ impl RedisEngine {
         while let Err(error) = watch.measure().await {
             attempts.after(error).await.map_err(|error| refused(&error))?;
         }
-        lifecycle.spawn(watch.keep_measuring(engine.closed.clone(), lifecycle.clone()));
+        lifecycle.spawn_loop(watch.keep_measuring(engine.closed.clone(), lifecycle.clone()));
         Ok(engine)
     }
 
