@@ -5,7 +5,16 @@
 //! test can move a month ahead without sleeping. The Redis engine brings a third clock, that of its server, so that
 //! replicas whose own clocks disagree still agree on leases.
 
-use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 pub use jiff::Timestamp;
 use tokio::sync::watch;
@@ -73,17 +82,24 @@ impl Clock for SystemClock {
 #[derive(Debug, Clone)]
 pub struct ManualClock {
     now: watch::Sender<Timestamp>,
+    sleepers: Arc<Mutex<BTreeMap<u64, Timestamp>>>,
 }
 
 impl ManualClock {
     /// A clock that shows `start`.
     pub fn new(start: Timestamp) -> Self {
-        Self { now: watch::Sender::new(truncated(start)) }
+        Self { now: watch::Sender::new(truncated(start)), sleepers: Arc::default() }
     }
 
     /// Moves the clock ahead and wakes whoever waited for a time that has come.
     pub fn advance(&self, by: Duration) {
         self.now.send_modify(|now| *now = later(*now, by));
+    }
+
+    /// How many sleepers have not noticed yet that their time has come.
+    pub fn waking(&self) -> usize {
+        let now = self.now();
+        self.sleepers.lock().unwrap_or_else(PoisonError::into_inner).values().filter(|until| **until <= now).count()
     }
 }
 
@@ -94,12 +110,35 @@ impl Clock for ManualClock {
 
     fn sleep_until(&self, deadline: Timestamp) -> Sleep {
         let mut now = self.now.subscribe();
+        let sleeper = Sleeper::new(&self.sleepers, deadline);
         Box::pin(async move {
+            let _sleeper = sleeper;
             if now.wait_for(|now| *now >= deadline).await.is_err() {
                 // Every handle on the clock is gone: that time will never come.
                 std::future::pending::<()>().await;
             }
         })
+    }
+}
+
+/// One that waits for a time, on record until it is dropped.
+struct Sleeper {
+    sleepers: Arc<Mutex<BTreeMap<u64, Timestamp>>>,
+    id: u64,
+}
+
+impl Sleeper {
+    fn new(sleepers: &Arc<Mutex<BTreeMap<u64, Timestamp>>>, until: Timestamp) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        sleepers.lock().unwrap_or_else(PoisonError::into_inner).insert(id, until);
+        Self { sleepers: sleepers.clone(), id }
+    }
+}
+
+impl Drop for Sleeper {
+    fn drop(&mut self) {
+        self.sleepers.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
     }
 }
 
@@ -113,8 +152,11 @@ mod tests {
         let mut sleep = clock.sleep_until(from_micros(1_000_000));
         clock.advance(Duration::from_micros(999_999));
         assert!(futures_util::poll!(&mut sleep).is_pending());
+        assert_eq!(clock.waking(), 0);
         clock.advance(Duration::from_micros(1));
+        assert_eq!(clock.waking(), 1);
         assert!(futures_util::poll!(&mut sleep).is_ready());
+        assert_eq!(clock.waking(), 0);
     }
 
     #[test]

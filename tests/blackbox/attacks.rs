@@ -107,9 +107,9 @@ scenario! {
     async fn an_expired_token_reads_nothing(setup: Setup) {
         let (world, app) = setup.connected().await;
         let token = app.access_token();
-        world.pass(Duration::from_secs(3599));
+        world.pass(Duration::from_secs(3599)).await;
         ask_with(&world, &token).await.expect(200);
-        world.pass(Duration::from_secs(1));
+        world.pass(Duration::from_secs(1)).await;
         ask_with(&world, &token).await.expect_problem(401, "unauthorized");
     }
 }

@@ -210,7 +210,7 @@ scenario! {
         app.press(&ada).await.expect(201);
         world.shows(&ada, "Pending").await;
         world.synced(&app, &ada).await;
-        world.pass(MINUTE);
+        world.pass(MINUTE).await;
         app.press(&twin).await.expect(201);
         world.shows(&twin, "Pending").await;
         world.synced(&app, &twin).await;

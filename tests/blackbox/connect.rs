@@ -111,7 +111,7 @@ scenario! {
         let hold = world.alc.faults().hold("create_webhook", Stage::After);
         let added = spawn({ let app = app.clone(); async move { app.connection_added().await } });
         hold.reached(1).await;
-        world.pass(Duration::from_secs(21));
+        world.pass(Duration::from_secs(21)).await;
         let failed = added.await.expect("an answer");
         assert!([502, 504].contains(&failed.status), "{failed:?}");
         hold.release();

@@ -82,7 +82,7 @@ scenario! {
             world.start_replica().await;
         }
         let before = world.alc.journal().count("create_lead");
-        world.pass(MINUTE * 15);
+        world.pass(MINUTE * 15).await;
         let watch = Stopwatch::start();
         world.alc.journal().wait_for("create_lead", before + 1).await;
         // Alone on a machine it takes less than a second. What else the machine does, such as the tests beside this one,

@@ -118,7 +118,7 @@ scenario! {
         app.press_with_key(&ada, "k1").await.expect(201);
         world.call_back(&ada, "qualified").await;
         world.shows(&ada, "Complete").await;
-        world.pass(HOUR * 24 + MINUTE);
+        world.pass(HOUR * 24 + MINUTE).await;
         app.press_with_key(&ada, "k1").await.expect(201);
         world.alc.journal().wait_for("create_lead", 2).await;
     }

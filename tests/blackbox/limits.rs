@@ -177,7 +177,7 @@ scenario! {
     async fn when_another_app_has_used_the_limit_up_all_wait_for_attios_date(setup: Setup) {
         let (world, app) = setup.connected().await;
         // What connecting wrote counts in its own second.
-        world.pass(Duration::from_secs(1));
+        world.pass(Duration::from_secs(1)).await;
         limit_writes(&world);
         let theirs = world.person();
         let url = format!("{}/v2/objects/people/records/{}", world.attio.url(), theirs.record_id);

@@ -85,7 +85,7 @@ scenario! {
         let mut browser = world.browser();
         let consent = browser.visit(&authorize_url(&world, &[])).await.expect(302).location();
         let callback = browser.consent(consent.as_str()).await;
-        world.pass(Duration::from_secs(601));
+        world.pass(Duration::from_secs(601)).await;
         browser.visit(&callback).await.expect(400);
     }
 }
@@ -115,7 +115,7 @@ scenario! {
     async fn a_code_is_good_for_sixty_seconds_and_for_its_redirect_uri(setup: Setup) {
         let world = setup.start().await;
         let late = authorization_code(&world).await;
-        world.pass(Duration::from_secs(61));
+        world.pass(Duration::from_secs(61)).await;
         assert_eq!(exchange(&world, &late, &[]).await.expect(400).json()["error"], "invalid_grant");
         let code = authorization_code(&world).await;
         let form = [("grant_type", "authorization_code"), ("code", code.as_str()), ("redirect_uri", "https://x.example")];
@@ -157,7 +157,7 @@ scenario! {
     async fn refresh_tokens_are_not_rotated_and_access_tokens_last_an_hour(setup: Setup) {
         let (world, app) = setup.connected().await;
         let old = app.access_token();
-        world.pass(Duration::from_secs(3601));
+        world.pass(Duration::from_secs(3601)).await;
         let request = world.client.get(format!("{}/v1/connection", world.url())).bearer_auth(&old);
         send(request).await.expect_problem(401, "unauthorized");
         for _ in 0..2 {

@@ -45,7 +45,7 @@ scenario! {
         let pressed = spawn({ let (app, ada) = (app.clone(), ada.clone()); async move { app.press(&ada).await } });
         hold.reached(1).await;
         world.call_back(&ada, "qualified").await;
-        world.pass(Duration::from_secs(2));
+        world.pass(Duration::from_secs(2)).await;
         let lead = pressed.await.expect("an answer").expect(201).json();
         assert_eq!(lead["status"], "complete");
         hold.release();

@@ -27,7 +27,7 @@ scenario! {
             let person = world.person();
             app.press(&person).await.expect(201);
             people.insert(0, person.record_id);
-            world.pass(Duration::from_secs(1));
+            world.pass(Duration::from_secs(1)).await;
         }
         let mut seen = Vec::new();
         let mut query = "limit=3".to_owned();

@@ -28,7 +28,7 @@ scenario! {
 scenario! {
     async fn any_token_of_ours_will_do_and_again_is_harmless(setup: Setup) {
         let (world, app) = setup.connected().await;
-        world.pass(HOUR * 30);
+        world.pass(HOUR * 30).await;
         app.connection_removed().await.expect(202);
         app.connection_removed().await.expect(202);
         let gone = async || world.alc.webhooks().is_empty();

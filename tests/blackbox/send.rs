@@ -111,7 +111,7 @@ scenario! {
         world.alc.faults().next("create_lead", Fault::Hang);
         let pressed = spawn({ let (app, ada) = (app.clone(), ada.clone()); async move { app.press(&ada).await } });
         world.alc.journal().wait_for("create_lead", 1).await;
-        world.pass(Duration::from_secs(2));
+        world.pass(Duration::from_secs(2)).await;
         pressed.await.expect("an answer").expect(202);
         world.pass_until("it goes out", MINUTE, HOUR, async || app.lead_says(&ada, "status").await == "pending").await;
         assert_eq!(world.alc.leads_of(&ada.record_id).len(), 1);

@@ -12,7 +12,7 @@ scenario! {
         for refreshes in 1..=3 {
             let refreshed = async || world.alc.journal().count("token") > refreshes;
             // In steps that a request under way survives: a claim on the refresh must not run out under it.
-            world.pass(MINUTE * 50);
+            world.pass(MINUTE * 50).await;
             world.pass_until("refreshed", Duration::from_secs(5), HOUR, refreshed).await;
             let ada = world.person();
             app.press(&ada).await.expect(201);

@@ -29,7 +29,7 @@ async fn each_is_sent_once(setup: Setup, faults: Vec<Fault>) {
             async move { app.press(&ada).await }
         });
         world.alc.journal().wait_for("create_lead", before + 1).await;
-        world.pass(Duration::from_secs(2));
+        world.pass(Duration::from_secs(2)).await;
         let status = pressed.await.expect("an answer").status;
         assert!([201, 202].contains(&status), "{fault:?}: {status}");
         let pending = async || app.lead_says(&ada, "status").await == "pending";

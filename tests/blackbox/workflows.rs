@@ -152,7 +152,7 @@ scenario! {
         let ada = world.person();
         world.attio.faults().always("workflow_callback", Fault::status(404));
         press_and_wait(&world, &app, &ada, "gone", None).await.expect(201);
-        world.pass(MINUTE * 16);
+        world.pass(MINUTE * 16).await;
         world.call_back(&ada, "qualified").await;
         world.pass_until("it is tried", SECOND, MINUTE * 10, async || calls(&world, "gone") == 1).await;
         world.attio.faults().clear("workflow_callback");

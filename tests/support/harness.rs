@@ -30,6 +30,9 @@ use super::{
 /// When every scenario begins.
 const BEGINNING: &str = "2026-11-20T12:00:00Z";
 
+/// How long time stands still for what is under way.
+const LONGEST_REST: Duration = Duration::from_secs(2);
+
 /// One of the three set-ups, and what a scenario wants changed in it.
 #[derive(Clone)]
 pub struct Setup {
@@ -309,10 +312,23 @@ impl World {
         self.clock.now()
     }
 
-    /// Moves time ahead for everybody.
-    pub fn pass(&self, by: Duration) {
+    /// Moves time ahead for everybody, once what is under way has ended: a clock that outruns an answer on its way makes
+    /// leases run out that had minutes, and a busy machine would decide which tests pass.
+    pub async fn pass(&self, by: Duration) {
+        self.rest().await;
         self.clock.advance(by);
         self.show_time();
+    }
+
+    /// Waits until nothing is under way but what the pretend services withhold. A step that itself waits for the clock
+    /// never ends so: real time bounds the wait.
+    async fn rest(&self) {
+        let watch = Stopwatch::start();
+        let withheld = || self.alc.faults().withheld() + self.attio.faults().withheld();
+        let under_way = || self.clock.waking() + self.replicas.iter().map(Replica::under_way).sum::<usize>();
+        while under_way() > withheld() && watch.elapsed() < LONGEST_REST {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
     }
 
     fn show_time(&self) {
@@ -336,7 +352,7 @@ impl World {
                 continue;
             }
             assert!(watch.elapsed() < PATIENCE * 2, "{what}: {passed:?} passed in too long a real time");
-            self.pass(step);
+            self.pass(step).await;
             passed += step;
         }
     }
@@ -344,7 +360,7 @@ impl World {
     /// Moves time ahead in `step`s, `count` times, with room to work between, for what should not happen.
     pub async fn pass_slowly(&self, step: Duration, count: u32) {
         for _ in 0..count {
-            self.pass(step);
+            self.pass(step).await;
             settled(step, &mut async || false).await;
         }
     }
@@ -356,7 +372,7 @@ impl World {
             if let Ok(done) = tokio::time::timeout(Duration::from_millis(300), &mut doing).await {
                 return done;
             }
-            self.pass(Duration::from_secs(1));
+            self.pass(Duration::from_secs(1)).await;
         }
     }
 

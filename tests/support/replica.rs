@@ -33,6 +33,11 @@ impl Replica {
         Self { public, management, lifecycle, running: spawn(app.run()) }
     }
 
+    /// How much it has under way.
+    pub fn under_way(&self) -> usize {
+        self.lifecycle.under_way()
+    }
+
     /// Unready from now on, as after SIGTERM.
     pub fn begin_to_stop(&self) {
         self.lifecycle.stop();

@@ -3,7 +3,10 @@
 //! Owns the rules and the holds of one pretend service. Promises that a rule with a count is used exactly that often, in
 //! the order of the requests' arrival, and that an operation's name is checked when the rule is made.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -138,11 +141,12 @@ struct Plan {
 pub struct Faults {
     operations: &'static [&'static str],
     plan: Arc<Mutex<Plan>>,
+    withheld: Arc<AtomicUsize>,
 }
 
 impl Faults {
     pub(super) fn new(operations: &'static [&'static str]) -> Self {
-        Self { operations, plan: Arc::default() }
+        Self { operations, plan: Arc::default(), withheld: Arc::default() }
     }
 
     fn plan(&self) -> MutexGuard<'_, Plan> {
@@ -227,6 +231,17 @@ impl Faults {
         plan.rules.iter().rev().find(|rule| strikes(rule)).map_or(Fault::Pass, |rule| rule.fault.clone())
     }
 
+    /// How many requests wait at a hold, or for an answer that will never come.
+    pub fn withheld(&self) -> usize {
+        self.withheld.load(Ordering::SeqCst)
+    }
+
+    /// Counts a request among the withheld ones until the guard is dropped.
+    pub(super) fn withhold(&self) -> Withheld {
+        self.withheld.fetch_add(1, Ordering::SeqCst);
+        Withheld(self.withheld.clone())
+    }
+
     /// Waits at every hold of `operation` and `stage`.
     pub(super) async fn wait(&self, operation: &str, stage: Stage) {
         let holds: Vec<_> = self
@@ -237,6 +252,7 @@ impl Faults {
             .cloned()
             .collect();
         for hold in holds {
+            let _withheld = self.withhold();
             hold.reached.send_modify(|count| *count += 1);
             // An error means that the hold is gone altogether: go on.
             drop(hold.released.subscribe().wait_for(|released| *released).await);
@@ -252,6 +268,15 @@ impl Faults {
             }
             keep
         });
+    }
+}
+
+/// A request whose answer is kept back.
+pub(super) struct Withheld(Arc<AtomicUsize>);
+
+impl Drop for Withheld {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

@@ -166,7 +166,7 @@ async fn converse(stream: TcpStream, desk: &Desk) {
         } else {
             desk.serve(&request).await
         };
-        match outcome.put(connection, &desk.time).await {
+        match outcome.put(connection, desk).await {
             Some(same) if !close => connection = same,
             _ => return,
         }
@@ -234,20 +234,21 @@ fn reply_of(status: u16, body: &Value) -> Reply {
 
 impl Outcome {
     /// Puts it on the wire; gives the connection back if it can be used again.
-    async fn put(self, mut connection: Connection, time: &Time) -> Option<Connection> {
+    async fn put(self, mut connection: Connection, desk: &Desk) -> Option<Connection> {
         match self {
             Self::Answer(reply) => {
-                let head = reply.head(time.now(), reply.body.len());
+                let head = reply.head(desk.time.now(), reply.body.len());
                 connection.send(&head, &reply.body).await.ok().map(|()| connection)
             }
             Self::Truncated(reply) => {
                 // At least one byte must be missing, even from an empty body.
-                let head = reply.head(time.now(), reply.body.len() + 1);
+                let head = reply.head(desk.time.now(), reply.body.len() + 1);
                 drop(connection.send(&head, &reply.body[..reply.body.len() / 2]).await);
                 None
             }
             Self::Close => None,
             Self::Hang => {
+                let _withheld = desk.faults.withhold();
                 connection.hang().await;
                 None
             }
