@@ -107,7 +107,8 @@ impl Lead {
             Status::Complete => Title::Complete,
             Status::Failed if self.send.told_in_request => return None,
             Status::Failed => match self.send.reason {
-                Some(Reason::Superseded | Reason::RecordDeleted) => return None,
+                // Superseded is who has joined another: see above.
+                Some(Reason::RecordDeleted) => return None,
                 _ => Title::Failed,
             },
         };
