@@ -316,7 +316,7 @@ impl Connections {
         }
         self.in_time(attempt)?;
         match self.alc.delete_webhook(token, &id).await {
-            Ok(()) | Err(CallError::NotFound) => Ok(Lost::NotThere),
+            Ok(()) => Ok(Lost::NotThere),
             Err(_) => Ok(Lost::Unclear),
         }
     }

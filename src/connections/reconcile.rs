@@ -187,7 +187,7 @@ impl Connections {
         let Some(alc_id) = &webhook.alc_id else { return Vec::new() };
         let Ok(grant) = self.grant(workspace.id, connection) else { return vec![self.webhook_again(webhook, None)] };
         match self.alc.delete_webhook(&grant.access_token, alc_id).await {
-            Ok(()) | Err(CallError::NotFound | CallError::Unsupported | CallError::Rejected { status: 410, .. }) => {
+            Ok(()) | Err(CallError::Unsupported) => {
                 tracing::info!(workspace = %workspace.id, webhook = %id, "webhook deleted at ALC");
                 vec![Fact::WebhookDeleted { webhook: id }]
             }

@@ -7,7 +7,7 @@ use sandbox::wire::Fault;
 use serde_json::{Value, json};
 
 use crate::support::{
-    attio_app::{authorization_code, authorize_url, token_request},
+    attio_app::{authorization_code, authorize_url, lead_body, token_request},
     harness::{Setup, World, scenario},
     http::{Answer, send},
     settings::{CLIENT_ID, REDIRECT_URI},
@@ -234,5 +234,41 @@ scenario! {
             send(world.client.post(forged).json(&body)).await.expect_problem(410, "webhook-gone");
         }
         assert_eq!(app.lead_says(&ada, "status").await, "pending");
+    }
+}
+
+scenario! {
+    async fn who_steals_the_stores_disk_reads_no_person_no_token_and_no_callback_url(setup: Setup) {
+        let (world, app) = setup.impatient().connected().await;
+        let ada = world.person();
+        // ALC is away, so that name and number have to be kept.
+        world.alc.faults().always("create_lead", Fault::status(503));
+        let (step, trigger) = (world.attio.callback_url("where-a-step-waits"), world.attio.callback_url("where-a-trigger-is"));
+        let mut body = lead_body(&ada);
+        body["finish_callback_url"] = step.clone().into();
+        world.while_time_passes(app.press_body(&body)).await.expect(202);
+        let trigger_body = json!({ "callback_url": trigger });
+        send(app.request(reqwest::Method::PUT, "/v1/triggers/a").json(&trigger_body)).await.expect(201);
+
+        let stored = world.stored();
+        let has = |text: &str| stored.windows(text.len()).any(|window| window == text.as_bytes());
+        assert!(has(&ada.record_id), "this is where it is kept");
+        let tokens = world.alc.journal().requests("token")[0].answer.clone().expect("an answer");
+        let tokens: Value = serde_json::from_str(&tokens).expect("JSON");
+        let webhook = world.alc.webhooks()[0].clone();
+        let secret_of = |token: &str| token.rsplit('.').next().expect("a secret").to_owned();
+        for (what, secret) in [
+            ("the name", ada.name.clone()),
+            ("the number", ada.phone.trim_start_matches('+').to_owned()),
+            ("a step's URL", "where-a-step-waits".to_owned()),
+            ("a trigger's URL", "where-a-trigger-is".to_owned()),
+            ("ALC's access token", tokens["access_token"].as_str().expect("a token").to_owned()),
+            ("ALC's refresh token", tokens["refresh_token"].as_str().expect("a token").to_owned()),
+            ("our refresh token", secret_of(&app.refresh_token)),
+            ("the webhook's URL", secret_of(&webhook.url)),
+            ("the webhook's secret", webhook.secret.expect("a secret").trim_start_matches("whsec_").to_owned()),
+        ] {
+            assert!(!secret.is_empty() && !has(&secret), "{what} lies open");
+        }
     }
 }

@@ -1,13 +1,17 @@
 //! §3.2: connection-added sees to the attributes that we write.
 
+use std::time::Duration;
+
 use sandbox::{
     Fault, Stage,
     attio::{Attribute, refusal},
 };
 
+use serde_json::Value;
+
 use crate::support::{
     ambient::spawn,
-    harness::{Setup, World, scenario},
+    harness::{MINUTE, Person, Setup, World, scenario},
 };
 
 /// What a person did to an attribute.
@@ -20,6 +24,12 @@ fn attribute(world: &World, slug: &str) -> Option<Attribute> {
 fn options(world: &World, slug: &str) -> Vec<String> {
     let options = attribute(world, slug).expect("an attribute").options;
     options.into_iter().filter(|option| !option.is_archived).map(|option| option.title).collect()
+}
+
+/// Waits until the attribute `lead_state` shows this.
+async fn shows(world: &World, person: &Person, title: &str) {
+    let shown = async || world.attio.value(&person.record_id, "lead_state").as_deref() == Some(title);
+    world.pass_until("it is shown", Duration::from_millis(50), MINUTE, shown).await;
 }
 
 /// Connects in vain; what the problem says.
@@ -66,8 +76,15 @@ scenario! {
         assert_eq!(world.attio.journal().count("create_attribute"), 1);
         let ada = world.person();
         app.press(&ada).await.expect(201);
-        let shown = async || world.attio.value(&ada.record_id, "lead_state").as_deref() == Some("Being called");
-        world.pass_until("it is shown", std::time::Duration::from_millis(50), crate::support::harness::MINUTE, shown).await;
+        shows(&world, &ada, "Being called").await;
+        world.call_back(&ada, "qualified").await;
+        shows(&world, &ada, "Done / called").await;
+        let patches = world.attio.journal().requests("patch_record");
+        for patch in &patches {
+            let body: Value = serde_json::from_str(&patch.body).expect("JSON");
+            let slugs: Vec<_> = body["data"]["values"].as_object().expect("values").keys().collect();
+            assert_eq!(slugs, ["lead_state"], "what has no attribute is not written");
+        }
     }
 }
 
@@ -76,6 +93,8 @@ scenario! {
         let world = setup.start().await;
         world.connect().await;
         world.attio.set_attribute("alc_status", "text", |status| status.options.clear());
+        // No two people share a lead.
+        world.attio.set_attribute("alc_lead_id", "text", |lead_id| lead_id.is_unique = true);
         world.connect().await;
         for operation in ["create_attribute", "create_option", "update_option"] {
             assert_eq!(world.attio.journal().count(operation), 0, "{operation}");
@@ -99,13 +118,15 @@ scenario! {
 scenario! {
     async fn what_cannot_be_written_is_refused_by_name_and_with_what_to_do(setup: Setup) {
         let world = setup.start().await;
-        let changes: [(&str, &str, Change, &str); 6] = [
+        let changes: [(&str, &str, Change, &str); 8] = [
             ("alc_status", "number", |_| {}, "number"),
             ("alc_status", "select", |attribute| attribute.is_multiselect = true, "several"),
             ("alc_status", "text", |attribute| attribute.is_archived = true, "archived"),
             ("alc_lead_id", "select", |_| {}, "select"),
             ("alc_result", "text", |attribute| attribute.is_archived = true, "archived"),
             ("alc_result", "text", |attribute| attribute.is_multiselect = true, "several"),
+            ("alc_status", "text", |attribute| attribute.is_unique = true, "unique"),
+            ("alc_result", "text", |attribute| attribute.is_unique = true, "unique"),
         ];
         for (slug, kind, change, says) in changes {
             let before = attribute(&world, slug).expect("a preset");

@@ -1,5 +1,7 @@
 //! §3.6: Attio tells of merged and deleted records.
 
+use std::time::Duration;
+
 use reqwest::Method;
 use sandbox::{
     Callback, Fault, Stage,
@@ -78,7 +80,8 @@ scenario! {
         world.attio.faults().always("delete_webhook", refusal(404, "not_found", "Webhook not found"));
         app.connection_removed().await.expect(202);
         let over = async || app.connection().await.status == 401;
-        world.pass_until("the connection is gone", MINUTE, HOUR, over).await;
+        // Sooner than the access token expires by itself.
+        world.pass_until("the connection is gone", MINUTE, HOUR / 2, over).await;
         assert_eq!(world.attio.journal().count("delete_webhook"), 1);
     }
 }
@@ -196,7 +199,7 @@ scenario! {
         let telling = spawn({ let alc = world.alc.clone(); let id = ada.record_id.clone(); async move { alc.call_back(Callback::new(&id, "qualified")).await } });
         assert_eq!(telling.await.expect("an answer").status, 200);
         let under_way = async || world.attio.journal().count("patch_record") == 2;
-        world.pass_until("the PATCH is under way", std::time::Duration::from_millis(50), MINUTE, under_way).await;
+        world.pass_until("the PATCH is under way", Duration::from_millis(50), MINUTE, under_way).await;
         tell_merge(&world, &made, [&ada, &twin]).await;
         hold.release();
         world.shows(&at(&made, &ada), "Complete").await;
@@ -224,6 +227,7 @@ scenario! {
         world.call_back(&ada, "unqualified").await;
         world.pass_slowly(MINUTE, 3).await;
         assert_eq!(world.attio.value(&made, "alc_result"), None, "the other one has nothing to say");
+        assert_eq!(app.leads("status=failed").await.json()["leads"], superseded["leads"]);
         assert_eq!(app.lead_says(&merged, "status").await, "pending");
         world.call_back(&twin, "qualified").await;
         world.shows(&merged, "Complete").await;
@@ -270,6 +274,39 @@ scenario! {
 }
 
 scenario! {
+    async fn a_callback_that_names_the_new_record_is_understood(setup: Setup) {
+        let (world, app) = subscribed(setup).await;
+        let (ada, twin) = (world.person(), world.person());
+        app.press(&ada).await.expect(201);
+        world.shows(&ada, "Pending").await;
+        let merged = at(&world.attio.merge(&ada.record_id, &twin.record_id).await, &ada);
+        world.tell(Callback::new(&merged.record_id, "qualified"), 200).await;
+        assert_eq!(app.lead_says(&ada, "result").await, "qualified");
+        world.shows(&merged, "Complete").await;
+        let listed = app.leads("limit=100").await.json();
+        assert_eq!(listed["leads"].as_array().map(Vec::len), Some(1), "{listed}");
+    }
+}
+
+scenario! {
+    async fn a_record_that_was_merged_before_anybody_sent_it_can_be_sent(setup: Setup) {
+        let (world, app) = subscribed(setup).await;
+        let (ada, twin) = (world.person(), world.person());
+        let made = world.attio.merge(&ada.record_id, &twin.record_id).await;
+        let made = at(&made, &ada);
+        // From a page that was open before the merge.
+        app.press(&ada).await.expect(201);
+        app.press(&ada).await.expect(200);
+        app.press(&made).await.expect(200);
+        world.shows(&made, "Pending").await;
+        assert_eq!(app.leads("status=pending").await.json()["leads"].as_array().map(Vec::len), Some(1));
+        world.call_back(&ada, "qualified").await;
+        assert_eq!(app.lead_says(&ada, "result").await, "qualified");
+        assert_eq!(world.alc.journal().count("create_lead"), 1);
+    }
+}
+
+scenario! {
     async fn a_deleted_record_ends_the_send(setup: Setup) {
         let (world, app) = subscribed(setup).await;
         let ada = world.person();
@@ -309,6 +346,7 @@ scenario! {
         world.shows(&made, "Complete").await;
         assert_eq!(patches_of(&world, &ada.record_id), 0);
         assert_eq!(app.lead_says(&made, "status").await, "complete", "whoever asks for the new record finds it");
+        assert_eq!(app.leads("status=complete").await.json()["leads"].as_array().map(Vec::len), Some(1));
     }
 }
 
@@ -357,5 +395,31 @@ scenario! {
         let events = vec![bad, world.attio.event("record.deleted", &ada.record_id)];
         assert_eq!(world.attio.deliver(events).await, [400]);
         assert_eq!(app.lead_says(&ada, "reason").await, "record-deleted");
+    }
+}
+
+scenario! {
+    async fn a_deleted_record_is_not_written_to_whatever_is_still_to_be_shown(setup: Setup) {
+        let (world, app) = subscribed(setup).await;
+        let (ada, bob, other) = (world.person(), world.person(), world.person());
+        app.press(&ada).await.expect(201);
+        world.shows(&ada, "Pending").await;
+        world.synced(&app, &ada).await;
+        // The one has finished and Attio does not take it, the other one is not at ALC yet.
+        world.alc.faults().always("create_lead", Fault::status(503));
+        world.while_time_passes(app.press(&bob)).await.expect(202);
+        world.attio.faults().always("patch_record", Fault::status(503));
+        world.call_back(&ada, "qualified").await;
+        let refused = async || patches_of(&world, &ada.record_id) == 2;
+        world.pass_until("Attio refuses it", Duration::from_millis(50), MINUTE, refused).await;
+        world.attio.delete_and_tell(&ada.record_id).await;
+        world.attio.delete_and_tell(&bob.record_id).await;
+        // What it was a part of is told too late: nobody knows any more whom to send, and there is nothing to show.
+        assert_eq!(world.attio.deliver(vec![world.attio.merged_event(&other.record_id, &bob.record_id)]).await, [200]);
+        world.attio.faults().clear("patch_record");
+        let (before, about_ada) = (patches_of(&world, &bob.record_id), patches_of(&world, &ada.record_id));
+        world.pass_slowly(HOUR, 3).await;
+        assert_eq!(patches_of(&world, &ada.record_id), about_ada);
+        assert_eq!((patches_of(&world, &bob.record_id), patches_of(&world, &other.record_id)), (before, 0));
     }
 }

@@ -99,6 +99,22 @@ scenario! {
 }
 
 scenario! {
+    async fn of_a_record_with_several_names_the_first_is_sent(setup: Setup) {
+        let (world, app) = setup.connected().await;
+        let people: Vec<_> = (0..10).map(|_| world.person()).collect();
+        let named = |name: &str| {
+            let name = name.to_owned();
+            people.iter().map(move |person| lead_body(&Person { name: name.clone(), ..person.clone() }))
+        };
+        let items: Vec<_> = named("Ada One").chain(named("Ada Two")).chain(named("Ada Three")).collect();
+        batch(&app, &items).await.expect(202);
+        all_show(&world, &people, "Pending").await;
+        let sent: Vec<_> = world.alc.leads().into_iter().map(|lead| lead.name).collect();
+        assert_eq!(sent, vec!["Ada One"; people.len()]);
+    }
+}
+
+scenario! {
     async fn the_same_batch_under_its_key_sends_nothing_twice(setup: Setup) {
         let (world, app) = setup.connected().await;
         let people = [world.person(), world.person(), world.person()];

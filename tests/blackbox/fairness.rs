@@ -8,7 +8,7 @@ use alc_connector::{
     store::{self, Change, Commit, Committed, Key, Kind, LeaseChange, Store, Tenant, Write},
 };
 use jiff::SignedDuration;
-use sandbox::Fault;
+use sandbox::{Fault, Stage};
 use secrecy::SecretString;
 
 use crate::support::{
@@ -30,8 +30,8 @@ fn put(key: Key, body: String, status: &'static str, now: jiff::Timestamp, due: 
     Write { key, expected: None, change }
 }
 
-/// Ten thousand pending leads of another workspace, due soon, none shown in Attio: as `like`'s lead is now.
-async fn crowd(world: &World, like: &Person) {
+/// So many hundred pending leads of another workspace, due soon, none shown in Attio: as `like`'s lead is now.
+async fn crowd(world: &World, like: &Person, commits: usize) {
     let lifecycle = Lifecycle::new();
     let store = open(world, &lifecycle).await;
     let (ours, theirs) = (Tenant::new(world.attio.workspace_id()), Tenant::new(random_uuid()));
@@ -41,7 +41,7 @@ async fn crowd(world: &World, like: &Person) {
     let (workspace, lead) = (workspace.expect("a workspace").body, lead.expect("a lead").body);
     let founding = Commit::of(vec![put(Key::workspace(), workspace, "connected", world.now(), None)]);
     assert!(matches!(store.commit(&theirs, &founding, world.now()).await, Ok(Committed::Done(_))));
-    for _ in 0..COMMITS {
+    for _ in 0..commits {
         let leads = (0..A_COMMIT).map(|_| {
             let record = random_uuid().to_string();
             let body = lead.replace(&like.record_id, &record);
@@ -77,7 +77,7 @@ scenario! {
         app.press(&first).await.expect(201);
         app.press(&like).await.expect(201);
         world.stop().await;
-        crowd(&world, &like).await;
+        crowd(&world, &like, COMMITS).await;
         for _ in 0..replicas {
             world.start_replica().await;
         }
@@ -89,5 +89,32 @@ scenario! {
         // is not the crowd's doing; ten thousand leads ahead of it would take minutes.
         let passed = watch.elapsed();
         assert!(passed < Duration::from_secs(3), "{passed:?}");
+    }
+}
+
+scenario! {
+    async fn a_workspace_whose_calls_hang_leaves_workers_to_another(setup: Setup) {
+        let setup = setup.impatient().with("ALC__TIMEOUT", "12s").with("ALC__POLL_AFTER", "10m").with("RETRY__SCHEDULE", "30m");
+        let (mut world, app) = setup.connected().await;
+        let replicas = world.replicas().len();
+        let (like, ada) = (world.person(), world.person());
+        app.press(&like).await.expect(201);
+        world.alc.faults().next("create_lead", Fault::status(503));
+        world.while_time_passes(app.press(&ada)).await.expect(202);
+        world.stop().await;
+        crowd(&world, &like, 1).await;
+        for _ in 0..replicas {
+            world.start_replica().await;
+        }
+        let hanging = world.alc.faults().hold("get_lead", Stage::Before);
+        world.pass(MINUTE * 12).await;
+        hanging.reached(8).await;
+        let before = world.alc.journal().count("create_lead");
+        world.pass(MINUTE * 30).await;
+        world.alc.journal().wait_for("create_lead", before + 1).await;
+        // A quarter of the workers, and the other workspace's own, perhaps once more by whoever takes its lease over.
+        let asked = world.alc.journal().count("get_lead");
+        assert!(asked <= 8 * replicas + 2 * replicas, "{asked} wait for an answer");
+        hanging.release();
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use alc_connector::clock::Clock as _;
 use futures_util::{StreamExt as _, stream};
 use jiff::{SignedDuration, Timestamp};
-use sandbox::{Fault, Seen};
+use sandbox::{Fault, Seen, Stage};
 use serde_json::json;
 
 use crate::support::{
@@ -232,6 +232,34 @@ scenario! {
         let shown = async || people.iter().all(|person| world.attio.status(&person.record_id).is_some());
         world.pass_until("it has closed by itself", Duration::from_millis(200), MINUTE * 3, shown).await;
         all_are_well(&app, &people).await;
+    }
+}
+
+scenario! {
+    async fn an_ailing_alc_is_probed_by_one_lead_at_a_time(setup: Setup) {
+        let (world, app) = setup.impatient().with("ALC__TIMEOUT", "12s").with("RETRY__SCHEDULE", "1m").connected().await;
+        let (faults, journal) = (world.alc.faults(), world.alc.journal());
+        let asking = ["create_lead", "list_leads"];
+        for operation in asking {
+            faults.always(operation, Fault::status(503));
+        }
+        let people: Vec<_> = (0..8).map(|_| world.person()).collect();
+        for person in &people {
+            app.press(person).await.expect(202);
+        }
+        assert_eq!(journal.count("create_lead"), 5, "the run that opens the gate");
+        for operation in asking {
+            faults.clear(operation);
+        }
+        let holds = asking.map(|operation| faults.hold(operation, Stage::Before));
+        let probes = || asking.map(|operation| journal.under_way(operation)).iter().sum::<usize>();
+        world.pass(MINUTE * 2).await;
+        world.pass_until("a probe", Duration::from_millis(50), MINUTE, async || probes() > 0).await;
+        world.pass_slowly(Duration::from_millis(50), 20).await;
+        assert_eq!(probes(), 1);
+        drop(holds);
+        let all = async || world.alc.leads().len() == people.len();
+        world.pass_until("all go out", Duration::from_secs(1), MINUTE * 10, all).await;
     }
 }
 

@@ -93,14 +93,18 @@ scenario! {
 }
 
 scenario! {
-    async fn alc_limits_202_and_its_retry_after_is_kept(setup: Setup) {
+    async fn alc_limits_202_and_its_retry_after_is_kept_by_all(setup: Setup) {
         let (world, app) = setup.impatient().connected().await;
-        let ada = world.person();
+        let (ada, bob) = (world.person(), world.person());
         world.alc.faults().next("create_lead", Fault::status_with(429, ("retry-after", "1800"), Value::Null));
         app.press(&ada).await.expect(202);
+        app.press(&bob).await.expect(202);
         world.pass_slowly(MINUTE * 5, 5).await;
-        assert_eq!(world.alc.journal().count("create_lead"), 1, "not before the half hour is over");
-        world.pass_until("it goes out", MINUTE, HOUR, async || app.lead_says(&ada, "status").await == "pending").await;
+        assert_eq!(world.alc.journal().count("create_lead"), 1, "not before the half hour is over, for nobody");
+        for person in [&ada, &bob] {
+            let out = async || app.lead_says(person, "status").await == "pending";
+            world.pass_until("it goes out", MINUTE, HOUR, out).await;
+        }
     }
 }
 

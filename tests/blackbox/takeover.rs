@@ -9,16 +9,21 @@ use crate::support::{
 };
 
 scenario! {
-    async fn live_leads_go_on_at_once_with_the_new_tokens(setup: Setup) {
+    async fn live_leads_go_on_with_the_new_tokens(setup: Setup) {
         let (world, old) = setup.impatient().connected().await;
         let ada = world.person();
         world.alc.faults().always("create_lead", Fault::status_with(429, ("retry-after", "3600"), json!(null)));
         old.press(&ada).await.expect(202);
         world.alc.faults().clear("create_lead");
-        world.pass_slowly(MINUTE * 30, 3).await;
+        world.pass_slowly(MINUTE * 10, 3).await;
         let new = world.connect().await;
+        assert_eq!(new.lead_says(&ada, "status").await, "queued", "it still waits, as ALC has asked");
         let out = async || new.lead_says(&ada, "status").await == "pending";
-        world.pass_until("it goes out", MINUTE, MINUTE * 10, out).await;
+        world.pass_until("it goes out", MINUTE, HOUR, out).await;
+        let requests = world.alc.journal().requests("create_lead");
+        let tokens: Vec<_> = requests.iter().map(|seen| &seen.headers["authorization"]).collect();
+        assert_eq!(tokens.len(), 2);
+        assert_ne!(tokens[0], tokens[1], "the old token has gone with its connection");
         world.call_back(&ada, "qualified").await;
         world.shows(&ada, "Complete").await;
     }
@@ -105,7 +110,8 @@ scenario! {
         let gone = async || world.alc.living_grants() == 5;
         world.pass_until("the oldest grant is given back", MINUTE, MINUTE * 10, gone).await;
         let over = async || first.connection().await.status == 401;
-        world.pass_until("its token is good for nothing", MINUTE, HOUR, over).await;
+        // Sooner than it expires by itself.
+        world.pass_until("its token is good for nothing", MINUTE, HOUR / 2, over).await;
         let body = json!({ "connection": { "id": "x", "ownedBy": { "type": "workspace", "id": world.attio.workspace_id() } } });
         let request = first.request(reqwest::Method::POST, "/v1/events/connection-added").json(&body);
         assert_eq!(send(request).await.status, 401);

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use sandbox::Fault;
+use jiff::SignedDuration;
+use sandbox::{Fault, Stage};
 use serde_json::{Value, json};
 
 use crate::support::{
+    ambient::{eventually, spawn},
     attio_app::{AttioApp, lead_body},
     harness::{DAY, HOUR, MINUTE, Person, Setup, World, scenario},
     http::{Answer, send},
@@ -132,12 +134,13 @@ scenario! {
         assert_eq!(calls(&world, "early"), 2, "Attio's own bookkeeping was behind");
 
         world.attio.faults().always("workflow_callback", Fault::status(410));
+        let late = world.now() + SignedDuration::from_mins(15);
         press_and_wait(&world, &app, &bob, "gone", None).await.expect(201);
         world.call_back(&bob, "qualified").await;
         world.pass_until("it is tried", SECOND, MINUTE * 10, async || calls(&world, "gone") > 1).await;
-        world.pass_slowly(MINUTE * 4, 4).await;
-        let early = calls(&world, "gone");
-        world.pass_until("it is tried once more", MINUTE, HOUR * 4, async || calls(&world, "gone") > early).await;
+        let last = || world.attio.journal().requests("workflow_callback").last().map(|seen| seen.at);
+        let tried = async || last().is_some_and(|at| at >= late);
+        world.pass_until("it is tried after a quarter of an hour", MINUTE, HOUR * 4, tried).await;
         world.pass_slowly(SECOND, 5).await;
         let calls_then = calls(&world, "gone");
         world.attio.faults().clear("workflow_callback");
@@ -163,17 +166,20 @@ scenario! {
 
 scenario! {
     async fn any_other_answer_is_tried_again_until_it_is_heard_and_delays_nothing(setup: Setup) {
-        let (world, app) = setup.impatient().connected().await;
+        let (world, app) = setup.impatient().with("RETRY__SCHEDULE", "1m").connected().await;
         let ada = world.person();
-        for fault in [Fault::status(500), Fault::status(401), Fault::Reset, Fault::Hang, Fault::status(302)] {
+        let answers = [500, 400, 401, 403, 302].map(Fault::status);
+        for fault in answers.into_iter().chain([Fault::Reset, Fault::Hang]) {
             world.attio.faults().next("workflow_callback", fault);
         }
         press_and_wait(&world, &app, &ada, "step", None).await.expect(201);
+        // A 404 would end it from now on.
+        world.pass(MINUTE * 16).await;
         world.call_back(&ada, "qualified").await;
         world.shows(&ada, "Complete").await;
         let heard = async || world.attio.told("step").len() == 1;
         world.pass_until("it is heard", MINUTE, HOUR * 3, heard).await;
-        assert!(calls(&world, "step") >= 6, "{}", calls(&world, "step"));
+        assert!(calls(&world, "step") >= 8, "{}", calls(&world, "step"));
     }
 }
 
@@ -213,6 +219,27 @@ scenario! {
 }
 
 scenario! {
+    async fn what_is_owed_of_a_send_is_kept_also_if_another_begins_before_it_was_written_down(setup: Setup) {
+        let (world, app) = setup.connected().await;
+        let ada = world.person();
+        // Whoever has the lead in hand waits for Attio, and sees neither the end nor the press after it.
+        let hold = world.attio.faults().hold("patch_record", Stage::Before);
+        press_and_wait(&world, &app, &ada, "first", None).await.expect(201);
+        hold.reached(1).await;
+        world.call_back(&ada, "qualified").await;
+        let mut body = lead_body(&ada);
+        body["finish_callback_url"] = world.attio.callback_url("second").into();
+        let pressed = spawn({ let app = app.clone(); async move { app.press_body(&body).await } });
+        eventually("another send has begun", async || (app.lead_says(&ada, "status").await == "queued").then_some(())).await;
+        hold.release();
+        pressed.await.expect("an answer").expect(201);
+        world.call_back(&ada, "lost").await;
+        let (one, two) = (told(&world, "first", 1).await, told(&world, "second", 1).await);
+        assert_eq!((&one[0]["result"], &two[0]["result"]), (&json!("qualified"), &json!("lost")));
+    }
+}
+
+scenario! {
     async fn a_deadline_is_told_as_failed(setup: Setup) {
         let (world, app) = setup.connected().await;
         let ada = world.person();
@@ -248,6 +275,7 @@ scenario! {
             ("https://example.com/secret", "example.com"),
             ("https://169.254.169.254/secret", "169.254.169.254"),
             ("http://localhost/secret", "localhost"),
+            ("http://api.attio.com/secret", "api.attio.com"),
             ("https://[::ffff:10.0.0.1]/secret", "[::ffff:a00:1]"),
         ] {
             let mut body = lead_body(&ada);
@@ -292,6 +320,33 @@ scenario! {
         world.shows(&after, "Complete").await;
         world.pass_slowly(MINUTE, 3).await;
         assert_eq!(calls(&world, "trigger"), 2, "neither of what was before nor of what came after");
+    }
+}
+
+scenario! {
+    async fn a_trigger_is_not_told_of_what_had_finished_before_it(setup: Setup) {
+        let (world, app) = setup.connected().await;
+        let (ada, bob) = (world.person(), world.person());
+        for person in [&ada, &bob] {
+            app.press(person).await.expect(201);
+            world.shows(person, "Pending").await;
+        }
+        // Attio is away, so that there is something left to do when the trigger comes.
+        world.attio.faults().always("patch_record", Fault::status(503));
+        world.call_back(&ada, "qualified").await;
+        world.call_back(&bob, "qualified").await;
+        world.pass_slowly(SECOND, 3).await;
+        put_trigger(&world, &app, "trigger").await.expect(201);
+        // Another send of a record whose last one had finished by then.
+        app.press(&bob).await;
+        world.attio.faults().clear("patch_record");
+        for (person, status) in [(&ada, "Complete"), (&bob, "Pending")] {
+            let shown = async || app.lead_says(person, "attio").await == "synced";
+            world.pass_until("it is shown", SECOND, HOUR, shown).await;
+            assert_eq!(world.attio.status(&person.record_id).as_deref(), Some(status));
+        }
+        world.pass_slowly(MINUTE, 3).await;
+        assert_eq!(calls(&world, "trigger"), 0);
     }
 }
 

@@ -4,9 +4,10 @@
 //! that sends each request to one of them at random.
 
 use std::{
+    fs,
     future::Future,
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
@@ -231,6 +232,17 @@ impl World {
         }
     }
 
+    /// All that the store has on its disk.
+    pub fn stored(&self) -> Vec<u8> {
+        match &self.store {
+            Store::Sqlite(directory) => bytes_in(directory.path()),
+            Store::Redis(server) => {
+                let folder = server.command("CONFIG GET dir");
+                bytes_in(Path::new(folder.trim_end().lines().last().expect("a folder")))
+            }
+        }
+    }
+
     /// Starts one more replica.
     pub async fn start_replica(&mut self) {
         self.replicas.push(Replica::start(&self.settings, &self.clock).await);
@@ -434,6 +446,16 @@ impl Drop for World {
             );
         }
     }
+}
+
+/// The content of all files in a folder and below.
+fn bytes_in(folder: &Path) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        bytes.extend(if path.is_dir() { bytes_in(&path) } else { fs::read(&path).expect("a file") });
+    }
+    bytes
 }
 
 /// Gives the service a moment of real time to do what is due after a `step`; `true` as soon as `done`.

@@ -37,6 +37,8 @@ pub struct Attribute {
     pub kind: String,
     /// Whether it can hold several values.
     pub is_multiselect: bool,
+    /// Whether no two records may have the same value.
+    pub is_unique: bool,
     /// Whether it is archived; then it can't be written.
     pub is_archived: bool,
     /// Whether Attio made it.
@@ -54,6 +56,7 @@ impl Attribute {
             api_slug: slug.to_owned(),
             kind: kind.to_owned(),
             is_multiselect: false,
+            is_unique: false,
             is_archived: false,
             is_system: false,
             options: Vec::new(),
@@ -110,7 +113,7 @@ impl State {
             "is_system_attribute": attribute.is_system,
             "is_writable": true,
             "is_required": false,
-            "is_unique": false,
+            "is_unique": attribute.is_unique,
             "is_multiselect": attribute.is_multiselect,
             "is_default_value_enabled": false,
             "is_archived": attribute.is_archived,
