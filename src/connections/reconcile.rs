@@ -172,6 +172,10 @@ impl Connections {
                     }
                 }
             }
+            // Its creation may still be under way here: whoever hears of its end says what to delete.
+            Err(CallError::Unsupported | CallError::NotFound) if webhook.may_come(self.clock.now()) => {
+                vec![self.webhook_again(webhook, None)]
+            }
             Err(CallError::Unsupported | CallError::NotFound) => {
                 // If it is there, it stays: its URL will answer 410.
                 tracing::warn!(workspace = %workspace.id, webhook = %id, "ALC cannot list webhooks: one may remain there");
