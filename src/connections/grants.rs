@@ -19,10 +19,13 @@ use super::{
 };
 use crate::{
     alc::oauth::{TokenError, Tokens},
-    clock::later,
+    clock::{later, until},
     ids::{ConnectionId, WorkspaceId, random_uuid},
     store::{StoreError, Tenant, Versioned},
 };
+
+/// An ALC that says 401 to tokens this young would say it to the next as well: every lead would ask for its own.
+const REFUSED_AGAIN: Duration = Duration::from_secs(30);
 
 /// A bearer token for ALC.
 #[derive(Debug, Clone)]
@@ -141,10 +144,11 @@ impl Connections {
         let mut detail = "the last refresh failed".to_owned();
         loop {
             let owner = random_uuid();
-            let until = later(self.clock.now(), self.claim_duration());
+            let mut claimed_until = Timestamp::MIN;
             let (renewal, workspace) = self
                 .update(tenant, |workspace, now| {
-                    let claim = Claim { owner, until };
+                    claimed_until = later(now, self.claim_duration());
+                    let claim = Claim { owner, until: claimed_until };
                     plan_renewal(workspace, id, generation, refused, claim, now)
                 })
                 .await?;
@@ -158,6 +162,8 @@ impl Connections {
                     return Err(NoGrant::Unavailable { retry_at, detail });
                 }
                 Renewal::Wait(_) => pause(LOOK_AGAIN).await,
+                // The store took so long that another may claim it while ALC is being asked.
+                Renewal::Claimed(_) if later(self.clock.now(), self.settings.upstream_timeout) > claimed_until => {}
                 Renewal::Claimed(connection) => {
                     // In a task of its own: tokens that ALC has given must be recorded, whoever hung up.
                     let (this, tenant) = (self.clone(), tenant.clone());
@@ -312,6 +318,10 @@ fn plan_renewal(
     }
     if let Some(other) = connection.refreshing.filter(|other| other.is_live(now)) {
         return Verdict::Leave(Renewal::Wait(other.until));
+    }
+    let alc = &connection.alc;
+    if refused && alc.generation > 1 && until(alc.requested_at, now) < REFUSED_AGAIN {
+        return Verdict::Leave(Renewal::NotBefore(later(alc.requested_at, REFUSED_AGAIN)));
     }
     let before = connection.alc.expires_at;
     if refused {

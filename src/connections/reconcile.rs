@@ -58,7 +58,7 @@ impl Connections {
         let mut stepped = false;
         while holding.holds(&workspace) {
             let now = self.clock.now();
-            workspace.value.settle(now);
+            let settled = workspace.value.settle(now);
             // A process that stops leaves the rest to another, at once.
             let leaves = stepped && self.lifecycle.is_stopping();
             let facts = match if leaves { Step::Rest } else { workspace.value.next_step(now) } {
@@ -80,7 +80,7 @@ impl Connections {
                 // Settled just now.
                 Step::Settle => continue,
                 step => {
-                    if self.hold(&tenant, &mut workspace, holding, step).await? {
+                    if self.hold(&tenant, &mut workspace, holding, settled, step).await? {
                         stepped = true;
                         self.take(&tenant, &workspace.value, step).await?
                     } else {
@@ -99,28 +99,32 @@ impl Connections {
         Ok(())
     }
 
-    /// Makes the lease last for the step's requests, and claims what other workers could do as well; `false` if
-    /// somebody else wrote meanwhile.
+    /// Makes the lease last for the step's requests, writes down what was settled, on which the step may rest, and
+    /// claims what other workers could do as well. `false` if somebody else wrote meanwhile, or the store took too long.
     async fn hold(
         &self,
         tenant: &Tenant,
         workspace: &mut Versioned<Workspace>,
         holding: Holding,
+        settled: bool,
         step: Step,
     ) -> Result<bool, StoreError> {
         let now = self.clock.now();
-        let mut must_commit = later(now, self.settings.upstream_timeout * 2)
-            > workspace.document.lease.map_or(Timestamp::MIN, |lease| lease.until);
+        let timeout = self.settings.upstream_timeout;
+        let mut must_commit =
+            settled || later(now, timeout * 2) > workspace.document.lease.map_or(Timestamp::MIN, |lease| lease.until);
+        let held = holding.extended(now);
         if let Step::Refresh(id) = step {
-            let claim = Claim { owner: holding.token, until: later(now, self.claim_duration()) };
+            let claim = Claim { owner: holding.token, until: held.until };
             workspace.value.claim_refresh(id, claim, now);
             must_commit = true;
         }
         if !must_commit {
             return Ok(true);
         }
-        let lease = LeaseChange::Hold(holding.extended(now));
-        Ok(matches!(self.commit(tenant, workspace, lease).await?, Committed::Done(_)))
+        let committed = self.commit(tenant, workspace, LeaseChange::Hold(held)).await?;
+        let in_time = later(self.clock.now(), timeout) <= held.until;
+        Ok(matches!(committed, Committed::Done(_)) && in_time)
     }
 
     /// Does the step; what it came to.

@@ -140,8 +140,9 @@ impl Workspace {
         }
     }
 
-    /// Does what time alone brings about. Harmless at any time.
-    pub(super) fn settle(&mut self, now: Timestamp) {
+    /// Does what time alone brings about; whether that was anything. Harmless at any time.
+    pub(super) fn settle(&mut self, now: Timestamp) -> bool {
+        let before = self.clone();
         let late: Vec<_> = self
             .connections
             .iter()
@@ -183,6 +184,7 @@ impl Workspace {
         let done: Vec<_> =
             self.connections.iter().filter(|it| self.is_done_leaving(it)).map(|connection| connection.id).collect();
         self.connections.retain(|connection| !done.contains(&connection.id));
+        *self != before
     }
 
     /// Whether a connection works with the webhook, or is about to.

@@ -402,11 +402,12 @@ async fn a_401_means_other_tokens_or_a_dead_grant() {
     asked.remove_async().await;
 
     let away = world.tokens_answer(503, json!({"error": "invalid_grant"})).await;
+    world.clock.advance(Duration::from_secs(30));
     let outage = connections.alc_grant_after_401(&world.tenant, &newer).await;
     assert!(matches!(outage, Err(NoGrant::Unavailable { .. })), "{outage:?}");
     assert_eq!(world.standing(connection).await, Standing::Current, "an outage disconnects nobody");
     away.remove_async().await;
-    world.clock.advance(Duration::from_secs(10));
+    world.clock.advance(Duration::from_secs(40));
     world.tokens_answer(400, json!({"error": "invalid_grant"})).await;
     let dead = connections.alc_grant_after_401(&world.tenant, &newer).await;
     assert!(matches!(dead, Err(NoGrant::ReauthorizationRequired)), "{dead:?}");
