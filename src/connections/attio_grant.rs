@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use super::{
     Connections, Verdict,
     connect::{Attempt, ConnectError},
-    connection::{Connection, Phase},
+    connection::Connection,
     facts::Fact,
     workspace::{ConnectionView, Workspace},
 };
@@ -176,7 +176,7 @@ impl Connections {
         vec![Fact::AttioRevokePostponed { connection: id, retry_at }]
     }
 
-    /// The token, unless another connection that still works, or may, holds the same one.
+    /// The token, unless another connection that needs its own holds the same one.
     fn unshared_attio_token(
         &self,
         workspace: &Workspace,
@@ -184,7 +184,7 @@ impl Connections {
         grant: &AttioGrant,
     ) -> Result<Option<SecretString>, OpenError> {
         let token = self.open(workspace.id, connection.id, FIELD, &grant.token)?;
-        for other in workspace.connections.iter().filter(|it| it.id != connection.id && it.phase != Phase::Leaving) {
+        for other in workspace.connections.iter().filter(|it| it.id != connection.id && workspace.lives_by_attio(it)) {
             let Some(theirs) = &other.attio else { continue };
             if self.open(workspace.id, other.id, FIELD, &theirs.token)?.expose_secret() == token.expose_secret() {
                 return Ok(None);

@@ -242,7 +242,7 @@ impl Connections {
         }
     }
 
-    /// Whether another connection that still works, or may, holds one of its tokens. Fails where they cannot be opened.
+    /// Whether another connection that needs its tokens holds one of these. Fails where they cannot be opened.
     pub(super) fn is_shared(
         &self,
         workspace: &Workspace,
@@ -252,7 +252,7 @@ impl Connections {
         self.is_held(workspace, Some(connection.id), &access, refresh.as_ref())
     }
 
-    /// Whether a connection of that workspace that still works, or may, holds one of these tokens, which nobody keeps.
+    /// Whether a connection of that workspace that needs its tokens holds one of these, which nobody keeps.
     pub async fn holds(&self, workspace: WorkspaceId, tokens: &Tokens) -> Result<bool, StoreError> {
         let Some(loaded) = self.load(&tenant(workspace)).await? else { return Ok(false) };
         let held = self.is_held(&loaded.value, None, &tokens.access, tokens.refresh.as_ref());
@@ -276,8 +276,7 @@ impl Connections {
         access: &SecretString,
         refresh: Option<&SecretString>,
     ) -> Result<bool, crate::sealing::OpenError> {
-        let others = workspace.connections.iter().filter(|it| Some(it.id) != not_by && it.phase != Phase::Leaving);
-        for other in others {
+        for other in workspace.connections.iter().filter(|it| Some(it.id) != not_by && workspace.lives_by_alc(it)) {
             let (others_access, others_refresh) = self.opened(workspace.id, other)?;
             let same_refresh = match (refresh, &others_refresh) {
                 (Some(one), Some(other)) => one.expose_secret() == other.expose_secret(),

@@ -193,14 +193,20 @@ impl Connections {
         let Some(webhook) = workspace.webhook(id) else { return Vec::new() };
         let Some(connection) = workspace.cleaner(webhook) else { return Vec::new() };
         let Some(alc_id) = &webhook.alc_id else { return Vec::new() };
+        if workspace.is_called_through(alc_id) {
+            // ALC keeps one webhook for an account, and made the newer one of it.
+            tracing::warn!(workspace = %workspace.id, webhook = %id, "another webhook has its id at ALC: left there");
+            return vec![Fact::WebhookDeleted { webhook: id }];
+        }
         let Ok(grant) = self.grant(workspace.id, connection) else { return vec![self.webhook_again(webhook, None)] };
         match self.alc.delete_webhook(&grant.access_token, alc_id).await {
             Ok(()) | Err(CallError::NotFound | CallError::Unsupported | CallError::Rejected { status: 410, .. }) => {
                 tracing::info!(workspace = %workspace.id, webhook = %id, "webhook deleted at ALC");
                 vec![Fact::WebhookDeleted { webhook: id }]
             }
-            // Another account's tokens: theirs it is not to delete, and nobody else is left who could.
-            Err(error @ (CallError::Forbidden { .. } | CallError::Rejected { .. }))
+            // Another account's tokens: theirs it is not to delete, and nobody else is left who could. A 401 to them is
+            // about what they ask for, and must not end them.
+            Err(error @ (CallError::Unauthorized | CallError::Forbidden { .. } | CallError::Rejected { .. }))
                 if connection.id != webhook.connection =>
             {
                 tracing::warn!(webhook = %id, %error, "a webhook of a dead grant stays at ALC: its URL will answer 410");

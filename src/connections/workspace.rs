@@ -189,6 +189,12 @@ impl Workspace {
         self.current()?.webhook
     }
 
+    /// Whether ALC knows a webhook that is wanted by this id.
+    pub(super) fn is_called_through(&self, alc_id: &str) -> bool {
+        let stands = |it: &&Webhook| matches!(it.state, WebhookState::Intended | WebhookState::Registered);
+        self.webhooks.iter().filter(stands).any(|webhook| webhook.alc_id.as_deref() == Some(alc_id))
+    }
+
     pub(super) fn webhook(&self, id: WebhookId) -> Option<&Webhook> {
         self.webhooks.iter().find(|webhook| webhook.id == id)
     }
