@@ -275,8 +275,7 @@ impl Connections {
             let mut cursor = None;
             loop {
                 let page = self.store.page(tenant, Some(status), cursor.as_ref(), PAGE).await?;
-                if page.documents.iter().any(|(_, document)| sent_under(&document.body).as_deref() == Some(id.as_str()))
-                {
+                if page.documents.iter().any(|(_, document)| sent_under(&document.body).contains(&id)) {
                     return Ok(true);
                 }
                 cursor = page.next;
@@ -346,8 +345,8 @@ impl Connections {
     }
 }
 
-/// The webhook that a lead's present send names.
-fn sent_under(body: &str) -> Option<String> {
+/// The webhooks that a lead's present send names.
+fn sent_under(body: &str) -> Vec<String> {
     #[derive(serde::Deserialize)]
     struct Lead {
         send: Option<Send>,
@@ -355,8 +354,11 @@ fn sent_under(body: &str) -> Option<String> {
     #[derive(serde::Deserialize)]
     struct Send {
         webhook: Option<String>,
+        #[serde(default)]
+        other_webhooks: Vec<String>,
     }
-    serde_json::from_str::<Lead>(body).ok()?.send?.webhook
+    let send = serde_json::from_str::<Lead>(body).ok().and_then(|lead| lead.send);
+    send.map_or_else(Vec::new, |send| send.webhook.into_iter().chain(send.other_webhooks).collect())
 }
 
 #[cfg(test)]
@@ -364,10 +366,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_lead_names_the_webhook_it_was_sent_under() {
-        assert_eq!(sent_under(r#"{"send":{"webhook":"w","id":1}}"#).as_deref(), Some("w"));
-        for body in [r#"{"send":{"webhook":null}}"#, r#"{"send":null}"#, "{}", "nonsense"] {
-            assert_eq!(sent_under(body), None, "{body}");
+    fn a_lead_names_the_webhooks_it_was_sent_under() {
+        for (body, webhooks) in [
+            (r#"{"send":{"webhook":"w","id":1}}"#, vec!["w"]),
+            (r#"{"send":{"webhook":"w","other_webhooks":["v"]}}"#, vec!["w", "v"]),
+            (r#"{"send":{"webhook":null}}"#, vec![]),
+            (r#"{"send":null}"#, vec![]),
+            ("{}", vec![]),
+            ("nonsense", vec![]),
+        ] {
+            assert_eq!(sent_under(body), webhooks, "{body}");
         }
     }
 }
