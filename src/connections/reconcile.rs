@@ -147,7 +147,7 @@ impl Connections {
             },
             Step::FindWebhook(id) => self.find_webhook(workspace, id).await,
             Step::DeleteWebhook(id) => self.delete_webhook(workspace, id).await,
-            Step::DeleteAttioWebhook(id) => self.delete_attio_webhook(workspace, id).await,
+            Step::DeleteAttioWebhook(id) => self.delete_attio_webhook(tenant, workspace, id).await?,
             Step::Revoke(id) => self.revoke(workspace, id).await,
             Step::RevokeAtAttio(id) => self.revoke_at_attio(workspace, id).await,
             Step::RetireWebhook(id) => {

@@ -28,6 +28,7 @@ use crate::{
     sealing::{Sealer, generate_key},
     store::{
         Change, Commit, Committed, Key, Kind, LeaseChange, LeaseRequest, Store, Tenant, Versioned, Write,
+        gate::{Gate, Verdict as GateVerdict},
         sqlite::SqliteEngine,
     },
     upstream::{Caller, Schedule, http_client},
@@ -608,4 +609,24 @@ async fn twenty_seconds_are_all_there_is() {
     world.reconcile().await;
     deleted.assert_async().await;
     assert_eq!(world.standing(connection).await, Standing::Incoming);
+}
+
+#[tokio::test]
+async fn attio_limiting_our_clean_up_keeps_every_writer_waiting() {
+    let mut world = World::new().await;
+    world.alc_registers(201, None).await;
+    let made = json!({"data": {"id": {"webhook_id": "w1"}, "secret": "s"}});
+    world.server.mock("POST", "/v2/webhooks").with_body(made.to_string()).create_async().await;
+    let connection = world.connect(tokens("a1", None)).await;
+    world.reconcile().await;
+    world.connections().remove(world.workspace, connection).await.expect("removes");
+    world.server.mock("DELETE", "/api/v1/webhooks/h1").with_status(204).create_async().await;
+    let limiting = world.server.mock("DELETE", "/v2/webhooks/w1").with_status(429).with_header("retry-after", "20");
+    let limiting = limiting.create_async().await;
+    world.reconcile().await;
+    limiting.assert_async().await;
+    let gate = Gate { upstream: "attio", per_second: Some(25) };
+    let turn = world.store.reserve(&world.tenant, &gate, None, world.clock.now()).await.expect("reserves");
+    let GateVerdict::At(slot) = turn else { panic!("{turn:?}") };
+    assert!(slot >= world.clock.now() + Duration::from_secs(20), "{slot}");
 }

@@ -6,10 +6,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use super::*;
-use crate::store::{
-    Cursor, Depth, Engine, Leased, Loaded, Page, StoreError,
-    gate::{Gate, GateReport, Verdict as GateVerdict},
-};
+use crate::store::{Cursor, Depth, Engine, Leased, Loaded, Page, StoreError, gate::GateReport};
 
 /// What becomes of a commit.
 pub(super) enum Fate {
