@@ -69,6 +69,7 @@ impl Connections {
                         Committed::Conflict => Vec::new(),
                     }
                 }
+                Step::Forget if workspace.value.owes_until(self.retention, now) => continue,
                 Step::Forget => {
                     let key = Key::workspace();
                     let erase = Write { key, expected: Some(workspace.version()), change: Change::Erase };

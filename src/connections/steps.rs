@@ -87,7 +87,7 @@ impl Workspace {
         }
         if self.is_empty() {
             let at = self.disconnected_at.map_or(now, |since| later(since, REMEMBERED));
-            agenda.push((at, Step::Forget));
+            agenda.push((self.owing_until.map_or(at, |until| at.max(until)), Step::Forget));
         }
         agenda
     }

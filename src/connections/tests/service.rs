@@ -124,7 +124,7 @@ impl World {
             retry_schedule: Schedule::new([1, 5, 30].map(Duration::from_secs).to_vec()),
             upstream_timeout: Duration::from_secs(10),
         };
-        Connections::new(parts, settings)
+        Connections::new(parts, settings).keeping_leads_for(120 * 24 * HOUR)
     }
 
     /// ALC registers webhooks, and says so with this status.
@@ -279,7 +279,10 @@ async fn from_a_code_to_the_last_token() {
     assert_eq!(world.standing(connection).await, Standing::Unknown);
     connections.remove(world.workspace, connection).await.expect("again");
     assert!(world.load().await.is_some(), "its leads have yet to end");
-    world.clock.advance(90 * 24 * HOUR);
+    world.clock.advance(119 * 24 * HOUR);
+    world.reconcile().await;
+    assert!(world.load().await.is_some(), "they are kept for 120 days");
+    world.clock.advance(24 * HOUR);
     world.reconcile().await;
     assert!(world.load().await.is_none(), "nothing is left");
 }
