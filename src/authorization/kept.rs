@@ -25,8 +25,9 @@ use crate::{
     },
 };
 
-/// How long after its expiry a used state is remembered: more than replicas' clocks may disagree.
-const MARGIN: Duration = Duration::from_secs(60 * 60);
+/// How long after its expiry a used state is remembered: more than replicas' clocks may disagree, which all follow the
+/// store's. Not longer: whoever comes back with an attempt of his own leaves a mark each time.
+const MARGIN: Duration = Duration::from_secs(60);
 /// Whoever takes tokens makes a connection of them in far less; after that it is gone.
 const TAKEN_AT_MOST: Duration = Duration::from_secs(5 * 60);
 /// The first wait after a token could not be given back; it doubles.
