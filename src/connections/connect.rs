@@ -408,7 +408,8 @@ fn find(workspace: &Workspace, id: ConnectionId) -> Result<&Connection, ConnectE
     workspace.connection(id).ok_or(ConnectError::Leaving)
 }
 
-fn named(listed: Vec<crate::alc::ListedWebhook>, name: &str) -> Option<String> {
+/// ALC's id of the webhook of that name.
+pub(super) fn named(listed: Vec<crate::alc::ListedWebhook>, name: &str) -> Option<String> {
     listed.into_iter().find(|webhook| webhook.name.as_deref() == Some(name)).map(|webhook| webhook.id)
 }
 

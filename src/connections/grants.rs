@@ -220,8 +220,19 @@ impl Connections {
         (Fact::RefreshFailed { connection: id, owner, retry_at }, Some(detail))
     }
 
-    /// Revokes tokens that came for a connection which is no longer there to have them, unless another one in what was
-    /// found of the workspace lives on them. Tried once: nothing is left that could remember it.
+    /// Gives back tokens that no connection keeps; of a known workspace, unless a connection of it that needs its own
+    /// holds them: some servers give the same ones again.
+    pub async fn give_back(&self, workspace: Option<WorkspaceId>, tokens: &Tokens) -> Result<(), String> {
+        let found = match workspace {
+            Some(workspace) => self.load(&tenant(workspace)).await.map_err(|error| error.to_string())?,
+            None => None,
+        };
+        let found = found.as_ref().map(|found| &found.value);
+        self.revoke_unheld(found, None, &tokens.access, tokens.refresh.as_ref()).await
+    }
+
+    /// The same for tokens that came for a connection which is no longer there to have them. Tried once: nothing is
+    /// left that could remember it.
     pub(super) async fn revoke_orphans(
         &self,
         workspace: WorkspaceId,
@@ -232,31 +243,36 @@ impl Connections {
         let access = self.open(workspace, id, "alc_access_token", &tokens.access);
         let refresh = tokens.refresh.as_ref().map(|it| self.open(workspace, id, "alc_refresh_token", it)).transpose();
         let (Ok(access), Ok(refresh)) = (access, refresh) else { return };
-        if found.is_some_and(|found| self.is_held(found, None, &access, refresh.as_ref()).unwrap_or(true)) {
-            return;
+        if let Err(error) = self.revoke_unheld(found, None, &access, refresh.as_ref()).await {
+            tracing::warn!(%workspace, connection = %id, %error, "could not revoke tokens of a removed connection");
         }
-        for token in refresh.iter().chain([&access]) {
-            if let Err(error) = self.oauth.revoke(token).await {
-                tracing::warn!(%workspace, connection = %id, %error, "could not revoke tokens of a removed connection");
+    }
+
+    /// Revokes a leaving connection's tokens, unless another holds them.
+    pub(super) async fn revoke_own(&self, workspace: &Workspace, connection: &Connection) -> Result<(), String> {
+        let (access, refresh) = self.opened(workspace.id, connection).map_err(|error| error.to_string())?;
+        self.revoke_unheld(Some(workspace), Some(connection.id), &access, refresh.as_ref()).await
+    }
+
+    async fn revoke_unheld(
+        &self,
+        found: Option<&Workspace>,
+        not_by: Option<ConnectionId>,
+        access: &SecretString,
+        refresh: Option<&SecretString>,
+    ) -> Result<(), String> {
+        let held = found.map(|found| self.is_held(found, not_by, access, refresh)).transpose();
+        if held.map_err(|error| error.to_string())?.unwrap_or_default() {
+            return Ok(());
+        }
+        // A refresh token takes the access tokens with it at many servers (RFC 7009 §2.1), but not at all.
+        for token in refresh.into_iter().chain([access]) {
+            match self.oauth.revoke(token).await {
+                Ok(()) | Err(TokenError::InvalidGrant) => {}
+                Err(error) => return Err(error.to_string()),
             }
         }
-    }
-
-    /// Whether another connection that needs its tokens holds one of these. Fails where they cannot be opened.
-    pub(super) fn is_shared(
-        &self,
-        workspace: &Workspace,
-        connection: &Connection,
-    ) -> Result<bool, crate::sealing::OpenError> {
-        let (access, refresh) = self.opened(workspace.id, connection)?;
-        self.is_held(workspace, Some(connection.id), &access, refresh.as_ref())
-    }
-
-    /// Whether a connection of that workspace that needs its tokens holds one of these, which nobody keeps.
-    pub async fn holds(&self, workspace: WorkspaceId, tokens: &Tokens) -> Result<bool, StoreError> {
-        let Some(loaded) = self.load(&tenant(workspace)).await? else { return Ok(false) };
-        let held = self.is_held(&loaded.value, None, &tokens.access, tokens.refresh.as_ref());
-        held.map_err(|error| StoreError::Corrupt(error.to_string()))
+        Ok(())
     }
 
     fn opened(
@@ -269,6 +285,7 @@ impl Connections {
         Ok((access, refresh.transpose()?))
     }
 
+    /// Whether a connection that needs its tokens holds one of these. Fails where they cannot be opened.
     fn is_held(
         &self,
         workspace: &Workspace,

@@ -9,11 +9,11 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::{
-    Connections, LOOK_AGAIN, PATIENT_TRIES, connection::Claim, facts::Fact, pause, steps::Step, webhook::Webhook,
-    workspace::Workspace,
+    Connections, LOOK_AGAIN, PATIENT_TRIES, connect::named, connection::Claim, facts::Fact, pause, steps::Step,
+    webhook::Webhook, workspace::Workspace,
 };
 use crate::{
-    alc::{CallError, oauth::TokenError},
+    alc::CallError,
     clock::later,
     ids::{ConnectionId, WebhookId},
     store::{Change, Commit, Committed, Key, Kind, Lease, LeaseChange, Leased, StoreError, Tenant, Versioned, Write},
@@ -168,14 +168,11 @@ impl Connections {
         let Ok(grant) = self.grant(workspace.id, connection) else { return vec![self.webhook_again(webhook, None)] };
         match self.alc.list_webhooks(&grant.access_token).await {
             Ok(listed) => {
-                let name = webhook.name();
-                match listed.into_iter().find(|it| it.name.as_deref() == Some(name.as_str())) {
-                    Some(found) => vec![Fact::WebhookFound { webhook: id, alc_id: found.id }],
-                    None => {
-                        let retry_at = self.retry_at(webhook.attempts, None, Duration::MAX);
-                        vec![Fact::WebhookMissing { webhook: id, retry_at }]
-                    }
-                }
+                let retry_at = self.retry_at(webhook.attempts, None, Duration::MAX);
+                vec![match named(listed, &webhook.name()) {
+                    Some(alc_id) => Fact::WebhookFound { webhook: id, alc_id },
+                    None => Fact::WebhookMissing { webhook: id, retry_at },
+                }]
             }
             // Its creation may still be under way here: whoever hears of its end says what to delete.
             Err(CallError::Unsupported | CallError::NotFound) if webhook.may_come(self.clock.now()) => {
@@ -238,30 +235,8 @@ impl Connections {
     async fn revoke(&self, workspace: &Workspace, id: ConnectionId) -> Vec<Fact> {
         let Some(connection) = workspace.connection(id) else { return Vec::new() };
         let released = vec![Fact::Released { connection: id, generation: connection.alc.generation }];
-        let mut failure = match self.is_shared(workspace, connection) {
-            Ok(true) => return released,
-            Ok(false) => None,
-            Err(error) => Some(error.to_string()),
-        };
-        let sealed = [
-            ("alc_refresh_token", connection.alc.refresh.as_ref()),
-            ("alc_access_token", Some(&connection.alc.access)),
-        ];
-        for (field, sealed) in sealed {
-            if failure.is_some() {
-                break;
-            }
-            let Some(sealed) = sealed else { continue };
-            failure = match self.open(workspace.id, id, field, sealed) {
-                Err(error) => Some(error.to_string()),
-                Ok(token) => match self.oauth.revoke(&token).await {
-                    Ok(()) | Err(TokenError::InvalidGrant) => None,
-                    Err(error) => Some(error.to_string()),
-                },
-            };
-        }
-        let Some(detail) = failure else {
-            tracing::info!(workspace = %workspace.id, connection = %id, "ALC's grant revoked");
+        let Err(detail) = self.revoke_own(workspace, connection).await else {
+            tracing::info!(workspace = %workspace.id, connection = %id, "ALC's grant released");
             return released;
         };
         tracing::warn!(workspace = %workspace.id, connection = %id, detail, "could not revoke ALC's grant");

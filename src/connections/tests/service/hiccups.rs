@@ -109,6 +109,16 @@ impl World {
     }
 }
 
+impl World {
+    /// Gives them back by this many requests.
+    async fn gives_back(&mut self, workspace: Option<WorkspaceId>, tokens: Tokens, requests: usize) {
+        let revoked = self.server.mock("POST", "/oauth/revoke").expect(requests).create_async().await;
+        self.connections().give_back(workspace, &tokens).await.expect("given back");
+        revoked.assert_async().await;
+        revoked.remove_async().await;
+    }
+}
+
 fn takes_over(commit: &Commit) -> bool {
     commit.writes.iter().any(|write| matches!(write.change, Change::Put { status: "connected", .. }))
 }
@@ -327,24 +337,26 @@ async fn a_code_is_redeemed_however_often_the_answer_is_lost() {
 }
 
 #[tokio::test]
-async fn tokens_that_a_connection_lives_on_are_known() {
+async fn tokens_that_a_connection_needs_are_not_given_back() {
     let mut world = World::new().await;
     world.alc_registers(201, None).await;
     let connection = world.connect(tokens("a1", Some("r1"))).await;
-    let connections = world.connections();
-    let workspace = world.workspace;
-    for (access, refresh, held) in
-        [("a1", None, true), ("x", Some("r1"), true), ("x", Some("x"), false), ("r1", None, false)]
-    {
-        let answer = connections.holds(workspace, &tokens(access, refresh)).await.expect("loads");
-        assert_eq!(answer, held, "{access} {refresh:?}");
+    let (own, other) = (Some(world.workspace), Some(WorkspaceId::random()));
+    for (workspace, access, refresh, revoked) in [
+        (own, "a1", None, 0),
+        (own, "x", Some("r1"), 0),
+        (own, "x", Some("x"), 2),
+        (own, "r1", None, 1),
+        (other, "a1", None, 1),
+        (None, "a1", None, 1),
+    ] {
+        world.gives_back(workspace, tokens(access, refresh), revoked).await;
     }
-    assert!(!connections.holds(WorkspaceId::random(), &tokens("a1", None)).await.expect("loads"));
-    connections.remove(workspace, connection).await.expect("removes");
-    assert!(connections.holds(workspace, &tokens("a1", Some("r1"))).await.expect("loads"), "its webhook stands");
+    world.connections().remove(world.workspace, connection).await.expect("removes");
+    world.gives_back(own, tokens("a1", Some("r1")), 0).await;
     world.server.mock("DELETE", "/api/v1/webhooks/h1").with_status(204).create_async().await;
     world.reconcile().await;
-    assert!(!connections.holds(workspace, &tokens("a1", Some("r1"))).await.expect("loads"), "it does not live");
+    world.gives_back(own, tokens("a1", Some("r1")), 2).await;
 }
 
 #[tokio::test]
