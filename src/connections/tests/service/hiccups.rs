@@ -280,6 +280,17 @@ async fn an_alc_that_refuses_each_new_token_is_not_asked_for_one_by_every_lead()
 }
 
 #[tokio::test]
+async fn an_alc_that_limits_for_longer_than_anybody_waits_is_asked_once() {
+    let mut world = World::new().await;
+    let limiting = world.server.mock("POST", "/api/v1/webhooks").with_status(429).with_header("retry-after", "60");
+    let limiting = limiting.expect(1).create_async().await;
+    let (connection, _) = world.open(tokens("a1", None)).await;
+    let told = world.added(connection).await;
+    assert!(matches!(told, Err(ConnectError::Unavailable(_))), "{told:?}");
+    limiting.assert_async().await;
+}
+
+#[tokio::test]
 async fn a_token_that_is_old_when_it_comes_still_deletes_a_webhook() {
     let mut world = World::new().await;
     world.alc_registers(201, None).await;
