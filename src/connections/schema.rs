@@ -198,7 +198,7 @@ impl Connections {
     }
 
     /// Waits for a turn while there is time to connect.
-    pub(super) async fn take_turn(&self, attempt: &Attempt) -> Result<(), ConnectError> {
+    async fn take_turn(&self, attempt: &Attempt) -> Result<(), ConnectError> {
         self.in_time(attempt)?;
         self.attio_turn(&attempt.tenant).await?;
         self.in_time(attempt)
