@@ -518,36 +518,6 @@ async fn a_concurrent_connection_added_waits_for_the_first() {
 }
 
 #[tokio::test]
-async fn a_crash_while_connecting_is_undone() {
-    let mut world = World::new().await;
-    let (hooks, _) = world.alc_registers(201, None).await;
-    world.alc_lists(&hooks).await;
-    let (connection, _) = world.open(tokens("a1", None)).await;
-    // The crash: the intent is stored and the webhook made, but nobody is left to say so.
-    let connections = world.connections();
-    let now = world.clock.now();
-    let claim = Claim { owner: crate::ids::random_uuid(), until: now + Duration::from_secs(50) };
-    let token = OpaqueToken::new(world.workspace);
-    let webhook = Webhook::intended(WebhookId::random(), connection, token.hash(), now);
-    connections
-        .update(&world.tenant, |workspace, now| {
-            let workspace = workspace.expect("there");
-            assert!(workspace.claim_connecting(connection, claim, now));
-            assert!(workspace.intend_webhook(webhook.clone(), claim.owner));
-            Verdict::Write(())
-        })
-        .await
-        .expect("commits");
-    hooks.lock().unwrap_or_else(PoisonError::into_inner).push(json!({"name": webhook.name()}));
-    world.reconcile().await;
-    let deleted = world.server.mock("DELETE", "/api/v1/webhooks/h1").create_async().await;
-    world.clock.advance(Duration::from_secs(50));
-    world.reconcile().await;
-    deleted.assert_async().await;
-    assert_eq!(world.standing(connection).await, Standing::Incoming);
-}
-
-#[tokio::test]
 async fn who_connects_again_takes_over_and_the_old_webhook_answers_for_its_leads() {
     let mut world = World::new().await;
     let (hooks, _registered) = world.alc_registers(201, None).await;
@@ -612,24 +582,4 @@ async fn twenty_seconds_are_all_there_is() {
     world.reconcile().await;
     deleted.assert_async().await;
     assert_eq!(world.standing(connection).await, Standing::Incoming);
-}
-
-#[tokio::test]
-async fn attio_limiting_our_clean_up_keeps_every_writer_waiting() {
-    let mut world = World::new().await;
-    world.alc_registers(201, None).await;
-    let made = json!({"data": {"id": {"webhook_id": "w1"}, "secret": "s"}});
-    world.server.mock("POST", "/v2/webhooks").with_body(made.to_string()).create_async().await;
-    let connection = world.connect(tokens("a1", None)).await;
-    world.reconcile().await;
-    world.connections().remove(world.workspace, connection).await.expect("removes");
-    world.server.mock("DELETE", "/api/v1/webhooks/h1").with_status(204).create_async().await;
-    let limiting = world.server.mock("DELETE", "/v2/webhooks/w1").with_status(429).with_header("retry-after", "20");
-    let limiting = limiting.create_async().await;
-    world.reconcile().await;
-    limiting.assert_async().await;
-    let gate = Gate { upstream: "attio", per_second: Some(25) };
-    let turn = world.store.reserve(&world.tenant, &gate, None, world.clock.now()).await.expect("reserves");
-    let GateVerdict::At(slot) = turn else { panic!("{turn:?}") };
-    assert!(slot >= world.clock.now() + Duration::from_secs(20), "{slot}");
 }
