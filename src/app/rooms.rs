@@ -117,7 +117,8 @@ pub(super) fn build(
             retry_schedule: schedule.clone(),
             upstream_timeout,
         },
-    );
+    )
+    .keeping_leads_for(leads.retention);
     let leads = Leads::new(
         leads::Parts {
             store: store.clone(),

@@ -72,12 +72,19 @@ impl OAuth {
         token.map(SecretString::from).ok_or_else(|| unavailable("the answer holds no access token"))
     }
 
-    /// Gives a token back. Attio says 204; 400 or 404 to one that it does not know (any more), which is done too.
+    /// Gives a token back. Attio says 204; 400 or 404 to one that it does not know (any more), which is done too. A 400
+    /// that is about us is not: the token still works.
     pub async fn revoke(&self, token: &SecretString) -> Result<(), TokenError> {
         let request = self.post(&self.settings.revoke_url, &[("token", token.expose_secret())]);
         let answer = tokens::call(&self.caller, "revoke_token", request).await?;
         match answer.status.as_u16() {
-            200..=299 | 400 | 404 => Ok(()),
+            200..=299 | 404 => Ok(()),
+            400 => match tokens::refusal(&answer) {
+                TokenError::Refused { error } if error == "invalid_client" || error == "unauthorized_client" => {
+                    Err(TokenError::Refused { error })
+                }
+                _ => Ok(()),
+            },
             _ => Err(tokens::refusal(&answer)),
         }
     }
@@ -171,6 +178,16 @@ mod tests {
             let revoked = oauth(&server.url()).revoke(&SecretString::from("token-1")).await;
             assert_eq!(revoked.is_ok(), done, "{status}: {revoked:?}");
             mock.assert_async().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_refusal_of_ourselves_gives_nothing_back() {
+        for (error, done) in [("invalid_token", true), ("invalid_client", false), ("unauthorized_client", false)] {
+            let body = format!(r#"{{"error": "{error}"}}"#);
+            let (server, _mock) = answering("/oauth/revoke", &[("token", "token-1")], 400, &body).await;
+            let revoked = oauth(&server.url()).revoke(&SecretString::from("token-1")).await;
+            assert_eq!(revoked.is_ok(), done, "{error}: {revoked:?}");
         }
     }
 }

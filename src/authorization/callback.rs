@@ -128,13 +128,14 @@ impl Authorization {
             Err(error) => return Ok(Err(error.clone())),
         };
         Ok(match self.inner.connections.attio_oauth() {
-            None => self.connect_by_key(code, attempt, redirect_uri).await.map(Next::Client),
+            None => self.connect_by_key(state, code, attempt, redirect_uri).await.map(Next::Client),
             Some(_) => self.go_on_to_attio(code, attempt).await,
         })
     }
 
     async fn connect_by_key(
         &self,
+        state: &str,
         code: &SecretString,
         attempt: &Attempt,
         redirect_uri: &str,
@@ -143,14 +144,33 @@ impl Authorization {
         // First what needs no undoing: without a workspace there is no use in a grant at ALC.
         let workspace = connections.identify_workspace(None).await.map_err(|error| identify_error(&error))?;
         let (alc, asked_at) = self.exchange_at_alc(code, attempt).await?;
-        let consent = Consent { alc: alc.clone(), asked_at, attio: None };
-        match connections.open_incoming(workspace, consent, new_code(attempt, redirect_uri)).await {
-            Ok(code) => Ok(code.to_text()),
+        let mut taken = match self.hold_taken(state, workspace, alc.clone(), asked_at, attempt.expires_at).await {
+            Ok(taken) => taken,
             Err(error) => {
-                self.give_back_to_alc(workspace, alc);
-                Err(open_error(error))
+                self.revoke_at_alc(Some(workspace), alc);
+                return Err(not_kept(Some(error)));
             }
+        };
+        let consent = Consent { alc, asked_at, attio: None };
+        let connected = self.open_incoming(&mut taken, workspace, consent, new_code(attempt, redirect_uri)).await;
+        if connected.is_err() {
+            self.give_up(taken).await;
         }
+        connected
+    }
+
+    /// From tokens that wait to an incoming connection, whose code comes back.
+    async fn open_incoming(
+        &self,
+        taken: &mut Taken,
+        workspace: WorkspaceId,
+        consent: Consent,
+        code: NewCode,
+    ) -> Result<SecretString, RedirectError> {
+        let code = self.inner.connections.open_incoming(workspace, consent, code).await.map_err(open_error)?;
+        // Before anybody can use the connection: tokens that stay here would be given back one day.
+        self.let_go(taken).await.map_err(|error| not_kept(Some(error)))?;
+        Ok(code.to_text())
     }
 
     async fn exchange_at_alc(
@@ -184,7 +204,7 @@ impl Authorization {
                 Ok(Next::Attio { location, set_cookie: second.to_cookie(&inner.sealer, state, inner.secure) })
             }
             (_, held) => {
-                self.revoke_at_alc(tokens);
+                self.revoke_at_alc(None, tokens);
                 Err(not_kept(held.err()))
             }
         }
@@ -215,57 +235,36 @@ impl Authorization {
         let attio = connections.attio_oauth().ok_or_else(|| not_kept(None))?.clone();
         let token = attio.exchange(code).await.map_err(|error| exchange_error(Provider::Attio, &error))?;
         if let Err(error) = self.hold_attio(taken, &token).await {
+            let connections = connections.clone();
             self.in_background("Attio", move || {
-                let (attio, token) = (attio.clone(), token.clone());
-                async move { attio.revoke(&token).await }
+                let (connections, token) = (connections.clone(), token.clone());
+                async move { connections.give_back_to_attio(None, &token).await }
             });
             return Err(not_kept(Some(error)));
         }
         let workspace = connections.identify_workspace(Some(&token)).await.map_err(|error| grant_error(&error))?;
+        self.belongs_to(taken, workspace).await.map_err(|error| not_kept(Some(error)))?;
         let consent = Consent { alc: taken.tokens.clone(), asked_at: taken.asked_at, attio: Some(token) };
-        let code = connections.open_incoming(workspace, consent, new_code(attempt, redirect_uri)).await;
-        let code = code.map_err(open_error)?;
-        // Before anybody can use the connection: tokens that stay here would be given back one day.
-        self.let_go(taken).await.map_err(|error| not_kept(Some(error)))?;
-        Ok(code.to_text())
+        self.open_incoming(taken, workspace, consent, new_code(attempt, redirect_uri)).await
     }
 
-    /// Gives back a grant that we could not keep; nobody waits for it.
-    fn revoke_at_alc(&self, tokens: Tokens) {
-        let alc = self.inner.alc.clone();
-        // The refresh token, where there is one: it takes the access tokens with it (RFC 7009 §2.1).
-        let token = tokens.refresh.unwrap_or(tokens.access);
+    /// Gives back a grant that could not even be stored; nobody waits for it, and nothing remembers it.
+    fn revoke_at_alc(&self, workspace: Option<WorkspaceId>, tokens: Tokens) {
+        let connections = self.inner.connections.clone();
         self.in_background("ALC", move || {
-            let (alc, token) = (alc.clone(), token.clone());
-            async move { alc.revoke(&token).await }
+            let (connections, tokens) = (connections.clone(), tokens.clone());
+            async move { connections.give_back(workspace, &tokens).await }
         });
     }
 
-    /// The same for a workspace's own grant, unless a connection of it lives on the same tokens: some servers give the
-    /// same ones again.
-    fn give_back_to_alc(&self, workspace: WorkspaceId, tokens: Tokens) {
-        let this = self.clone();
-        self.inner.lifecycle.spawn(async move {
-            let attempts = ExponentialBuilder::default().with_min_delay(Duration::from_millis(500)).with_max_times(2);
-            match (|| this.inner.connections.holds(workspace, &tokens)).retry(attempts).await {
-                Ok(false) => this.revoke_at_alc(tokens),
-                Ok(true) => {}
-                Err(error) => {
-                    // Better a grant that nobody uses than one revoked that leads go out under.
-                    tracing::warn!(%error, "a grant that could not be kept may still be alive at ALC");
-                }
-            }
-        });
-    }
-
-    fn in_background<F>(&self, at: &'static str, revoke: impl Fn() -> F + Send + 'static)
+    fn in_background<F>(&self, at: &'static str, give_back: impl Fn() -> F + Send + 'static)
     where
-        F: Future<Output = Result<(), TokenError>> + Send + 'static,
+        F: Future<Output = Result<(), String>> + Send + 'static,
     {
         self.inner.lifecycle.spawn(async move {
             let attempts = ExponentialBuilder::default().with_min_delay(Duration::from_millis(500)).with_max_times(2);
-            if let Err(error) = revoke.retry(attempts).await {
-                tracing::warn!(%error, at, "a grant that could not be kept is still alive");
+            if let Err(error) = give_back.retry(attempts).await {
+                tracing::warn!(error, at, "a grant that could not be kept is still alive");
             }
         });
     }

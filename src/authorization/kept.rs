@@ -13,11 +13,12 @@ use serde_json::{Map, Value};
 
 use super::{
     Authorization,
-    attempt::{StateFault, place},
+    attempt::{Provider, StateFault, place},
 };
 use crate::{
-    alc::oauth::{TokenError, Tokens},
+    alc::oauth::Tokens,
     clock::{later, until},
+    ids::WorkspaceId,
     sealing::{OpenError, Place, Sealed},
     store::{
         Aggregate, Change, Commit, Committed, Key, Kind, LeaseChange, Leased, StoreError, Tenant, Version, Versioned,
@@ -25,8 +26,9 @@ use crate::{
     },
 };
 
-/// How long after its expiry a used state is remembered: more than replicas' clocks may disagree.
-const MARGIN: Duration = Duration::from_secs(60 * 60);
+/// How long after its expiry a used state is remembered: more than replicas' clocks may disagree, which all follow the
+/// store's. Not longer: whoever comes back with an attempt of his own leaves a mark each time.
+const MARGIN: Duration = Duration::from_secs(60);
 /// Whoever takes tokens makes a connection of them in far less; after that it is gone.
 const TAKEN_AT_MOST: Duration = Duration::from_secs(5 * 60);
 /// The first wait after a token could not be given back; it doubles.
@@ -35,6 +37,8 @@ const GIVE_BACK_AGAIN: Duration = Duration::from_secs(60);
 const LONGEST_WAIT: Duration = Duration::from_secs(2 * 60 * 60);
 /// How long giving back is tried.
 const PATIENCE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// The version of a mark that was just made.
+const MARKED: Version = 1;
 /// How often a commit is repeated whose answer was lost.
 const COMMIT_TRIES: u32 = 4;
 const PAUSE: Duration = Duration::from_millis(100);
@@ -56,6 +60,9 @@ pub(super) struct Kept {
 #[derive(Serialize, Deserialize)]
 struct Held {
     phase: Phase,
+    /// Whose tokens they are, once Attio has said so: what a connection of it lives on is not given back.
+    #[serde(default)]
+    workspace: Option<WorkspaceId>,
     /// When somebody has to see to them: nobody came back, nobody is at it any more, or giving back failed.
     due_at: Timestamp,
     /// When ALC was asked for its tokens.
@@ -121,16 +128,19 @@ impl Kept {
 }
 
 impl Held {
-    /// The token that is given back next.
-    fn next(&mut self) -> Option<(&'static str, &mut Option<Sealed>)> {
-        [
-            (ATTIO_TOKEN, &mut self.attio_token),
-            // It takes the access tokens with it at many servers (RFC 7009 §2.1), but not at all.
-            (ALC_REFRESH_TOKEN, &mut self.alc_refresh_token),
-            (ALC_ACCESS_TOKEN, &mut self.alc_access_token),
-        ]
-        .into_iter()
-        .find(|(_, token)| token.is_some())
+    /// Whose tokens are given back next.
+    fn next(&self) -> Option<Provider> {
+        if self.attio_token.is_some() {
+            return Some(Provider::Attio);
+        }
+        self.alc_access_token.is_some().then_some(Provider::Alc)
+    }
+
+    fn forget(&mut self, provider: Provider) {
+        match provider {
+            Provider::Attio => self.attio_token = None,
+            Provider::Alc => (self.alc_refresh_token, self.alc_access_token) = (None, None),
+        }
     }
 }
 
@@ -154,20 +164,41 @@ impl Authorization {
         asked_at: Timestamp,
         expires_at: Timestamp,
     ) -> Result<(), StoreError> {
+        let held = Held { due_at: expires_at, ..self.held(Phase::Waiting, state, tokens, asked_at) };
+        let kept = Kept::new(Some(held), expires_at, self.inner.clock.now());
+        let written = self.write(state, &kept, None).await?;
+        if written { Ok(()) } else { Err(StoreError::Unavailable("the state is not fresh".to_owned())) }
+    }
+
+    /// Lets ALC's tokens for this workspace wait under `state`, just taken, until they are in a connection.
+    pub(super) async fn hold_taken(
+        &self,
+        state: &str,
+        workspace: WorkspaceId,
+        tokens: Tokens,
+        asked_at: Timestamp,
+        expires_at: Timestamp,
+    ) -> Result<Taken, StoreError> {
+        let held = Held { workspace: Some(workspace), ..self.held(Phase::Taken, state, &tokens, asked_at) };
+        let kept = Kept::new(Some(held), expires_at, self.inner.clock.now());
+        let mut taken = Taken { state: state.to_owned(), kept, version: MARKED, tokens, asked_at };
+        self.rewrite(&mut taken).await?;
+        Ok(taken)
+    }
+
+    fn held(&self, phase: Phase, state: &str, tokens: &Tokens, asked_at: Timestamp) -> Held {
         let seal = |field, token: &SecretString| self.seal_for(state, field, token);
-        let held = Held {
-            phase: Phase::Waiting,
-            due_at: expires_at,
+        Held {
+            phase,
+            workspace: None,
+            due_at: later(self.inner.clock.now(), TAKEN_AT_MOST),
             asked_at,
             expires_in: tokens.expires_in,
             alc_refresh_token: tokens.refresh.as_ref().map(|token| seal(ALC_REFRESH_TOKEN, token)),
             alc_access_token: Some(seal(ALC_ACCESS_TOKEN, &tokens.access)),
             attio_token: None,
             attempts: 0,
-        };
-        let kept = Kept::new(Some(held), expires_at, self.inner.clock.now());
-        let written = self.write(state, &kept, None).await?;
-        if written { Ok(()) } else { Err(StoreError::Unavailable("the state is not fresh".to_owned())) }
+        }
     }
 
     /// Takes `state` with the tokens that wait under it.
@@ -206,6 +237,14 @@ impl Authorization {
         let sealed = self.seal_for(&taken.state, ATTIO_TOKEN, token);
         if let Some(held) = &mut taken.kept.held {
             held.attio_token = Some(sealed);
+        }
+        self.rewrite(taken).await
+    }
+
+    /// Attio has said whose they are: what the workspace lives on is not given back, whatever happens now.
+    pub(super) async fn belongs_to(&self, taken: &mut Taken, workspace: WorkspaceId) -> Result<(), StoreError> {
+        if let Some(held) = &mut taken.kept.held {
+            held.workspace = Some(workspace);
         }
         self.rewrite(taken).await
     }
@@ -259,7 +298,7 @@ impl Authorization {
         self.inner.sealer.open(Place { aggregate: &place(state), field }, sealed)
     }
 
-    /// Gives back tokens that nobody wants, one at a time, and forgets a used state whose time has come; for the
+    /// Gives back tokens that nobody wants, one provider's at a time, and forgets a used state whose time has come; for the
     /// reconciler, which leased it.
     pub async fn reconcile(&self, leased: Leased) -> Result<(), StoreError> {
         let Some(lease) = leased.document.lease else { return Ok(()) };
@@ -299,24 +338,19 @@ impl Authorization {
         let (forget_at, now) = (kept.forget_at, self.inner.clock.now());
         let Some(held) = &mut kept.held else { return };
         let attempts = held.attempts;
-        let Some((field, token)) = held.next() else {
+        let Some(provider) = held.next() else {
             kept.held = None;
             return;
         };
-        let failure = match token.as_ref().map(|sealed| self.open_of(state, field, sealed)) {
-            None => None,
-            Some(Err(error)) => Some(error.to_string()),
-            Some(Ok(opened)) => self.give_back(field, &opened).await.err().map(|error| error.to_string()),
-        };
-        match failure {
-            Some(detail) if until(forget_at, now) < PATIENCE => {
-                tracing::warn!(detail, field, "a token that nobody wants could not be given back");
+        match self.give_back(state, held, provider).await {
+            Err(detail) if until(forget_at, now) < PATIENCE => {
+                tracing::warn!(detail, at = provider.title(), "tokens that nobody wants could not be given back");
                 let wait = GIVE_BACK_AGAIN.saturating_mul(2u32.saturating_pow(attempts.min(16)));
                 held.attempts = attempts.saturating_add(1);
                 held.due_at = later(now, wait.min(LONGEST_WAIT));
             }
             _ => {
-                *token = None;
+                held.forget(provider);
                 held.attempts = 0;
                 if held.next().is_none() {
                     kept.held = None;
@@ -325,14 +359,27 @@ impl Authorization {
         }
     }
 
-    async fn give_back(&self, field: &str, token: &SecretString) -> Result<(), TokenError> {
-        if field != ATTIO_TOKEN {
-            return self.inner.alc.revoke(token).await;
-        }
-        match self.inner.connections.attio_oauth() {
-            Some(attio) => attio.revoke(token).await,
-            // The operator went back to an API key: nobody is left who could give it back.
-            None => Ok(()),
+    async fn give_back(&self, state: &str, held: &Held, provider: Provider) -> Result<(), String> {
+        let open = |field, sealed: &Option<Sealed>| {
+            let opened = sealed.as_ref().map(|sealed| self.open_of(state, field, sealed)).transpose();
+            opened.map_err(|error| error.to_string())
+        };
+        let connections = &self.inner.connections;
+        match provider {
+            Provider::Attio => match open(ATTIO_TOKEN, &held.attio_token)? {
+                Some(token) => connections.give_back_to_attio(held.workspace, &token).await,
+                None => Ok(()),
+            },
+            Provider::Alc => {
+                let refresh = open(ALC_REFRESH_TOKEN, &held.alc_refresh_token)?;
+                match open(ALC_ACCESS_TOKEN, &held.alc_access_token)? {
+                    Some(access) => {
+                        let tokens = Tokens { access, refresh, expires_in: None };
+                        connections.give_back(held.workspace, &tokens).await
+                    }
+                    None => Ok(()),
+                }
+            }
         }
     }
 }

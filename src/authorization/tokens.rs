@@ -51,6 +51,8 @@ pub struct AccessTokens {
     keys: SigningKeys,
     issuer: String,
     validation: Validation,
+    /// What a token must be to stop things: ours, whatever we were called when we signed it.
+    lenient: Validation,
 }
 
 impl AccessTokens {
@@ -64,7 +66,10 @@ impl AccessTokens {
         // The library knows only the machine's clock, and a minute of leeway: `verify` does it.
         validation.validate_exp = false;
         validation.leeway = 0;
-        Self { keys, issuer: issuer.to_owned(), validation }
+        let mut lenient = validation.clone();
+        lenient.iss = None;
+        lenient.set_required_spec_claims(&["aud", "sub"]);
+        Self { keys, issuer: issuer.to_owned(), validation, lenient }
     }
 
     /// The keys.
@@ -93,7 +98,7 @@ impl AccessTokens {
 
     /// Whom `token` speaks for, if it is good at `now`.
     pub fn verify(&self, token: &SecretString, now: Timestamp) -> Result<Subject, BadToken> {
-        let claims = self.decode(token)?;
+        let claims = self.decode(token, &self.validation)?;
         // RFC 7519 §4.1.4: not on or after `exp`.
         if now.as_second() >= claims.exp {
             return Err(BadToken);
@@ -101,16 +106,17 @@ impl AccessTokens {
         Ok(claims.subject())
     }
 
-    /// Whom `token` speaks for, even if it has expired: enough to stop things, never to start any.
+    /// Whom `token` speaks for, even if it has expired, or is from before our public URL changed: enough to stop things,
+    /// never to start any.
     pub fn verify_ignoring_expiry(&self, token: &SecretString) -> Result<Subject, BadToken> {
-        Ok(self.decode(token)?.subject())
+        Ok(self.decode(token, &self.lenient)?.subject())
     }
 
-    fn decode(&self, token: &SecretString) -> Result<Claims, BadToken> {
+    fn decode(&self, token: &SecretString, validation: &Validation) -> Result<Claims, BadToken> {
         let token = token.expose_secret();
         let header = jsonwebtoken::decode_header(token).map_err(|_| BadToken)?;
         let key = header.kid.and_then(|kid| self.keys.verifying(&kid)).ok_or(BadToken)?;
-        jsonwebtoken::decode::<Claims>(token, key, &self.validation).map(|token| token.claims).map_err(|_| BadToken)
+        jsonwebtoken::decode::<Claims>(token, key, validation).map(|token| token.claims).map_err(|_| BadToken)
     }
 }
 
@@ -186,6 +192,21 @@ mod tests {
         let renewed = rotated.issue(subject, at(NOW));
         assert_eq!(after.verify(&renewed, at(NOW)), Ok(subject));
         assert_eq!(before.verify(&renewed, at(NOW)), Err(BadToken));
+    }
+
+    #[test]
+    fn a_token_of_another_public_url_stops_things_and_starts_none() {
+        let key = generate();
+        let before = AccessTokens::new(SigningKeys::new(&key, None).expect("good keys"), "https://old.example");
+        let now = tokens(&key, None);
+        let subject = subject();
+        let token = before.issue(subject, at(NOW));
+        assert_eq!(now.verify(&token, at(NOW)), Err(BadToken));
+        assert_eq!(now.verify_ignoring_expiry(&token), Ok(subject));
+        let mut foreign = claims();
+        foreign["aud"] = json!("another-service");
+        let foreign = signed(&now, Header::new(Algorithm::EdDSA), &foreign);
+        assert_eq!(now.verify_ignoring_expiry(&foreign), Err(BadToken));
     }
 
     #[test]

@@ -13,8 +13,9 @@ use serde_json::{Map, Value};
 use super::{
     Connections, Verdict,
     connect::{Attempt, ConnectError},
-    connection::{Connection, Phase},
+    connection::Connection,
     facts::Fact,
+    tenant,
     workspace::{ConnectionView, Workspace},
 };
 use crate::{
@@ -158,16 +159,11 @@ impl Connections {
     pub(super) async fn revoke_at_attio(&self, workspace: &Workspace, id: ConnectionId) -> Vec<Fact> {
         let Some(connection) = workspace.connection(id) else { return Vec::new() };
         let Some(grant) = &connection.attio else { return Vec::new() };
-        let failure = match self.unshared_attio_token(workspace, connection, grant) {
-            Ok(None) => None,
-            Ok(Some(token)) => match &self.attio_oauth {
-                // The operator went back to an API key: nobody is left who could give it back.
-                None => None,
-                Some(oauth) => oauth.revoke(&token).await.err().map(|error| error.to_string()),
-            },
-            Err(error) => Some(error.to_string()),
+        let revoked = match self.open(workspace.id, id, FIELD, &grant.token) {
+            Ok(token) => self.revoke_unheld_at_attio(Some(workspace), Some(id), &token).await,
+            Err(error) => Err(error.to_string()),
         };
-        let Some(detail) = failure else {
+        let Err(detail) = revoked else {
             tracing::info!(workspace = %workspace.id, connection = %id, "Attio's grant released");
             return vec![Fact::AttioReleased { connection: id }];
         };
@@ -176,20 +172,43 @@ impl Connections {
         vec![Fact::AttioRevokePostponed { connection: id, retry_at }]
     }
 
-    /// The token, unless another connection that still works, or may, holds the same one.
-    fn unshared_attio_token(
+    /// Gives back a token that no connection keeps; of a known workspace, unless a connection of it that needs its own
+    /// holds the same.
+    pub async fn give_back_to_attio(&self, workspace: Option<WorkspaceId>, token: &SecretString) -> Result<(), String> {
+        let found = match workspace {
+            Some(workspace) => self.load(&tenant(workspace)).await.map_err(|error| error.to_string())?,
+            None => None,
+        };
+        self.revoke_unheld_at_attio(found.as_ref().map(|found| &found.value), None, token).await
+    }
+
+    async fn revoke_unheld_at_attio(
+        &self,
+        found: Option<&Workspace>,
+        not_by: Option<ConnectionId>,
+        token: &SecretString,
+    ) -> Result<(), String> {
+        let held = found.map(|found| self.is_held_at_attio(found, not_by, token)).transpose();
+        match &self.attio_oauth {
+            _ if held.map_err(|error| error.to_string())?.unwrap_or_default() => Ok(()),
+            Some(oauth) => oauth.revoke(token).await.map_err(|error| error.to_string()),
+            // The operator went back to an API key: nobody is left who could give it back.
+            None => Ok(()),
+        }
+    }
+
+    fn is_held_at_attio(
         &self,
         workspace: &Workspace,
-        connection: &Connection,
-        grant: &AttioGrant,
-    ) -> Result<Option<SecretString>, OpenError> {
-        let token = self.open(workspace.id, connection.id, FIELD, &grant.token)?;
-        for other in workspace.connections.iter().filter(|it| it.id != connection.id && it.phase != Phase::Leaving) {
+        not_by: Option<ConnectionId>,
+        token: &SecretString,
+    ) -> Result<bool, OpenError> {
+        for other in workspace.connections.iter().filter(|it| Some(it.id) != not_by && workspace.lives_by_attio(it)) {
             let Some(theirs) = &other.attio else { continue };
             if self.open(workspace.id, other.id, FIELD, &theirs.token)?.expose_secret() == token.expose_secret() {
-                return Ok(None);
+                return Ok(true);
             }
         }
-        Ok(Some(token))
+        Ok(false)
     }
 }

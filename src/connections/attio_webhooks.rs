@@ -20,6 +20,7 @@ use crate::{
     clock::later,
     ids::{OpaqueToken, WebhookId},
     sealing::OpenError,
+    store::{StoreError, Tenant},
 };
 
 /// Where Attio calls, below `PUBLIC_URL`.
@@ -86,6 +87,8 @@ impl Connections {
             let url = SecretString::from(format!("{base}{PATH}{}", secret.to_text().expose_secret()));
             let webhook = Webhook::intended(WebhookId::random(), attempt.connection, secret.hash(), self.clock.now());
             let id = webhook.id;
+            // Takes no turn at the gate: one write of a connect fits into what the gate leaves free, and the workspace's
+            // first lead must not be shown later for it.
             self.change_own(attempt, move |workspace, _| workspace.attio_webhooks.push(webhook.clone())).await?;
             match self.attio.create_webhook(&token, &url).await {
                 Ok(made) => {
@@ -101,6 +104,7 @@ impl Connections {
                 Err(error @ (CallError::NotSent { .. } | CallError::RateLimited { .. })) => {
                     self.drop_attio_webhook(attempt, id).await?;
                     if let CallError::RateLimited { until } = error {
+                        self.attio_limits(&attempt.tenant, until).await;
                         self.clock.sleep_until(until.min(attempt.deadline)).await;
                     }
                     last = error.to_string();
@@ -148,12 +152,19 @@ impl Connections {
         if changed { Ok(()) } else { Err(ConnectError::Leaving) }
     }
 
-    pub(super) async fn delete_attio_webhook(&self, workspace: &Workspace, id: WebhookId) -> Vec<Fact> {
-        let Some(webhook) = workspace.attio_webhooks.iter().find(|webhook| webhook.id == id) else { return Vec::new() };
+    pub(super) async fn delete_attio_webhook(
+        &self,
+        tenant: &Tenant,
+        workspace: &Workspace,
+        id: WebhookId,
+    ) -> Result<Vec<Fact>, StoreError> {
+        let Some(webhook) = workspace.attio_webhooks.iter().find(|webhook| webhook.id == id) else {
+            return Ok(Vec::new());
+        };
         let gone = vec![Fact::AttioWebhookGone { webhook: id }];
         // The grant that made it, if it still works; else whatever the workspace has now.
         let own = workspace.connection(webhook.connection).and_then(|own| self.attio_token_of(workspace.id, own));
-        let Some(token) = own.or_else(|| self.attio_token(workspace)) else { return gone };
+        let Some(token) = own.or_else(|| self.attio_token(workspace)) else { return Ok(gone) };
         let again = |attio_id: Option<String>, asked| {
             let retry_at = self.retry_at(webhook.attempts, asked, std::time::Duration::MAX);
             vec![Fact::AttioWebhookPostponed { webhook: id, attio_id, retry_at }]
@@ -165,15 +176,19 @@ impl Connections {
                 Ok(Some(found)) => attio_id = Some(found),
                 Ok(None) => {
                     let retry_at = self.retry_at(webhook.attempts, None, std::time::Duration::MAX);
-                    return vec![Fact::AttioWebhookMissing { webhook: id, retry_at }];
+                    return Ok(vec![Fact::AttioWebhookMissing { webhook: id, retry_at }]);
                 }
                 Err(error) => outcome = Err(error),
             }
         }
         if let (Ok(()), Some(attio_id)) = (&outcome, &attio_id) {
+            self.attio_turn(tenant).await?;
             outcome = self.attio.delete_webhook(&token, attio_id).await;
         }
-        match outcome {
+        if let Err(CallError::RateLimited { until }) = outcome {
+            self.attio_limits(tenant, until).await;
+        }
+        Ok(match outcome {
             Ok(()) | Err(CallError::NotFound) => {
                 tracing::info!(workspace = %workspace.id, webhook = %id, "webhook deleted at Attio");
                 gone
@@ -187,7 +202,7 @@ impl Connections {
                 tracing::warn!(workspace = %workspace.id, webhook = %id, %error, "could not delete a webhook at Attio");
                 again(attio_id, if let CallError::RateLimited { until } = error { Some(until) } else { None })
             }
-        }
+        })
     }
 }
 

@@ -30,6 +30,9 @@ use crate::{
 
 /// How long connection-added may take in all.
 const TIME_LIMIT: Duration = Duration::from_secs(20);
+/// How much longer somebody waits for a takeover that is being written: Attio gives it 30 seconds. Not a time but a
+/// store's delay, so the clock has no say.
+const TAKEOVER_PATIENCE: Duration = Duration::from_secs(5);
 /// The wait before a call that failed is made again.
 pub(super) const CALL_AGAIN: Duration = Duration::from_millis(500);
 /// How often a call is made at most while somebody waits.
@@ -87,14 +90,11 @@ enum Found {
     Error(ConnectError),
 }
 
-/// What became of a webhook whose creation got no clear answer.
-enum Lost {
-    /// ALC has it under this id.
-    Kept(String),
-    /// ALC does not have it (any more): it can be created again.
-    NotThere,
-    /// ALC does not say.
-    Unclear,
+/// A webhook that is stored and about to be created. No `Debug`: the URL is secret.
+struct Intent {
+    id: WebhookId,
+    name: String,
+    url: SecretString,
 }
 
 /// One attempt, claimed.
@@ -147,8 +147,11 @@ impl Connections {
                 if !attempt.takes_over(false) {
                     return Err(ConnectError::Timeout);
                 }
-                // The takeover is being written: only its end tells what is true.
-                connecting.await
+                // The takeover is being written: only its end tells what is true. Nobody waits for the store for ever.
+                match tokio::time::timeout(TAKEOVER_PATIENCE, connecting).await {
+                    Ok(connected) => connected,
+                    Err(_) => return Err(ConnectError::Timeout),
+                }
             }
         };
         connected.unwrap_or_else(|_| Err(ConnectError::Unavailable("connecting was cut off".to_owned())))
@@ -169,14 +172,20 @@ impl Connections {
                 Found::Busy => pause(LOOK_AGAIN).await,
             }
         }
-        let connected = self.carry_out(attempt).await;
+        let connected = match self.carry_out(attempt).await {
+            // A takeover whose answer was lost for long may have been written all the same: the state tells.
+            Err(error) => match self.undo(attempt).await {
+                Some(view) => Ok(Connected { newly: true, view }),
+                None => Err(error),
+            },
+            connected => connected,
+        };
         match &connected {
             Ok(_) => {
                 tracing::info!(workspace = %attempt.workspace, connection = %attempt.connection, "connected");
             }
             Err(error) => {
                 tracing::warn!(workspace = %attempt.workspace, connection = %attempt.connection, %error, "not connected");
-                self.undo(attempt).await;
             }
         }
         connected
@@ -187,14 +196,14 @@ impl Connections {
         self.ensure_schema(attempt).await?;
         self.subscribe(attempt).await?;
         let mut grant = self.connecting_grant(attempt, None).await?;
-        let (webhook, url) = self.intend(attempt).await?;
-        let mut made = self.make_webhook(attempt, &grant, &webhook, &url).await?;
+        let mut intent = self.intend(attempt, None).await?;
+        let mut made = self.make_webhook(attempt, &grant, &mut intent).await?;
         if made.is_none() {
             grant = self.connecting_grant(attempt, Some(&grant)).await?;
-            made = self.make_webhook(attempt, &grant, &webhook, &url).await?;
+            made = self.make_webhook(attempt, &grant, &mut intent).await?;
         }
         let made = made.ok_or(ConnectError::ReauthorizationRequired)?;
-        self.keep(attempt, &webhook, &made).await?;
+        self.keep(attempt, intent.id, &made).await?;
         self.judge_secret(&made)?;
         self.take_over(attempt).await
     }
@@ -243,22 +252,26 @@ impl Connections {
         self.grant(attempt.workspace, find(&workspace.value, id)?).map_err(no_grant)
     }
 
-    /// Stores what is about to be created, so that it is found and deleted if its creation is not heard of again.
-    async fn intend(&self, attempt: &Attempt) -> Result<(Webhook, SecretString), ConnectError> {
+    /// Stores what is about to be created, so that it is found and deleted if its creation is not heard of again;
+    /// `instead` of one that may or may not be there, which is not wanted any more.
+    async fn intend(&self, attempt: &Attempt, instead: Option<WebhookId>) -> Result<Intent, ConnectError> {
         self.in_time(attempt)?;
         let token = OpaqueToken::new(attempt.workspace);
         let base = self.settings.public_url.as_str().trim_end_matches('/');
         let url = SecretString::from(format!("{base}/webhooks/alc/{}", token.to_text().expose_secret()));
-        let now = self.clock.now();
-        let webhook = Webhook::intended(WebhookId::random(), attempt.connection, token.hash(), now);
+        let webhook = Webhook::intended(WebhookId::random(), attempt.connection, token.hash(), self.clock.now());
         let (intended, _) = self
-            .update(&attempt.tenant, |workspace, _| {
-                let intended =
-                    workspace.is_some_and(|workspace| workspace.intend_webhook(webhook.clone(), attempt.owner));
+            .update(&attempt.tenant, |workspace, now| {
+                let intended = workspace.is_some_and(|workspace| {
+                    if let Some(lost) = instead.and_then(|lost| workspace.webhook_mut(lost)) {
+                        lost.unwanted(now);
+                    }
+                    workspace.intend_webhook(webhook.clone(), attempt.owner)
+                });
                 if intended { Verdict::Write(true) } else { Verdict::Leave(false) }
             })
             .await?;
-        if intended { Ok((webhook, url)) } else { Err(ConnectError::Leaving) }
+        if intended { Ok(Intent { id: webhook.id, name: webhook.name(), url }) } else { Err(ConnectError::Leaving) }
     }
 
     /// Creates the webhook at ALC; `None`: ALC refuses the token.
@@ -266,36 +279,45 @@ impl Connections {
         &self,
         attempt: &Attempt,
         grant: &Grant,
-        webhook: &Webhook,
-        url: &SecretString,
+        intent: &mut Intent,
     ) -> Result<Option<CreatedWebhook>, ConnectError> {
-        let (token, name) = (&grant.access_token, webhook.name());
+        let token = &grant.access_token;
         let mut last = String::new();
+        let mut lost = None;
         for tries in 0..CALLS {
             if tries > 0 {
                 pause(CALL_AGAIN).await;
             }
+            if let Some(lost) = lost.take() {
+                *intent = self.intend(attempt, Some(lost)).await?;
+            }
             self.in_time(attempt)?;
-            match self.alc.create_webhook(token, &name, url).await {
+            match self.alc.create_webhook(token, &intent.name, &intent.url).await {
                 Ok(created) if created.id.is_some() => return Ok(Some(created)),
                 Ok(created) => {
                     // Made, but nobody said what it is called. Without an id it cannot be deleted later.
-                    let id = self.alc.list_webhooks(token).await.ok().and_then(|listed| named(listed, &name));
+                    let id = self.alc.list_webhooks(token).await.ok().and_then(|listed| named(listed, &intent.name));
                     return Ok(Some(CreatedWebhook { id, ..created }));
                 }
                 Err(CallError::Unauthorized) => return Ok(None),
-                Err(CallError::RateLimited { until }) if until < attempt.deadline => {
-                    "ALC is limiting requests".clone_into(&mut last);
+                Err(error @ CallError::RateLimited { until }) => {
+                    last = error.to_string();
+                    if until >= attempt.deadline {
+                        break;
+                    }
                     self.clock.sleep_until(until).await;
                 }
-                Err(error @ (CallError::NotSent { .. } | CallError::RateLimited { .. })) => last = error.to_string(),
+                Err(error @ CallError::NotSent { .. }) => last = error.to_string(),
                 Err(error @ CallError::Unknown { .. }) => {
                     last = error.to_string();
-                    match self.found_again(attempt, token, &name).await? {
-                        Lost::Kept(id) => return Ok(Some(CreatedWebhook { id: Some(id), secret: None })),
-                        Lost::NotThere => {}
-                        Lost::Unclear => break,
+                    self.in_time(attempt)?;
+                    if self.alc.list_webhooks(token).await.is_err() {
+                        // Whatever is made now could never be told from what comes of this one.
+                        break;
                     }
+                    // ALC may have made it, or make it yet: it is cleaned up under its own name. Its secret was in the
+                    // answer, so the next one has a name, a URL and a secret of its own.
+                    lost = Some(intent.id);
                 }
                 Err(error) => {
                     return Err(ConnectError::Refused(format!("ALC does not register the webhook: {error}")));
@@ -305,26 +327,10 @@ impl Connections {
         Err(ConnectError::Unavailable(format!("ALC could not register the webhook: {last}")))
     }
 
-    /// Whether a creation without a clear answer happened. The secret was in the answer: where one may be needed, the
-    /// webhook is deleted, so that the next creation tells another. Kept, it would make ALC's signatures worthless.
-    async fn found_again(&self, attempt: &Attempt, token: &SecretString, name: &str) -> Result<Lost, ConnectError> {
-        self.in_time(attempt)?;
-        let Ok(listed) = self.alc.list_webhooks(token).await else { return Ok(Lost::Unclear) };
-        let Some(id) = named(listed, name) else { return Ok(Lost::NotThere) };
-        if self.settings.webhook_signature == WebhookSignature::Off {
-            return Ok(Lost::Kept(id));
-        }
-        self.in_time(attempt)?;
-        match self.alc.delete_webhook(token, &id).await {
-            Ok(()) => Ok(Lost::NotThere),
-            Err(_) => Ok(Lost::Unclear),
-        }
-    }
-
     /// Records what ALC made before anything else can go wrong: an ALC that lists nothing tells its id only once.
-    async fn keep(&self, attempt: &Attempt, webhook: &Webhook, made: &CreatedWebhook) -> Result<(), ConnectError> {
-        let secret = made.secret.as_ref().map(|secret| self.seal(attempt.workspace, webhook.id, "secret", secret));
-        let made = Fact::WebhookRegistered { webhook: webhook.id, alc_id: made.id.clone(), secret };
+    async fn keep(&self, attempt: &Attempt, webhook: WebhookId, made: &CreatedWebhook) -> Result<(), ConnectError> {
+        let secret = made.secret.as_ref().map(|secret| self.seal(attempt.workspace, webhook, "secret", secret));
+        let made = Fact::WebhookRegistered { webhook, alc_id: made.id.clone(), secret };
         self.record(&attempt.tenant, None, None, &[made]).await?;
         Ok(())
     }
@@ -355,22 +361,27 @@ impl Connections {
     }
 
     /// Leaves to the background what was made. If even that cannot be written, the claim lapses, to the same effect.
-    async fn undo(&self, attempt: &Attempt) {
+    /// The connection comes back if there is nothing to undo because it has taken over.
+    async fn undo(&self, attempt: &Attempt) -> Option<ConnectionView> {
         for tries in 0..PATIENT_TRIES / 4 {
             let undone = self
                 .update(&attempt.tenant, |workspace, now| match workspace {
                     Some(workspace) if workspace.is_connecting(attempt.connection, attempt.owner) => {
                         workspace.connect_failed(attempt.connection, attempt.owner, now);
-                        Verdict::Write(())
+                        Verdict::Write(None)
                     }
-                    _ => Verdict::Leave(()),
+                    Some(workspace) if workspace.current().is_some_and(|it| it.id == attempt.connection) => {
+                        Verdict::Leave(workspace.view(attempt.connection))
+                    }
+                    _ => Verdict::Leave(None),
                 })
                 .await;
             match undone {
-                Ok(_) => return,
+                Ok((connected, _)) => return connected,
                 Err(_) => pause(LOOK_AGAIN * tries).await,
             }
         }
+        None
     }
 
     pub(super) fn in_time(&self, attempt: &Attempt) -> Result<(), ConnectError> {
@@ -397,7 +408,8 @@ fn find(workspace: &Workspace, id: ConnectionId) -> Result<&Connection, ConnectE
     workspace.connection(id).ok_or(ConnectError::Leaving)
 }
 
-fn named(listed: Vec<crate::alc::ListedWebhook>, name: &str) -> Option<String> {
+/// ALC's id of the webhook of that name.
+pub(super) fn named(listed: Vec<crate::alc::ListedWebhook>, name: &str) -> Option<String> {
     listed.into_iter().find(|webhook| webhook.name.as_deref() == Some(name)).map(|webhook| webhook.id)
 }
 

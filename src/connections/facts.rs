@@ -8,13 +8,9 @@ use uuid::Uuid;
 
 use super::{connection::FreshTokens, workspace::Workspace};
 use crate::{
-    clock::until,
     ids::{ConnectionId, WebhookId},
     sealing::Sealed,
 };
-
-/// How long ALC is given to show a webhook whose creation was cut off.
-const LATE_CREATION: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// Something that happened outside.
 #[derive(Debug, Clone)]
@@ -87,8 +83,7 @@ impl Fact {
                 if let Some(webhook) = workspace.webhook_mut(*webhook)
                     && webhook.alc_id.is_none()
                 {
-                    // A creation that we hung up on may still be under way there.
-                    if until(webhook.created_at, now) < LATE_CREATION {
+                    if webhook.may_come(now) {
                         webhook.postponed(*retry_at);
                     } else {
                         webhook.gone();
@@ -116,7 +111,7 @@ impl Fact {
             }
             Self::AttioWebhookMissing { webhook, retry_at } => {
                 if let Some(known) = workspace.attio_webhook_mut(*webhook) {
-                    if until(known.created_at, now) < LATE_CREATION {
+                    if known.may_come(now) {
                         known.postponed(*retry_at);
                     } else {
                         workspace.attio_webhooks.retain(|known| known.id != *webhook);

@@ -19,10 +19,13 @@ use super::{
 };
 use crate::{
     alc::oauth::{TokenError, Tokens},
-    clock::later,
+    clock::{later, until},
     ids::{ConnectionId, WorkspaceId, random_uuid},
     store::{StoreError, Tenant, Versioned},
 };
+
+/// An ALC that says 401 to tokens this young would say it to the next as well: every lead would ask for its own.
+const REFUSED_AGAIN: Duration = Duration::from_secs(30);
 
 /// A bearer token for ALC.
 #[derive(Debug, Clone)]
@@ -141,10 +144,11 @@ impl Connections {
         let mut detail = "the last refresh failed".to_owned();
         loop {
             let owner = random_uuid();
-            let until = later(self.clock.now(), self.claim_duration());
+            let mut claimed_until = Timestamp::MIN;
             let (renewal, workspace) = self
                 .update(tenant, |workspace, now| {
-                    let claim = Claim { owner, until };
+                    claimed_until = later(now, self.claim_duration());
+                    let claim = Claim { owner, until: claimed_until };
                     plan_renewal(workspace, id, generation, refused, claim, now)
                 })
                 .await?;
@@ -158,6 +162,8 @@ impl Connections {
                     return Err(NoGrant::Unavailable { retry_at, detail });
                 }
                 Renewal::Wait(_) => pause(LOOK_AGAIN).await,
+                // The store took so long that another may claim it while ALC is being asked.
+                Renewal::Claimed(_) if later(self.clock.now(), self.settings.upstream_timeout) > claimed_until => {}
                 Renewal::Claimed(connection) => {
                     // In a task of its own: tokens that ALC has given must be recorded, whoever hung up.
                     let (this, tenant) = (self.clone(), tenant.clone());
@@ -214,8 +220,19 @@ impl Connections {
         (Fact::RefreshFailed { connection: id, owner, retry_at }, Some(detail))
     }
 
-    /// Revokes tokens that came for a connection which is no longer there to have them, unless another one in what was
-    /// found of the workspace lives on them. Tried once: nothing is left that could remember it.
+    /// Gives back tokens that no connection keeps; of a known workspace, unless a connection of it that needs its own
+    /// holds them: some servers give the same ones again.
+    pub async fn give_back(&self, workspace: Option<WorkspaceId>, tokens: &Tokens) -> Result<(), String> {
+        let found = match workspace {
+            Some(workspace) => self.load(&tenant(workspace)).await.map_err(|error| error.to_string())?,
+            None => None,
+        };
+        let found = found.as_ref().map(|found| &found.value);
+        self.revoke_unheld(found, None, &tokens.access, tokens.refresh.as_ref()).await
+    }
+
+    /// The same for tokens that came for a connection which is no longer there to have them. Tried once: nothing is
+    /// left that could remember it.
     pub(super) async fn revoke_orphans(
         &self,
         workspace: WorkspaceId,
@@ -226,31 +243,36 @@ impl Connections {
         let access = self.open(workspace, id, "alc_access_token", &tokens.access);
         let refresh = tokens.refresh.as_ref().map(|it| self.open(workspace, id, "alc_refresh_token", it)).transpose();
         let (Ok(access), Ok(refresh)) = (access, refresh) else { return };
-        if found.is_some_and(|found| self.is_held(found, None, &access, refresh.as_ref()).unwrap_or(true)) {
-            return;
+        if let Err(error) = self.revoke_unheld(found, None, &access, refresh.as_ref()).await {
+            tracing::warn!(%workspace, connection = %id, %error, "could not revoke tokens of a removed connection");
         }
-        for token in refresh.iter().chain([&access]) {
-            if let Err(error) = self.oauth.revoke(token).await {
-                tracing::warn!(%workspace, connection = %id, %error, "could not revoke tokens of a removed connection");
+    }
+
+    /// Revokes a leaving connection's tokens, unless another holds them.
+    pub(super) async fn revoke_own(&self, workspace: &Workspace, connection: &Connection) -> Result<(), String> {
+        let (access, refresh) = self.opened(workspace.id, connection).map_err(|error| error.to_string())?;
+        self.revoke_unheld(Some(workspace), Some(connection.id), &access, refresh.as_ref()).await
+    }
+
+    async fn revoke_unheld(
+        &self,
+        found: Option<&Workspace>,
+        not_by: Option<ConnectionId>,
+        access: &SecretString,
+        refresh: Option<&SecretString>,
+    ) -> Result<(), String> {
+        let held = found.map(|found| self.is_held(found, not_by, access, refresh)).transpose();
+        if held.map_err(|error| error.to_string())?.unwrap_or_default() {
+            return Ok(());
+        }
+        // A refresh token takes the access tokens with it at many servers (RFC 7009 §2.1), but not at all.
+        for token in refresh.into_iter().chain([access]) {
+            match self.oauth.revoke(token).await {
+                Ok(()) | Err(TokenError::InvalidGrant) => {}
+                Err(error) => return Err(error.to_string()),
             }
         }
-    }
-
-    /// Whether another connection that still works, or may, holds one of its tokens. Fails where they cannot be opened.
-    pub(super) fn is_shared(
-        &self,
-        workspace: &Workspace,
-        connection: &Connection,
-    ) -> Result<bool, crate::sealing::OpenError> {
-        let (access, refresh) = self.opened(workspace.id, connection)?;
-        self.is_held(workspace, Some(connection.id), &access, refresh.as_ref())
-    }
-
-    /// Whether a connection of that workspace that still works, or may, holds one of these tokens, which nobody keeps.
-    pub async fn holds(&self, workspace: WorkspaceId, tokens: &Tokens) -> Result<bool, StoreError> {
-        let Some(loaded) = self.load(&tenant(workspace)).await? else { return Ok(false) };
-        let held = self.is_held(&loaded.value, None, &tokens.access, tokens.refresh.as_ref());
-        held.map_err(|error| StoreError::Corrupt(error.to_string()))
+        Ok(())
     }
 
     fn opened(
@@ -263,6 +285,7 @@ impl Connections {
         Ok((access, refresh.transpose()?))
     }
 
+    /// Whether a connection that needs its tokens holds one of these. Fails where they cannot be opened.
     fn is_held(
         &self,
         workspace: &Workspace,
@@ -270,8 +293,7 @@ impl Connections {
         access: &SecretString,
         refresh: Option<&SecretString>,
     ) -> Result<bool, crate::sealing::OpenError> {
-        let others = workspace.connections.iter().filter(|it| Some(it.id) != not_by && it.phase != Phase::Leaving);
-        for other in others {
+        for other in workspace.connections.iter().filter(|it| Some(it.id) != not_by && workspace.lives_by_alc(it)) {
             let (others_access, others_refresh) = self.opened(workspace.id, other)?;
             let same_refresh = match (refresh, &others_refresh) {
                 (Some(one), Some(other)) => one.expose_secret() == other.expose_secret(),
@@ -312,6 +334,10 @@ fn plan_renewal(
     }
     if let Some(other) = connection.refreshing.filter(|other| other.is_live(now)) {
         return Verdict::Leave(Renewal::Wait(other.until));
+    }
+    let alc = &connection.alc;
+    if refused && alc.generation > 1 && until(alc.requested_at, now) < REFUSED_AGAIN {
+        return Verdict::Leave(Renewal::NotBefore(later(alc.requested_at, REFUSED_AGAIN)));
     }
     let before = connection.alc.expires_at;
     if refused {

@@ -99,6 +99,8 @@ pub struct Connections {
     clock: SharedClock,
     lifecycle: Lifecycle,
     settings: Arc<Settings>,
+    /// How long finished leads are kept.
+    retention: Duration,
 }
 
 /// What the service is built from.
@@ -136,7 +138,24 @@ impl Connections {
     /// The service over these parts.
     pub fn new(parts: Parts, settings: Settings) -> Self {
         let Parts { store, sealer, alc, oauth, attio, attio_oauth, clock, lifecycle } = parts;
-        Self { store, sealer, alc, oauth, attio, attio_oauth, clock, lifecycle, settings: Arc::new(settings) }
+        Self {
+            store,
+            sealer,
+            alc,
+            oauth,
+            attio,
+            attio_oauth,
+            clock,
+            lifecycle,
+            settings: Arc::new(settings),
+            retention: Duration::ZERO,
+        }
+    }
+
+    /// Finished leads are kept for this long, and what they came to is owed to Attio: no workspace is forgotten before.
+    #[must_use]
+    pub fn keeping_leads_for(self, retention: Duration) -> Self {
+        Self { retention, ..self }
     }
 
     /// The workspace as it is now.

@@ -9,11 +9,11 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::{
-    Connections, LOOK_AGAIN, PATIENT_TRIES, connection::Claim, facts::Fact, pause, steps::Step, webhook::Webhook,
-    workspace::Workspace,
+    Connections, LOOK_AGAIN, PATIENT_TRIES, connect::named, connection::Claim, facts::Fact, pause, steps::Step,
+    webhook::Webhook, workspace::Workspace,
 };
 use crate::{
-    alc::{CallError, oauth::TokenError},
+    alc::CallError,
     clock::later,
     ids::{ConnectionId, WebhookId},
     store::{Change, Commit, Committed, Key, Kind, Lease, LeaseChange, Leased, StoreError, Tenant, Versioned, Write},
@@ -58,7 +58,7 @@ impl Connections {
         let mut stepped = false;
         while holding.holds(&workspace) {
             let now = self.clock.now();
-            workspace.value.settle(now);
+            let settled = workspace.value.settle(now);
             // A process that stops leaves the rest to another, at once.
             let leaves = stepped && self.lifecycle.is_stopping();
             let facts = match if leaves { Step::Rest } else { workspace.value.next_step(now) } {
@@ -69,6 +69,7 @@ impl Connections {
                         Committed::Conflict => Vec::new(),
                     }
                 }
+                Step::Forget if workspace.value.owes_until(self.retention, now) => continue,
                 Step::Forget => {
                     let key = Key::workspace();
                     let erase = Write { key, expected: Some(workspace.version()), change: Change::Erase };
@@ -80,7 +81,7 @@ impl Connections {
                 // Settled just now.
                 Step::Settle => continue,
                 step => {
-                    if self.hold(&tenant, &mut workspace, holding, step).await? {
+                    if self.hold(&tenant, &mut workspace, holding, settled, step).await? {
                         stepped = true;
                         self.take(&tenant, &workspace.value, step).await?
                     } else {
@@ -99,28 +100,32 @@ impl Connections {
         Ok(())
     }
 
-    /// Makes the lease last for the step's requests, and claims what other workers could do as well; `false` if
-    /// somebody else wrote meanwhile.
+    /// Makes the lease last for the step's requests, writes down what was settled, on which the step may rest, and
+    /// claims what other workers could do as well. `false` if somebody else wrote meanwhile, or the store took too long.
     async fn hold(
         &self,
         tenant: &Tenant,
         workspace: &mut Versioned<Workspace>,
         holding: Holding,
+        settled: bool,
         step: Step,
     ) -> Result<bool, StoreError> {
         let now = self.clock.now();
-        let mut must_commit = later(now, self.settings.upstream_timeout * 2)
-            > workspace.document.lease.map_or(Timestamp::MIN, |lease| lease.until);
+        let timeout = self.settings.upstream_timeout;
+        let mut must_commit =
+            settled || later(now, timeout * 2) > workspace.document.lease.map_or(Timestamp::MIN, |lease| lease.until);
+        let held = holding.extended(now);
         if let Step::Refresh(id) = step {
-            let claim = Claim { owner: holding.token, until: later(now, self.claim_duration()) };
+            let claim = Claim { owner: holding.token, until: held.until };
             workspace.value.claim_refresh(id, claim, now);
             must_commit = true;
         }
         if !must_commit {
             return Ok(true);
         }
-        let lease = LeaseChange::Hold(holding.extended(now));
-        Ok(matches!(self.commit(tenant, workspace, lease).await?, Committed::Done(_)))
+        let committed = self.commit(tenant, workspace, LeaseChange::Hold(held)).await?;
+        let in_time = later(self.clock.now(), timeout) <= held.until;
+        Ok(matches!(committed, Committed::Done(_)) && in_time)
     }
 
     /// Does the step; what it came to.
@@ -143,7 +148,7 @@ impl Connections {
             },
             Step::FindWebhook(id) => self.find_webhook(workspace, id).await,
             Step::DeleteWebhook(id) => self.delete_webhook(workspace, id).await,
-            Step::DeleteAttioWebhook(id) => self.delete_attio_webhook(workspace, id).await,
+            Step::DeleteAttioWebhook(id) => self.delete_attio_webhook(tenant, workspace, id).await?,
             Step::Revoke(id) => self.revoke(workspace, id).await,
             Step::RevokeAtAttio(id) => self.revoke_at_attio(workspace, id).await,
             Step::RetireWebhook(id) => {
@@ -163,14 +168,15 @@ impl Connections {
         let Ok(grant) = self.grant(workspace.id, connection) else { return vec![self.webhook_again(webhook, None)] };
         match self.alc.list_webhooks(&grant.access_token).await {
             Ok(listed) => {
-                let name = webhook.name();
-                match listed.into_iter().find(|it| it.name.as_deref() == Some(name.as_str())) {
-                    Some(found) => vec![Fact::WebhookFound { webhook: id, alc_id: found.id }],
-                    None => {
-                        let retry_at = self.retry_at(webhook.attempts, None, Duration::MAX);
-                        vec![Fact::WebhookMissing { webhook: id, retry_at }]
-                    }
-                }
+                let retry_at = self.retry_at(webhook.attempts, None, Duration::MAX);
+                vec![match named(listed, &webhook.name()) {
+                    Some(alc_id) => Fact::WebhookFound { webhook: id, alc_id },
+                    None => Fact::WebhookMissing { webhook: id, retry_at },
+                }]
+            }
+            // Its creation may still be under way here: whoever hears of its end says what to delete.
+            Err(CallError::Unsupported | CallError::NotFound) if webhook.may_come(self.clock.now()) => {
+                vec![self.webhook_again(webhook, None)]
             }
             Err(CallError::Unsupported | CallError::NotFound) => {
                 // If it is there, it stays: its URL will answer 410.
@@ -185,14 +191,20 @@ impl Connections {
         let Some(webhook) = workspace.webhook(id) else { return Vec::new() };
         let Some(connection) = workspace.cleaner(webhook) else { return Vec::new() };
         let Some(alc_id) = &webhook.alc_id else { return Vec::new() };
+        if workspace.is_called_through(alc_id) {
+            // ALC keeps one webhook for an account, and made the newer one of it.
+            tracing::warn!(workspace = %workspace.id, webhook = %id, "another webhook has its id at ALC: left there");
+            return vec![Fact::WebhookDeleted { webhook: id }];
+        }
         let Ok(grant) = self.grant(workspace.id, connection) else { return vec![self.webhook_again(webhook, None)] };
         match self.alc.delete_webhook(&grant.access_token, alc_id).await {
             Ok(()) | Err(CallError::Unsupported) => {
                 tracing::info!(workspace = %workspace.id, webhook = %id, "webhook deleted at ALC");
                 vec![Fact::WebhookDeleted { webhook: id }]
             }
-            // Another account's tokens: theirs it is not to delete, and nobody else is left who could.
-            Err(error @ (CallError::Forbidden { .. } | CallError::Rejected { .. }))
+            // Another account's tokens: theirs it is not to delete, and nobody else is left who could. A 401 to them is
+            // about what they ask for, and must not end them.
+            Err(error @ (CallError::Unauthorized | CallError::Forbidden { .. } | CallError::Rejected { .. }))
                 if connection.id != webhook.connection =>
             {
                 tracing::warn!(webhook = %id, %error, "a webhook of a dead grant stays at ALC: its URL will answer 410");
@@ -223,30 +235,8 @@ impl Connections {
     async fn revoke(&self, workspace: &Workspace, id: ConnectionId) -> Vec<Fact> {
         let Some(connection) = workspace.connection(id) else { return Vec::new() };
         let released = vec![Fact::Released { connection: id, generation: connection.alc.generation }];
-        let mut failure = match self.is_shared(workspace, connection) {
-            Ok(true) => return released,
-            Ok(false) => None,
-            Err(error) => Some(error.to_string()),
-        };
-        let sealed = [
-            ("alc_refresh_token", connection.alc.refresh.as_ref()),
-            ("alc_access_token", Some(&connection.alc.access)),
-        ];
-        for (field, sealed) in sealed {
-            if failure.is_some() {
-                break;
-            }
-            let Some(sealed) = sealed else { continue };
-            failure = match self.open(workspace.id, id, field, sealed) {
-                Err(error) => Some(error.to_string()),
-                Ok(token) => match self.oauth.revoke(&token).await {
-                    Ok(()) | Err(TokenError::InvalidGrant) => None,
-                    Err(error) => Some(error.to_string()),
-                },
-            };
-        }
-        let Some(detail) = failure else {
-            tracing::info!(workspace = %workspace.id, connection = %id, "ALC's grant revoked");
+        let Err(detail) = self.revoke_own(workspace, connection).await else {
+            tracing::info!(workspace = %workspace.id, connection = %id, "ALC's grant released");
             return released;
         };
         tracing::warn!(workspace = %workspace.id, connection = %id, detail, "could not revoke ALC's grant");
@@ -261,8 +251,7 @@ impl Connections {
             let mut cursor = None;
             loop {
                 let page = self.store.page(tenant, Some(status), cursor.as_ref(), PAGE).await?;
-                if page.documents.iter().any(|(_, document)| sent_under(&document.body).as_deref() == Some(id.as_str()))
-                {
+                if page.documents.iter().any(|(_, document)| sent_under(&document.body).contains(&id)) {
                     return Ok(true);
                 }
                 cursor = page.next;
@@ -332,8 +321,8 @@ impl Connections {
     }
 }
 
-/// The webhook that a lead's present send names.
-fn sent_under(body: &str) -> Option<String> {
+/// The webhooks that a lead's present send names.
+fn sent_under(body: &str) -> Vec<String> {
     #[derive(serde::Deserialize)]
     struct Lead {
         send: Option<Send>,
@@ -341,8 +330,11 @@ fn sent_under(body: &str) -> Option<String> {
     #[derive(serde::Deserialize)]
     struct Send {
         webhook: Option<String>,
+        #[serde(default)]
+        other_webhooks: Vec<String>,
     }
-    serde_json::from_str::<Lead>(body).ok()?.send?.webhook
+    let send = serde_json::from_str::<Lead>(body).ok().and_then(|lead| lead.send);
+    send.map_or_else(Vec::new, |send| send.webhook.into_iter().chain(send.other_webhooks).collect())
 }
 
 #[cfg(test)]
@@ -350,10 +342,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_lead_names_the_webhook_it_was_sent_under() {
-        assert_eq!(sent_under(r#"{"send":{"webhook":"w","id":1}}"#).as_deref(), Some("w"));
-        for body in [r#"{"send":{"webhook":null}}"#, r#"{"send":null}"#, "{}", "nonsense"] {
-            assert_eq!(sent_under(body), None, "{body}");
+    fn a_lead_names_the_webhooks_it_was_sent_under() {
+        for (body, webhooks) in [
+            (r#"{"send":{"webhook":"w","id":1}}"#, vec!["w"]),
+            (r#"{"send":{"webhook":"w","other_webhooks":["v"]}}"#, vec!["w", "v"]),
+            (r#"{"send":{"webhook":null}}"#, vec![]),
+            (r#"{"send":null}"#, vec![]),
+            ("{}", vec![]),
+            ("nonsense", vec![]),
+        ] {
+            assert_eq!(sent_under(body), webhooks, "{body}");
         }
     }
 }

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use secrecy::SecretString;
 
 use super::{
@@ -18,7 +19,10 @@ use crate::{
         schema::{Attribute, NewAttribute},
     },
     clock::until,
-    store::gate::{Gate, GateReport, Verdict},
+    store::{
+        StoreError, Tenant,
+        gate::{Gate, GateReport, Verdict},
+    },
 };
 
 /// How long a write waits for its turn at Attio's gate. A thousand leads may be ahead, and somebody waits here; the
@@ -193,14 +197,27 @@ impl Connections {
         Ok(())
     }
 
-    /// Waits for a turn at the gate that all writes to this workspace's Attio share.
+    /// Waits for a turn while there is time to connect.
     async fn take_turn(&self, attempt: &Attempt) -> Result<(), ConnectError> {
         self.in_time(attempt)?;
+        self.attio_turn(&attempt.tenant).await?;
+        self.in_time(attempt)
+    }
+
+    /// Waits for a turn at the gate that all writes to this workspace's Attio share.
+    pub(super) async fn attio_turn(&self, tenant: &Tenant) -> Result<(), StoreError> {
         let now = self.clock.now();
-        if let Verdict::At(slot) = self.store.reserve(&attempt.tenant, &self.attio_gate(), None, now).await? {
+        if let Verdict::At(slot) = self.store.reserve(tenant, &self.attio_gate(), None, now).await? {
             pause(until(now, slot).min(TURN)).await;
         }
-        self.in_time(attempt)
+        Ok(())
+    }
+
+    /// Attio limits requests: nobody writes to this workspace before then.
+    pub(super) async fn attio_limits(&self, tenant: &Tenant, until: Timestamp) {
+        let report = GateReport::Limited { until };
+        // Without the store nobody has a turn anyway.
+        drop(self.store.report(tenant, &self.attio_gate(), report, self.clock.now()).await);
     }
 
     fn attio_gate(&self) -> Gate {
@@ -217,8 +234,7 @@ impl Connections {
                 "Attio's credential may not see or make {what}: give it the scope {SCOPE}, then connect again ({detail})"
             ))),
             CallError::RateLimited { until } => {
-                let report = GateReport::Limited { until };
-                drop(self.store.report(&attempt.tenant, &self.attio_gate(), report, self.clock.now()).await);
+                self.attio_limits(&attempt.tenant, until).await;
                 self.clock.sleep_until(until.min(attempt.deadline)).await;
                 Trouble::Again("Attio is limiting requests".to_owned())
             }

@@ -20,6 +20,9 @@ use crate::{
 
 /// How long cleaning up at ALC is tried.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// How long a leaving connection's tokens may be on their way in requests that were committed before it left: these
+/// end as they would have.
+pub(super) const UNDER_WAY: Duration = Duration::from_secs(30);
 
 /// What to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,7 +87,7 @@ impl Workspace {
         }
         if self.is_empty() {
             let at = self.disconnected_at.map_or(now, |since| later(since, REMEMBERED));
-            agenda.push((at, Step::Forget));
+            agenda.push((self.owing_until.map_or(at, |until| at.max(until)), Step::Forget));
         }
         agenda
     }
@@ -99,15 +102,16 @@ impl Workspace {
         if self.needs_tokens(connection) {
             return;
         }
+        let unused = later(since, UNDER_WAY);
         if !connection.alc.released && !connection.alc.dead {
             // Somebody may be about to get new tokens: those are revoked instead.
-            let at = connection.unclaimed_at(connection.alc.not_before(since));
+            let at = connection.unclaimed_at(connection.alc.not_before(unused));
             agenda.push((at, Step::Revoke(connection.id)));
         }
         // Its webhook at Attio is deleted with it first.
-        let is_needed = self.attio_webhooks.iter().any(|webhook| webhook.connection == connection.id);
+        let is_needed = self.has_attio_webhook(connection);
         if let Some(grant) = connection.attio.as_ref().filter(|grant| !grant.is_settled() && !is_needed) {
-            agenda.push((grant.retry_at.map_or(since, |at| at.max(since)), Step::RevokeAtAttio(connection.id)));
+            agenda.push((grant.retry_at.map_or(unused, |at| at.max(unused)), Step::RevokeAtAttio(connection.id)));
         }
     }
 
@@ -140,8 +144,9 @@ impl Workspace {
         }
     }
 
-    /// Does what time alone brings about. Harmless at any time.
-    pub(super) fn settle(&mut self, now: Timestamp) {
+    /// Does what time alone brings about; whether that was anything. Harmless at any time.
+    pub(super) fn settle(&mut self, now: Timestamp) -> bool {
+        let before = self.clone();
         let late: Vec<_> = self
             .connections
             .iter()
@@ -183,6 +188,7 @@ impl Workspace {
         let done: Vec<_> =
             self.connections.iter().filter(|it| self.is_done_leaving(it)).map(|connection| connection.id).collect();
         self.connections.retain(|connection| !done.contains(&connection.id));
+        *self != before
     }
 
     /// Whether a connection works with the webhook, or is about to.
@@ -208,7 +214,21 @@ impl Workspace {
             && (connection.alc.released || connection.alc.dead)
             && connection.attio.as_ref().is_none_or(AttioGrant::is_settled)
             && !self.needs_tokens(connection)
-            && !self.attio_webhooks.iter().any(|webhook| webhook.connection == connection.id)
+            && !self.has_attio_webhook(connection)
+    }
+
+    /// Whether it works, or may, or has yet to clean up, under ALC's tokens.
+    pub(super) fn lives_by_alc(&self, connection: &Connection) -> bool {
+        connection.phase != Phase::Leaving || self.needs_tokens(connection)
+    }
+
+    /// The same under Attio's.
+    pub(super) fn lives_by_attio(&self, connection: &Connection) -> bool {
+        connection.phase != Phase::Leaving || self.has_attio_webhook(connection)
+    }
+
+    fn has_attio_webhook(&self, connection: &Connection) -> bool {
+        self.attio_webhooks.iter().any(|webhook| webhook.connection == connection.id)
     }
 
     fn needs_tokens(&self, connection: &Connection) -> bool {

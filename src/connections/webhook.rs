@@ -3,14 +3,20 @@
 //! Promises that a webhook answers as long as it stands here: also before ALC's answer to its creation was seen, and
 //! after ALC deleted it, until the leads sent under it have finished.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
+    clock::until,
     ids::{ConnectionId, SecretHash, WebhookId},
     sealing::Sealed,
 };
+
+/// How long its creation may still be under way, here or upstream: all tries of a connect, and what was hung up on.
+const LATE_CREATION: Duration = Duration::from_secs(60);
 
 /// What is known of it at ALC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -121,6 +127,11 @@ impl Webhook {
     /// Whether ALC may have it.
     pub(super) fn may_be_at_alc(&self) -> bool {
         self.state != WebhookState::Gone
+    }
+
+    /// Whether it may yet be made, or its making heard of.
+    pub(super) fn may_come(&self, now: Timestamp) -> bool {
+        until(self.created_at, now) < LATE_CREATION
     }
 
     pub(super) fn not_before(&self, at: Timestamp) -> Timestamp {

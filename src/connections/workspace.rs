@@ -18,7 +18,7 @@ use super::{
     webhook::{Webhook, WebhookState},
 };
 use crate::{
-    clock::until,
+    clock::{later, until},
     ids::{ConnectionId, OpaqueToken, SecretHash, WebhookId, WorkspaceId},
     sealing::Sealed,
     store::{Aggregate, Kind},
@@ -26,8 +26,8 @@ use crate::{
 
 /// How many connections may wait for connection-added; the oldest gives way.
 pub(super) const MOST_INCOMING: usize = 5;
-/// How long a disconnected workspace is remembered, without any secret but its triggers' URLs. Its live leads end 24 hours after the
-/// disconnection, and what they came to is owed to Attio for as long as leads are kept by default.
+/// How long a disconnected workspace is remembered at least, without any secret but its triggers' URLs. Its live leads end 24 hours
+/// after the disconnection, and what they came to is owed to Attio for as long as leads are kept: by default that long.
 pub(super) const REMEMBERED: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 /// How long a replaced connection is known as such: nobody holds a good access token of it for longer.
 const REPLACED_REMEMBERED: Duration = Duration::from_secs(2 * 60 * 60);
@@ -42,6 +42,9 @@ pub struct Workspace {
     /// Since when there is no current connection, if there was one. Live leads end 24 hours later.
     #[serde(default)]
     pub disconnected_at: Option<Timestamp>,
+    /// Not forgotten before then: leads are kept for longer than [`REMEMBERED`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) owing_until: Option<Timestamp>,
     #[serde(default)]
     pub(super) connections: Vec<Connection>,
     #[serde(default)]
@@ -139,6 +142,7 @@ impl Workspace {
             id,
             created_at: now,
             disconnected_at: None,
+            owing_until: None,
             connections: Vec::new(),
             webhooks: Vec::new(),
             attio_webhooks: Vec::new(),
@@ -187,6 +191,12 @@ impl Workspace {
     /// The webhook that a lead sent now is called back through.
     pub fn sending_webhook(&self) -> Option<WebhookId> {
         self.current()?.webhook
+    }
+
+    /// Whether ALC knows a webhook that is wanted by this id.
+    pub(super) fn is_called_through(&self, alc_id: &str) -> bool {
+        let stands = |it: &&Webhook| matches!(it.state, WebhookState::Intended | WebhookState::Registered);
+        self.webhooks.iter().filter(stands).any(|webhook| webhook.alc_id.as_deref() == Some(alc_id))
     }
 
     pub(super) fn webhook(&self, id: WebhookId) -> Option<&Webhook> {
@@ -361,6 +371,13 @@ impl Workspace {
     fn unwant_webhooks(&mut self, id: ConnectionId, now: Timestamp) {
         let both = self.webhooks.iter_mut().chain(&mut self.attio_webhooks);
         both.filter(|webhook| webhook.connection == id).for_each(|webhook| webhook.unwanted(now));
+    }
+
+    /// Whether what its last leads came to may be owed to Attio beyond `now`, where leads are kept for `retention`; if so
+    /// it is remembered for as long.
+    pub(super) fn owes_until(&mut self, retention: Duration, now: Timestamp) -> bool {
+        self.owing_until = self.disconnected_at.map(|since| later(since, retention)).filter(|until| now < *until);
+        self.owing_until.is_some()
     }
 
     /// Somebody begins to refresh; `false` if somebody else does, or there is nothing to refresh.

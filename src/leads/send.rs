@@ -97,10 +97,13 @@ pub struct Person {
 pub struct Send {
     /// `Idempotency-Key` of every attempt.
     pub id: SendId,
-    /// The connection under which it was made.
+    /// The connection under which its last attempt was begun.
     pub connection: Option<ConnectionId>,
-    /// The webhook that stood then: it answers until this send has finished.
+    /// The webhook that its last attempt was begun under: it answers until this send has finished.
     pub webhook: Option<WebhookId>,
+    /// Those of attempts before it that had no clear answer: ALC may call them, so they answer as long.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_webhooks: Vec<WebhookId>,
     /// Erased once ALC has them or nobody will be asked any more.
     pub person: Option<Person>,
     /// Where it stands.
@@ -195,6 +198,7 @@ impl Send {
             id,
             connection: None,
             webhook: None,
+            other_webhooks: Vec::new(),
             person: None,
             status: Status::Queued,
             reason: None,
@@ -218,6 +222,16 @@ impl Send {
             told_in_request: false,
             last_error: None,
             extra: Map::new(),
+        }
+    }
+
+    /// The next attempt is begun under this connection and this webhook: another one may have taken over.
+    pub(super) fn goes_under(&mut self, connection: Option<ConnectionId>, webhook: Option<WebhookId>) {
+        self.connection = connection;
+        if self.webhook != webhook {
+            let before = std::mem::replace(&mut self.webhook, webhook);
+            self.other_webhooks.retain(|known| Some(*known) != webhook);
+            self.other_webhooks.extend(before.filter(|_| self.ever_in_doubt));
         }
     }
 

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     clock::{Timestamp, from_micros, later},
-    ids::{RecordId, SendId},
+    ids::{RecordId, SendId, WebhookId},
 };
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -499,4 +499,19 @@ fn name_and_number_are_erased_once_alc_has_them() {
     assert!(lead.send.person.is_some());
     lead.submitted(lead.send.id, None, None, from_micros(0));
     assert!(lead.send.person.is_none());
+}
+
+#[test]
+fn an_attempt_that_may_have_arrived_keeps_its_webhook_answering() {
+    let mut send = Send::new(SendId::random(), from_micros(0));
+    let [first, second, third] = [(); 3].map(|()| Some(WebhookId::random()));
+    send.goes_under(None, first);
+    send.goes_under(None, second);
+    assert_eq!((send.webhook, send.other_webhooks.len()), (second, 0), "nothing arrived under the first");
+    send.ever_in_doubt = true;
+    send.goes_under(None, second);
+    send.goes_under(None, third);
+    assert_eq!((send.webhook, send.other_webhooks.clone()), (third, second.into_iter().collect()));
+    send.goes_under(None, second);
+    assert_eq!((send.webhook, send.other_webhooks), (second, third.into_iter().collect()));
 }

@@ -256,6 +256,7 @@ impl Leads {
         let now = self.parts.clock.now();
         let mut lead = work.lead.value.clone();
         lead.begin(now);
+        lead.send.goes_under(workspace.value.current().map(|current| current.id), workspace.value.sending_webhook());
         let change = LeaseChange::Hold(self.extended(lease, now));
         let mut commit = Commit::of(vec![put(&work.key.id, &lead, Some(work.lead.version()), change)]);
         // So that no send begins after a removal: the workspace's version must still be the one that was looked at.

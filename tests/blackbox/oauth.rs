@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use sandbox::alc::Consent;
+use sandbox::{Fault, alc::Consent};
 
 use crate::support::{
     attio_app::{authorization_code, authorize_url, token_request},
-    harness::{Setup, World, scenario},
+    harness::{HOUR, MINUTE, Setup, World, scenario},
     http::{Answer, send},
     settings::{CLIENT_ID, CLIENT_SECRET, REDIRECT_URI},
 };
@@ -190,5 +190,25 @@ scenario! {
         let query = browser.visit(&callback).await.expect(302).location_query();
         assert_eq!(query["error"], "access_denied");
         assert_eq!(app.connection().await.expect(200).json()["status"], "connected");
+    }
+}
+
+scenario! {
+    async fn what_a_refused_workspace_was_granted_is_given_back_after_an_outage(setup: Setup) {
+        let (mut world, _app) = setup.connected().await;
+        let other = world.attio.add_token(&uuid::Uuid::new_v4().to_string());
+        world.settings.set("ATTIO__API_KEY", &other);
+        world.restart().await;
+        world.alc.faults().always("revoke", Fault::status(503));
+        let mut browser = world.browser();
+        let consent = browser.visit(&authorize_url(&world, &[])).await.expect(302).location();
+        let callback = browser.consent(consent.as_str()).await;
+        assert_eq!(browser.visit(&callback).await.expect(302).location_query()["error"], "access_denied");
+        let tried = async || world.alc.journal().count("revoke") >= 3;
+        world.pass_until("giving back is tried", MINUTE * 10, HOUR * 2, tried).await;
+        assert_eq!(world.alc.living_grants(), 2);
+        world.alc.faults().clear("revoke");
+        let given_back = async || world.alc.living_grants() == 1;
+        world.pass_until("it is given back", MINUTE * 10, HOUR * 3, given_back).await;
     }
 }

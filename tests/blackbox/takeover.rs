@@ -51,6 +51,26 @@ scenario! {
 }
 
 scenario! {
+    async fn a_lead_is_called_back_through_the_webhook_that_it_was_sent_under(setup: Setup) {
+        let (world, first) = setup.impatient().connected().await;
+        let ada = world.person();
+        world.alc.faults().always("create_lead", Fault::status(429));
+        first.press(&ada).await.expect(202);
+        world.alc.faults().clear("create_lead");
+        let second = world.connect().await;
+        let out = async || second.lead_says(&ada, "status").await == "pending";
+        world.pass_until("it goes out", MINUTE, HOUR, out).await;
+        let one = async || world.alc.webhooks().len() == 1;
+        world.pass_until("the first webhook is gone", MINUTE, HOUR, one).await;
+        let webhook = world.alc.webhooks()[0].webhook_id.clone();
+        world.connect().await;
+        world.pass_slowly(HOUR, 2).await;
+        world.tell(Callback::new(&ada.record_id, "qualified").to(&webhook), 200).await;
+        world.shows(&ada, "Complete").await;
+    }
+}
+
+scenario! {
     async fn the_old_token_is_told_that_it_was_replaced(setup: Setup) {
         let (world, old) = setup.connected().await;
         let new = world.connect().await;

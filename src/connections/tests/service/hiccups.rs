@@ -1,16 +1,15 @@
 //! A store that stumbles, a process that stops, an ALC that says things once.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 
 use super::*;
-use crate::store::{
-    Cursor, Depth, Engine, Leased, Loaded, Page, StoreError,
-    gate::{Gate, GateReport, Verdict as GateVerdict},
-};
+use crate::store::{Cursor, Depth, Engine, Leased, Loaded, Page, StoreError, gate::GateReport};
 
 /// What becomes of a commit.
-enum Fate {
+pub(super) enum Fate {
     Kept,
     /// Kept, and the answer takes a while.
     Slow,
@@ -18,6 +17,8 @@ enum Fate {
     Lost,
     /// Not kept.
     Refused,
+    /// Kept, and whoever asked is told for good that it was not.
+    Denied,
 }
 
 /// SQLite, and whoever decides what becomes of each commit.
@@ -36,6 +37,7 @@ impl<F: Fn(&Commit) -> Fate + Send + Sync + 'static> Engine for Stumbling<F> {
         let committed = self.engine.commit(tenant, commit, now).await;
         match fate {
             Fate::Kept | Fate::Refused => {}
+            Fate::Denied => return Err(StoreError::Full),
             Fate::Slow => tokio::time::sleep(Duration::from_millis(200)).await,
             Fate::Lost => return Err(StoreError::Unavailable("the answer was lost".to_owned())),
         }
@@ -100,10 +102,20 @@ impl<F: Fn(&Commit) -> Fate + Send + Sync + 'static> Engine for Stumbling<F> {
 
 impl World {
     /// From now on the store is a new one, which does with each commit what `fate` says.
-    async fn stumbles(&mut self, fate: impl Fn(&Commit) -> Fate + Send + Sync + 'static) {
+    pub(super) async fn stumbles(&mut self, fate: impl Fn(&Commit) -> Fate + Send + Sync + 'static) {
         let path = self._folder.path().join("stumbling");
         let engine = SqliteEngine::open(&path, Duration::ZERO).await.expect("opens");
         self.store = Store::new(Arc::new(Stumbling { engine, fate }));
+    }
+}
+
+impl World {
+    /// Gives them back by this many requests.
+    async fn gives_back(&mut self, workspace: Option<WorkspaceId>, tokens: Tokens, requests: usize) {
+        let revoked = self.server.mock("POST", "/oauth/revoke").expect(requests).create_async().await;
+        self.connections().give_back(workspace, &tokens).await.expect("given back");
+        revoked.assert_async().await;
+        revoked.remove_async().await;
     }
 }
 
@@ -162,6 +174,123 @@ async fn a_takeover_that_ends_after_the_deadline_is_told_as_it_ended() {
 }
 
 #[tokio::test]
+async fn a_takeover_that_was_kept_is_told_whatever_the_store_said() {
+    let mut world = World::new().await;
+    world.stumbles(|commit| if takes_over(commit) { Fate::Denied } else { Fate::Kept }).await;
+    world.alc_registers(201, None).await;
+    let (connection, _) = world.open(tokens("a1", None)).await;
+    let told = world.added(connection).await;
+    assert_eq!(world.standing(connection).await, Standing::Current);
+    assert!(told.expect("it took over").newly);
+}
+
+#[tokio::test]
+async fn what_time_brought_about_is_written_before_anything_is_done_about_it() {
+    let mut world = World::new().await;
+    let commits = Arc::new(AtomicUsize::new(0));
+    let counted = commits.clone();
+    world
+        .stumbles(move |_| {
+            counted.fetch_add(1, Ordering::SeqCst);
+            Fate::Kept
+        })
+        .await;
+    let (connection, _) = world.open(tokens("a1", None)).await;
+    let now = world.clock.now();
+    let claim = Claim { owner: crate::ids::random_uuid(), until: now + Duration::from_secs(50) };
+    let webhook = Webhook::intended(WebhookId::random(), connection, OpaqueToken::new(world.workspace).hash(), now);
+    let connections = world.connections();
+    let crashed = connections.update(&world.tenant, |workspace, now| {
+        let workspace = workspace.expect("there");
+        assert!(workspace.claim_connecting(connection, claim, now));
+        assert!(workspace.intend_webhook(webhook.clone(), claim.owner));
+        Verdict::Write(())
+    });
+    crashed.await.expect("commits");
+    world.clock.advance(Duration::from_secs(50));
+    let before = commits.load(Ordering::SeqCst);
+    let at_request = Arc::new(AtomicUsize::new(0));
+    let seen = at_request.clone();
+    let asked = world.server.mock("GET", "/api/v1/webhooks").with_body_from_request(move |_| {
+        seen.store(commits.load(Ordering::SeqCst), Ordering::SeqCst);
+        br#"{"webhooks": []}"#.to_vec()
+    });
+    let asked = asked.create_async().await;
+    world.reconcile().await;
+    asked.assert_async().await;
+    assert!(at_request.load(Ordering::SeqCst) > before, "the store still said that somebody was connecting");
+}
+
+#[tokio::test]
+async fn a_refresh_is_not_begun_on_a_claim_that_does_not_outlast_it() {
+    let mut world = World::new().await;
+    let clock = world.clock.clone();
+    let slow = Arc::new(AtomicUsize::new(0));
+    let slowly = slow.clone();
+    world
+        .stumbles(move |commit| {
+            let claims =
+                |write: &Write| matches!(&write.change, Change::Put { body, .. } if body.contains(r#""refreshing":{"#));
+            if commit.writes.iter().any(claims) && slowly.fetch_add(1, Ordering::SeqCst) < 2 {
+                clock.advance(Duration::from_secs(16));
+            }
+            Fate::Kept
+        })
+        .await;
+    world.alc_registers(201, None).await;
+    world.connect(tokens("a1", Some("r1"))).await;
+    world.reconcile().await;
+    let asked = world.tokens_answer(200, json!({"access_token": "a2", "token_type": "bearer"})).await.expect(0);
+    world.clock.advance(2 * HOUR);
+    let workspace = world.load().await.expect("there");
+    let late = world.connections().alc_grant(&world.tenant, &workspace).await;
+    assert!(matches!(late, Err(NoGrant::Unavailable { .. })), "{late:?}");
+    world.clock.advance(Duration::from_secs(30));
+    world.reconcile().await;
+    assert!(slow.load(Ordering::SeqCst) >= 2, "the reconciler claimed it, too");
+    asked.assert_async().await;
+    asked.remove_async().await;
+    let asked = world.tokens_answer(200, json!({"access_token": "a2", "token_type": "bearer"})).await;
+    world.clock.advance(Duration::from_secs(30));
+    world.reconcile().await;
+    asked.assert_async().await;
+}
+
+#[tokio::test]
+async fn an_alc_that_refuses_each_new_token_is_not_asked_for_one_by_every_lead() {
+    let mut world = World::new().await;
+    world.alc_registers(201, None).await;
+    let connection = world.connect(tokens("a1", Some("r1"))).await;
+    let connections = world.connections();
+    let (mut grant, _) = connections.alc_grant(&world.tenant, &world.load().await.expect("there")).await.expect("a1");
+    let answer = json!({"access_token": "a2", "refresh_token": "r2", "expires_in": 3600, "token_type": "bearer"});
+    let asked = world.tokens_answer(200, answer).await.expect(2);
+    (grant, _) = connections.alc_grant_after_401(&world.tenant, &grant).await.expect("another");
+    let asked_at = world.clock.now();
+    for _ in 0..3 {
+        let refused = connections.alc_grant_after_401(&world.tenant, &grant).await;
+        let Err(NoGrant::Unavailable { retry_at, .. }) = refused else { panic!("{refused:?}") };
+        assert_eq!(retry_at, asked_at + Duration::from_secs(30));
+        world.clock.advance(Duration::from_secs(9));
+    }
+    world.clock.advance(Duration::from_secs(9));
+    connections.alc_grant_after_401(&world.tenant, &grant).await.expect("another");
+    asked.assert_async().await;
+    assert_eq!(world.standing(connection).await, Standing::Current);
+}
+
+#[tokio::test]
+async fn an_alc_that_limits_for_longer_than_anybody_waits_is_asked_once() {
+    let mut world = World::new().await;
+    let limiting = world.server.mock("POST", "/api/v1/webhooks").with_status(429).with_header("retry-after", "60");
+    let limiting = limiting.expect(1).create_async().await;
+    let (connection, _) = world.open(tokens("a1", None)).await;
+    let told = world.added(connection).await;
+    assert!(matches!(told, Err(ConnectError::Unavailable(_))), "{told:?}");
+    limiting.assert_async().await;
+}
+
+#[tokio::test]
 async fn a_token_that_is_old_when_it_comes_still_deletes_a_webhook() {
     let mut world = World::new().await;
     world.alc_registers(201, None).await;
@@ -181,6 +310,8 @@ async fn a_token_that_is_old_when_it_comes_still_deletes_a_webhook() {
     world.server.mock("POST", "/oauth/revoke").create_async().await;
     let done = tokio::time::timeout(Duration::from_secs(5), world.reconcile()).await;
     assert!(done.is_ok(), "it refreshes without end");
+    world.clock.advance(UNDER_WAY);
+    world.reconcile().await;
     asked.assert_async().await;
     deleted.assert_async().await;
     assert_eq!(world.standing(connection).await, Standing::Unknown);
@@ -217,21 +348,26 @@ async fn a_code_is_redeemed_however_often_the_answer_is_lost() {
 }
 
 #[tokio::test]
-async fn tokens_that_a_connection_lives_on_are_known() {
+async fn tokens_that_a_connection_needs_are_not_given_back() {
     let mut world = World::new().await;
     world.alc_registers(201, None).await;
     let connection = world.connect(tokens("a1", Some("r1"))).await;
-    let connections = world.connections();
-    let workspace = world.workspace;
-    for (access, refresh, held) in
-        [("a1", None, true), ("x", Some("r1"), true), ("x", Some("x"), false), ("r1", None, false)]
-    {
-        let answer = connections.holds(workspace, &tokens(access, refresh)).await.expect("loads");
-        assert_eq!(answer, held, "{access} {refresh:?}");
+    let (own, other) = (Some(world.workspace), Some(WorkspaceId::random()));
+    for (workspace, access, refresh, revoked) in [
+        (own, "a1", None, 0),
+        (own, "x", Some("r1"), 0),
+        (own, "x", Some("x"), 2),
+        (own, "r1", None, 1),
+        (other, "a1", None, 1),
+        (None, "a1", None, 1),
+    ] {
+        world.gives_back(workspace, tokens(access, refresh), revoked).await;
     }
-    assert!(!connections.holds(WorkspaceId::random(), &tokens("a1", None)).await.expect("loads"));
-    connections.remove(workspace, connection).await.expect("removes");
-    assert!(!connections.holds(workspace, &tokens("a1", Some("r1"))).await.expect("loads"), "it does not live");
+    world.connections().remove(world.workspace, connection).await.expect("removes");
+    world.gives_back(own, tokens("a1", Some("r1")), 0).await;
+    world.server.mock("DELETE", "/api/v1/webhooks/h1").with_status(204).create_async().await;
+    world.reconcile().await;
+    world.gives_back(own, tokens("a1", Some("r1")), 2).await;
 }
 
 #[tokio::test]
