@@ -2,7 +2,7 @@
 
 use actix_web::{
     HttpRequest, HttpResponse,
-    web::{self, Payload, ServiceConfig},
+    web::{self, Payload},
 };
 
 use super::{
@@ -16,9 +16,9 @@ use crate::{
     leads::{CallbackOutcome, CallbackRefused, Leads},
 };
 
-/// The routes of this resource.
-pub fn routes(cfg: &mut ServiceConfig) {
-    Endpoint::new("/webhooks/alc/{token}").post(call_back).register(cfg);
+/// The endpoints of this resource.
+pub fn endpoints() -> [Endpoint; 1] {
+    [Endpoint::new("/webhooks/alc/{token}").post(call_back)]
 }
 
 async fn call_back(

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use actix_web::{
     HttpRequest, HttpResponse,
-    web::{self, Payload, ServiceConfig},
+    web::{self, Payload},
 };
 use serde::Deserialize;
 
@@ -17,10 +17,12 @@ use super::{
 };
 use crate::connections::{ConnectError, Connections, Standing};
 
-/// The routes of this resource.
-pub fn routes(cfg: &mut ServiceConfig) {
-    Endpoint::new("/v1/events/connection-added").post(added).register(cfg);
-    Endpoint::new("/v1/events/connection-removed").post(removed).register(cfg);
+/// The endpoints of this resource.
+pub fn endpoints() -> [Endpoint; 2] {
+    [
+        Endpoint::new("/v1/events/connection-added").post(added),
+        Endpoint::new("/v1/events/connection-removed").post(removed),
+    ]
 }
 
 /// Attio's Connection object, as far as it is read.
@@ -76,6 +78,7 @@ fn refusal(error: ConnectError) -> Problem {
             "Connect ALC for the whole workspace: a connection of a single user cannot be used.",
         ),
         ConnectError::WorkspaceMismatch(detail) => Problem::new(Slug::WorkspaceMismatch, detail),
+        ConnectError::WorkspaceRefused(detail) => Problem::new(Slug::WorkspaceRefused, detail),
         ConnectError::Unknown => standing::refusal(Standing::Unknown),
         ConnectError::Leaving => standing::refusal(Standing::Leaving),
         ConnectError::Replaced => standing::refusal(Standing::Replaced),

@@ -14,7 +14,7 @@ use std::{
 
 use actix_web::{
     HttpResponse, Responder,
-    web::{self, Data, ServiceConfig},
+    web::{self, Data},
 };
 use serde_json::json;
 
@@ -29,15 +29,13 @@ use crate::{clock, lifecycle::Lifecycle, store::Store, telemetry};
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// On both listeners.
-pub fn probes(cfg: &mut ServiceConfig) {
-    Endpoint::new("/healthz").get(healthz).register(cfg);
-    Endpoint::new("/readyz").get(readyz).register(cfg);
+pub fn probes() -> [Endpoint; 2] {
+    [Endpoint::new("/healthz").get(healthz), Endpoint::new("/readyz").get(readyz)]
 }
 
 /// On the management listener.
-pub fn operators(cfg: &mut ServiceConfig) {
-    Endpoint::new("/metrics").get(metrics).register(cfg);
-    Endpoint::new("/version").get(version).register(cfg);
+pub fn operators() -> [Endpoint; 2] {
+    [Endpoint::new("/metrics").get(metrics), Endpoint::new("/version").get(version)]
 }
 
 async fn healthz(lifecycle: Data<Lifecycle>, clock: Data<Clock>) -> Result<impl Responder, Problem> {
