@@ -27,8 +27,7 @@ async fn call_back(
     payload: Payload,
     leads: web::Data<Leads>,
 ) -> Result<HttpResponse, Problem> {
-    // Without a content type it is taken as JSON: ALC's is not known.
-    if request.headers().contains_key("content-type") && !json::is_json(&request) {
+    if !json::is_json_or_none(&request) {
         return Err(counted(
             "unsupported_media_type",
             Problem::new(

@@ -24,7 +24,7 @@ async fn take(
     payload: Payload,
     leads: web::Data<Leads>,
 ) -> Result<HttpResponse, Problem> {
-    if request.headers().contains_key("content-type") && !json::is_json(&request) {
+    if !json::is_json_or_none(&request) {
         return Err(Problem::new(Slug::UnsupportedMediaType, "Send the events as JSON."));
     }
     let body = json::read(&request, payload.into_inner(), json::LIMIT).await?;

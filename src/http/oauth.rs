@@ -78,8 +78,10 @@ async fn attio_callback(request: HttpRequest, authorization: web::Data<Authoriza
 }
 
 async fn callback(provider: Provider, request: &HttpRequest, authorization: &Authorization) -> HttpResponse {
-    let cookies: Vec<&str> =
-        request.headers().get_all(header::COOKIE).filter_map(|value| value.to_str().ok()).collect();
+    // Another application's cookie may have any byte in it; ours stands beside it.
+    let cookies: Vec<_> =
+        request.headers().get_all(header::COOKIE).map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
+    let cookies: Vec<&str> = cookies.iter().map(AsRef::as_ref).collect();
     match authorization.complete(provider, request.query_string(), &cookies).await {
         Ok(completed) => redirect(&completed.location, &completed.set_cookies),
         Err(CompleteFault::State(fault)) => {

@@ -199,6 +199,7 @@ impl World {
 
     pub(super) async fn get(&self, path_and_query: &str, cookie: Option<&str>) -> Answer {
         let request = TestRequest::get().uri(path_and_query).insert_header((header::HOST, "connector.example"));
+        let cookie = cookie.map(|cookie| header::HeaderValue::from_bytes(cookie.as_bytes()).expect("a header"));
         self.call(cookie.into_iter().fold(request, |request, cookie| request.append_header((header::COOKIE, cookie))))
             .await
     }
