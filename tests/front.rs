@@ -277,6 +277,7 @@ async fn metrics_name_patterns_and_what_the_store_holds() {
     let metrics = front.get(front.management, "/metrics").await;
     assert_eq!(metrics.status, 200);
     for line in [
+        "alc_connector_store_up 1",
         r#"alc_connector_aggregates{kind="lead",status="pending"} 3"#,
         r#"alc_connector_oldest_age_seconds{kind="lead",status="pending"} 90"#,
         r#"alc_connector_http_requests_total{method="GET",route="none",status="404"}"#,
@@ -287,6 +288,14 @@ async fn metrics_name_patterns_and_what_the_store_holds() {
         assert!(metrics.body.contains(line), "{line} in {}", metrics.body);
     }
     assert!(!metrics.body.contains("a-secret"));
+    for name in metrics.body.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()) {
+        assert!(metrics.body.contains(&format!("# HELP {name} ")), "nobody says what {name} is");
+    }
+
+    front.engine.down.store(true, Ordering::Relaxed);
+    let metrics = front.get(front.management, "/metrics").await;
+    assert!(metrics.body.contains("alc_connector_store_up 0"), "{}", metrics.body);
+    front.engine.down.store(false, Ordering::Relaxed);
 
     front.engine.empty.store(true, Ordering::Relaxed);
     let metrics = front.get(front.management, "/metrics").await;

@@ -25,6 +25,7 @@ use crate::{
     alc::{CallError, CreatedWebhook},
     clock::later,
     ids::{ConnectionId, OpaqueToken, WebhookId, WorkspaceId, random_uuid},
+    lifecycle,
     store::{StoreError, Tenant},
 };
 
@@ -154,7 +155,7 @@ impl Connections {
                 connecting.await
             }
         };
-        connected.unwrap_or_else(|_| Err(ConnectError::Unavailable("connecting was cut off".to_owned())))
+        connected.unwrap_or_else(|error| lifecycle::resume(error))
     }
 
     async fn connect(&self, attempt: &Attempt) -> Result<Connected, ConnectError> {

@@ -15,7 +15,10 @@ use super::{
     problem::{Problem, Slug},
     standing,
 };
-use crate::connections::{ConnectError, Connections, Standing};
+use crate::{
+    connections::{ConnectError, Connections, Standing},
+    lifecycle::{self, Lifecycle},
+};
 
 /// The endpoints of this resource.
 pub fn endpoints() -> [Endpoint; 2] {
@@ -62,12 +65,17 @@ async fn added(
 async fn removed(
     bearer: AnyBearer,
     connections: web::Data<Connections>,
+    lifecycle: web::Data<Lifecycle>,
     request: HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {
+    // Begun before anything can go wrong, in a task of its own: a caller that hangs up has said all that it has to say.
+    let connections = connections.get_ref().clone();
+    let removal = lifecycle.spawn(async move { connections.remove(bearer.workspace, bearer.connection).await });
     // Read, so that the connection can be used again; what it says is known from the token.
     let _ = json::read(&request, payload.into_inner(), json::LIMIT).await;
-    connections.remove(bearer.workspace, bearer.connection).await.map_err(|error| standing::store(&error))?;
+    let removed = removal.await.unwrap_or_else(|error| lifecycle::resume(error));
+    removed.map_err(|error| standing::store(&error))?;
     Ok(HttpResponse::Accepted().json(serde_json::json!({})))
 }
 
