@@ -47,7 +47,8 @@ fuzz-api: binaries ## Schemathesis against both listeners, judged by openapi.yam
 browser: binaries ## Clicks through the demo's page in headless Chromium
 	@scripts/ensure-node
 	@scripts/ensure-chromium
-	cd tests/browser && npm ci --ignore-scripts --no-audit --no-fund && node demo.mjs
+	cd tests/browser && npm ci --ignore-scripts --no-audit --no-fund && \
+		DEMO_BIN="$(abspath $(TARGET))/debug/sandbox" CONNECTOR="$(abspath $(TARGET))/debug/alc-connector" node demo.mjs
 
 image: ## Builds the container image and runs it
 	@scripts/image
