@@ -206,6 +206,16 @@ mod tests {
         assert_eq!(panic.downcast_ref::<&str>(), Some(&"a fault of ours"));
     }
 
+    #[tokio::test]
+    async fn what_a_task_logs_belongs_to_the_request_that_began_it() {
+        let _listening = tracing::subscriber::set_default(tracing_subscriber::registry());
+        let life = Lifecycle::new();
+        let request = tracing::error_span!("request");
+        let task = request.in_scope(|| life.spawn(async { tracing::Span::current().id() }));
+        assert_eq!(task.await.expect("it ended"), request.id());
+        assert!(request.id().is_some(), "somebody listens");
+    }
+
     #[test]
     fn a_silent_loop_is_named() {
         let life = Lifecycle::new();
