@@ -4,7 +4,7 @@
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help binaries demo test check image fmt lint doc deny contract-lint fuzz-api browser
+.PHONY: help binaries demo test check image fmt lint doc deny contract-lint fuzz-api fuzz browser
 
 help: ## Lists these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -25,9 +25,11 @@ check: ## Everything that CI runs
 
 fmt: ## Formats the sources
 	cargo fmt --all
+	cargo fmt --manifest-path fuzz/Cargo.toml
 
 lint: ## Format and lints
 	cargo fmt --all --check
+	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 
 # Nobody uses the library from outside, so what is private is documented with the rest, and may be linked to.
@@ -43,6 +45,9 @@ contract-lint: ## Lints openapi.yaml
 
 fuzz-api: binaries ## Schemathesis against both listeners, judged by openapi.yaml
 	@scripts/fuzz-api $(TARGET)
+
+fuzz: ## Each libFuzzer target for a minute (FUZZ_SECONDS)
+	@scripts/fuzz $(TARGET)
 
 browser: binaries ## Clicks through the demo's page in headless Chromium
 	@scripts/ensure-node

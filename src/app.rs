@@ -205,6 +205,8 @@ fn listen(
     let server = server
         .workers(workers)
         .disable_signals()
+        // A caller that closes its end has hung up. Otherwise its handler would go on, and tell a refusal to nobody.
+        .h1_allow_half_closed(false)
         .client_request_timeout(HEAD_LIMIT)
         .client_disconnect_timeout(Duration::from_secs(5))
         .shutdown_timeout(REQUESTS_LIMIT.as_secs())

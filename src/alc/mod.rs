@@ -209,6 +209,16 @@ impl Client {
         url
     }
 
+    /// Whether [`Client::find_leads`] is worth asking: `false` while ALC is known not to have it.
+    pub fn may_find_leads(&self) -> bool {
+        self.has(Feature::FindLeads).is_ok()
+    }
+
+    /// Whether [`Client::get_lead`] or [`Client::find_leads`] is worth asking.
+    pub fn may_answer_polls(&self) -> bool {
+        self.has(Feature::GetLead).is_ok() || self.may_find_leads()
+    }
+
     fn has(&self, feature: Feature) -> Result<(), CallError> {
         if self.features.is_missing(feature, self.caller.now()) { Err(CallError::Unsupported) } else { Ok(()) }
     }

@@ -52,7 +52,7 @@ pub struct Malformed {
 
 impl Client {
     /// `POST /v2/webhooks` for merged and deleted records. Without a filter: which fields of a record's event one may
-    /// name is not documented, and events about other objects find no lead here.
+    /// name is not documented. What other objects' merges leave here is two forwarding leads, until they are forgotten.
     pub async fn create_webhook(&self, token: &SecretString, url: &SecretString) -> Result<CreatedWebhook, CallError> {
         let subscription = |event_type: &str| json!({ "event_type": event_type, "filter": null });
         let body = json!({ "data": {
@@ -129,8 +129,9 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
     pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect()
 }
 
-/// The events of a call that are about records of `workspace`; others are passed over.
-pub fn events(body: &[u8], workspace: WorkspaceId) -> Result<Vec<RecordEvent>, Malformed> {
+/// The events of a call that are about records of `workspace`, each by itself: what is wrong with one is no reason to
+/// lose the others. Events of other kinds are passed over.
+pub fn events(body: &[u8], workspace: WorkspaceId) -> Result<Vec<Result<RecordEvent, Malformed>>, Malformed> {
     #[derive(Deserialize)]
     struct Call {
         events: Vec<Value>,
@@ -138,8 +139,7 @@ pub fn events(body: &[u8], workspace: WorkspaceId) -> Result<Vec<RecordEvent>, M
     let malformed = |pointer: String, detail| Malformed { pointer, detail };
     let call: Call = serde_json::from_slice(body)
         .map_err(|_| malformed("/events".to_owned(), "must be a list, in a JSON object"))?;
-    let mut events = Vec::new();
-    for (at, event) in call.events.iter().enumerate() {
+    let read = |at: usize, event: &Value| {
         let kind = event.get("event_type").and_then(Value::as_str);
         let kind = kind.ok_or_else(|| malformed(format!("/events/{at}/event_type"), "must be a string"))?;
         let record = |pointer: &str| {
@@ -151,14 +151,12 @@ pub fn events(body: &[u8], workspace: WorkspaceId) -> Result<Vec<RecordEvent>, M
                 RecordEvent::Merged { into: record("/id/record_id")?, from: record("/duplicate_record_id")? }
             }
             "record.deleted" => RecordEvent::Deleted(record("/id/record_id")?),
-            _ => continue,
+            _ => return Ok(None),
         };
         let theirs = event.pointer("/id/workspace_id").and_then(Value::as_str).and_then(|id| id.parse().ok());
-        if theirs.is_none_or(|theirs: WorkspaceId| theirs == workspace) {
-            events.push(read);
-        }
-    }
-    Ok(events)
+        Ok(theirs.is_none_or(|theirs: WorkspaceId| theirs == workspace).then_some(read))
+    };
+    Ok(call.events.iter().enumerate().filter_map(|(at, event)| read(at, event).transpose()).collect())
 }
 
 #[cfg(test)]
@@ -193,9 +191,21 @@ mod tests {
             { "event_type": "record.deleted", "id": { "record_id": from } },
         ] });
         let read = events(body.to_string().as_bytes(), workspace).expect("reads");
-        assert_eq!(read, [RecordEvent::Merged { into, from }, RecordEvent::Deleted(from)]);
-        for body in ["", "[]", "{}", r#"{"events":[{}]}"#, r#"{"events":[{"event_type":"record.deleted"}]}"#] {
+        assert_eq!(read, [Ok(RecordEvent::Merged { into, from }), Ok(RecordEvent::Deleted(from))]);
+        for body in ["", "[]", "{}"] {
             assert!(events(body.as_bytes(), workspace).is_err(), "{body}");
         }
+    }
+
+    #[test]
+    fn a_bad_event_loses_no_other() {
+        let from = RecordId::random();
+        let body = json!({ "events": [
+            {}, { "event_type": "record.deleted" }, { "event_type": "record.deleted", "id": { "record_id": from } },
+        ] });
+        let read = events(body.to_string().as_bytes(), WorkspaceId::random()).expect("a call");
+        let pointers: Vec<_> = read.iter().map(|read| read.as_ref().map_err(|bad| bad.pointer.as_str())).collect();
+        let deleted = RecordEvent::Deleted(from);
+        assert_eq!(pointers, [Err("/events/0/event_type"), Err("/events/1/id/record_id"), Ok(&deleted)]);
     }
 }

@@ -171,6 +171,46 @@ fn attributes(secure: bool) -> &'static str {
     if secure { "; Path=/; HttpOnly; SameSite=Lax; Secure" } else { "; Path=/; HttpOnly; SameSite=Lax" }
 }
 
+/// The way in for `fuzz/`, which gets no other. What a browser makes up is no attempt; one of ours comes back as it was,
+/// whatever stands beside it, but not spoilt, not late, and not for another state or provider.
+#[cfg(fuzzing)]
+#[expect(clippy::expect_used, reason = "a fuzzer looks for panics")]
+pub fn fuzz(sealer: &Sealer, header: &str, text: &str, now: Timestamp) {
+    const STATE: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+    const OTHER: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAB";
+    let read = |cookies: &str, state: &str, provider: Provider| {
+        Attempt::from_cookies(sealer, state, &[cookies], false, provider, now).map(|attempt| attempt.to_text())
+    };
+    let named = |value: &str, state: &str| format!("{}={value}", cookie_name(state, false));
+
+    assert!(!is_state(header) || !cookie_name(header, true).contains(['=', ';', ',', ' ', '"']), "a name for a cookie");
+    for made_up in [header, &named(header, STATE)] {
+        assert!(read(made_up, STATE, Provider::Alc).err() == Some(StateFault::Foreign), "a cookie was made up");
+    }
+
+    let Some(attempt) = Attempt::from_text(&SecretString::from(text)) else { return };
+    let (provider, plain) = (attempt.provider, attempt.to_text());
+    let other = if provider == Provider::Alc { Provider::Attio } else { Provider::Alc };
+    let again = Attempt::from_text(&plain).expect("what was written is read");
+    assert!(again.to_text().expose_secret() == plain.expose_secret(), "read as it was written");
+
+    let cookie = attempt.to_cookie(sealer, STATE, false);
+    let ours = cookie.split(';').next().expect("a pair");
+    for cookies in [ours.to_owned(), format!("{header}; {ours}"), format!("{ours}; {header}")] {
+        match read(&cookies, STATE, provider) {
+            Ok(text) => assert!(now < attempt.expires_at && text.expose_secret() == plain.expose_secret()),
+            Err(fault) => assert!(now >= attempt.expires_at && fault == StateFault::Expired, "{fault}"),
+        }
+        assert!(read(&cookies, STATE, other).is_err(), "for another provider");
+    }
+    let value = ours.split_once('=').expect("a pair").1;
+    assert!(read(&named(value, OTHER), OTHER, provider).err() == Some(StateFault::Foreign), "for another state");
+    let (before, after) = value.split_at(header.len() % value.len());
+    let swapped = if after.starts_with('A') { 'B' } else { 'A' };
+    let spoilt = named(&format!("{before}{swapped}{}", &after[1..]), STATE);
+    assert!(read(&spoilt, STATE, provider).err() == Some(StateFault::Foreign), "spoilt");
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

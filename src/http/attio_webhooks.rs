@@ -28,8 +28,9 @@ async fn take(
         return Err(Problem::new(Slug::UnsupportedMediaType, "Send the events as JSON."));
     }
     let body = json::read(&request, payload.into_inner(), json::LIMIT).await?;
-    let signature = request.headers().get("attio-signature").and_then(|value| value.to_str().ok());
-    match leads.take_attio_events(&token, signature, &body).await {
+    let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
+    let (signature, call) = (header("attio-signature"), header("idempotency-key"));
+    match leads.take_attio_events(&token, signature, call, &body).await {
         Ok(()) => Ok(HttpResponse::Ok().json(serde_json::json!({}))),
         Err(EventsRefused::Gone) => Err(Problem::new(Slug::WebhookGone, "This webhook was removed: stop calling it.")),
         Err(EventsRefused::Signature) => Err(Problem::new(

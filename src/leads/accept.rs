@@ -309,9 +309,10 @@ impl Leads {
         let waits = self.let_wait(tenant, &mut joined, url, now)?;
         let mut commit = Commit::of(Vec::new());
         if waits {
-            // Nothing is to be done before the time that stands.
-            let due = lead.document.due.or(Some(now));
-            commit.writes.push(put(&lead_key.id, &joined, Some(lead.version()), LeaseChange::Leave { due }));
+            // Looked at at once, though nothing may be due: a workspace that comes back moves due times ahead without
+            // moving a version, and what was loaded would undo that.
+            let change = LeaseChange::Leave { due: Some(now) };
+            commit.writes.push(put(&lead_key.id, &joined, Some(lead.version()), change));
         } else {
             commit.checks.push((lead_key, lead.version()));
         }
@@ -377,9 +378,13 @@ impl Leads {
         let receipt = receipt.as_ref().map(Versioned::version);
         let expected = before.as_ref().map(Versioned::version);
         let leased = before.as_ref().is_some_and(|lead| lead.document.lease.is_some());
+        let mut back = None;
         let mut lead = match before {
             Some(before) => {
                 let mut lead = before.value;
+                if lead.forwarding {
+                    back = self.moved_to_end(tenant, &mut lead, now).await?;
+                }
                 // What is owed of the last send is kept, also if nobody has come to write it down.
                 let triggers = workspace.value.triggers();
                 let triggers = triggers.iter().map(|(activation, since)| (activation.as_str(), *since));
@@ -408,6 +413,7 @@ impl Leads {
         let change = lease.map_or(LeaseChange::Leave { due: Some(now) }, LeaseChange::Take);
         let lead_key = lead_key(record_id);
         let mut writes = vec![put(&lead_key.id, &lead, expected, change)];
+        writes.extend(back);
         if let Some(key) = key {
             let made = self.receipt(key, send_id, now);
             // One that is there is of a send that has been forgotten since.

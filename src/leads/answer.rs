@@ -18,7 +18,7 @@ use crate::{
     clock::{Timestamp, later},
     connections::{self, Workspace},
     ids::{RecordId, SendId},
-    store::{Key, StoreError, Tenant, Versioned},
+    store::{Commit, Committed, Key, LeaseChange, StoreError, Tenant, Versioned, put},
 };
 
 /// How often a send that somebody else works on is looked at.
@@ -90,8 +90,40 @@ impl Leads {
         view.map(|view| (view, dead)).ok_or_else(|| StoreError::Unavailable("the lead was erased meanwhile".to_owned()))
     }
 
-    /// Waits for a send that another worker has in hand, by looking at it.
+    /// Waits for a send that another worker has in hand, by looking at it. A caller that hangs up is told nothing more:
+    /// then Attio has to show a refusal.
     pub(super) async fn watch(
+        &self,
+        tenant: &Tenant,
+        record: RecordId,
+        send: SendId,
+        deadline: Timestamp,
+    ) -> Result<Accepted, SendRefused> {
+        let mut caller = Watching { leads: self.clone(), tenant: tenant.clone(), record, send, answered: false };
+        let answer = self.look_again(tenant, record, send, deadline).await;
+        caller.answered = true;
+        answer
+    }
+
+    /// Nobody waits for this send's refusal any more.
+    async fn unwatch(&self, tenant: &Tenant, record: RecordId, send: SendId) -> Result<(), StoreError> {
+        loop {
+            let now = self.parts.clock.now();
+            let key = lead_key(record);
+            let loaded = self.parts.store.load(tenant, std::slice::from_ref(&key), &[], now).await?;
+            let Some(document) = loaded.documents.into_iter().next().flatten() else { return Ok(()) };
+            let mut lead = Versioned::<Lead>::read(document)?;
+            if lead.value.send.id != send || !lead.value.nobody_watches() {
+                return Ok(());
+            }
+            let write = put(&key.id, &lead.value, Some(lead.version()), LeaseChange::Leave { due: Some(now) });
+            if matches!(self.parts.store.commit(tenant, &Commit::of(vec![write]), now).await?, Committed::Done(_)) {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn look_again(
         &self,
         tenant: &Tenant,
         record: RecordId,
@@ -114,6 +146,29 @@ impl Leads {
                 () = self.parts.clock.sleep_until(deadline) => {}
             }
         }
+    }
+}
+
+/// A caller that watches a send; dropped without an answer, it has hung up.
+struct Watching {
+    leads: Leads,
+    tenant: Tenant,
+    record: RecordId,
+    send: SendId,
+    answered: bool,
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        if self.answered {
+            return;
+        }
+        let (leads, tenant, record, send) = (self.leads.clone(), self.tenant.clone(), self.record, self.send);
+        self.leads.parts.lifecycle.spawn(async move {
+            if let Err(error) = leads.unwatch(&tenant, record, send).await {
+                tracing::warn!(%error, "a refusal may be shown to nobody");
+            }
+        });
     }
 }
 

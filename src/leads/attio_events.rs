@@ -5,13 +5,13 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{Lead, Leads, merge, work::lead_key};
+use super::{Lead, Leads, merge, receipt::digest_of, work::lead_key};
 use crate::{
     attio::webhooks::{self, Malformed, RecordEvent},
     clock::Timestamp,
     connections::{self, Workspace},
     ids::{OpaqueToken, RecordId, WorkspaceId},
-    store::{Commit, Committed, Key, LeaseChange, StoreError, Tenant, Versioned, put},
+    store::{Commit, Committed, Key, LeaseChange, StoreError, Tenant, Versioned, Write, put},
 };
 
 const TRIES: u32 = 50;
@@ -38,20 +38,28 @@ pub enum EventsRefused {
 type Found = BTreeMap<RecordId, Option<Versioned<Lead>>>;
 
 impl Leads {
-    /// Takes a call of Attio's; `token` is the last part of the URL.
+    /// Takes a call of Attio's; `token` is the last part of the URL, `call` the `Idempotency-Key`, which Attio keeps over
+    /// its repeats.
     pub async fn take_attio_events(
         &self,
         token: &str,
         signature: Option<&str>,
+        call: Option<&str>,
         body: &[u8],
     ) -> Result<(), EventsRefused> {
-        match tokio::time::timeout(PATIENCE, self.take_events(token, signature, body)).await {
+        match tokio::time::timeout(PATIENCE, self.take_events(token, signature, call, body)).await {
             Ok(result) => result,
             Err(_) => Err(StoreError::Unavailable("no answer in time".to_owned()).into()),
         }
     }
 
-    async fn take_events(&self, token: &str, signature: Option<&str>, body: &[u8]) -> Result<(), EventsRefused> {
+    async fn take_events(
+        &self,
+        token: &str,
+        signature: Option<&str>,
+        call: Option<&str>,
+        body: &[u8],
+    ) -> Result<(), EventsRefused> {
         let token = OpaqueToken::parse(token).ok_or(EventsRefused::Gone)?;
         let id: WorkspaceId = token.owner.parse().map_err(|_| EventsRefused::Gone)?;
         let tenant = connections::tenant(id);
@@ -67,16 +75,21 @@ impl Leads {
         if !signature.is_some_and(|signature| webhooks::is_signed(&secret, signature, body)) {
             return Err(EventsRefused::Signature);
         }
+        let call = call.map(digest_of);
+        let mut malformed = Ok(());
         for event in webhooks::events(body, id).map_err(EventsRefused::Malformed)? {
-            self.take_event(&tenant, event).await?;
+            match event {
+                Ok(event) => self.take_event(&tenant, event, call.as_deref()).await?,
+                Err(bad) => malformed = Err(EventsRefused::Malformed(bad)),
+            }
         }
-        Ok(())
+        malformed
     }
 
-    async fn take_event(&self, tenant: &Tenant, event: RecordEvent) -> Result<(), StoreError> {
+    async fn take_event(&self, tenant: &Tenant, event: RecordEvent, call: Option<&str>) -> Result<(), StoreError> {
         for _ in 0..TRIES {
             let now = self.parts.clock.now();
-            let found = self.find_concerned(tenant, event, now).await?;
+            let found = self.find_concerned(tenant, event, call, now).await?;
             if self.write_changed(tenant, found, now).await? {
                 return Ok(());
             }
@@ -89,6 +102,7 @@ impl Leads {
         &self,
         tenant: &Tenant,
         event: RecordEvent,
+        call: Option<&str>,
         now: Timestamp,
     ) -> Result<(Found, merge::Known), StoreError> {
         let mut wanted = match event {
@@ -106,7 +120,7 @@ impl Leads {
             let mut known: merge::Known = found.iter().map(|(record, lead)| (*record, known(lead))).collect();
             let outcome = match event {
                 RecordEvent::Merged { into, from } => merge::merged(&mut known, into, from, now),
-                RecordEvent::Deleted(record) => merge::deleted(&mut known, record, now),
+                RecordEvent::Deleted(record) => merge::deleted(&mut known, record, call, now),
             };
             match outcome {
                 Ok(()) => return Ok((found, known)),
@@ -153,11 +167,43 @@ impl Leads {
         if lead.next_hop().is_none() {
             return Ok(None);
         }
+        let (record, mut documents) = self.follow(tenant, lead, merge::speaker).await?;
+        Ok(record.and_then(|record| documents.remove(&record).flatten()))
+    }
+
+    /// Of a lead that is taken up under a record which merges have ended: it is shown at what that has become, and what
+    /// is kept there is to point back to it. `None`: there was no merge.
+    pub(super) async fn moved_to_end(
+        &self,
+        tenant: &Tenant,
+        lead: &mut Lead,
+        now: Timestamp,
+    ) -> Result<Option<Write>, StoreError> {
+        if lead.merged_into.is_none() {
+            return Ok(None);
+        }
+        let (end, mut documents) = self.follow(tenant, lead, merge::end_of_chain).await?;
+        if end == lead.record_id {
+            return Ok(None);
+        }
+        let found = documents.remove(&end).flatten();
+        let expected = found.as_ref().map(Versioned::version);
+        let back = merge::speaks_at(lead, end, found.map(|found| found.value), now);
+        Ok(Some(put(&lead_key(end).id, &back, expected, LeaseChange::Leave { due: Some(now) })))
+    }
+
+    /// What `look` finds from this lead's record on, and the documents that were loaded for it.
+    async fn follow<T>(
+        &self,
+        tenant: &Tenant,
+        lead: &Lead,
+        look: impl Fn(&merge::Known, RecordId) -> Result<T, merge::Unknown>,
+    ) -> Result<(T, Found), StoreError> {
         let mut known = merge::Known::from([(lead.record_id, Some(lead.clone()))]);
         let mut documents = Found::new();
         loop {
-            match merge::speaker(&known, lead.record_id) {
-                Ok(record) => return Ok(record.and_then(|record| documents.remove(&record).flatten())),
+            match look(&known, lead.record_id) {
+                Ok(found) => return Ok((found, documents)),
                 Err(merge::Unknown(record)) => {
                     let keys: [Key; 1] = [lead_key(record)];
                     let loaded = self.parts.store.load(tenant, &keys, &[], self.parts.clock.now()).await?;

@@ -145,13 +145,15 @@ impl Leads {
     ) -> Result<Option<CallbackOutcome>, StoreError> {
         let now = self.parts.clock.now();
         let lead_id = callback.lead_id.as_deref();
-        let (lead, expected, due, outcome) = match found {
+        let mut back = None;
+        let (lead, expected, outcome) = match found {
             Some(found) if found.value.forwarding => {
                 let mut lead = found.value.clone();
                 lead.send = Send::new(SendId::random(), now);
                 lead.send.webhook = Some(webhook.id);
                 lead.adopt(&callback.status, lead_id, id, now);
-                (lead, Some(found.version()), Some(now), CallbackOutcome::Adopted)
+                back = self.moved_to_end(tenant, &mut lead, now).await?;
+                (lead, Some(found.version()), CallbackOutcome::Adopted)
             }
             Some(found) => {
                 let mut lead = found.value.clone();
@@ -160,20 +162,22 @@ impl Leads {
                     return Ok(Some(CallbackOutcome::Repeated));
                 }
                 match finished {
-                    Finished::Now => (lead, Some(found.version()), Some(now), CallbackOutcome::Finished),
-                    // Only what is remembered changes: nothing is to be done before the time that stands.
-                    Finished::Already => (lead, Some(found.version()), found.document.due, CallbackOutcome::Repeated),
+                    Finished::Now => (lead, Some(found.version()), CallbackOutcome::Finished),
+                    // Only what is remembered changes. Looked at all the same: the due time that was loaded may have been
+                    // moved ahead since, by a workspace that has come back, and no version tells of that.
+                    Finished::Already => (lead, Some(found.version()), CallbackOutcome::Repeated),
                 }
             }
             None => {
                 let mut lead = Lead::new(callback.record_id, Send::new(SendId::random(), now));
                 lead.send.webhook = Some(webhook.id);
                 lead.adopt(&callback.status, lead_id, id, now);
-                (lead, None, Some(now), CallbackOutcome::Adopted)
+                (lead, None, CallbackOutcome::Adopted)
             }
         };
         let key = lead_key(lead.record_id);
-        let commit = Commit::of(vec![put(&key.id, &lead, expected, LeaseChange::Leave { due })]);
+        let mut commit = Commit::of(vec![put(&key.id, &lead, expected, LeaseChange::Leave { due: Some(now) })]);
+        commit.writes.extend(back);
         match self.parts.store.commit(tenant, &commit, now).await? {
             Committed::Done(_) => Ok(Some(outcome)),
             Committed::Conflict => Ok(None),

@@ -157,6 +157,10 @@ impl Leads {
 
     /// Asks ALC for the result of a lead that nobody called back about.
     pub(super) async fn poll(&self, work: &mut Work) -> Result<(), StoreError> {
+        if !self.parts.alc.may_answer_polls() {
+            // Not asked, ALC would not answer the gate's probe either: that is left to a lead that has something to ask.
+            return self.polled(work).await;
+        }
         if !self.alc_lets_through(work).await? {
             return Ok(());
         }
@@ -166,7 +170,10 @@ impl Leads {
         }
         if let Some(id) = work.lead.value.send.lead_id.clone() {
             match self.parts.alc.get_lead(&grant.access_token, &id).await {
-                Ok(listed) => return self.found_at_alc(work, &ListedLead { id, ..listed }).await,
+                Ok(listed) => {
+                    self.alc_answered(work).await;
+                    return self.found_at_alc(work, &ListedLead { id, ..listed }).await;
+                }
                 Err(CallError::Unsupported) => {}
                 Err(CallError::Unauthorized) => return self.renew(work, &grant).await,
                 Err(error) => return self.not_polled(work, &error).await,
@@ -177,6 +184,7 @@ impl Leads {
         }
         match self.parts.alc.find_leads(&grant.access_token, work.lead.value.record_id).await {
             Ok(listed) => {
+                self.alc_answered(work).await;
                 let known = work.lead.value.send.lead_id.as_deref();
                 let ours = listed.into_iter().find(|listed| match known {
                     Some(known) => listed.id == known,
@@ -201,7 +209,10 @@ impl Leads {
             }
             CallError::Unknown { retry_after, .. } => (self.retry_at(failures, *retry_after), GateReport::Failed),
             CallError::NotSent { .. } => (self.retry_at(failures, None), GateReport::Failed),
-            _ => return self.polled(work).await,
+            _ => {
+                self.alc_answered(work).await;
+                return self.polled(work).await;
+            }
         };
         work.alc_go = false;
         self.report(work, ALC, report).await;
@@ -210,6 +221,12 @@ impl Leads {
             lead.poll_later(at);
         })
         .await
+    }
+
+    /// ALC is there: its gate opens, whatever the answer says of the lead.
+    async fn alc_answered(&self, work: &mut Work) {
+        work.alc_go = false;
+        self.report(work, ALC, GateReport::Recovered).await;
     }
 
     async fn polled(&self, work: &mut Work) -> Result<(), StoreError> {
@@ -236,6 +253,9 @@ impl Leads {
 
     /// What ALC lists for the record: `Some(None)` if it cannot be asked that, `None` if the work has taken a turn.
     async fn find(&self, work: &mut Work) -> Result<Option<Option<Vec<ListedLead>>>, StoreError> {
+        if !self.parts.alc.may_find_leads() {
+            return Ok(Some(None));
+        }
         if !self.alc_lets_through(work).await? {
             return Ok(None);
         }
@@ -247,7 +267,7 @@ impl Leads {
         let failures = work.lead.value.send.failures;
         match self.parts.alc.find_leads(&grant.access_token, work.lead.value.record_id).await {
             Ok(listed) => {
-                self.report(work, ALC, GateReport::Recovered).await;
+                self.alc_answered(work).await;
                 Ok(Some(Some(listed)))
             }
             Err(CallError::Unauthorized) => {
@@ -268,7 +288,10 @@ impl Leads {
                 Ok(None)
             }
             // A refused question is an unanswerable one; waiting would only run into the deadline.
-            Err(_) => Ok(Some(None)),
+            Err(_) => {
+                self.alc_answered(work).await;
+                Ok(Some(None))
+            }
         }
     }
 
@@ -376,7 +399,13 @@ impl Leads {
         let with_result = self.settings.attributes.result.as_ref().is_some_and(|slug| values.contains_key(slug));
         let error = match self.parts.attio.update_person(&token, record, &values).await {
             Ok(()) => {
-                self.record(work, |lead, now| lead.shown(showing, lead_id.clone(), now)).await?;
+                self.record(work, |lead, now| {
+                    // Where a merge was told of meanwhile, the record made of two has not been written yet.
+                    if lead.shown_at() == record {
+                        lead.shown(showing, lead_id.clone(), now);
+                    }
+                })
+                .await?;
                 self.report(work, ATTIO, GateReport::Recovered).await;
                 return Ok(());
             }
@@ -427,7 +456,7 @@ impl Leads {
             CallError::RateLimited { until } => (ShowFailure::Later, *until),
             CallError::NotSent { .. } => (ShowFailure::Later, self.retry_at(failures, None)),
             CallError::Unknown { retry_after, .. } => {
-                (ShowFailure::Unseen(showing.title), self.retry_at(failures, *retry_after))
+                (ShowFailure::Unseen(showing), self.retry_at(failures, *retry_after))
             }
             CallError::Conflict { code: Some(code), .. } if code == "concurrent_write_conflict" => {
                 let at = if failures < CONFLICTS_AT_ONCE { now } else { self.retry_at(failures, None) };
@@ -451,7 +480,7 @@ impl Leads {
     pub(super) async fn read_back(&self, work: &mut Work, index: usize) -> Result<(), StoreError> {
         let lead = &work.lead.value;
         let (Some(doubt), wanted) = (lead.attio.doubts.get(index).cloned(), lead.wanted()) else { return Ok(()) };
-        let worth_a_look = wanted.is_some_and(|wanted| lead.attio.shown == Some(wanted) && wanted.title != doubt.title);
+        let worth_a_look = wanted.is_some_and(|wanted| lead.attio.shown == Some(wanted) && doubt.would_change(wanted));
         let found = work.workspace.as_ref();
         let token = found.and_then(|found| self.parts.connections.attio_token(&found.value));
         let (true, Some(token)) = (worth_a_look, token) else {

@@ -56,6 +56,10 @@ impl Lead {
         self.attio.failures = 0;
         self.attio.retry_at = None;
         self.attio.lead_id = None;
+        if self.send.reason == Some(Reason::RecordDeleted) && self.send.accepted_at.is_some() {
+            // The deletion was the merge's own, told before it: the person lives on in the new record.
+            (self.send.status, self.send.reason, self.send.finished_at) = (Status::Pending, None, None);
+        }
     }
 
     /// Another lead speaks for the record.
@@ -64,12 +68,14 @@ impl Lead {
         self.expire(Reason::Superseded, now);
     }
 
+    fn is_to_go_with(&self, record: RecordId) -> bool {
+        self.shown_at() == record && !self.forwarding
+    }
+
     /// The record at which it is shown is gone.
-    pub(super) fn record_deleted(&mut self, record: RecordId, now: Timestamp) {
-        if self.shown_at() == record && !self.forwarding {
-            self.attio.gone = true;
-            self.expire(Reason::RecordDeleted, now);
-        }
+    fn record_deleted(&mut self, now: Timestamp) {
+        self.attio.gone = true;
+        self.expire(Reason::RecordDeleted, now);
     }
 
     /// Whether it should speak for a record rather than `other`: a live send goes before a finished one, then the newer.
@@ -96,8 +102,17 @@ pub(super) fn speaker(known: &Known, record: RecordId) -> Result<Option<RecordId
     Ok(None)
 }
 
+/// `lead`, taken up again under a record that merges have ended, is shown at `end`, their end; what is kept there, as
+/// returned, points back to it.
+pub(super) fn speaks_at(lead: &mut Lead, end: RecordId, kept: Option<Lead>, now: Timestamp) -> Lead {
+    lead.moves_to(end);
+    let mut kept = kept.unwrap_or_else(|| Lead::forwarder(end, now));
+    kept.joined = Some(lead.record_id);
+    kept
+}
+
 /// What a record has become.
-fn end_of_chain(known: &Known, record: RecordId) -> Result<RecordId, Unknown> {
+pub(super) fn end_of_chain(known: &Known, record: RecordId) -> Result<RecordId, Unknown> {
     let mut at = record;
     for _ in 0..HOPS {
         match look(known, at)?.and_then(|lead| lead.merged_into) {
@@ -153,13 +168,17 @@ pub(super) fn merged(known: &mut Known, into: RecordId, from: RecordId, now: Tim
     Ok(())
 }
 
-/// `record` is gone, and with it what it showed.
-pub(super) fn deleted(known: &mut Known, record: RecordId, now: Timestamp) -> Result<(), Unknown> {
+/// `record` is gone, and with it what it showed; `call` says so, perhaps again: by then the record may have been restored
+/// and sent again.
+pub(super) fn deleted(known: &mut Known, record: RecordId, call: Option<&str>, now: Timestamp) -> Result<(), Unknown> {
     let speaker = speaker(known, record)?;
     // Also one whose own record that was: a merge may have given it another one, and then it goes on.
     for at in [Some(record), speaker].into_iter().flatten() {
-        if let Some(Some(lead)) = known.get_mut(&at) {
-            lead.record_deleted(record, now);
+        if let Some(Some(lead)) = known.get_mut(&at)
+            && lead.is_to_go_with(record)
+            && call.is_none_or(|call| lead.counts(call))
+        {
+            lead.record_deleted(now);
         }
     }
     Ok(())
@@ -275,7 +294,7 @@ mod tests {
             tell(&mut stored, id(2), id(0), from_micros(5));
             tell(&mut stored, id(2), id(1), from_micros(6));
             let mut known = whole(&stored, 3);
-            deleted(&mut known, id(which), from_micros(7)).expect("all are known");
+            deleted(&mut known, id(which), None, from_micros(7)).expect("all are known");
             let lead = known[&id(0)].as_ref().expect("still there");
             prop_assert_eq!(lead.send.reason, (which == 2).then_some(Reason::RecordDeleted));
         }

@@ -254,24 +254,16 @@ impl Leads {
         let slugs = &self.settings.attributes;
         let mut values = BTreeMap::new();
         values.insert(slugs.status.clone(), self.settings.titles.of(showing.title).to_owned());
-        let lead_id = match showing.title {
-            Title::Pending => lead.send.lead_id.clone(),
-            Title::Complete | Title::Failed => {
-                lead.send.lead_id.clone().filter(|id| lead.attio.lead_id.as_ref() != Some(id))
-            }
-        };
+        let (lead_id, result) = lead.said(showing);
+        let is_shown = |id: &&str| showing.title != Title::Pending && lead.attio.lead_id.as_deref() == Some(*id);
+        let lead_id = lead_id.filter(|id| !is_shown(id)).map(str::to_owned);
         if let (Some(slug), Some(id)) = (&slugs.lead_id, &lead_id) {
             values.insert(slug.clone(), id.clone());
         }
-        let result = match showing.title {
-            Title::Pending => None,
-            Title::Complete => lead.send.result.clone(),
-            Title::Failed => lead.send.reason.map(|reason| reason.name().to_owned()),
-        };
         if let (Some(slug), Some(result)) = (&slugs.result, result)
             && !lead.attio.result_refused
         {
-            values.insert(slug.clone(), result);
+            values.insert(slug.clone(), result.to_owned());
         }
         // A bare string in an array is the one form that text and select both take.
         let values = values.into_iter().map(|(slug, value)| (slug, Value::Array(vec![Value::String(value)]))).collect();

@@ -175,6 +175,9 @@ pub struct EarlierSend {
     pub reason: Option<Reason>,
     /// ALC's word.
     pub result: Option<String>,
+    /// Refused inside its request: Attio shows nothing of it.
+    #[serde(default)]
+    pub told_in_request: bool,
     /// When it was asked for.
     pub created_at: Timestamp,
     /// When it last changed.
@@ -228,6 +231,7 @@ impl Send {
             status: self.status,
             reason: self.reason,
             result: self.result,
+            told_in_request: self.told_in_request,
             created_at: self.created_at,
             updated_at: self.updated_at,
             attempts: self.attempts,

@@ -1,7 +1,8 @@
 //! What Attio has been shown, what it is to show, and what may still arrive late.
 //!
-//! Promises that the next thing to show is derived from the send's state, never remembered: once a result is known,
-//! Pending is not written again, whatever was under way.
+//! Promises that the next thing to show is derived from the sends' states, never remembered: once a result is known,
+//! Pending is not written again, whatever was under way, and a result that another press overtook is shown all the same
+//! until the next send has something to show itself.
 
 use std::time::Duration;
 
@@ -10,12 +11,16 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     lead::Lead,
-    send::{Reason, Status},
+    send::{EarlierSend, Reason, Status},
 };
 use crate::{clock, ids::SendId};
 
 /// When a PATCH without an answer is read back, after it was sent.
 pub const READ_BACK_AFTER: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(15 * 60)];
+
+/// Doubts remembered: a PATCH more than a quarter of an hour old arrives no more, and only crashes and lost answers of
+/// several sends within that time make as many.
+const DOUBTS_KEPT: usize = 16;
 
 /// A title of ours in Attio.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -43,6 +48,9 @@ pub struct Showing {
 pub struct Doubt {
     /// What it would show.
     pub title: Title,
+    /// On behalf of which send: with its title come its id and its result.
+    #[serde(default)]
+    pub send: Option<SendId>,
     /// When it was sent.
     pub at: Timestamp,
     /// How many of [`READ_BACK_AFTER`] are done.
@@ -54,6 +62,11 @@ impl Doubt {
     /// When it is next read back; `None`: no more.
     pub fn check_at(&self) -> Option<Timestamp> {
         READ_BACK_AFTER.get(usize::from(self.checks)).map(|after| clock::later(self.at, *after))
+    }
+
+    /// Whether it would change something where `wanted` is shown. What would only say the same again needs no look.
+    pub fn would_change(&self, wanted: Showing) -> bool {
+        (self.title, self.send) != (wanted.title, Some(wanted.send))
     }
 }
 
@@ -88,30 +101,46 @@ impl Attio {
         self.gone || self.refused
     }
 
-    /// One doubt a title: the later one's last look comes after everything that the earlier one can still do.
-    pub(super) fn doubt(&mut self, title: Title, now: Timestamp) {
-        self.doubts.retain(|doubt| doubt.title != title);
-        self.doubts.push(Doubt { title, at: now, checks: 0 });
+    /// One doubt a showing: the later one's last look comes after everything that the earlier one can still do.
+    pub(super) fn doubt(&mut self, showing: Showing, now: Timestamp) {
+        self.doubts.retain(|doubt| doubt.would_change(showing));
+        self.doubts.push(Doubt { title: showing.title, send: Some(showing.send), at: now, checks: 0 });
+        let surplus = self.doubts.len().saturating_sub(DOUBTS_KEPT);
+        self.doubts.drain(..surplus);
     }
 }
 
 impl Lead {
-    /// What Attio is to show; `None`: nothing of this send.
+    /// What Attio is to show; `None`: nothing.
     pub fn wanted(&self) -> Option<Showing> {
         if self.joined.is_some() || self.forwarding {
             return None;
         }
-        let title = match self.send.status {
-            Status::Queued => return None,
-            Status::Pending => Title::Pending,
-            Status::Complete => Title::Complete,
-            Status::Failed if self.send.told_in_request => return None,
-            Status::Failed => match self.send.reason {
-                Some(Reason::Superseded | Reason::RecordDeleted) => return None,
-                _ => Title::Failed,
-            },
+        let send = &self.send;
+        if send.status == Status::Queued || send.told_in_request {
+            // As long as this send has nothing to say, the last one that had has the word: a press must not keep from
+            // Attio what ALC said before it.
+            return self.earlier.iter().rev().find(|earlier| !earlier.told_in_request).and_then(EarlierSend::showing);
+        }
+        Some(Showing { send: send.id, title: title(send.status, send.reason)? })
+    }
+
+    /// What goes with the title of a showing: ALC's id, and the word for the result.
+    pub fn said(&self, showing: Showing) -> (Option<&str>, Option<&str>) {
+        let earlier = || self.earlier.iter().find(|earlier| earlier.id == showing.send);
+        let (lead_id, result, reason) = if showing.send == self.send.id {
+            (&self.send.lead_id, &self.send.result, self.send.reason)
+        } else if let Some(earlier) = earlier() {
+            (&earlier.lead_id, &earlier.result, earlier.reason)
+        } else {
+            return (None, None);
         };
-        Some(Showing { send: self.send.id, title })
+        let word = match showing.title {
+            Title::Pending => None,
+            Title::Complete => result.as_deref(),
+            Title::Failed => reason.map(Reason::name),
+        };
+        (lead_id.as_deref(), word)
     }
 
     /// Whether there is a PATCH to be made, now or later.
@@ -119,8 +148,7 @@ impl Lead {
         !self.attio.gone && self.wanted().is_some_and(|wanted| self.attio.shown != Some(wanted))
     }
 
-    /// The doubt that is to be read back first. A doubt about the very title that is wanted needs no look: if it
-    /// arrives late, it changes nothing.
+    /// The doubt that is to be read back first, or ticked off if it is not worth a look by then.
     pub fn next_doubt(&self) -> Option<(usize, Timestamp)> {
         if self.attio.gone {
             return None;
@@ -139,7 +167,7 @@ impl Lead {
         self.attio.retry_at = None;
         self.attio.refused = false;
         if !self.attio.result_refused {
-            self.send.last_error = None;
+            self.went_wrong_at_attio(None);
         }
         self.send.updated_at = now;
     }
@@ -148,7 +176,7 @@ impl Lead {
     pub fn not_shown(&mut self, failure: ShowFailure, retry_at: Timestamp, detail: Option<String>, now: Timestamp) {
         match failure {
             ShowFailure::Later => {}
-            ShowFailure::Unseen(title) => self.attio.doubt(title, now),
+            ShowFailure::Unseen(showing) => self.attio.doubt(showing, now),
             ShowFailure::Refused => {
                 self.attio.refused = true;
                 // Whoever mends what Attio refuses is owed the result as well.
@@ -160,9 +188,16 @@ impl Lead {
         self.attio.failures = self.attio.failures.saturating_add(1);
         self.attio.retry_at = Some(retry_at);
         if detail.is_some() {
-            self.send.last_error = detail;
+            self.went_wrong_at_attio(detail);
         }
         self.send.updated_at = now;
+    }
+
+    /// ALC's words of refusal stay: whoever asks why a send was refused is told them, and not Attio's.
+    fn went_wrong_at_attio(&mut self, detail: Option<String>) {
+        if self.send.reason != Some(Reason::Rejected) {
+            self.send.last_error = detail;
+        }
     }
 
     /// A doubt was read back. With `shows_doubted`, Attio shows the doubted title instead of the wanted one: write again.
@@ -181,13 +216,29 @@ impl Lead {
     }
 }
 
+impl EarlierSend {
+    fn showing(&self) -> Option<Showing> {
+        Some(Showing { send: self.id, title: title(self.status, self.reason)? })
+    }
+}
+
+fn title(status: Status, reason: Option<Reason>) -> Option<Title> {
+    match (status, reason) {
+        (Status::Queued, _) => None,
+        (Status::Pending, _) => Some(Title::Pending),
+        (Status::Complete, _) => Some(Title::Complete),
+        (Status::Failed, Some(Reason::Superseded | Reason::RecordDeleted)) => None,
+        (Status::Failed, _) => Some(Title::Failed),
+    }
+}
+
 /// Why Attio does not show it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ShowFailure {
     /// Certainly not taken: try again.
     Later,
     /// No answer: it may arrive late.
-    Unseen(Title),
+    Unseen(Showing),
     /// Permanent until someone acts.
     Refused,
     /// The result is no value that Attio takes: the status goes alone.

@@ -139,6 +139,10 @@ impl Lead {
     /// Whether the present send's end is still to be turned into calls. `triggers_since`: since when the workspace's
     /// oldest trigger has been there; one that came after the end is not told of it.
     pub fn is_end_to_be_noted(&self, triggers_since: Option<Timestamp>) -> bool {
+        if self.forwarding {
+            // Nobody sent it: it has no end to tell of.
+            return false;
+        }
         let Some(finished) = self.send.finished_at.filter(|_| !self.send.status.is_live()) else { return false };
         self.calls.noted != Some((self.send.id, self.send.status))
             && (!self.calls.waiting.is_empty() || triggers_since.is_some_and(|since| since <= finished))
@@ -148,7 +152,8 @@ impl Lead {
     /// failure that gave way to ALC's own result is another end.
     pub fn note_end<'a>(&mut self, triggers: impl IntoIterator<Item = (&'a str, Timestamp)>, keep_trying: Duration) {
         let end = (self.send.id, self.send.status);
-        let Some(finished) = self.send.finished_at.filter(|_| !end.1.is_live()) else { return };
+        let ended = !end.1.is_live() && !self.forwarding;
+        let Some(finished) = self.send.finished_at.filter(|_| ended) else { return };
         if self.calls.noted == Some(end) {
             return;
         }

@@ -16,7 +16,7 @@ use crate::{
     ids::{RecordId, SendId},
     notify::{CallbackUrl, News, Told, UrlRefused},
     store::{
-        StoreError, Tenant,
+        Key, StoreError, Tenant, Versioned,
         gate::{Gate, GateReport, Verdict},
     },
 };
@@ -91,8 +91,8 @@ impl Leads {
 
     /// Writes down who is to be told of the send's end.
     pub(super) async fn note_end(&self, work: &mut Work) -> Result<(), StoreError> {
-        let triggers = work.workspace.as_ref().map(|found| found.value.triggers()).unwrap_or_default();
-        self.record(work, |lead, _| {
+        self.record_within(work, |lead, workspace, _| {
+            let triggers = workspace.map(|found| found.value.triggers()).unwrap_or_default();
             let triggers = triggers.iter().map(|(activation, since)| (activation.as_str(), *since));
             lead.note_end(triggers, self.settings.deadlines.result);
         })
@@ -104,7 +104,10 @@ impl Leads {
     pub(super) async fn tell(&self, work: &mut Work) -> Result<(), StoreError> {
         let gate = Gate { upstream: WORKFLOW, per_second: None };
         let now = self.parts.clock.now();
-        let loaded = self.parts.store.load(&work.tenant, &[], std::slice::from_ref(&gate), now).await?;
+        let keys = [Key::workspace()];
+        let loaded = self.parts.store.load(&work.tenant, &keys, std::slice::from_ref(&gate), now).await?;
+        // A trigger that has been taken away meanwhile is called no more.
+        work.workspace = loaded.documents.into_iter().next().flatten().map(Versioned::read).transpose()?;
         let view = loaded.gates.first().copied().unwrap_or_default();
         let probing = view.closed_until.is_some();
         if probing {

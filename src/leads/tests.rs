@@ -30,6 +30,8 @@ enum Fate {
     DoneUnseen,
     LateUnseen,
     Refused,
+    /// ALC refuses the lead for good; whether its caller waits for that and is told.
+    Rejected(bool),
     LostUnseen,
 }
 
@@ -69,6 +71,7 @@ enum Telling {
 enum Fact {
     Submitted(SendId, String),
     NotSent(Attempt),
+    Rejected(SendId, bool),
     Unknown(Attempt),
     Shown(Showing),
     NotShown(ShowFailure),
@@ -87,9 +90,9 @@ struct World {
     lead: Lead,
     sends: Vec<SendId>,
     alc: Vec<AlcLead>,
-    attio: Option<Title>,
+    attio: Option<Showing>,
     late_posts: Vec<SendId>,
-    late_patches: Vec<(Timestamp, Title)>,
+    late_patches: Vec<(Timestamp, Showing)>,
     late_facts: Vec<Fact>,
     vanished: bool,
 }
@@ -198,6 +201,14 @@ impl World {
                         Fact::Unknown(attempt)
                     }
                     Fate::Refused => Fact::NotSent(attempt),
+                    // What has arrived before is found again.
+                    Fate::Rejected(_) if self.alc.iter().any(|lead| lead.key == attempt.send) => {
+                        Fact::Submitted(attempt.send, self.post(attempt.send))
+                    }
+                    // An ALC that takes late what it has refused since, and then tells of it without an id, could not be
+                    // told from one that tells of the next send.
+                    Fate::Rejected(_) if self.late_posts.contains(&attempt.send) => Fact::NotSent(attempt),
+                    Fate::Rejected(told) => Fact::Rejected(attempt.send, told),
                     Fate::LostUnseen => Fact::Unknown(attempt),
                 }
             }
@@ -207,19 +218,19 @@ impl World {
                 }
                 match fate {
                     Fate::Done => {
-                        self.attio = Some(showing.title);
+                        self.attio = Some(showing);
                         Fact::Shown(showing)
                     }
                     Fate::DoneUnseen => {
-                        self.attio = Some(showing.title);
-                        Fact::NotShown(ShowFailure::Unseen(showing.title))
+                        self.attio = Some(showing);
+                        Fact::NotShown(ShowFailure::Unseen(showing))
                     }
                     Fate::LateUnseen => {
-                        self.late_patches.push((later(self.now, LATEST), showing.title));
-                        Fact::NotShown(ShowFailure::Unseen(showing.title))
+                        self.late_patches.push((later(self.now, LATEST), showing));
+                        Fact::NotShown(ShowFailure::Unseen(showing))
                     }
-                    Fate::Refused => Fact::NotShown(ShowFailure::Later),
-                    Fate::LostUnseen => Fact::NotShown(ShowFailure::Unseen(showing.title)),
+                    Fate::Refused | Fate::Rejected(_) => Fact::NotShown(ShowFailure::Later),
+                    Fate::LostUnseen => Fact::NotShown(ShowFailure::Unseen(showing)),
                 }
             }
             step => {
@@ -279,11 +290,11 @@ impl World {
                 }
             }
             Step::ReadBack(index) => {
-                let doubted = self.lead.attio.doubts[index].title;
+                let doubt = self.lead.attio.doubts[index].clone();
                 let wanted = self.lead.wanted();
                 let look =
-                    wanted.is_some_and(|wanted| self.lead.attio.shown == Some(wanted) && wanted.title != doubted);
-                self.lead.read_back(index, look && self.attio == Some(doubted));
+                    wanted.is_some_and(|wanted| self.lead.attio.shown == Some(wanted) && doubt.would_change(wanted));
+                self.lead.read_back(index, look && self.attio.map(|shows| shows.title) == Some(doubt.title));
             }
             other => panic!("{other:?} is not to come up here"),
         }
@@ -296,6 +307,7 @@ impl World {
                 let poll_at = self.deadlines.next_poll(0, self.now);
                 self.lead.submitted(*send, Some(id.clone()), poll_at, self.now);
             }
+            Fact::Rejected(send, told) => self.lead.rejected(*send, String::new(), *told, self.now),
             Fact::NotSent(attempt) => self.lead.not_sent(*attempt, soon, None, self.now),
             Fact::Unknown(attempt) => self.lead.unknown(*attempt, soon, None, self.now),
             Fact::Shown(showing) => self.lead.shown(*showing, None, self.now),
@@ -311,19 +323,17 @@ impl World {
 
     fn wait(&mut self, by: Duration) {
         self.now = later(self.now, by);
-        let due: Vec<_> = self.late_patches.iter().filter(|(at, _)| *at <= self.now).map(|(_, title)| *title).collect();
+        let due: Vec<_> = self.late_patches.iter().filter(|(at, _)| *at <= self.now).map(|(_, late)| *late).collect();
         self.late_patches.retain(|(at, _)| *at > self.now);
-        for title in due {
-            self.attio = Some(title);
-        }
+        self.attio = due.last().copied().or(self.attio);
     }
 
     fn late_requests_arrive(&mut self) {
         for key in std::mem::take(&mut self.late_posts) {
             self.post(key);
         }
-        for (_, title) in std::mem::take(&mut self.late_patches) {
-            self.attio = Some(title);
+        for (_, late) in std::mem::take(&mut self.late_patches) {
+            self.attio = Some(late);
         }
     }
 
@@ -380,6 +390,7 @@ fn fate() -> impl Strategy<Value = Fate> {
         1 => Just(Fate::DoneUnseen),
         1 => Just(Fate::LateUnseen),
         1 => Just(Fate::Refused),
+        1 => any::<bool>().prop_map(Fate::Rejected),
         1 => Just(Fate::LostUnseen),
     ]
 }
@@ -406,7 +417,8 @@ fn event() -> impl Strategy<Value = Event> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
-    /// However it went, Attio ends up showing the last send's own result, and no send has two leads at ALC.
+    /// However it went, Attio ends up showing how the last send ended, or, if that was refused inside its request, the
+    /// last one before it that was not; a result is the send's own, and no send has two leads at ALC.
     #[test]
     fn every_story_ends_well(
         telling in prop_oneof![Just(Telling::LeadId), Just(Telling::CallbackId)],
@@ -419,10 +431,16 @@ proptest! {
         world.come_to_rest();
 
         let send = &world.lead.send;
-        prop_assert_eq!(send.status, Status::Complete);
-        prop_assert_eq!(world.attio, Some(Title::Complete));
         let own = world.alc.iter().find(|lead| lead.key == send.id).map(|lead| lead.id.clone());
+        prop_assert_eq!(send.status, if own.is_some() { Status::Complete } else { Status::Failed });
         prop_assert_eq!(&send.result, &own);
+        let ends = world.lead.earlier.iter().map(|earlier| (earlier.id, earlier.status, earlier.told_in_request));
+        let ends: Vec<_> = ends.chain([(send.id, send.status, send.told_in_request)]).collect();
+        let spoken = ends.iter().rev().find(|(_, _, told)| !told);
+        prop_assert_eq!(world.attio, spoken.map(|(send, status, _)| Showing {
+            send: *send,
+            title: if *status == Status::Complete { Title::Complete } else { Title::Failed },
+        }));
         let mut keys: Vec<_> = world.alc.iter().map(|lead| lead.key).collect();
         keys.sort();
         keys.dedup();

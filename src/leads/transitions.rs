@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use super::{
     lead::{CALLBACKS_KEPT, EARLIER_KEPT, Lead},
     send::{Reason, Send, Status},
-    shown::Title,
+    shown::{Showing, Title},
 };
 use crate::ids::SendId;
 
@@ -67,12 +67,13 @@ impl Lead {
             // Nothing was ever to be shown.
             return;
         }
-        self.attio.doubt(Title::Pending, now);
-        let last = self.earlier.last().map(|earlier| earlier.status);
-        for status in [Some(self.send.status), last].into_iter().flatten() {
+        let last = self.earlier.iter().rev().find(|earlier| !earlier.told_in_request);
+        let last = last.map(|earlier| (earlier.id, earlier.status));
+        for (send, status) in last.into_iter().chain([(self.send.id, self.send.status)]) {
+            self.attio.doubt(Showing { send, title: Title::Pending }, now);
             match status {
-                Status::Complete => self.attio.doubt(Title::Complete, now),
-                Status::Failed => self.attio.doubt(Title::Failed, now),
+                Status::Complete => self.attio.doubt(Showing { send, title: Title::Complete }, now),
+                Status::Failed => self.attio.doubt(Showing { send, title: Title::Failed }, now),
                 Status::Queued | Status::Pending => {}
             }
         }
@@ -98,15 +99,28 @@ impl Lead {
         send.in_doubt = false;
         send.failures = 0;
         send.retry_at = None;
+        if send.status == Status::Queued || send.lead_id.is_none() && lead_id.is_some() {
+            send.updated_at = now;
+        }
         send.lead_id = send.lead_id.take().or(lead_id);
         send.accepted_at.get_or_insert(now);
-        send.updated_at = now;
         if send.status == Status::Queued {
             send.status = Status::Pending;
             send.person = None;
             send.last_error = None;
             send.poll_at = poll_at;
         }
+    }
+
+    /// The caller that watched the present send has gone; `false` if that changes nothing. A refusal that was to be told
+    /// to it alone is shown by Attio after all.
+    pub fn nobody_watches(&mut self) -> bool {
+        let send = &mut self.send;
+        if send.waited_until.take().is_none() {
+            return false;
+        }
+        send.told_in_request = false;
+        true
     }
 
     /// ALC refuses the lead for good.
@@ -191,13 +205,13 @@ impl Lead {
     /// Whose it is: an earlier send's if ALC's id says so, if its `webhook-id` was counted before, or if the present
     /// send was not yet attempted. With neither id it is the present send's: a late repeat can't be told apart.
     pub fn finish(&mut self, result: &str, lead_id: Option<&str>, callback: Option<&str>, now: Timestamp) -> Finished {
-        if let Some(callback) = callback {
-            if self.callbacks.iter().any(|known| known == callback) {
-                return Finished::Already;
-            }
-            self.callbacks.push(callback.to_owned());
-            let surplus = self.callbacks.len().saturating_sub(CALLBACKS_KEPT);
-            self.callbacks.drain(..surplus);
+        // ALC's id goes before the header's: unsigned, that may be the same in every call.
+        let is_named = lead_id.is_some() && self.send.lead_id.as_deref() == lead_id;
+        if let Some(callback) = callback
+            && !self.counts(callback)
+            && !is_named
+        {
+            return Finished::Already;
         }
         if !self.is_of_present_send(lead_id) {
             return Finished::Already;
@@ -234,6 +248,17 @@ impl Lead {
         self.send.accepted_at = Some(now);
         self.send.finish(Status::Complete, None, now);
         self.send.result = Some(result.to_owned());
+    }
+
+    /// Remembers the id of a call; `false` if it was counted before.
+    pub(super) fn counts(&mut self, call: &str) -> bool {
+        if self.callbacks.iter().any(|known| known == call) {
+            return false;
+        }
+        self.callbacks.push(call.to_owned());
+        let surplus = self.callbacks.len().saturating_sub(CALLBACKS_KEPT);
+        self.callbacks.drain(..surplus);
+        true
     }
 
     fn is_of_present_send(&mut self, lead_id: Option<&str>) -> bool {

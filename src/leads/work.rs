@@ -189,10 +189,19 @@ impl Leads {
 
     /// Writes a fact down, come what may; see the module's promises.
     pub(super) async fn record(&self, work: &mut Work, fact: impl Fn(&mut Lead, Timestamp)) -> Result<(), StoreError> {
+        self.record_within(work, |lead, _, now| fact(lead, now)).await
+    }
+
+    /// As [`Leads::record`], for a fact that depends on the workspace as it is then.
+    pub(super) async fn record_within(
+        &self,
+        work: &mut Work,
+        fact: impl Fn(&mut Lead, Option<&Versioned<Workspace>>, Timestamp),
+    ) -> Result<(), StoreError> {
         loop {
             let now = self.parts.clock.now();
             let mut lead = work.lead.value.clone();
-            fact(&mut lead, now);
+            fact(&mut lead, work.workspace.as_ref(), now);
             if work.lead.value.send.status.is_live() && !lead.send.status.is_live() {
                 self.look_for_triggers(work).await;
             }
@@ -301,7 +310,13 @@ impl Leads {
     async fn forget(&self, work: &mut Work) -> Result<(), StoreError> {
         if self.speaker_of(&work.tenant, &work.lead.value).await?.is_some() {
             // As long as the other lead is there, it has to be found from here: else a press would send twice.
-            return self.record(work, |lead, now| lead.send.finished_at = Some(now)).await;
+            return self
+                .record(work, |lead, now| {
+                    // A trigger that came since is not told of an end long past.
+                    lead.note_end([], self.settings.deadlines.result);
+                    lead.send.finished_at = Some(now);
+                })
+                .await;
         }
         let write = Write { key: work.key.clone(), expected: Some(work.lead.version()), change: Change::Erase };
         match self.commit_surely(&work.tenant, &Commit::of(vec![write])).await? {

@@ -82,6 +82,10 @@ impl Guard {
             ));
         }
         url.set_fragment(None);
+        // Parsed, it may have grown (a blank takes three bytes), and so it is kept and judged again at each call.
+        if url.as_str().len() > LONGEST {
+            return refuse(format!("must have at most {LONGEST} bytes, percent-encoded"));
+        }
         Ok(CallbackUrl(url))
     }
 

@@ -120,6 +120,18 @@ fn a_url_has_a_length() {
 }
 
 #[test]
+fn a_url_that_grows_too_long_when_it_is_parsed_is_refused_at_once_and_not_when_it_is_called() {
+    let guard = guard(&["attio.com"]);
+    let begin = "https://api.attio.com/";
+    for (blanks, passes) in [(0, true), (1, true), (2, false)] {
+        let text = format!("{begin}{}{}", "x".repeat(1_997 - begin.len() - blanks), " x".repeat(blanks));
+        let passed = guard.check(&SecretString::from(text));
+        assert_eq!(passed.is_ok(), passes, "{blanks}");
+        assert!(passed.is_err() || guard.check(&passed.expect("just seen").to_secret()).is_ok(), "{blanks}");
+    }
+}
+
+#[test]
 fn a_url_does_not_show_itself() {
     let url = guard(&["attio.com"]).check(&SecretString::from("https://api.attio.com/secret")).expect("fine");
     assert_eq!(format!("{url:?}"), "CallbackUrl");

@@ -284,3 +284,78 @@ scenario! {
         assert_eq!(patches_of(&world, &ada.record_id), 1, "no further PATCH");
     }
 }
+
+scenario! {
+    async fn no_trigger_is_told_of_a_merge(setup: Setup) {
+        let (world, app) = subscribed(setup).await;
+        let url = json!({ "callback_url": world.attio.callback_url("trigger") });
+        send(app.request(Method::PUT, "/v1/triggers/trigger").json(&url)).await.expect(201);
+        let (ada, bob) = (world.person(), world.person());
+        let made = world.attio.merge_silently(&ada.record_id, &bob.record_id);
+        tell_merge(&world, &made, [&ada, &bob]).await;
+        world.pass_slowly(MINUTE, 3).await;
+        assert_eq!(world.attio.told("trigger").len(), 0, "nobody sent either of them");
+    }
+}
+
+scenario! {
+    async fn a_result_for_a_record_that_was_merged_before_anybody_knew_it_is_shown_at_the_new_one(setup: Setup) {
+        let (world, app) = subscribed(setup).await;
+        let (ada, bob) = (world.person(), world.person());
+        let made = world.attio.merge_silently(&ada.record_id, &bob.record_id);
+        tell_merge(&world, &made, [&ada, &bob]).await;
+        world.tell(Callback::new(&ada.record_id, "qualified"), 200).await;
+        let made = at(&made, &ada);
+        world.shows(&made, "Complete").await;
+        assert_eq!(patches_of(&world, &ada.record_id), 0);
+        assert_eq!(app.lead_says(&made, "status").await, "complete", "whoever asks for the new record finds it");
+    }
+}
+
+scenario! {
+    async fn a_deletion_that_is_told_twice_ends_no_later_send(setup: Setup) {
+        let (world, app) = subscribed(setup).await;
+        let ada = world.person();
+        app.press(&ada).await.expect(201);
+        let webhook = world.attio.webhooks()[0].clone();
+        let body = json!({ "events": [world.attio.event("record.deleted", &ada.record_id)] }).to_string();
+        let call = || {
+            let request = world.client.post(&webhook.target_url).header("content-type", "application/json");
+            let request = request.header("attio-signature", sign(&webhook.secret, &body));
+            send(request.header("idempotency-key", "one-deletion").body(body.clone()))
+        };
+        call().await.expect(200);
+        assert_eq!(app.lead_says(&ada, "reason").await, "record-deleted");
+        // Somebody restores the record and presses again; Attio has not seen the 200.
+        app.press(&ada).await.expect(201);
+        call().await.expect(200);
+        assert_eq!(app.lead_says(&ada, "status").await, "pending");
+        world.shows(&ada, "Pending").await;
+    }
+}
+
+scenario! {
+    async fn a_deletion_told_before_the_merge_that_made_it_ends_nothing(setup: Setup) {
+        let (world, app) = subscribed(setup).await;
+        let (ada, bob) = (world.person(), world.person());
+        app.press(&ada).await.expect(201);
+        let made = world.attio.merge_silently(&ada.record_id, &bob.record_id);
+        let gone = world.attio.event("record.deleted", &ada.record_id);
+        assert_eq!(world.attio.deliver(vec![gone]).await, [200]);
+        tell_merge(&world, &made, [&ada, &bob]).await;
+        world.call_back(&ada, "qualified").await;
+        world.shows(&at(&made, &ada), "Complete").await;
+    }
+}
+
+scenario! {
+    async fn a_bad_event_loses_none_of_its_call(setup: Setup) {
+        let (world, app) = subscribed(setup).await;
+        let ada = world.person();
+        app.press(&ada).await.expect(201);
+        let bad = json!({ "event_type": "record.merged" });
+        let events = vec![bad, world.attio.event("record.deleted", &ada.record_id)];
+        assert_eq!(world.attio.deliver(events).await, [400]);
+        assert_eq!(app.lead_says(&ada, "reason").await, "record-deleted");
+    }
+}

@@ -95,3 +95,60 @@ scenario! {
         world.pass_until("the webhook goes", Duration::from_secs(1), HOUR, gone).await;
     }
 }
+
+scenario! {
+    async fn a_result_that_another_press_overtook_reaches_attio_all_the_same(setup: Setup) {
+        let (world, app) = setup.connected().await;
+        let ada = world.person();
+        app.press(&ada).await.expect(201);
+        world.shows(&ada, "Pending").await;
+        world.attio.faults().always("patch_record", Fault::status(503));
+        world.call_back(&ada, "qualified").await;
+        world.alc.faults().next("create_lead", Fault::status(422));
+        app.press(&ada).await.expect_problem(422, "lead-rejected");
+        world.attio.faults().clear("patch_record");
+        let shown = async || world.attio.status(&ada.record_id).as_deref() == Some("Complete");
+        world.pass_until("Attio shows the result of the first send", Duration::from_secs(10), HOUR, shown).await;
+        assert_eq!(world.attio.value(&ada.record_id, "alc_result").as_deref(), Some("qualified"));
+        assert_eq!(app.lead_says(&ada, "reason").await, "rejected");
+    }
+}
+
+scenario! {
+    async fn alcs_words_of_refusal_are_kept_whatever_attio_says(setup: Setup) {
+        let (world, app) = setup.impatient().connected().await;
+        let ada = world.person();
+        world.alc.faults().next("create_lead", Fault::status(503));
+        let words = Fault::status_with(422, ("content-type", "application/json"), json!({ "message": "not a mobile" }));
+        world.alc.faults().next("create_lead", words);
+        let pressed = world.while_time_passes(app.press_with_key(&ada, "once"));
+        pressed.await.expect(202);
+        world.shows(&ada, "Failed").await;
+        let replayed = app.press_with_key(&ada, "once").await.expect_problem(422, "lead-rejected");
+        let detail = replayed.json()["detail"].to_string();
+        assert!(detail.contains("not a mobile"), "{detail}");
+    }
+}
+
+scenario! {
+    async fn a_refusal_whose_watcher_hung_up_is_shown_by_attio(setup: Setup) {
+        let (world, app) = setup.connected().await;
+        let ada = world.person();
+        let hold = world.alc.faults().hold("create_lead", Stage::After);
+        let first = spawn({ let (app, ada) = (app.clone(), ada.clone()); async move { app.press(&ada).await } });
+        hold.reached(1).await;
+        world.call_back(&ada, "qualified").await;
+        // The second press watches what the first one's worker goes on with, and hangs up.
+        world.alc.faults().next("create_lead", Fault::status(400));
+        let second = spawn({ let (app, ada) = (app.clone(), ada.clone()); async move { app.press(&ada).await } });
+        let begun = async || app.lead_says(&ada, "status").await == "queued";
+        world.pass_until("the second send is stored", Duration::ZERO, Duration::from_secs(5), begun).await;
+        second.abort();
+        drop(second.await);
+        hold.release();
+        first.await.expect("an answer").expect(201);
+        let shown = async || world.attio.status(&ada.record_id).as_deref() == Some("Failed");
+        world.pass_until("Attio shows the refusal", Duration::from_secs(1), HOUR, shown).await;
+        assert_eq!(world.attio.value(&ada.record_id, "alc_result").as_deref(), Some("rejected"));
+    }
+}

@@ -1,0 +1,72 @@
+//! A callback from ALC: id, timestamp and signature headers on three lines, then the body. `RIGHT` in the signature header
+//! becomes the right signature, which no fuzzer would come upon.
+#![no_main]
+
+use alc_connector::alc::{
+    callback::{self, Callback},
+    signature::{self, Headers, TOLERANCE_SECONDS},
+};
+use aws_lc_rs::hmac;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use jiff::Timestamp;
+use libfuzzer_sys::fuzz_target;
+use secrecy::SecretString;
+use serde_json::{Value, json};
+
+/// The secret of the specification's example; one seed is that example.
+const SECRET: &str = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+const NOW: Timestamp = Timestamp::constant(1_614_265_330, 0);
+
+fuzz_target!(|data: &[u8]| {
+    let mut parts = data.splitn(4, |byte| *byte == b'\n');
+    let mut text = || parts.next().and_then(|part| std::str::from_utf8(part).ok());
+    let (id, timestamp, signatures) = (text(), text(), text());
+    let body = parts.next().unwrap_or_default();
+    signed(id, timestamp, signatures, body);
+    read(body);
+});
+
+/// A signature passes if, and only if, it is the right one and its time is near.
+fn signed(id: Option<&str>, timestamp: Option<&str>, signatures: Option<&str>, body: &[u8]) {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, &STANDARD.decode(SECRET).expect("base64"));
+    let content = [id.unwrap_or_default().as_bytes(), timestamp.unwrap_or_default().as_bytes(), body].join(&b'.');
+    let right = STANDARD.encode(hmac::sign(&key, &content));
+    let signatures = signatures.map(|text| text.replace("RIGHT", &right));
+    let headers = Headers { id, timestamp, signature: signatures.as_deref() };
+    let verify = |body: &[u8]| signature::verify(&SecretString::from(format!("whsec_{SECRET}")), headers, body, NOW);
+
+    let near = timestamp.is_some_and(|digits| {
+        let seconds = if digits.bytes().all(|byte| byte.is_ascii_digit()) { digits.parse::<i64>().ok() } else { None };
+        seconds.is_some_and(|seconds| seconds.abs_diff(NOW.as_second()) <= TOLERANCE_SECONDS.unsigned_abs())
+    });
+    let signed = |given: &str| given == right || given == right.trim_end_matches('=');
+    let mut given = signatures.as_deref().unwrap_or_default().split_ascii_whitespace();
+    let known = given.any(|signature| signature.strip_prefix("v1,").is_some_and(signed));
+    let expected = near && known && id.is_some_and(|id| !id.is_empty());
+    assert_eq!(verify(body).is_ok(), expected, "{headers:?}");
+    assert!(verify(&[body, b" "].concat()).is_err(), "a signature fits another body");
+}
+
+/// What was read is bounded, is what stands there, and is read again from what we would write.
+fn read(body: &[u8]) {
+    let callback = match callback::parse(body) {
+        Ok(callback) => callback,
+        Err(malformed) => {
+            let known = ["", "/record_id", "/recordId", "/status", "/lead_id", "/event"];
+            assert!(known.contains(&malformed.pointer.as_str()), "{malformed:?}");
+            return;
+        }
+    };
+    let Callback { record_id, status, lead_id, event } = &callback;
+    // A status is as long as its body lets it be.
+    assert!(!status.is_empty() && status.trim() == status, "{status:?}");
+    for text in [lead_id.as_ref(), event.as_ref()].into_iter().flatten() {
+        assert!((1..=200).contains(&text.chars().count()) && text.trim() == text, "{text:?}");
+    }
+    assert_eq!(callback::event(body), *event, "both readers see the same event");
+    if let Ok(value) = serde_json::from_slice::<Value>(body) {
+        assert_eq!(value["status"].as_str().map(str::trim), Some(status.as_str()));
+    }
+    let written = json!({"recordId": record_id, "status": status, "lead_id": lead_id, "event": event});
+    assert_eq!(callback::parse(written.to_string().as_bytes()), Ok(callback));
+}

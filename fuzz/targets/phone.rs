@@ -1,0 +1,23 @@
+//! A phone number as a person types it, the default region on a line before it; and the same text as a name.
+#![no_main]
+
+use alc_connector::leads::{Name, PhoneNumber};
+use libfuzzer_sys::fuzz_target;
+use secrecy::ExposeSecret as _;
+
+fuzz_target!(|text: &str| {
+    let (region, number) = text.split_once('\n').map_or((None, text), |(region, number)| (Some(region), number));
+    if let Ok(number) = PhoneNumber::parse(number, region) {
+        let e164 = number.as_secret().expose_secret();
+        let digits = e164.strip_prefix('+').expect("E.164 begins with +");
+        // E.164 has 15, but Germany gave out longer ones, and libphonenumber knows them.
+        assert!((3..=17).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit()), "{e164}");
+        assert!(!digits.starts_with('0'), "{e164}: no country code");
+        let again = PhoneNumber::parse(e164, None).expect("what passed passes again");
+        assert_eq!(again.as_secret().expose_secret(), e164, "and stays as it is");
+    }
+    if let Ok(name) = Name::parse(text) {
+        let name = name.as_secret().expose_secret();
+        assert!((1..=200).contains(&name.chars().count()) && name.trim() == name && !name.contains(char::is_control));
+    }
+});
