@@ -3,6 +3,8 @@
 FROM docker.io/library/rust:1.95.0-bookworm AS build
 WORKDIR /src
 COPY . .
+# What `/version` names; empty: it names none.
+ARG ALC_CONNECTOR_COMMIT=
 # The caches outlive the build, so that a second one compiles only what changed; hence the copy out of `target`.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \

@@ -52,7 +52,8 @@ fuzz: ## Each libFuzzer target for a minute (FUZZ_SECONDS)
 browser: binaries ## Clicks through the demo's page in headless Chromium
 	@scripts/ensure-node
 	@scripts/ensure-chromium
-	cd tests/browser && npm ci --ignore-scripts --no-audit --no-fund && node demo.mjs
+	cd tests/browser && npm ci --ignore-scripts --no-audit --no-fund && \
+		DEMO_BIN="$(abspath $(TARGET))/debug/sandbox" CONNECTOR="$(abspath $(TARGET))/debug/alc-connector" node demo.mjs
 
 image: ## Builds the container image and runs it
 	@scripts/image

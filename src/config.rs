@@ -59,7 +59,16 @@ impl Config {
         let (settings, faults) = layers::gather(environment);
         let mut reader = Reader::new(settings, faults);
         let config = Self::read(&mut reader);
+        reader.refuse_mistyped(environment.strays());
         reader.finish(config)
+    }
+
+    /// What is no fault and yet hardly meant.
+    pub fn warnings(&self, environment: &Environment) -> Vec<&'static str> {
+        let nobody_else_reaches_us = environment.is_production() && check::is_loopback(&self.http.public_url);
+        let warning = "ALC_CONNECTOR__HTTP__PUBLIC_URL is a loopback address: neither ALC nor Attio nor a browser elsewhere \
+                       reaches this service by it";
+        nobody_else_reaches_us.then_some(warning).into_iter().collect()
     }
 
     /// Where the management listener of this environment is. For the health check: it must not fail because a secret is

@@ -7,6 +7,7 @@
 
 use std::{
     future::Future,
+    panic::resume_unwind,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicI64, Ordering},
@@ -15,11 +16,15 @@ use std::{
 };
 
 use jiff::Timestamp;
-use tokio::{runtime::Handle, task::JoinHandle};
+use tokio::{
+    runtime::Handle,
+    task::{JoinError, JoinHandle},
+};
 use tokio_util::{
     sync::CancellationToken,
     task::{TaskTracker, task_tracker::TaskTrackerToken},
 };
+use tracing::Instrument as _;
 
 /// The process's phases: running, then stopping, then empty. Clones share one state.
 #[derive(Debug, Clone)]
@@ -56,7 +61,8 @@ impl Lifecycle {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        self.start(self.work.track_future(task))
+        // What it logs belongs to the request that it was begun for.
+        self.start(self.work.track_future(task.in_current_span()))
     }
 
     /// Runs what goes on until the process stops, and ends by itself then: a drain waits for it too.
@@ -129,6 +135,12 @@ impl Lifecycle {
     }
 }
 
+/// The panic of a task goes on in whoever waited for it: a fault of ours must not look like an upstream's.
+pub fn resume(error: JoinError) -> ! {
+    // Otherwise the runtime has ended; nobody hears the answer any more.
+    resume_unwind(error.try_into_panic().unwrap_or_else(|_| Box::new("cut off")))
+}
+
 /// A loop's turn; over when dropped.
 #[derive(Debug)]
 pub struct Turn(#[expect(dead_code, reason = "it counts by being there")] TaskTrackerToken);
@@ -183,6 +195,25 @@ mod tests {
         drop(worker);
         release.send(()).expect("the task still waits");
         assert!(main.block_on(task).expect("the task ended"));
+    }
+
+    #[tokio::test]
+    async fn a_tasks_panic_goes_on_in_who_waits() {
+        let life = Lifecycle::new();
+        let task = life.spawn(async { panic!("a fault of ours") });
+        let waits = life.spawn(async move { task.await.unwrap_or_else(|error| resume(error)) });
+        let panic = waits.await.expect_err("it panics too").try_into_panic().expect("it was not cancelled");
+        assert_eq!(panic.downcast_ref::<&str>(), Some(&"a fault of ours"));
+    }
+
+    #[tokio::test]
+    async fn what_a_task_logs_belongs_to_the_request_that_began_it() {
+        let _listening = tracing::subscriber::set_default(tracing_subscriber::registry());
+        let life = Lifecycle::new();
+        let request = tracing::error_span!("request");
+        let task = request.in_scope(|| life.spawn(async { tracing::Span::current().id() }));
+        assert_eq!(task.await.expect("it ended"), request.id());
+        assert!(request.id().is_some(), "somebody listens");
     }
 
     #[test]

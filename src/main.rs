@@ -64,8 +64,13 @@ fn main() -> ExitCode {
 }
 
 fn serve() -> Result<(), String> {
-    let config = Config::load(&Environment::of_process()).map_err(|faults| faults.to_string())?;
+    let environment = Environment::of_process();
+    let config = Config::load(&environment).map_err(|faults| faults.to_string())?;
     telemetry::log(config.telemetry.format, &config.telemetry.filter);
+    telemetry::log_panics();
+    for warning in config.warnings(&environment) {
+        tracing::warn!("{warning}");
+    }
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| error.to_string())?;
     let done = runtime.block_on(async {
@@ -92,7 +97,11 @@ fn serve() -> Result<(), String> {
 }
 
 fn check_config() -> Result<(), String> {
-    Config::load(&Environment::of_process()).map_err(|faults| faults.to_string())?;
+    let environment = Environment::of_process();
+    let config = Config::load(&environment).map_err(|faults| faults.to_string())?;
+    for warning in config.warnings(&environment) {
+        let _unheard = writeln!(io::stderr(), "{warning}");
+    }
     print("configuration is valid")
 }
 

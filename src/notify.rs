@@ -20,7 +20,7 @@ use secrecy::SecretString;
 use serde::Serialize;
 
 pub use self::{
-    guard::{CallbackUrl, Guard, UrlRefused},
+    guard::{CallbackUrl, Guard, UrlRefused, is_loopback},
     resolver::{Lookup, system_lookup},
 };
 use crate::{

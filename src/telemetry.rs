@@ -1,7 +1,9 @@
 //! What an operator sees: log lines, metrics, the version.
 //!
-//! Owns the process-wide subscriber and recorder. Promises that installing either twice is harmless (tests run several
-//! Apps in one process), and that everything measured in seconds has buckets from a millisecond to half a minute.
+//! Owns the process-wide subscriber, recorder and panic hook. Promises that installing either twice is harmless (tests run
+//! several Apps in one process), that a line written on behalf of a request carries its id in either format, that a panic
+//! is a line of the log which says where it was and quotes nothing, and that everything measured in seconds has buckets
+//! from a millisecond to half a minute.
 
 use std::{
     io::{self, IsTerminal as _},
@@ -35,8 +37,16 @@ pub fn log(format: Format, filter: &str) {
     // An error says that somebody was first: a test, or an earlier App.
     let _first = match format {
         Format::Pretty => lines.try_init(),
-        Format::Json => lines.json().flatten_event(true).with_current_span(false).try_init(),
+        Format::Json => lines.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init(),
     };
+}
+
+/// From here on a panic is a line of the log: where it was, never its words, which may quote a name or a number.
+pub fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(place, thread = std::thread::current().name().unwrap_or_default(), "panicked");
+    }));
 }
 
 /// Requests of a browser and calls to an upstream alike: a millisecond to the 30 s that Attio waits.
@@ -69,11 +79,22 @@ fn describe() {
         Unit::Seconds,
         "From the head of a request to the head of its answer, by method and route"
     );
-    describe_gauge!("alc_connector_aggregates", "Aggregates in the store, by kind and status");
+    describe_counter!("alc_connector_callbacks_total", "ALC's callbacks, by what became of them");
+    describe_counter!("alc_connector_upstream_requests_total", "Calls to an upstream, by operation and outcome");
+    describe_histogram!(
+        "alc_connector_upstream_request_duration_seconds",
+        Unit::Seconds,
+        "From the begin of a call to an upstream to the end of its answer, by operation and outcome"
+    );
+    describe_gauge!("alc_connector_store_up", "Whether the store told what it holds when this was asked for: 1 or 0");
+    describe_gauge!(
+        "alc_connector_aggregates",
+        "Aggregates in the store, by kind and status; every replica tells all of them: take the max, not the sum"
+    );
     describe_gauge!(
         "alc_connector_oldest_age_seconds",
         Unit::Seconds,
-        "Age of the oldest aggregate, by kind and status"
+        "Age of the oldest aggregate, by kind and status; every replica tells it: take the max"
     );
 }
 
@@ -92,5 +113,9 @@ pub struct Version {
 pub const VERSION: Version = Version {
     name: env!("CARGO_PKG_NAME"),
     version: env!("CARGO_PKG_VERSION"),
-    commit: option_env!("ALC_CONNECTOR_COMMIT"),
+    // An image's build argument is there and empty when nobody gave one.
+    commit: match option_env!("ALC_CONNECTOR_COMMIT") {
+        Some(commit) if !commit.is_empty() => Some(commit),
+        _ => None,
+    },
 };

@@ -89,6 +89,7 @@ fn fresh_keys_are_two_lines_that_make_a_configuration_whole() {
         "{}",
         stderr(&output)
     );
+    assert!(stderr(&output).contains("PUBLIC_URL is a loopback address"), "{}", stderr(&output));
 
     assert_ne!(stdout(&run(&["keys", "generate"], &BTreeMap::new())), text, "fresh each time");
 }
@@ -170,6 +171,7 @@ impl Drop for Serving {
 fn a_served_process_is_healthy_logs_json_and_ends_with_0() {
     let directory = tempfile::tempdir().expect("a directory");
     let mut serving = Serving::start(directory.path());
+    assert!(serving.says("PUBLIC_URL").contains("is a loopback address"), "production warns of it");
     let line = serving.says("serving");
     assert!(line.starts_with('{') && line.contains("\"public\":\"127.0.0.1:"), "{line}");
     let output = run(&["healthcheck"], &serving.environment);

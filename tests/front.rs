@@ -194,10 +194,25 @@ async fn an_unknown_path_and_a_wrong_method_are_problems() {
         front.get(at, "/nothing/here").await.problem(404, "not-found");
         let refused = front.send(Method::DELETE, at, "/healthz", None).await;
         refused.problem(405, "method-not-allowed");
-        assert_eq!(refused.header("allow"), "GET");
+        assert_eq!(refused.header("allow"), "GET, HEAD");
     }
     front.get(front.public, "/metrics").await.problem(404, "not-found");
     front.get(front.public, "/version").await.problem(404, "not-found");
+    front.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn head_is_answered_as_get_without_the_body_where_get_only_reads() {
+    let front = start().await;
+    for (at, path) in [(front.public, "/healthz"), (front.public, "/openapi.yaml"), (front.management, "/version")] {
+        let (get, head) = (front.get(at, path).await, front.send(Method::HEAD, at, path, None).await);
+        assert_eq!((head.status.as_u16(), head.body.as_str()), (200, ""), "{path}");
+        for header in ["content-type", "content-length"] {
+            assert_eq!(head.header(header), get.header(header), "{path}");
+        }
+    }
+    let callback = front.send(Method::HEAD, front.public, "/oauth/callback?state=x&code=y", None).await;
+    assert_eq!((callback.status.as_u16(), callback.header("allow")), (405, "GET"), "the code would be thrown away");
     front.stop().await;
 }
 
@@ -262,6 +277,7 @@ async fn metrics_name_patterns_and_what_the_store_holds() {
     let metrics = front.get(front.management, "/metrics").await;
     assert_eq!(metrics.status, 200);
     for line in [
+        "alc_connector_store_up 1",
         r#"alc_connector_aggregates{kind="lead",status="pending"} 3"#,
         r#"alc_connector_oldest_age_seconds{kind="lead",status="pending"} 90"#,
         r#"alc_connector_http_requests_total{method="GET",route="none",status="404"}"#,
@@ -272,6 +288,14 @@ async fn metrics_name_patterns_and_what_the_store_holds() {
         assert!(metrics.body.contains(line), "{line} in {}", metrics.body);
     }
     assert!(!metrics.body.contains("a-secret"));
+    for name in metrics.body.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()) {
+        assert!(metrics.body.contains(&format!("# HELP {name} ")), "nobody says what {name} is");
+    }
+
+    front.engine.down.store(true, Ordering::Relaxed);
+    let metrics = front.get(front.management, "/metrics").await;
+    assert!(metrics.body.contains("alc_connector_store_up 0"), "{}", metrics.body);
+    front.engine.down.store(false, Ordering::Relaxed);
 
     front.engine.empty.store(true, Ordering::Relaxed);
     let metrics = front.get(front.management, "/metrics").await;

@@ -22,6 +22,7 @@ use crate::{
     clock::later,
     connections::{Consent, IdentifyError, NewCode, OpenIncomingError},
     ids::{WorkspaceId, random_secret},
+    lifecycle,
     store::StoreError,
 };
 
@@ -75,7 +76,7 @@ impl Authorization {
         let callback = self.callback(provider, query, cookies)?;
         let this = self.clone();
         let task = async move { this.take_and_go_on(callback).await };
-        self.inner.lifecycle.spawn(task).await.unwrap_or(Err(CompleteFault::Unavailable))
+        self.inner.lifecycle.spawn(task).await.unwrap_or_else(|error| lifecycle::resume(error))
     }
 
     /// The attempt that a callback belongs to; its state is not taken yet.

@@ -44,7 +44,7 @@ use crate::{
     clock::{SharedClock, later},
     connections::{Connections, RedeemError, RefreshTokenError},
     ids::{OpaqueToken, random_secret},
-    lifecycle::Lifecycle,
+    lifecycle::{self, Lifecycle},
     sealing::Sealer,
     store::{Store, StoreError},
 };
@@ -203,7 +203,8 @@ impl Authorization {
         })
     }
 
-    /// `POST /oauth/revoke` (RFC 7009): the end of the token's connection. What is no token of ours is done already.
+    /// `POST /oauth/revoke` (RFC 7009): the end of the token's connection. What is no token of ours is done already. Runs
+    /// to its end whoever still waits.
     pub async fn revoke(&self, authorization: Option<&str>, body: &[u8]) -> Result<(), Fault> {
         let inner = &self.inner;
         let params = Params::parse(body);
@@ -214,9 +215,15 @@ impl Authorization {
             return Err(Fault::UnsupportedTokenType);
         }
         let Some(token) = OpaqueToken::parse(token) else { return Ok(()) };
-        match self.holder(&token).await {
-            Ok(holder) => {
-                inner.connections.remove(holder.workspace, holder.connection).await.map_err(|error| store_error(&error))
+        let this = self.clone();
+        let removal = inner.lifecycle.spawn(async move { this.remove_holder(&token).await });
+        removal.await.unwrap_or_else(|error| lifecycle::resume(error))
+    }
+
+    async fn remove_holder(&self, token: &OpaqueToken) -> Result<(), Fault> {
+        match self.holder(token).await {
+            Ok(Subject { workspace, connection }) => {
+                self.inner.connections.remove(workspace, connection).await.map_err(|error| store_error(&error))
             }
             Err(Fault::InvalidGrant) => Ok(()),
             Err(fault) => Err(fault),

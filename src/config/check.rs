@@ -3,11 +3,10 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use humantime_serde::re::humantime;
 use secrecy::SecretString;
 use url::{Host, Url};
 
-use crate::store;
+use crate::{notify, store};
 
 pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| "must be an IP address and a port, such as 0.0.0.0:8080".to_owned())
@@ -50,12 +49,7 @@ pub(super) fn duration_up_to(limit: Duration) -> impl Fn(&str) -> Result<Duratio
 }
 
 pub(super) fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(Host::Ipv6(ip)) => ip.is_loopback(),
-        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        None => false,
-    }
+    url.host().is_some_and(|host| notify::is_loopback(&host))
 }
 
 /// An address that we call or are called by: https unless loopback, and no credentials in it, since URLs are shown.

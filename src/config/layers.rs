@@ -14,8 +14,10 @@ use super::reader::Fault;
 
 /// What our variables begin with.
 pub(super) const PREFIX: &str = "ALC_CONNECTOR__";
-const ENVIRONMENT: &str = "ALC_CONNECTOR_ENV";
-const DIRECTORY: &str = "ALC_CONNECTOR_CONFIG_DIR";
+/// What they begin with when an underscore is missing, and what the next two begin with.
+pub(super) const NEARLY: &str = "ALC_CONNECTOR_";
+pub(super) const ENVIRONMENT: &str = "ALC_CONNECTOR_ENV";
+pub(super) const DIRECTORY: &str = "ALC_CONNECTOR_CONFIG_DIR";
 
 const DEFAULT: &str = include_str!("../../config/default.toml");
 const ENVIRONMENTS: [(&str, &str); 3] = [
@@ -40,11 +42,25 @@ impl Environment {
             let name = name.to_string_lossy().into_owned();
             match value.into_string() {
                 Ok(value) => _ = environment.variables.insert(name, value),
-                Err(_) if name.starts_with("ALC_CONNECTOR_") => environment.unreadable.push(name),
+                Err(_) if name.starts_with(NEARLY) => environment.unreadable.push(name),
                 Err(_) => {}
             }
         }
         environment
+    }
+
+    /// Whether it is that of production.
+    pub fn is_production(&self) -> bool {
+        self.get(ENVIRONMENT) == Some("production")
+    }
+
+    /// Names that begin as ours do and are none of them. Not all are mistakes: Kubernetes sets
+    /// `ALC_CONNECTOR_SERVICE_HOST`, `ALC_CONNECTOR_PORT_8080_TCP` and more like them wherever a service is called so.
+    pub(super) fn strays(&self) -> impl Iterator<Item = &str> {
+        let names = self.variables.keys().map(String::as_str);
+        names.filter(|name| {
+            name.starts_with(NEARLY) && !name.starts_with(PREFIX) && ![ENVIRONMENT, DIRECTORY].contains(name)
+        })
     }
 
     fn get(&self, name: &str) -> Option<&str> {
@@ -113,8 +129,8 @@ pub(super) fn gather(environment: &Environment) -> (Settings, Vec<Fault>) {
     (settings, faults)
 }
 
-/// The files in their order. Each file of the operator's follows its built-in namesake: what it does not mention keeps
-/// the built-in value.
+/// The files in their order: both built-in ones, then both of the operator's. What those do not mention keeps the built-in
+/// value; what they do counts, also where the built-in file of the environment says otherwise.
 fn files(environment: &Environment, faults: &mut Vec<Fault>) -> Vec<(String, String)> {
     let chosen = environment.get(ENVIRONMENT).unwrap_or("development");
     let mut layers = vec![("default", DEFAULT)];
@@ -123,12 +139,12 @@ fn files(environment: &Environment, faults: &mut Vec<Fault>) -> Vec<(String, Str
         None => faults.push(Fault::new(ENVIRONMENT, "is none of development, staging, production")),
     }
     let directory = environment.get(DIRECTORY).map(Path::new);
-    let mut files = Vec::new();
+    let mut files: Vec<_> =
+        layers.iter().map(|(name, text)| (format!("config/{name}.toml"), (*text).to_owned())).collect();
     let mut found = directory.is_none();
-    for (name, built_in) in layers {
-        let file = format!("{name}.toml");
-        files.push((format!("config/{file}"), built_in.to_owned()));
-        let Some(path) = directory.map(|directory| directory.join(&file)) else { continue };
+    for path in
+        directory.iter().flat_map(|directory| layers.iter().map(|(name, _)| directory.join(format!("{name}.toml"))))
+    {
         match std::fs::read_to_string(&path) {
             Ok(text) => {
                 found = true;

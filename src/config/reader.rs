@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeSet, fmt};
 
-use super::layers::{PREFIX, Settings, Written};
+use super::layers::{DIRECTORY, ENVIRONMENT, NEARLY, PREFIX, Settings, Written};
 
 /// Something to put right.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -121,6 +121,29 @@ impl Reader {
 
     fn judge<T>(&mut self, key: &str, result: Result<T, String>) -> Option<T> {
         result.map_err(|message| self.fault(key, message)).ok()
+    }
+
+    /// Refuses those of the variables that are meant for us, by what they nearly say.
+    pub(super) fn refuse_mistyped<'a>(&mut self, strays: impl Iterator<Item = &'a str>) {
+        for name in strays {
+            let rest = name.strip_prefix(NEARLY).unwrap_or(name);
+            let bare = |name: &str| name.replace('_', "");
+            let known = self.asked.iter().map(|known| variable(known)).find(|known| bare(known) == bare(name));
+            let meant = if known.is_some() {
+                known
+            } else if rest.contains("__") {
+                Some(format!("{PREFIX}{rest}"))
+            } else if rest.starts_with("ENV") {
+                Some(ENVIRONMENT.to_owned())
+            } else if rest.starts_with("CONF") {
+                Some(DIRECTORY.to_owned())
+            } else {
+                None
+            };
+            if let Some(meant) = meant {
+                self.faults.push(Fault::new(name, format!("is not a variable of this service: did you mean {meant}?")));
+            }
+        }
     }
 
     /// The configuration, unless something is wrong with it.

@@ -339,7 +339,11 @@ fn files_of_the_operator_lie_over_the_built_in_ones_and_below_variables() {
     assert_eq!(config.leads.deadline.as_secs(), 2_592_000);
     assert_eq!(config.attio.writes_per_second, 7);
     assert_eq!(config.retry.schedule.len(), 1);
-    assert_eq!(format!("{:?}", config.telemetry.format), "Json", "production's file comes after default's");
+    assert_eq!(format!("{:?}", config.telemetry.format), "Pretty", "the operator's files come after all built-in ones");
+
+    write("production.toml", "[telemetry]\nformat = \"json\"\n");
+    let config = load(&[]).expect("good files");
+    assert_eq!(format!("{:?}", config.telemetry.format), "Json", "the environment's file comes after default's");
 
     write("production.toml", "[leads]\nsend_wiat = \"3s\"\n");
     let unknown = load(&[]).expect_err("a typo").to_string();
@@ -350,6 +354,47 @@ fn files_of_the_operator_lie_over_the_built_in_ones_and_below_variables() {
     let malformed = load(&[]).expect_err("not TOML").to_string();
     assert!(malformed.contains("production.toml, which is not valid TOML: "), "{malformed}");
     assert!(!malformed.contains("zzz"), "{malformed}");
+}
+
+#[test]
+fn a_variable_that_is_nearly_ours_is_refused_and_kubernetes_own_are_not() {
+    let load =
+        |name: &str| Config::load(&complete().into_iter().chain([(name.to_owned(), "zzz".to_owned())]).collect());
+    for (name, meant) in [
+        ("ALC_CONNECTOR_HTTP__BIND", "ALC_CONNECTOR__HTTP__BIND"),
+        ("ALC_CONNECTOR_ATTIO__OAUTH__CLIENT_ID", "ALC_CONNECTOR__ATTIO__OAUTH__CLIENT_ID"),
+        ("ALC_CONNECTOR_STORE_URL", "ALC_CONNECTOR__STORE__URL"),
+        ("ALC_CONNECTOR_ENVIRONMENT", "ALC_CONNECTOR_ENV"),
+        ("ALC_CONNECTOR_CONFIG", "ALC_CONNECTOR_CONFIG_DIR"),
+        ("ALC_CONNECTOR_CONFIG_DIRECTORY", "ALC_CONNECTOR_CONFIG_DIR"),
+    ] {
+        let faults = load(name).expect_err(name).to_string();
+        assert_eq!(faults, format!("{name} is not a variable of this service: did you mean {meant}?"));
+    }
+    for name in [
+        "ALC_CONNECTOR_SERVICE_HOST",
+        "ALC_CONNECTOR_SERVICE_PORT",
+        "ALC_CONNECTOR_SERVICE_PORT_HTTP",
+        "ALC_CONNECTOR_PORT",
+        "ALC_CONNECTOR_PORT_8080_TCP",
+        "ALC_CONNECTOR_PORT_8080_TCP_ADDR",
+        "ALC_CONNECTORS__HTTP__BIND",
+    ] {
+        assert!(load(name).is_ok(), "{name}");
+    }
+}
+
+#[test]
+fn a_loopback_public_url_is_hardly_meant_in_production() {
+    let warnings = |url: &str, environment: &str| {
+        let set = [("ALC_CONNECTOR__HTTP__PUBLIC_URL", url), ("ALC_CONNECTOR_ENV", environment)];
+        let set = set.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let environment: Environment = complete().into_iter().chain(set).collect();
+        Config::load(&environment).expect("good").warnings(&environment).len()
+    };
+    assert_eq!(warnings("http://localhost:8080", "production"), 1);
+    assert_eq!(warnings("https://connector.example", "production"), 0);
+    assert_eq!(warnings("http://localhost:8080", "staging"), 0);
 }
 
 #[test]

@@ -25,6 +25,7 @@ use crate::{
     alc::{CallError, CreatedWebhook},
     clock::later,
     ids::{ConnectionId, OpaqueToken, WebhookId, WorkspaceId, random_uuid},
+    lifecycle,
     store::{StoreError, Tenant},
 };
 
@@ -53,9 +54,12 @@ pub enum ConnectError {
     /// A user's connection: add one for the workspace.
     #[error("the connection must belong to the workspace, not to a user")]
     WorkspaceConnectionRequired,
-    /// The event is about another workspace than the token, or Attio's API key belongs to another one.
+    /// The event is about another workspace than the token.
     #[error("{0}")]
     WorkspaceMismatch(&'static str),
+    /// Attio's API key belongs to another workspace: the operator has to change it.
+    #[error("{0}")]
+    WorkspaceRefused(&'static str),
     /// No such connection: connect again.
     #[error("the connection is not known: connect again")]
     Unknown,
@@ -154,7 +158,7 @@ impl Connections {
                 }
             }
         };
-        connected.unwrap_or_else(|_| Err(ConnectError::Unavailable("connecting was cut off".to_owned())))
+        connected.unwrap_or_else(|error| lifecycle::resume(error))
     }
 
     async fn connect(&self, attempt: &Attempt) -> Result<Connected, ConnectError> {
@@ -216,7 +220,7 @@ impl Connections {
             let token = self.attio_token_of(workspace.id, find(&workspace, attempt.connection)?);
             return match self.identify_workspace(token.as_ref()).await {
                 Ok(workspace) if workspace == attempt.workspace => Ok(()),
-                Ok(_) => Err(ConnectError::WorkspaceMismatch(
+                Ok(_) => Err(ConnectError::WorkspaceRefused(
                     "Attio's API key belongs to another workspace: set ATTIO__API_KEY to one of this workspace",
                 )),
                 Err(error @ IdentifyError::Inactive) if self.attio_oauth.is_some() => {

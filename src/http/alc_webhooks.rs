@@ -2,7 +2,7 @@
 
 use actix_web::{
     HttpRequest, HttpResponse,
-    web::{self, Payload, ServiceConfig},
+    web::{self, Payload},
 };
 
 use super::{
@@ -16,9 +16,9 @@ use crate::{
     leads::{CallbackOutcome, CallbackRefused, Leads},
 };
 
-/// The routes of this resource.
-pub fn routes(cfg: &mut ServiceConfig) {
-    Endpoint::new("/webhooks/alc/{token}").post(call_back).register(cfg);
+/// The endpoints of this resource.
+pub fn endpoints() -> [Endpoint; 1] {
+    [Endpoint::new("/webhooks/alc/{token}").post(call_back)]
 }
 
 async fn call_back(
@@ -27,8 +27,7 @@ async fn call_back(
     payload: Payload,
     leads: web::Data<Leads>,
 ) -> Result<HttpResponse, Problem> {
-    // Without a content type it is taken as JSON: ALC's is not known.
-    if request.headers().contains_key("content-type") && !json::is_json(&request) {
+    if !json::is_json_or_none(&request) {
         return Err(counted(
             "unsupported_media_type",
             Problem::new(

@@ -2,7 +2,7 @@
 
 use actix_web::{
     HttpRequest, HttpResponse,
-    web::{self, Payload, ServiceConfig},
+    web::{self, Payload},
 };
 
 use super::{
@@ -13,9 +13,9 @@ use super::{
 };
 use crate::leads::{EventsRefused, Leads};
 
-/// The routes of this resource.
-pub fn routes(cfg: &mut ServiceConfig) {
-    Endpoint::new("/webhooks/attio/{token}").post(take).register(cfg);
+/// The endpoints of this resource.
+pub fn endpoints() -> [Endpoint; 1] {
+    [Endpoint::new("/webhooks/attio/{token}").post(take)]
 }
 
 async fn take(
@@ -24,7 +24,7 @@ async fn take(
     payload: Payload,
     leads: web::Data<Leads>,
 ) -> Result<HttpResponse, Problem> {
-    if request.headers().contains_key("content-type") && !json::is_json(&request) {
+    if !json::is_json_or_none(&request) {
         return Err(Problem::new(Slug::UnsupportedMediaType, "Send the events as JSON."));
     }
     let body = json::read(&request, payload.into_inner(), json::LIMIT).await?;

@@ -1,9 +1,6 @@
 //! `/v1/leads/batch`: many leads in one request, each with an answer of its own.
 
-use actix_web::{
-    HttpRequest, HttpResponse,
-    web::{self, ServiceConfig},
-};
+use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -20,9 +17,9 @@ use crate::leads::{Accepted, Leads};
 /// How many leads a batch has: Attio's bulk actions hand over no more.
 const ITEMS: std::ops::RangeInclusive<usize> = 1..=250;
 
-/// The routes of this resource. Before those of `/v1/leads/{record_id}`.
-pub fn routes(cfg: &mut ServiceConfig) {
-    Endpoint::new("/v1/leads/batch").post(send).register(cfg);
+/// The endpoints of this resource. Before those of `/v1/leads/{record_id}`.
+pub fn endpoints() -> [Endpoint; 1] {
+    [Endpoint::new("/v1/leads/batch").post(send)]
 }
 
 /// The items are read one by one: a bad one stops no other.

@@ -1,16 +1,13 @@
 //! `GET /v1/connection`: how the token's connection stands.
 
-use actix_web::{
-    HttpResponse,
-    web::{self, ServiceConfig},
-};
+use actix_web::{HttpResponse, web};
 
 use super::{bearer::Bearer, endpoint::Endpoint, problem::Problem, standing};
 use crate::connections::Connections;
 
-/// The routes of this resource.
-pub fn routes(cfg: &mut ServiceConfig) {
-    Endpoint::new("/v1/connection").get(get).register(cfg);
+/// The endpoints of this resource.
+pub fn endpoints() -> [Endpoint; 1] {
+    [Endpoint::new("/v1/connection").get(get)]
 }
 
 async fn get(bearer: Bearer, connections: web::Data<Connections>) -> Result<HttpResponse, Problem> {

@@ -1,6 +1,7 @@
 //! A path with its methods.
 //!
-//! Promises that any other method is answered 405 with an `Allow` that lists exactly these.
+//! Promises that any other method is answered 405 with an `Allow` that lists exactly these, and that HEAD is answered
+//! wherever GET is (RFC 9110 §9.1) unless a GET does more than to read.
 
 use std::future::{Future, ready};
 
@@ -14,6 +15,7 @@ use super::problem::{Problem, Slug};
 
 /// A path with its methods, to be [registered](Endpoint::register).
 pub struct Endpoint {
+    path: &'static str,
     resource: Resource,
     allowed: Vec<Method>,
 }
@@ -37,11 +39,32 @@ macro_rules! methods {
 
 impl Endpoint {
     /// A path with no method yet.
-    pub fn new(path: &str) -> Self {
-        Self { resource: web::resource(path), allowed: Vec::new() }
+    pub fn new(path: &'static str) -> Self {
+        Self { path, resource: web::resource(path), allowed: Vec::new() }
     }
 
-    methods!(get = GET, post = POST, put = PUT, delete = DELETE);
+    /// The path's template.
+    pub fn path(&self) -> &'static str {
+        self.path
+    }
+
+    /// The methods, in the order of `Allow`.
+    pub fn methods(&self) -> &[Method] {
+        &self.allowed
+    }
+
+    /// Adds a handler of GET, which also answers HEAD: the server leaves the body out.
+    #[must_use]
+    pub fn get<F, Args>(self, handler: F) -> Self
+    where
+        F: Handler<Args>,
+        Args: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        self.on(Method::GET, web::route().to(handler.clone())).on(Method::HEAD, web::route().to(handler))
+    }
+
+    methods!(get_without_head = GET, post = POST, put = PUT, delete = DELETE);
 
     fn on(mut self, method: Method, route: Route) -> Self {
         self.resource = self.resource.route(route.method(method.clone()));
@@ -51,13 +74,8 @@ impl Endpoint {
 
     /// Puts it in place.
     pub fn register(self, cfg: &mut ServiceConfig) {
-        cfg.service(self.into_resource());
-    }
-
-    /// The resource, for whoever wraps it in a middleware of its own.
-    pub fn into_resource(self) -> Resource {
         let allow = self.allowed.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
-        self.resource.default_service(web::to(move || refuse(&allow)))
+        cfg.service(self.resource.default_service(web::to(move || refuse(&allow))));
     }
 }
 

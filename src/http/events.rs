@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use actix_web::{
     HttpRequest, HttpResponse,
-    web::{self, Payload, ServiceConfig},
+    web::{self, Payload},
 };
 use serde::Deserialize;
 
@@ -15,12 +15,17 @@ use super::{
     problem::{Problem, Slug},
     standing,
 };
-use crate::connections::{ConnectError, Connections, Standing};
+use crate::{
+    connections::{ConnectError, Connections, Standing},
+    lifecycle::{self, Lifecycle},
+};
 
-/// The routes of this resource.
-pub fn routes(cfg: &mut ServiceConfig) {
-    Endpoint::new("/v1/events/connection-added").post(added).register(cfg);
-    Endpoint::new("/v1/events/connection-removed").post(removed).register(cfg);
+/// The endpoints of this resource.
+pub fn endpoints() -> [Endpoint; 2] {
+    [
+        Endpoint::new("/v1/events/connection-added").post(added),
+        Endpoint::new("/v1/events/connection-removed").post(removed),
+    ]
 }
 
 /// Attio's Connection object, as far as it is read.
@@ -60,12 +65,17 @@ async fn added(
 async fn removed(
     bearer: AnyBearer,
     connections: web::Data<Connections>,
+    lifecycle: web::Data<Lifecycle>,
     request: HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {
+    // Begun before anything can go wrong, in a task of its own: a caller that hangs up has said all that it has to say.
+    let connections = connections.get_ref().clone();
+    let removal = lifecycle.spawn(async move { connections.remove(bearer.workspace, bearer.connection).await });
     // Read, so that the connection can be used again; what it says is known from the token.
     let _ = json::read(&request, payload.into_inner(), json::LIMIT).await;
-    connections.remove(bearer.workspace, bearer.connection).await.map_err(|error| standing::store(&error))?;
+    let removed = removal.await.unwrap_or_else(|error| lifecycle::resume(error));
+    removed.map_err(|error| standing::store(&error))?;
     Ok(HttpResponse::Accepted().json(serde_json::json!({})))
 }
 
@@ -76,6 +86,7 @@ fn refusal(error: ConnectError) -> Problem {
             "Connect ALC for the whole workspace: a connection of a single user cannot be used.",
         ),
         ConnectError::WorkspaceMismatch(detail) => Problem::new(Slug::WorkspaceMismatch, detail),
+        ConnectError::WorkspaceRefused(detail) => Problem::new(Slug::WorkspaceRefused, detail),
         ConnectError::Unknown => standing::refusal(Standing::Unknown),
         ConnectError::Leaving => standing::refusal(Standing::Leaving),
         ConnectError::Replaced => standing::refusal(Standing::Replaced),

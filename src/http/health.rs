@@ -14,7 +14,7 @@ use std::{
 
 use actix_web::{
     HttpResponse, Responder,
-    web::{self, Data, ServiceConfig},
+    web::{self, Data},
 };
 use serde_json::json;
 
@@ -29,19 +29,22 @@ use crate::{clock, lifecycle::Lifecycle, store::Store, telemetry};
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// On both listeners.
-pub fn probes(cfg: &mut ServiceConfig) {
-    Endpoint::new("/healthz").get(healthz).register(cfg);
-    Endpoint::new("/readyz").get(readyz).register(cfg);
+pub fn probes() -> [Endpoint; 2] {
+    [Endpoint::new("/healthz").get(healthz), Endpoint::new("/readyz").get(readyz)]
 }
 
 /// On the management listener.
-pub fn operators(cfg: &mut ServiceConfig) {
-    Endpoint::new("/metrics").get(metrics).register(cfg);
-    Endpoint::new("/version").get(version).register(cfg);
+pub fn operators() -> [Endpoint; 2] {
+    [Endpoint::new("/metrics").get(metrics), Endpoint::new("/version").get(version)]
 }
 
-async fn healthz(lifecycle: Data<Lifecycle>, clock: Data<Clock>) -> Result<impl Responder, Problem> {
-    let stalled = lifecycle.stalled(clock.0.now());
+async fn healthz(
+    lifecycle: Data<Lifecycle>,
+    clock: Data<Clock>,
+    store: Data<Store>,
+) -> Result<impl Responder, Problem> {
+    let mut stalled = lifecycle.stalled(clock.0.now());
+    stalled.extend(store.broken());
     if stalled.is_empty() {
         return Ok(web::Json(json!({ "status": "ok" })));
     }
@@ -80,7 +83,10 @@ static MEASURED: Mutex<BTreeSet<(&'static str, String)>> = Mutex::new(BTreeSet::
 /// Asked of the store when somebody looks, and not otherwise: every replica sees all aggregates.
 async fn measure(store: &Store, clock: &Clock) {
     let now = clock.0.now();
-    let Ok(Ok(depths)) = tokio::time::timeout(PATIENCE, store.depths(now)).await else { return };
+    let depths = tokio::time::timeout(PATIENCE, store.depths(now)).await;
+    // The other gauges keep their last values through an outage; this one says so.
+    metrics::gauge!("alc_connector_store_up").set(if matches!(depths, Ok(Ok(_))) { 1.0 } else { 0.0 });
+    let Ok(Ok(depths)) = depths else { return };
     let mut gone = MEASURED.lock().unwrap_or_else(PoisonError::into_inner).clone();
     for depth in depths {
         let label = (depth.kind.name(), depth.status);

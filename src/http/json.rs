@@ -28,8 +28,6 @@ const PATIENCE: Duration = Duration::from_secs(15);
 pub trait Body: DeserializeOwned {
     /// How long it may be.
     const LIMIT: usize = LIMIT;
-    /// Top-level fields whose feature is still to come: refused by name unless absent or null, never ignored.
-    const NOT_LANDED: &'static [&'static str] = &[];
 }
 
 /// Extracts a body of type `T`.
@@ -54,11 +52,21 @@ impl<T: Body + 'static> FromRequest for JsonBody<T> {
 }
 
 /// Whether the media type is JSON's, or one that ends in `+json`.
-pub fn is_json(request: &HttpRequest) -> bool {
-    let Some(kind) = request.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()) else { return false };
-    let essence = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+fn is_json(request: &HttpRequest) -> bool {
+    let essence = essence(request);
     essence == "application/json"
         || essence.split_once('/').is_some_and(|(kind, subtype)| !kind.is_empty() && subtype.ends_with("+json"))
+}
+
+/// Whether the media type is any that was ever used for JSON, or none: for webhooks, whose callers are not ours to teach.
+pub fn is_json_or_none(request: &HttpRequest) -> bool {
+    is_json(request) || matches!(essence(request).as_str(), "" | "text/json" | "application/x-json")
+}
+
+/// The media type without its parameters, lower-case; empty if there is none.
+fn essence(request: &HttpRequest) -> String {
+    let Some(kind) = request.headers().get(CONTENT_TYPE) else { return String::new() };
+    String::from_utf8_lossy(kind.as_bytes()).split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
 /// The whole body, at most `limit` bytes of it.
@@ -92,21 +100,7 @@ pub fn parse<T: Body>(body: &[u8]) -> Result<T, Problem> {
     let value: Value = serde_json::from_slice(body).map_err(|error| {
         invalid("", format!("The body is not JSON (line {}, column {}).", error.line(), error.column()))
     })?;
-    let faults = refused(&value, T::NOT_LANDED);
-    if !faults.is_empty() {
-        return Err(Problem::invalid(faults));
-    }
     convert(value)
-}
-
-/// The faults of fields whose feature is still to come. For the items of a batch, which are judged one by one.
-pub fn refused(value: &Value, not_landed: &[&str]) -> Vec<Fault> {
-    let is_set = |name: &&&str| value.get(**name).is_some_and(|value| !value.is_null());
-    let refuse = |name: &&str| Fault {
-        pointer: format!("/{name}"),
-        detail: format!("`{name}` is not available yet: leave it out"),
-    };
-    not_landed.iter().filter(is_set).map(refuse).collect()
 }
 
 /// `value` as a `T`; a fault has a pointer to where it is.
@@ -184,9 +178,7 @@ mod tests {
         count: u32,
     }
 
-    impl Body for Sent {
-        const NOT_LANDED: &'static [&'static str] = &["later"];
-    }
+    impl Body for Sent {}
 
     #[derive(Deserialize)]
     #[serde(transparent)]
@@ -245,7 +237,7 @@ mod tests {
 
     #[actix_web::test]
     async fn any_json_media_type_is_taken_and_no_other() {
-        let body = r#"{"name":"abc","items":[{"a/b":4}],"unknown":1,"later":null}"#;
+        let body = r#"{"name":"abc","items":[{"a/b":4}],"unknown":1}"#;
         for kind in ["application/json", "Application/JSON; charset=utf-8", "application/vnd.attio+json"] {
             assert_eq!(post("/one", Some(kind), body).await, (StatusCode::OK, 34.into()), "{kind}");
         }
@@ -256,6 +248,24 @@ mod tests {
                 (415, &"/problems/unsupported-media-type".into()),
                 "{kind:?}"
             );
+        }
+    }
+
+    #[test]
+    fn webhooks_take_whatever_was_ever_used_for_json_or_nothing() {
+        let takes = |kind: Option<&str>| {
+            let request = TestRequest::post();
+            let request = kind.map_or(TestRequest::post(), |kind| request.insert_header((CONTENT_TYPE, kind)));
+            is_json_or_none(&request.to_http_request())
+        };
+        for kind in
+            ["application/json", "Text/JSON; charset=utf-8", "application/x-json", "application/a+json", "", " "]
+        {
+            assert!(takes(Some(kind)), "{kind:?}");
+        }
+        assert!(takes(None));
+        for kind in ["text/plain", "text/xml", "application/x-www-form-urlencoded", "json"] {
+            assert!(!takes(Some(kind)), "{kind:?}");
         }
     }
 
@@ -285,7 +295,6 @@ mod tests {
                 "must be u32",
             ),
             ("{\"name\": \"a\", \"items\": [{}]}", "/items/0/a/b", "is missing"),
-            ("{\"later\": \"zzz\"}", "/later", "`later` is not available yet"),
         ] {
             let (status, problem) = post("/one", Some("application/json"), body).await;
             assert_eq!((status.as_u16(), &problem["type"]), (400, &"/problems/invalid-request".into()), "{body}");

@@ -1,9 +1,6 @@
 //! `/v1/leads`: the button, and what became of it.
 
-use actix_web::{
-    HttpRequest, HttpResponse,
-    web::{self, ServiceConfig},
-};
+use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
 use uuid::Uuid;
 
@@ -25,10 +22,9 @@ const LONGEST_KEY: usize = 255;
 const LIMITS: std::ops::RangeInclusive<usize> = 1..=100;
 const USUAL_LIMIT: usize = 50;
 
-/// The routes of this resource.
-pub fn routes(cfg: &mut ServiceConfig) {
-    Endpoint::new("/v1/leads").post(send).get(page).register(cfg);
-    Endpoint::new("/v1/leads/{record_id}").get(get).register(cfg);
+/// The endpoints of this resource.
+pub fn endpoints() -> [Endpoint; 2] {
+    [Endpoint::new("/v1/leads").post(send).get(page), Endpoint::new("/v1/leads/{record_id}").get(get)]
 }
 
 /// A lead as the Attio app sends it.

@@ -65,27 +65,42 @@ impl std::fmt::Debug for Clock {
     }
 }
 
+/// What the public listener serves, all of it: a test holds it against `openapi.yaml`.
+pub fn public_endpoints() -> Vec<Endpoint> {
+    let mut endpoints = vec![Endpoint::new("/openapi.yaml").get(openapi)];
+    endpoints.extend(health::probes());
+    endpoints.extend(oauth::endpoints());
+    endpoints.extend(events::endpoints());
+    endpoints.extend(connection::endpoints());
+    // Before `/v1/leads/{record_id}`.
+    endpoints.extend(batch::endpoints());
+    endpoints.extend(leads::endpoints());
+    endpoints.extend(triggers::endpoints());
+    endpoints.extend(alc_webhooks::endpoints());
+    endpoints.extend(attio_webhooks::endpoints());
+    endpoints
+}
+
+/// What the management listener serves, all of it.
+pub fn management_endpoints() -> Vec<Endpoint> {
+    health::probes().into_iter().chain(health::operators()).collect()
+}
+
 /// The public listener's routes.
 pub fn public(cfg: &mut ServiceConfig, services: &Services) {
-    share(cfg, services);
-    health::probes(cfg);
-    Endpoint::new("/openapi.yaml").get(openapi).register(cfg);
-    oauth::routes(cfg);
-    events::routes(cfg);
-    connection::routes(cfg);
-    batch::routes(cfg);
-    leads::routes(cfg);
-    triggers::routes(cfg);
-    alc_webhooks::routes(cfg);
-    attio_webhooks::routes(cfg);
-    cfg.default_service(web::to(nothing_here));
+    serve(cfg, services, public_endpoints());
 }
 
 /// The management listener's routes.
 pub fn management(cfg: &mut ServiceConfig, services: &Services) {
+    serve(cfg, services, management_endpoints());
+}
+
+fn serve(cfg: &mut ServiceConfig, services: &Services, endpoints: Vec<Endpoint>) {
     share(cfg, services);
-    health::probes(cfg);
-    health::operators(cfg);
+    for endpoint in endpoints {
+        endpoint.register(cfg);
+    }
     cfg.default_service(web::to(nothing_here));
 }
 

@@ -11,7 +11,7 @@ use std::fmt;
 use actix_web::{
     HttpMessage as _, HttpRequest, HttpResponse, HttpResponseBuilder, ResponseError,
     http::{StatusCode, header},
-    web::{self, ServiceConfig},
+    web,
 };
 use askama::Template;
 
@@ -22,15 +22,18 @@ use crate::authorization::{Authorization, AuthorizeFault, CompleteFault, Fault, 
 /// `Host` it would go round for ever.
 const SENT_ON: &str = "alc_connector_sent_on=1";
 
-/// The routes; the handlers want a `web::Data<Authorization>`.
-pub fn routes(cfg: &mut ServiceConfig) {
-    Endpoint::new("/oauth/authorize").get(authorize).register(cfg);
-    Endpoint::new("/oauth/callback").get(alc_callback).register(cfg);
-    Endpoint::new("/oauth/callback/attio").get(attio_callback).register(cfg);
-    Endpoint::new("/oauth/token").post(token).register(cfg);
-    Endpoint::new("/oauth/revoke").post(revoke).register(cfg);
-    Endpoint::new("/.well-known/oauth-authorization-server").get(metadata).register(cfg);
-    Endpoint::new("/.well-known/jwks.json").get(jwks).register(cfg);
+/// The endpoints; the handlers want a `web::Data<Authorization>`.
+pub fn endpoints() -> [Endpoint; 7] {
+    // A HEAD of a callback would use up the state and throw the code away.
+    [
+        Endpoint::new("/oauth/authorize").get(authorize),
+        Endpoint::new("/oauth/callback").get_without_head(alc_callback),
+        Endpoint::new("/oauth/callback/attio").get_without_head(attio_callback),
+        Endpoint::new("/oauth/token").post(token),
+        Endpoint::new("/oauth/revoke").post(revoke),
+        Endpoint::new("/.well-known/oauth-authorization-server").get(metadata),
+        Endpoint::new("/.well-known/jwks.json").get(jwks),
+    ]
 }
 
 async fn authorize(request: HttpRequest, authorization: web::Data<Authorization>) -> HttpResponse {
@@ -75,8 +78,10 @@ async fn attio_callback(request: HttpRequest, authorization: web::Data<Authoriza
 }
 
 async fn callback(provider: Provider, request: &HttpRequest, authorization: &Authorization) -> HttpResponse {
-    let cookies: Vec<&str> =
-        request.headers().get_all(header::COOKIE).filter_map(|value| value.to_str().ok()).collect();
+    // Another application's cookie may have any byte in it; ours stands beside it.
+    let cookies: Vec<_> =
+        request.headers().get_all(header::COOKIE).map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
+    let cookies: Vec<&str> = cookies.iter().map(AsRef::as_ref).collect();
     match authorization.complete(provider, request.query_string(), &cookies).await {
         Ok(completed) => redirect(&completed.location, &completed.set_cookies),
         Err(CompleteFault::State(fault)) => {

@@ -62,7 +62,7 @@ slugs! {
     /// The connection is not connected yet, or on its way out.
     ConnectionNotReady = "connection-not-ready", 409, "The connection is not ready";
     /// The service serves one workspace (an API key belongs to one), and it is another one.
-    WorkspaceRefused = "workspace-refused", 409, "Another workspace is connected";
+    WorkspaceRefused = "workspace-refused", 409, "This service serves another workspace";
     /// The webhook is not, or no longer, ours.
     WebhookGone = "webhook-gone", 410, "This webhook is gone";
     /// The body is too long.
@@ -142,8 +142,10 @@ impl Problem {
 
     /// `store-unavailable`.
     pub fn store_unavailable() -> Self {
-        Self::new(Slug::StoreUnavailable, "Nothing was done. Send the same request again in a few seconds.")
-            .retry_after(Duration::from_secs(2))
+        // Not "nothing was done": the store may have taken it and failed before it said so.
+        let detail = "The store cannot take it now. Send the same request again in a few seconds: what was taken \
+                      already is not done twice.";
+        Self::new(Slug::StoreUnavailable, detail).retry_after(Duration::from_secs(2))
     }
 
     /// Adds `Retry-After`.

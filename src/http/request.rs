@@ -1,9 +1,10 @@
 //! Around every request: its id, its log line, its metrics, and the last line of defence for errors.
 //!
 //! Promises that every answer has an `x-request-id`, also of errors and panics; that problems carry the same id; and
-//! that logs and metrics name the route's pattern, never the path, the query or a header: secrets travel in those.
+//! that logs and metrics name the route's pattern, never the path, the query or a header: secrets travel in those. All that is
+//! logged on behalf of a request stands in the span `request`, which has its id and nothing else.
 
-use std::{any::Any, panic::AssertUnwindSafe, rc::Rc, time::Instant};
+use std::{panic::AssertUnwindSafe, rc::Rc, time::Instant};
 
 use actix_web::{
     Error, HttpResponse, ResponseError as _,
@@ -17,6 +18,7 @@ use actix_web::{
     middleware::Next,
 };
 use futures_util::FutureExt as _;
+use tracing::Instrument as _;
 
 use super::problem::{Problem, Slug};
 use crate::ids;
@@ -39,8 +41,11 @@ where
     B: MessageBody + 'static,
 {
     let id: Rc<str> = incoming(request.headers()).unwrap_or_else(|| ids::random_uuid().to_string()).into();
-    let mut visit = Visit::begin(&request, Rc::clone(&id));
-    ID.scope(Rc::clone(&id), async move {
+    let of_task = Rc::clone(&id);
+    // Of the highest level, so that no filter takes the id from the lines that it lets through.
+    let span = tracing::error_span!("request", request_id = &*id);
+    let visit = async move {
+        let mut visit = Visit::begin(&request);
         let answer = AssertUnwindSafe(next.call(request)).catch_unwind().await;
         let (result, status) = match answer {
             Ok(Ok(response)) => {
@@ -50,16 +55,17 @@ where
                 (Ok(response), status)
             }
             Ok(Err(error)) => failed(error.error_response(), &id),
-            Err(panic) => {
-                tracing::error!(request_id = &*id, panic = words(&*panic), "a handler panicked");
+            Err(_) => {
+                // Where it was is in the log already; its words may quote anything.
+                tracing::error!("a handler panicked");
                 let problem = Problem::new(Slug::Internal, "Report this request's id; the log has the rest.");
                 failed(problem.error_response(), &id)
             }
         };
         visit.end(status);
         result
-    })
-    .await
+    };
+    ID.scope(of_task, visit).instrument(span).await
 }
 
 /// An error that came past the handlers has lost its request: it travels on as an error with its answer inside.
@@ -116,7 +122,6 @@ fn method_label(method: &Method) -> &'static str {
 
 /// What is told of a request: when it ends, or when its caller hangs up and it is dropped.
 struct Visit {
-    id: Rc<str>,
     method: &'static str,
     route: String,
     start: Instant,
@@ -125,9 +130,9 @@ struct Visit {
 
 impl Visit {
     #[expect(clippy::disallowed_methods, reason = "how long an answer took is for people; nothing is decided by it")]
-    fn begin(request: &ServiceRequest, id: Rc<str>) -> Self {
+    fn begin(request: &ServiceRequest) -> Self {
         let route = request.match_pattern().unwrap_or_else(|| "none".to_owned());
-        Self { id, method: method_label(request.method()), route, start: Instant::now(), told: false }
+        Self { method: method_label(request.method()), route, start: Instant::now(), told: false }
     }
 
     fn end(&mut self, status: StatusCode) {
@@ -141,9 +146,9 @@ impl Visit {
         let duration_ms = elapsed.as_micros() as f64 / 1000.0;
         // Probes come every few seconds, for ever.
         if matches!(route.as_str(), "/healthz" | "/readyz" | "/metrics") {
-            tracing::debug!(method, route, status, duration_ms, request_id = &*self.id, "{what}");
+            tracing::debug!(method, route, status, duration_ms, "{what}");
         } else {
-            tracing::info!(method, route, status, duration_ms, request_id = &*self.id, "{what}");
+            tracing::info!(method, route, status, duration_ms, "{what}");
         }
         metrics::histogram!(
             "alc_connector_http_request_duration_seconds",
@@ -165,12 +170,4 @@ impl Drop for Visit {
             self.tell(499, "the caller hung up");
         }
     }
-}
-
-fn words(panic: &(dyn Any + Send)) -> &str {
-    panic
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("without words")
 }

@@ -41,7 +41,27 @@ pub fn store(error: &StoreError) -> Problem {
         }
         StoreError::Corrupt(_) => {
             tracing::error!(%error, "refused: the store's content cannot be read");
-            Problem::store_unavailable()
+            // Does not pass by itself; ALC, for one, tries again after a 500 too.
+            Problem::new(
+                Slug::Internal,
+                "What is stored about this cannot be read: report this request's id to whoever runs the service.",
+            )
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_that_is_down_passes_and_one_that_cannot_be_read_does_not() {
+        for passing in [StoreError::Unavailable("no route".to_owned()), StoreError::Full] {
+            let problem = store(&passing);
+            assert_eq!(problem.slug(), Slug::StoreUnavailable);
+            let said = problem.to_value(None).to_string();
+            assert!(said.contains("not done twice") && !said.contains("Nothing was done"), "{said}");
+        }
+        assert_eq!(store(&StoreError::Corrupt("no JSON".to_owned())).slug(), Slug::Internal);
     }
 }

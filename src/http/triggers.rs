@@ -1,9 +1,6 @@
 //! `/v1/triggers/{activation_id}`: workflows that hear of every lead that finishes.
 
-use actix_web::{
-    HttpResponse,
-    web::{self, ServiceConfig},
-};
+use actix_web::{HttpResponse, web};
 use serde::Deserialize;
 
 use super::{
@@ -21,9 +18,9 @@ use crate::{
 /// The longest activation id, in bytes.
 const LONGEST_ID: usize = 255;
 
-/// The routes of this resource.
-pub fn routes(cfg: &mut ServiceConfig) {
-    Endpoint::new("/v1/triggers/{activation_id}").put(put).delete(delete).register(cfg);
+/// The endpoints of this resource.
+pub fn endpoints() -> [Endpoint; 1] {
+    [Endpoint::new("/v1/triggers/{activation_id}").put(put).delete(delete)]
 }
 
 /// A trigger as the Attio app activates it.

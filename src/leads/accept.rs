@@ -23,6 +23,7 @@ use crate::{
     clock::{Timestamp, later},
     connections::{self, Grant, Standing, Workspace},
     ids::{ConnectionId, RecordId, SendId, WorkspaceId, random_uuid},
+    lifecycle,
     notify::CallbackUrl,
     sealing::Fingerprint,
     store::{
@@ -139,12 +140,12 @@ impl Leads {
             .parts
             .lifecycle
             .spawn(async move { leads.begin_send(&within, connection, &new, key.as_ref(), Some(deadline)).await });
-        let begun = begun.await.map_err(|_| StoreError::Unavailable("the send's task has ended".to_owned()))?;
-        let mut answer = match begun {
-            Ok(Begun::Answered(accepted)) => Ok(accepted),
-            Ok(Begun::Ours { record, waiting }) => self.wait(&tenant, record, waiting, deadline).await,
-            Ok(Begun::Anothers { record, send }) => self.watch(&tenant, record, send, deadline).await,
-            Err(refused) => Err(refused),
+        let mut answer = match begun.await {
+            Ok(Ok(Begun::Answered(accepted))) => Ok(accepted),
+            Ok(Ok(Begun::Ours { record, waiting })) => self.wait(&tenant, record, waiting, deadline).await,
+            Ok(Ok(Begun::Anothers { record, send })) => self.watch(&tenant, record, send, deadline).await,
+            Ok(Err(refused)) => Err(refused),
+            Err(error) => lifecycle::resume(error),
         };
         name_as_asked(&mut answer, asked);
         answer

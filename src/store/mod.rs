@@ -441,6 +441,11 @@ pub trait Engine: Send + Sync + 'static {
         None
     }
 
+    /// What of the engine has died in this process and does not come back without a restart.
+    fn broken(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Ends the engine's threads and connections; what was acknowledged is safe.
     async fn close(&self) {}
 }

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use alc_connector::http::problem::Slug;
+use alc_connector::http::{self, endpoint::Endpoint, problem::Slug};
 use reqwest::Method;
 use sandbox::Callback;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{
     attio_app::{connection_event, lead_body},
-    contract::CONTRACT,
+    contract::{CONTRACT, Operation},
     harness::{Setup, run, scenario},
     http::send,
 };
@@ -31,7 +31,42 @@ fn the_contract_lists_every_slug_as_it_is() {
 }
 
 #[test]
-fn the_contracts_examples_follow_their_schemas() {
+fn every_problem_of_the_contract_says_what_to_do_and_is_shown() {
+    let problems = CONTRACT.document()["x-problems"].as_array().expect("x-problems");
+    let shown: Vec<_> = CONTRACT.examples().into_iter().flat_map(|(_, examples)| examples).collect();
+    for problem in problems {
+        assert!(problem["do"].as_str().is_some_and(|advice| !advice.trim().is_empty()), "{problem}");
+        let is_it =
+            |example: &&&Value| example["type"] == format!("/problems/{}", problem["slug"].as_str().unwrap_or(""));
+        assert_ne!(shown.iter().filter(is_it).count(), 0, "no example: {problem}");
+        for example in shown.iter().filter(is_it) {
+            assert_eq!((&example["status"], &example["title"]), (&problem["status"], &problem["title"]));
+        }
+    }
+}
+
+#[test]
+fn the_contract_and_the_code_have_the_same_operations() {
+    let registered = |endpoints: Vec<Endpoint>| {
+        let mut operations = BTreeSet::new();
+        for endpoint in &endpoints {
+            // The contract says once for all that HEAD is answered wherever GET is.
+            for method in endpoint.methods().iter().filter(|method| *method != "HEAD") {
+                operations.insert(Operation { method: method.to_string(), template: endpoint.path().to_owned() });
+            }
+        }
+        operations
+    };
+    assert_eq!(registered(http::public_endpoints()), CONTRACT.operations_of("public"));
+    assert_eq!(registered(http::management_endpoints()), CONTRACT.operations_of("management"));
+}
+
+#[test]
+fn every_body_of_the_contract_has_examples_that_follow_its_schema() {
+    let examples = CONTRACT.examples();
+    assert!(examples.len() > 50, "they are found: {}", examples.len());
+    let bare: Vec<_> = examples.iter().filter(|(_, examples)| examples.is_empty()).map(|(body, _)| body).collect();
+    assert_eq!(bare, Vec::<&String>::new(), "no example");
     assert_eq!(CONTRACT.bad_examples(), Vec::<String>::new());
 }
 
@@ -62,6 +97,8 @@ fn every_operation_of_the_contract_is_answered() {
         ] {
             send(world.client.get(format!("{}{path}", world.url()))).await.expect(200);
         }
+        send(world.client.get(format!("{}/oauth/callback/attio", world.url()))).await.expect(400);
+        send(world.client.post(format!("{}/webhooks/attio/x.y", world.url())).body("{}")).await.expect(410);
         let management = world.replicas()[0].management;
         for path in ["/healthz", "/readyz", "/version", "/metrics"] {
             send(world.client.get(format!("http://{management}{path}"))).await.expect(200);

@@ -156,6 +156,29 @@ fn a_store_that_is_down_503_nothing_is_sent_and_no_restart_is_needed() {
 }
 
 #[test]
+fn what_the_log_says_of_a_failing_store_carries_the_id_of_the_answer() {
+    run(async {
+        let mut world = Setup::redis().start().await;
+        world.stop().await;
+        world.live_in_real_time();
+        // The id must not depend on how much is logged.
+        world.settings.set("TELEMETRY__FILTER", "warn").set("TELEMETRY__FORMAT", "json");
+        let mut process = Process::new(&world.settings);
+        process.start().await;
+        world.lead_to(vec![process.public]);
+        let (app, ada) = (world.connect().await, world.person());
+        world.redis().kill();
+        let refused = app.press(&ada).await.expect_problem(503, "store-unavailable");
+        let id = refused.header("x-request-id").expect("an id").to_owned();
+        assert_eq!(process.terminate().await, Some(0));
+        let log = process.log();
+        let line = log.lines().find(|line| line.contains("refused: the store")).expect("the failure is told of");
+        let line: serde_json::Value = serde_json::from_str(line).expect("a line of JSON");
+        assert_eq!(line["span"]["request_id"], id.as_str(), "{line}");
+    });
+}
+
+#[test]
 fn a_second_process_on_one_sqlite_file_waits_for_the_first_to_go() {
     run(async {
         let mut world = Setup::sqlite().start().await;

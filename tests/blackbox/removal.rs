@@ -6,9 +6,11 @@ use sandbox::{Callback, Fault, Stage};
 use serde_json::json;
 
 use crate::support::{
+    ambient::eventually,
     attio_app::connection_event,
     harness::{DAY, HOUR, MINUTE, Setup, scenario},
     http::send,
+    raw::post_connection_removed,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -55,6 +57,20 @@ scenario! {
         forged.truncate(forged.len() - 4);
         send(world.client.post(&url).bearer_auth(forged).json(&body)).await.expect_problem(401, "unauthorized");
         assert_eq!(app.connection().await.json()["status"], "connected");
+    }
+}
+
+scenario! {
+    async fn a_caller_who_hangs_up_has_removed_it_all_the_same(setup: Setup) {
+        let (world, app) = setup.connected().await;
+        let caller = post_connection_removed(&world, &app).await;
+        // Long enough for the head to be read; the body never comes.
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        caller.reset();
+        eventually("it is being removed", async || {
+            (app.connection().await.json()["status"] != "connected").then_some(())
+        })
+        .await;
     }
 }
 

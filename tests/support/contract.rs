@@ -55,6 +55,15 @@ impl Contract {
         operations
     }
 
+    /// The operations of the listener that its server's `description` calls so; a path without servers is public.
+    pub fn operations_of(&self, listener: &str) -> BTreeSet<Operation> {
+        let served = |operation: &Operation| match self.document["paths"][&operation.template]["servers"].as_array() {
+            Some(servers) => servers.iter().any(|server| server["description"] == listener),
+            None => listener == "public",
+        };
+        self.operations().into_iter().filter(served).collect()
+    }
+
     /// The operations that no answer in this process belonged to.
     pub fn never_answered(&self) -> Vec<Operation> {
         let answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
@@ -82,13 +91,15 @@ impl Contract {
             self.document.pointer(&pointer).map(|_| (template, pointer))
         });
         let Some((template, pointer)) = operation else {
-            let general = match (template, status) {
-                (None, 404) => "NotFound",
-                (Some(_), 405) => "MethodNotAllowed",
-                _ => return None,
+            return match (template, status) {
+                (None, 404) | (Some(_), 405) => Some(self.followed(format!("/x-everywhere/{status}"))),
+                _ => None,
             };
-            return Some(format!("/components/responses/{general}"));
         };
+        // Documented everywhere, and yet never meant to happen.
+        if status == 500 {
+            return None;
+        }
         let operation = Operation { method: method.to_uppercase(), template: template.to_owned() };
         self.answered.lock().unwrap_or_else(PoisonError::into_inner).insert(operation);
         let response = format!("{pointer}/responses/{status}");
@@ -153,23 +164,43 @@ impl Contract {
         Arc::clone(validators.entry(pointer.to_owned()).or_insert_with(make))
     }
 
-    /// Every example in the document that its own schema refuses.
-    pub fn bad_examples(&self) -> Vec<String> {
+    /// The examples of every body, by the pointer to its media type. A body without one is among them.
+    pub fn examples(&self) -> Vec<(String, Vec<&Value>)> {
         let mut found = Vec::new();
-        self.visit(&self.document, &mut |node| {
-            if let (Some(schema), Some(example)) = (node.get("schema"), node.get("example")) {
-                let validator = compile(&self.document, schema);
-                found.extend(validator.iter_errors(example).map(|error| format!("{error} in {example}")));
+        self.visit("", &self.document, &mut |pointer, node| {
+            // A member of `content`, by its name: a media type.
+            let is_body = pointer.rsplit_once("/content/").is_some_and(|(_, name)| !name.contains('/'));
+            if is_body && node.get("schema").is_some() {
+                let named = object(&node["examples"]).map(|(_, named)| &self.resolved(named)["value"]);
+                found.push((pointer.to_owned(), node.get("example").into_iter().chain(named).collect()));
             }
         });
         found
     }
 
-    fn visit(&self, node: &Value, see: &mut impl FnMut(&Value)) {
-        see(node);
+    /// Every example in the document that its own schema refuses.
+    pub fn bad_examples(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        for (pointer, examples) in self.examples() {
+            let validator = self.validator(&format!("{pointer}/schema"));
+            for example in examples {
+                found.extend(validator.iter_errors(example).map(|error| format!("{pointer}: {error} in {example}")));
+            }
+        }
+        found
+    }
+
+    fn visit<'a>(&'a self, pointer: &str, node: &'a Value, see: &mut impl FnMut(&str, &'a Value)) {
+        see(pointer, node);
         match node {
-            Value::Object(members) => members.values().for_each(|member| self.visit(member, see)),
-            Value::Array(items) => items.iter().for_each(|item| self.visit(item, see)),
+            Value::Object(members) => {
+                members
+                    .iter()
+                    .for_each(|(name, member)| self.visit(&format!("{pointer}/{}", escape(name)), member, see));
+            }
+            Value::Array(items) => {
+                items.iter().enumerate().for_each(|(at, item)| self.visit(&format!("{pointer}/{at}"), item, see));
+            }
             _ => {}
         }
     }

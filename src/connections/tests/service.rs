@@ -504,6 +504,9 @@ async fn whom_connection_added_refuses() {
     world.server.mock("GET", "/v2/self").with_body(r#"{"active":false}"#).create_async().await;
     assert!(matches!(world.added(connection).await, Err(ConnectError::Refused(_))));
     assert_eq!(connections.identify_workspace(None).await, Err(IdentifyError::Inactive));
+    let other = format!(r#"{{"active":true,"workspace_id":"{other}"}}"#);
+    world.server.mock("GET", "/v2/self").with_body(other).create_async().await;
+    assert!(matches!(world.added(connection).await, Err(ConnectError::WorkspaceRefused(_))), "the key is another's");
 }
 
 #[tokio::test]

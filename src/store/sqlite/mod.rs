@@ -240,6 +240,10 @@ impl Engine for SqliteEngine {
         .await
     }
 
+    fn broken(&self) -> Option<&'static str> {
+        self.writer.is_dead().then_some("the store's writing thread")
+    }
+
     async fn ping(&self) -> Result<(), StoreError> {
         let upsert = "INSERT INTO pings (one, count) VALUES (1, 1) ON CONFLICT (one) DO UPDATE SET count = count + 1";
         self.writer.write(move |c| c.prepare_cached(upsert)?.execute([]).map(drop)).await

@@ -211,3 +211,22 @@ async fn expired_receipts_leave_the_file() {
     let left = engine.read(|c| c.query_row("SELECT count(*) FROM aggregates", [], |row| row.get::<_, i64>(0))).await;
     assert!(left.expect("answers") < 60);
 }
+
+#[tokio::test]
+async fn a_writing_thread_that_panicked_is_told_of() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let engine = SqliteEngine::open(&folder.path().join("x.db"), Duration::ZERO).await.expect("it opens");
+    engine.ping().await.expect("it writes");
+    assert_eq!(engine.broken(), None);
+    let died = engine.writer.write(|_| -> Result<(), rusqlite::Error> { panic!("a fault of ours") }).await;
+    assert!(died.is_err());
+    // Its last waiter hears of it before the thread has quite ended.
+    for _ in 0..500 {
+        if engine.broken().is_some() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(engine.broken(), Some("the store's writing thread"));
+    assert!(engine.ping().await.is_err());
+}

@@ -80,6 +80,12 @@ impl Writer {
         answer.await.map_err(|_| unavailable("it was closed"))?
     }
 
+    /// Whether the thread has ended by itself: it never should, and takes no write any more.
+    pub(super) fn is_dead(&self) -> bool {
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        thread.as_ref().is_some_and(JoinHandle::is_finished)
+    }
+
     /// Writes what waits, then ends the thread.
     pub(super) async fn stop(&self) {
         // Fails only if the thread has ended already.

@@ -188,7 +188,7 @@ impl World {
         let app = App::new()
             .app_data(web::Data::new(self.authorization.clone()))
             .app_data(web::Data::new(crate::http::limit::Limits::new(0)))
-            .configure(crate::http::oauth::routes)
+            .configure(|cfg| crate::http::oauth::endpoints().into_iter().for_each(|endpoint| endpoint.register(cfg)))
             .route("/who", web::get().to(who))
             .route("/whoever", web::get().to(whoever));
         let response = call_service(&init_service(app).await, request.to_request()).await;
@@ -199,6 +199,7 @@ impl World {
 
     pub(super) async fn get(&self, path_and_query: &str, cookie: Option<&str>) -> Answer {
         let request = TestRequest::get().uri(path_and_query).insert_header((header::HOST, "connector.example"));
+        let cookie = cookie.map(|cookie| header::HeaderValue::from_bytes(cookie.as_bytes()).expect("a header"));
         self.call(cookie.into_iter().fold(request, |request, cookie| request.append_header((header::COOKIE, cookie))))
             .await
     }
