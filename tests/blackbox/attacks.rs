@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
-use sandbox::wire::Fault;
+use reqwest::Method;
+use sandbox::{Callback, Stage, wire::Fault};
 use serde_json::{Value, json};
 
 use crate::support::{
-    attio_app::{authorization_code, authorize_url, lead_body, token_request},
-    harness::{Setup, World, scenario},
+    attio_app::{AttioApp, authorization_code, authorize_url, lead_body, token_request},
+    harness::{MINUTE, Setup, World, scenario},
     http::{Answer, send},
-    settings::{CLIENT_ID, REDIRECT_URI},
+    settings::{CLIENT_ID, CLIENT_SECRET, REDIRECT_URI},
 };
 
 /// RFC 7636, appendix B.
@@ -45,6 +46,14 @@ async fn callback_of(world: &World, more: &[(&str, &str)]) -> (crate::support::b
     let consent = browser.visit(&authorize_url(world, more)).await.expect(302).location();
     let callback = browser.consent(consent.as_str()).await;
     (browser, callback)
+}
+
+fn refresh_form(token: &str) -> [(&str, &str); 2] {
+    [("grant_type", "refresh_token"), ("refresh_token", token)]
+}
+
+fn code_form(code: &str) -> [(&str, &str); 3] {
+    [("grant_type", "authorization_code"), ("redirect_uri", REDIRECT_URI), ("code", code)]
 }
 
 async fn exchange(world: &World, form: &[(&str, &str)]) -> Answer {
@@ -133,12 +142,69 @@ scenario! {
         let mut injected = form(&[("code_verifier", VERIFIER)]);
         injected.push(("code", &plain));
         assert_eq!(exchange(&world, &injected).await.expect(400).json()["error"], "invalid_grant", "a verifier too many");
-        // Another client.
-        let other = authorization_code(&world).await;
-        let request = world.client.post(format!("{}/oauth/token", world.url())).basic_auth("another-client", Some("guess"));
+        // Another client, also one that knows half of what ours knows.
+        let code = authorization_code(&world).await;
         let mut stolen = form(&[]);
-        stolen.push(("code", &other));
-        assert_eq!(send(request.form(&stolen)).await.expect(401).json()["error"], "invalid_client");
+        stolen.push(("code", &code));
+        let other = "another-client";
+        for (id, secret) in [(other, "guess"), (other, CLIENT_SECRET), (CLIENT_ID, "guess"), (CLIENT_ID, "")] {
+            let request = || world.client.post(format!("{}/oauth/token", world.url()));
+            let in_body = [&stolen[..], &[("client_id", id), ("client_secret", secret)]].concat();
+            for refused in [send(request().basic_auth(id, Some(secret)).form(&stolen)), send(request().form(&in_body))] {
+                assert_eq!(refused.await.expect(401).json()["error"], "invalid_client", "{id} {secret}");
+            }
+        }
+        exchange(&world, &stolen).await.expect(200);
+    }
+}
+
+scenario! {
+    async fn a_refresh_token_is_no_use_to_another_nor_once_its_connection_has_ended(setup: Setup) {
+        let (world, app) = setup.connected().await;
+        let good = app.refresh_token.as_str();
+        let refused = async |token: &str, attack: &str| {
+            let answer = exchange(&world, &refresh_form(token)).await.expect(400);
+            assert_eq!(answer.json()["error"], "invalid_grant", "{attack}");
+        };
+        let (owner, secret) = good.split_once('.').expect("an owner");
+        for (attack, forged) in [
+            ("a guess", format!("{owner}.guess")),
+            ("nothing", format!("{owner}.")),
+            ("another workspace's", format!("{}.{secret}", uuid::Uuid::new_v4())),
+            ("nobody's", secret.to_owned()),
+            ("a code", authorization_code(&world).await),
+            ("the access token", app.access_token()),
+        ] {
+            refused(&forged, attack).await;
+        }
+        for (id, secret) in [("another-client", CLIENT_SECRET), (CLIENT_ID, "guess")] {
+            let request = world.client.post(format!("{}/oauth/token", world.url())).basic_auth(id, Some(secret));
+            assert_eq!(send(request.form(&refresh_form(good))).await.expect(401).json()["error"], "invalid_client");
+        }
+        exchange(&world, &refresh_form(good)).await.expect(200);
+        // Both are still cleaning up after themselves.
+        let hold = world.alc.faults().hold("delete_webhook", Stage::Before);
+        let next = world.connect().await;
+        refused(good, "of a replaced connection").await;
+        next.connection_removed().await.expect(202);
+        refused(&next.refresh_token, "of a removed connection").await;
+        hold.release();
+    }
+}
+
+scenario! {
+    async fn a_code_of_a_connection_that_gave_way_is_worth_nothing(setup: Setup) {
+        let world = setup.start().await;
+        let hold = world.alc.faults().hold("revoke", Stage::Before);
+        let first = authorization_code(&world).await;
+        let mut last = String::new();
+        for _ in 0..5 {
+            last = authorization_code(&world).await;
+        }
+        let refused = exchange(&world, &code_form(&first)).await.expect(400);
+        assert_eq!(refused.json()["error"], "invalid_grant");
+        exchange(&world, &code_form(&last)).await.expect(200);
+        hold.release();
     }
 }
 
@@ -167,8 +233,7 @@ scenario! {
         for consent in [second, first] {
             let callback = browser.consent(consent.as_str()).await;
             let code = browser.visit(&callback).await.expect(302).location_query()["code"].clone();
-            let form = [("grant_type", "authorization_code"), ("redirect_uri", REDIRECT_URI), ("code", code.as_str())];
-            exchange(&world, &form).await.expect(200);
+            exchange(&world, &code_form(&code)).await.expect(200);
         }
     }
 }
@@ -270,5 +335,92 @@ scenario! {
         ] {
             assert!(!secret.is_empty() && !has(&secret), "{what} lies open");
         }
+    }
+}
+
+/// Two customers of one service: each of two workspaces connected, and the id of its webhook at ALC.
+async fn two_workspaces(setup: Setup) -> (World, [(AttioApp, String); 2]) {
+    let (world, first) = setup.attio_grants().connected().await;
+    world.attio.configure(|settings| settings.workspace_id = uuid::Uuid::new_v4().to_string());
+    let second = world.connect().await;
+    let webhooks = world.alc.webhooks();
+    assert_eq!(webhooks.len(), 2, "one each");
+    let [of_first, of_second] = [0, 1].map(|index| webhooks[index].webhook_id.clone());
+    (world, [(first, of_first), (second, of_second)])
+}
+
+fn records(page: &Answer) -> Vec<Value> {
+    page.json()["leads"].as_array().expect("leads").iter().map(|lead| lead["record_id"].clone()).collect()
+}
+
+scenario! {
+    async fn one_workspace_does_not_see_anothers_leads(setup: Setup) {
+        let (world, [(victim, _), (attacker, _)]) = two_workspaces(setup).await;
+        let (ada, bob) = (world.person(), world.person());
+        victim.press(&ada).await.expect(201);
+        attacker.press(&bob).await.expect(201);
+        for (app, own, others) in [(&victim, &ada, &bob), (&attacker, &bob, &ada)] {
+            app.lead(own).await.expect(200);
+            app.lead(others).await.expect_problem(404, "not-found");
+            assert_eq!(records(&app.leads("").await.expect(200)), [json!(own.record_id)]);
+            assert_eq!(records(&app.leads("status=pending").await.expect(200)), [json!(own.record_id)]);
+        }
+        // Nor does a press on another's record join what that one has sent.
+        let joined = attacker.press(&ada).await.expect(201).json();
+        assert_ne!(joined["lead_id"], victim.lead_says(&ada, "lead_id").await);
+    }
+}
+
+scenario! {
+    async fn one_workspaces_idempotency_key_is_none_of_anothers(setup: Setup) {
+        let (world, [(victim, _), (attacker, _)]) = two_workspaces(setup).await;
+        let (ada, bob) = (world.person(), world.person());
+        let sent = victim.press_with_key(&ada, "the same").await.expect(201).json();
+        // Another body under it is no reuse, and the same one no repeat.
+        attacker.press_with_key(&bob, "the same").await.expect(201);
+        victim.press_with_key(&bob, "another").await.expect(201);
+        let own = attacker.press_with_key(&ada, "another").await.expect(201).json();
+        assert_ne!(own["lead_id"], sent["lead_id"]);
+        assert_eq!(world.alc.journal().count("create_lead"), 4);
+        assert_eq!(victim.press_with_key(&ada, "the same").await.expect(201).json()["lead_id"], sent["lead_id"]);
+    }
+}
+
+scenario! {
+    async fn one_workspaces_trigger_is_none_of_anothers(setup: Setup) {
+        let (world, [(victim, webhook), (attacker, _)]) = two_workspaces(setup).await;
+        let ada = world.person();
+        victim.press(&ada).await.expect(201);
+        let put = async |app: &AttioApp, callback: &str| {
+            let body = json!({ "callback_url": world.attio.callback_url(callback) });
+            send(app.request(Method::PUT, "/v1/triggers/activation").json(&body)).await
+        };
+        put(&victim, "victims").await.expect(201);
+        // The same activation is another trigger there, and taking it away takes nothing from here.
+        put(&attacker, "attackers").await.expect(201);
+        for _ in 0..2 {
+            send(attacker.request(Method::DELETE, "/v1/triggers/activation")).await.expect(204);
+        }
+        put(&attacker, "attackers").await.expect(201);
+        world.tell(Callback::new(&ada.record_id, "qualified").to(&webhook), 200).await;
+        let told = async || world.attio.told("victims").len() == 1;
+        world.pass_until("the trigger is told", Duration::from_secs(1), MINUTE, told).await;
+        world.pass_slowly(MINUTE, 3).await;
+        assert!(world.attio.told("attackers").is_empty(), "another's lead was told");
+    }
+}
+
+scenario! {
+    async fn one_workspaces_webhook_ends_no_lead_of_anothers(setup: Setup) {
+        let (world, [(victim, webhook), (attacker, elsewhere)]) = two_workspaces(setup).await;
+        let ada = world.person();
+        victim.press(&ada).await.expect(201);
+        // To the attacker's workspace it is a record that was never sent.
+        world.tell(Callback::new(&ada.record_id, "forged").without_lead_id().to(&elsewhere), 200).await;
+        assert_eq!(attacker.lead_says(&ada, "result").await, "forged");
+        assert_eq!(victim.lead_says(&ada, "status").await, "pending");
+        world.tell(Callback::new(&ada.record_id, "qualified").to(&webhook), 200).await;
+        let lead = victim.lead(&ada).await.expect(200).json();
+        assert_eq!((&lead["status"], &lead["result"]), (&json!("complete"), &json!("qualified")));
     }
 }

@@ -87,6 +87,43 @@ scenario! {
 }
 
 scenario! {
+    async fn of_many_who_come_back_with_one_state_at_once_one_goes_on(setup: Setup) {
+        let world = setup.attio_grants().start().await;
+        let mut browser = world.browser();
+        let consent = browser.visit(&authorize_url(&world, &[])).await.expect(302).location();
+        let mut callback = browser.consent(consent.as_str()).await;
+        // From ALC, and then from Attio.
+        for granted in [1, 2] {
+            let mut copies: Vec<_> = (0..10).map(|_| world.browser()).collect();
+            copies.iter_mut().for_each(|copy| copy.take_cookies_of(&browser));
+            let mut late = world.browser();
+            late.take_cookies_of(&browser);
+            let provider = if granted == 1 { world.alc.faults() } else { world.attio.faults() };
+            let hold = provider.hold("token", Stage::Before);
+            let visits = copies.iter_mut().map(|copy| copy.visit(&callback));
+            let (answers, ()) = futures_util::join!(futures_util::future::join_all(visits), async {
+                hold.reached(1).await;
+                late.visit(&callback).await.expect(400);
+                hold.release();
+            });
+            let taken: Vec<_> = answers.iter().map(|answer| answer.status == 302).collect();
+            assert_eq!(taken.iter().filter(|taken| **taken).count(), 1, "{answers:?}");
+            assert!(answers.iter().all(|answer| [302, 400].contains(&answer.status)), "{answers:?}");
+            assert_eq!(world.alc.living_grants() + world.attio.living_grants(), granted, "one code, one exchange");
+            let first = taken.iter().position(|taken| *taken).expect("one");
+            let location = answers[first].location();
+            if granted == 2 {
+                assert!(answers[first].location_query().contains_key("code"), "{location}");
+                break;
+            }
+            browser.take_cookies_of(&copies[first]);
+            callback = browser.consent(location.as_str()).await;
+        }
+        assert_eq!((world.alc.journal().count("token"), world.attio.journal().count("token")), (1, 1));
+    }
+}
+
+scenario! {
     async fn alcs_grant_is_given_back_if_nobody_comes_back_from_attio(setup: Setup) {
         let world = setup.attio_grants().start().await;
         let (mut browser, callback) = at_attio(&world).await;

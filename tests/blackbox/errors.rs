@@ -103,6 +103,9 @@ fn every_operation_of_the_contract_is_answered() {
         for path in ["/healthz", "/readyz", "/version", "/metrics"] {
             send(world.client.get(format!("http://{management}{path}"))).await.expect(200);
         }
+        // Without Attio's grants nobody comes here, and its webhook is not registered on a loopback URL.
+        send(world.client.get(format!("{}/oauth/callback/attio", world.url()))).await.expect(400);
+        send(world.client.post(format!("{}/webhooks/attio/x.y", world.url())).json(&json!({}))).await.expect(410);
         app.connection_removed().await.expect(202);
         app.revoke().await.expect(200);
         assert_eq!(CONTRACT.never_answered(), Vec::new());

@@ -101,6 +101,36 @@ fn a_head_or_a_body_that_does_not_come_is_not_waited_for() {
 }
 
 #[test]
+fn a_body_that_does_not_say_how_long_it_is_has_the_same_cap() {
+    run(async {
+        let (world, app) = Setup::sqlite().connected().await;
+        let to = world.replicas()[0].public;
+        let webhook = url::Url::parse(&world.alc.webhooks()[0].url).expect("a URL");
+        let bearer = format!("authorization: Bearer {}\r\n", app.access_token());
+        let (json, form) = ("application/json", "application/x-www-form-urlencoded");
+        for (path, kind, more, cap) in [
+            ("/v1/leads", json, bearer.as_str(), 64),
+            ("/v1/leads/batch", json, &bearer, 1024),
+            ("/oauth/token", form, "", 64),
+            (webhook.path(), json, "", 64),
+        ] {
+            let head = format!(
+                "POST {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n{more}content-type: {kind}\r\n\
+                 transfer-encoding: chunked\r\n\r\n"
+            );
+            let mut bytes = head.into_bytes();
+            for _ in 0..=cap {
+                bytes.extend(format!("400\r\n{}\r\n", "x".repeat(1024)).into_bytes());
+            }
+            bytes.extend(b"0\r\n\r\n");
+            let answer = told(to, &bytes).await;
+            assert_eq!(statuses(&answer), ["413"], "{path}: {answer}");
+        }
+        responsive(&world, to).await;
+    });
+}
+
+#[test]
 fn ten_thousand_idle_connections_are_borne_and_then_cut_off() {
     run(async {
         let mut world = Setup::sqlite().start().await;

@@ -29,6 +29,19 @@ scenario! {
         app.press_with_key(&ada, "k1").await.expect(201);
         app.press_with_key(&bob, "k1").await.expect_problem(422, "idempotency-key-reused");
         app.lead(&bob).await.expect(404);
+        // The same record is not enough; what nothing of ALC's depends on does not count.
+        for (field, other, status) in [
+            ("name", "Grace Hopper".to_owned(), 422),
+            ("phone_number", "+12015550199".to_owned(), 422),
+            ("name", format!("  {} ", ada.name), 201),
+            ("finish_callback_url", world.attio.callback_url("step"), 201),
+        ] {
+            let mut body = lead_body(&ada);
+            body[field] = other.into();
+            let request = app.request(reqwest::Method::POST, "/v1/leads").header("idempotency-key", "k1").json(&body);
+            crate::support::http::send(request).await.expect(status);
+        }
+        assert_eq!(world.alc.journal().count("create_lead"), 1);
     }
 }
 
@@ -112,13 +125,34 @@ scenario! {
 }
 
 scenario! {
+    async fn nor_does_what_the_connection_did_not_allow(setup: Setup) {
+        let world = setup.start().await;
+        let (app, ada, bob) = (world.authorize().await, world.person(), world.person());
+        app.press_with_key(&ada, "k1").await.expect_problem(409, "connection-not-ready");
+        app.connection_added().await.expect(201);
+        // The same key may stand for anything now.
+        app.press_with_key(&bob, "k1").await.expect(201);
+        world.alc.revoke_grants();
+        let dead = async || app.connection().await.json()["status"] == "reauthorization-required";
+        world.pass_until("it is known", MINUTE * 5, HOUR * 2, dead).await;
+        app.press_with_key(&ada, "k2").await.expect_problem(409, "reauthorization-required");
+        let again = world.connect().await;
+        again.press_with_key(&world.person(), "k2").await.expect(201);
+        again.lead(&ada).await.expect(404);
+    }
+}
+
+scenario! {
     async fn a_key_is_forgotten_after_a_day(setup: Setup) {
         let (world, app) = setup.connected().await;
         let ada = world.person();
         app.press_with_key(&ada, "k1").await.expect(201);
         world.call_back(&ada, "qualified").await;
         world.shows(&ada, "Complete").await;
-        world.pass(HOUR * 24 + MINUTE).await;
+        world.pass(HOUR * 24 - MINUTE * 5).await;
+        app.press_with_key(&ada, "k1").await.expect(201);
+        assert_eq!(world.alc.journal().count("create_lead"), 1, "not yet, and asking does not prolong it");
+        world.pass(MINUTE * 6).await;
         app.press_with_key(&ada, "k1").await.expect(201);
         world.alc.journal().wait_for("create_lead", 2).await;
     }

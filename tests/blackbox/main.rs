@@ -11,6 +11,7 @@ mod attio_grant;
 mod attio_schema;
 mod attio_shapes;
 mod attio_webhooks;
+mod between;
 mod bulk;
 mod callbacks;
 mod chaos;

@@ -179,6 +179,31 @@ fn what_the_log_says_of_a_failing_store_carries_the_id_of_the_answer() {
 }
 
 #[test]
+fn a_store_that_is_full_503_and_nothing_is_sent() {
+    run(async {
+        let (mut world, app) = Setup::redis().connected().await;
+        let (ada, bob) = (world.person(), world.person());
+        app.press(&ada).await.expect(201);
+        world.shows(&ada, "Pending").await;
+        // Everything can be read, nothing can be begun.
+        assert!(world.redis().command("CONFIG SET maxmemory 1").starts_with("+OK"));
+        app.press(&bob).await.expect_problem(503, "store-unavailable");
+        app.press_with_key(&bob, "k").await.expect_problem(503, "store-unavailable");
+        send(world.client.get(format!("{}/readyz", world.url()))).await.expect(503);
+        app.lead(&bob).await.expect(404);
+        assert!(world.alc.leads_of(&bob.record_id).is_empty(), "nothing was sent");
+        // What is there goes on.
+        world.call_back(&ada, "qualified").await;
+        world.shows(&ada, "Complete").await;
+
+        assert!(world.redis().command("CONFIG SET maxmemory 0").starts_with("+OK"));
+        app.press_with_key(&world.person(), "k").await.expect(201);
+        app.press(&bob).await.expect(201);
+        assert_eq!(world.alc.leads_of(&bob.record_id).len(), 1);
+    });
+}
+
+#[test]
 fn a_second_process_on_one_sqlite_file_waits_for_the_first_to_go() {
     run(async {
         let mut world = Setup::sqlite().start().await;

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::support::{
     ambient::eventually,
-    attio_app::connection_event,
+    attio_app::{connection_event, every_other_request},
     harness::{DAY, HOUR, MINUTE, Setup, scenario},
     http::send,
     raw::post_connection_removed,
@@ -29,6 +29,27 @@ scenario! {
         // Sooner than the access token expires by itself.
         world.pass_until("the tokens are gone", MINUTE, HOUR / 2, ended).await;
         assert_eq!(app.refresh().await.expect(400).json()["error"], "invalid_grant");
+    }
+}
+
+scenario! {
+    async fn once_it_is_gone_its_token_is_good_for_nothing(setup: Setup) {
+        let (world, app) = setup.connected().await;
+        let ada = world.person();
+        app.press_with_key(&ada, "k").await.expect(201);
+        world.call_back(&ada, "qualified").await;
+        world.shows(&ada, "Complete").await;
+        app.connection_removed().await.expect(202);
+        let gone = async || app.connection().await.status == 401;
+        world.pass_until("it is gone", Duration::from_secs(1), HOUR, gone).await;
+        app.connection().await.expect_problem(401, "unauthorized");
+        app.connection_added().await.expect_problem(401, "unauthorized");
+        app.press(&world.person()).await.expect_problem(401, "unauthorized");
+        app.press_with_key(&ada, "k").await.expect_problem(401, "unauthorized");
+        app.lead(&ada).await.expect_problem(401, "unauthorized");
+        for request in every_other_request(&app, &ada) {
+            send(request).await.expect_problem(401, "unauthorized");
+        }
     }
 }
 

@@ -138,6 +138,26 @@ scenario! {
 }
 
 scenario! {
+    async fn each_4xx_of_alc_is_a_refusal_or_not_as_the_contract_says(setup: Setup) {
+        let (world, app) = setup.impatient().connected().await;
+        for status in [402, 403, 404, 405, 410, 413, 418, 422, 451] {
+            let ada = world.person();
+            world.alc.faults().next("create_lead", Fault::status(status));
+            app.press(&ada).await.expect_problem(422, "lead-rejected");
+        }
+        for status in [408, 425, 429] {
+            let ada = world.person();
+            world.alc.faults().next("create_lead", Fault::status(status));
+            let pressed = world.while_time_passes(app.press(&ada)).await;
+            assert!([201, 202].contains(&pressed.status), "{status}: {}", pressed.body);
+            let pending = async || app.lead_says(&ada, "status").await == "pending";
+            world.pass_until("it goes out", MINUTE, HOUR, pending).await;
+            assert_eq!(world.alc.leads_of(&ada.record_id).len(), 1, "{status}");
+        }
+    }
+}
+
+scenario! {
     async fn a_409_of_alc_is_a_refusal_if_no_attempt_before_was_unknown(setup: Setup) {
         let (world, app) = setup.connected().await;
         let ada = world.person();

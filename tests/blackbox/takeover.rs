@@ -4,6 +4,7 @@ use sandbox::{Callback, Fault};
 use serde_json::json;
 
 use crate::support::{
+    attio_app::every_other_request,
     harness::{HOUR, MINUTE, Setup, scenario},
     http::send,
 };
@@ -73,10 +74,18 @@ scenario! {
 scenario! {
     async fn the_old_token_is_told_that_it_was_replaced(setup: Setup) {
         let (world, old) = setup.connected().await;
+        let ada = world.person();
+        old.press_with_key(&ada, "k").await.expect(201);
         let new = world.connect().await;
         old.connection().await.expect_problem(401, "connection-replaced");
         old.press(&world.person()).await.expect_problem(401, "connection-replaced");
         old.connection_added().await.expect_problem(401, "connection-replaced");
+        // Nor does it learn what the workspace has sent, or what a key of its own has made.
+        old.press_with_key(&ada, "k").await.expect_problem(401, "connection-replaced");
+        old.lead(&ada).await.expect_problem(401, "connection-replaced");
+        for request in every_other_request(&old, &ada) {
+            send(request).await.expect_problem(401, "connection-replaced");
+        }
         new.press(&world.person()).await.expect(201);
     }
 }

@@ -152,6 +152,18 @@ pub fn connection_event(owner: &str, id: &str) -> Value {
     } })
 }
 
+/// What a connection that stands may ask besides one lead and itself, each once.
+pub fn every_other_request(app: &AttioApp, person: &Person) -> Vec<RequestBuilder> {
+    let batch = json!({ "leads": [lead_body(person)] });
+    let trigger = json!({ "callback_url": "https://api.attio.com/a-trigger" });
+    vec![
+        app.request(Method::GET, "/v1/leads"),
+        app.request(Method::POST, "/v1/leads/batch").json(&batch),
+        app.request(Method::PUT, "/v1/triggers/a").json(&trigger),
+        app.request(Method::DELETE, "/v1/triggers/a"),
+    ]
+}
+
 /// A request to the token endpoint by our client.
 pub fn token_request(client: &reqwest::Client, url: &str, form: &[(&str, &str)]) -> RequestBuilder {
     client.post(format!("{url}/oauth/token")).basic_auth(CLIENT_ID, Some(CLIENT_SECRET)).form(form)

@@ -249,6 +249,12 @@ impl World {
         self.lead_to_all();
     }
 
+    /// Starts one more replica, on a store of the test's own.
+    pub async fn start_replica_on(&mut self, store: alc_connector::store::Store) {
+        self.replicas.push(Replica::start_on(&self.settings, &self.clock, Some(store)).await);
+        self.lead_to_all();
+    }
+
     /// Stops all replicas as SIGTERM would, and starts as many again.
     pub async fn restart(&mut self) {
         let count = self.replicas.len();

@@ -7,6 +7,7 @@ use alc_connector::{
     clock::ManualClock,
     config::Config,
     lifecycle::Lifecycle,
+    store::Store,
 };
 use tokio::task::JoinHandle;
 
@@ -25,9 +26,14 @@ pub struct Replica {
 impl Replica {
     /// Starts one.
     pub async fn start(settings: &Settings, clock: &ManualClock) -> Self {
+        Self::start_on(settings, clock, None).await
+    }
+
+    /// Starts one on this store in place of the one that the settings name.
+    pub async fn start_on(settings: &Settings, clock: &ManualClock, store: Option<Store>) -> Self {
         let config = Config::load(&settings.variables().collect());
         let config = config.unwrap_or_else(|faults| panic!("the configuration is at fault: {faults:?}"));
-        let parts = Parts { clock: Some(Arc::new(clock.clone())), ..Parts::default() };
+        let parts = Parts { clock: Some(Arc::new(clock.clone())), store, ..Parts::default() };
         let app = App::build(config, parts).await.expect("the App is built");
         let (public, management, lifecycle) = (app.public_addr(), app.management_addr(), app.lifecycle());
         Self { public, management, lifecycle, running: spawn(app.run()) }

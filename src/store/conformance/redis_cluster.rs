@@ -1,8 +1,8 @@
 //! A Redis Cluster of a test's own: three primaries as real processes, and slots that can be moved between them.
 
-use std::{net::TcpListener, time::Duration};
+use std::time::Duration;
 
-use super::redis_server::RedisServer;
+use super::redis_server::{RedisServer, ports};
 
 /// The first slot of each primary, and one past the last.
 const BOUNDS: [u32; 4] = [0, 5461, 10923, 16384];
@@ -14,46 +14,53 @@ pub(crate) struct RedisCluster {
 impl RedisCluster {
     /// Three primaries whose acknowledged writes survive a kill, once all slots are served.
     pub(crate) fn start() -> Self {
-        let servers: Vec<_> = (0..3)
-            .map(|_| {
-                // The default bus port, 10,000 above, need not exist.
-                let bus = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
-                RedisServer::start_with(&[
-                    "--cluster-enabled",
-                    "yes",
-                    "--cluster-port",
-                    &bus.to_string(),
-                    "--cluster-announce-ip",
-                    "127.0.0.1",
-                    "--cluster-node-timeout",
-                    "2000",
-                    "--appendonly",
-                    "yes",
-                    "--appendfsync",
-                    "always",
-                ])
-            })
-            .collect();
-        let cluster = Self { servers };
+        Self::start_with(|_| Vec::new())
+    }
+
+    /// The same with further arguments for each.
+    pub(crate) fn start_with(more: impl Fn(usize) -> Vec<String>) -> Self {
+        let cluster = Self { servers: (0..3).map(|n| member(&more(n))).collect() };
         for (n, server) in cluster.servers.iter().enumerate() {
             ok(server, &format!("CLUSTER SET-CONFIG-EPOCH {}", n + 1));
             ok(server, &format!("CLUSTER ADDSLOTSRANGE {} {}", BOUNDS[n], BOUNDS[n + 1] - 1));
         }
-        let first = &cluster.servers[0];
-        let bus = field(&first.command("CLUSTER NODES"), '@', &[' ', ',']);
         for server in &cluster.servers[1..] {
-            ok(server, &format!("CLUSTER MEET 127.0.0.1 {} {bus}", first.port()));
+            cluster.meet(server);
         }
         cluster.wait_until_served();
         cluster
     }
 
-    /// Until every server knows all three and serves.
+    /// One more server: a replica of that primary, once it follows.
+    pub(crate) fn add_replica_of(&mut self, primary: usize) {
+        let replica = member(&[]);
+        self.meet(&replica);
+        self.servers.push(replica);
+        self.wait_until_served();
+        let (replica, id) = (&self.servers[self.servers.len() - 1], self.id(primary));
+        ok(replica, &format!("CLUSTER REPLICATE {id}"));
+        wait("the replica follows", || replica.command("INFO replication").contains("master_link_status:up"));
+        // Else nobody would vote for it.
+        wait("all know of it", || {
+            let replicas =
+                |server: &RedisServer| server.command("CLUSTER NODES").matches(&format!("slave {id}")).count();
+            self.servers.iter().all(|server| replicas(server) == 1)
+        });
+    }
+
+    fn meet(&self, server: &RedisServer) {
+        let first = &self.servers[0];
+        let bus = field(&first.command("CLUSTER NODES"), "myself", '@');
+        ok(server, &format!("CLUSTER MEET 127.0.0.1 {} {bus}", first.port()));
+    }
+
+    /// Until every server knows all of them and serves.
     pub(crate) fn wait_until_served(&self) {
+        let known = format!("cluster_known_nodes:{}\r", self.servers.len());
         wait("the cluster serves all slots", || {
             self.servers.iter().all(|server| {
                 let info = server.command("CLUSTER INFO");
-                info.contains("cluster_state:ok") && info.contains("cluster_known_nodes:3")
+                info.contains("cluster_state:ok") && info.contains(&known)
             })
         });
     }
@@ -135,7 +142,33 @@ fn ok(server: &RedisServer, line: &str) {
     assert!(answer.starts_with("+OK"), "{line}: {answer}");
 }
 
-fn field(text: &str, after: char, until: &[char]) -> String {
-    let (_, rest) = text.split_once(after).expect("the field is there");
-    rest.split(until).next().unwrap_or_default().to_owned()
+/// What stands after `after` in the line of CLUSTER NODES that says `of`.
+fn field(nodes: &str, of: &str, after: char) -> String {
+    let line = nodes.lines().find(|line| line.contains(of)).expect("the line is there");
+    let (_, rest) = line.split_once(after).expect("the field is there");
+    rest.split([' ', ',']).next().unwrap_or_default().to_owned()
+}
+
+/// A server that belongs to no cluster yet.
+fn member(more: &[String]) -> RedisServer {
+    // The default bus port, 10,000 above, need not exist.
+    let bus = ports::free().to_string();
+    let mut arguments = vec![
+        "--cluster-enabled",
+        "yes",
+        "--cluster-port",
+        &bus,
+        "--cluster-announce-ip",
+        "127.0.0.1",
+        "--cluster-node-timeout",
+        "2000",
+        "--repl-diskless-sync-delay",
+        "0",
+        "--appendonly",
+        "yes",
+        "--appendfsync",
+        "always",
+    ];
+    arguments.extend(more.iter().map(String::as_str));
+    RedisServer::start_with(&arguments)
 }

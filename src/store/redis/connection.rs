@@ -4,9 +4,10 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::future::join_all;
 use redis::{
-    Client, Cmd, ErrorKind, FromRedisValue, RedisError, ServerErrorKind,
-    aio::{ConnectionManager, ConnectionManagerConfig},
+    AsyncConnectionConfig, Client, Cmd, ConnectionInfo, ErrorKind, FromRedisValue, RedisError, ServerErrorKind,
+    aio::{ConnectionManager, ConnectionManagerConfig, MultiplexedConnection},
     cluster::ClusterClientBuilder,
     cluster_async::ClusterConnection,
     io::tcp::TcpSettings,
@@ -16,8 +17,8 @@ use super::{address::Address, scripts::Call, sentinel::Sentinel};
 use crate::store::StoreError;
 
 /// A script takes well under a millisecond; a server that is silent for so long is gone.
-pub(super) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
-pub(super) const CONNECTION_TIMEOUT: Duration = Duration::from_secs(1);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(1);
 /// Between the attempts at one call whose answer was lost: a dropped connection is back within the first, a restart
 /// takes longer than a caller should wait.
 const LOST_PAUSES: [u64; 2] = [50, 250];
@@ -55,7 +56,7 @@ impl Connection {
                 Ok(Self::Server(ConnectionManager::new_with_config(Client::open(info)?, config).await?))
             }
             Address::Cluster(servers) => {
-                let client = ClusterClientBuilder::new(servers)
+                let client = ClusterClientBuilder::new(servers.clone())
                     .connection_timeout(CONNECTION_TIMEOUT)
                     .response_timeout(RESPONSE_TIMEOUT)
                     .tcp_settings(TcpSettings::default().set_nodelay(true))
@@ -64,7 +65,10 @@ impl Connection {
                     // its keys are: see Call::command. A refusal still makes it learn the slots anew.
                     .retries(0)
                     .build()?;
-                Ok(Self::Cluster(client.get_async_connection().await?))
+                match client.get_async_connection().await {
+                    Ok(connection) => Ok(Self::Cluster(connection)),
+                    Err(error) => Err(why_not(servers).await.unwrap_or(error)),
+                }
             }
             Address::Sentinel(watched) => Ok(Self::Sentinel(Arc::new(Sentinel::open(watched).await?))),
         }
@@ -118,6 +122,22 @@ impl Connection {
             Self::Server(_) | Self::Cluster(_) => std::future::pending().await,
         }
     }
+}
+
+/// What keeps us away from one of these servers: of a whole cluster the crate says only that none let us in, and whoever
+/// sets it up has to know whether it is the address, the certificate or the password.
+async fn why_not(servers: Vec<ConnectionInfo>) -> Option<RedisError> {
+    let alone = join_all(servers.into_iter().map(connect)).await;
+    // A refusal says more than silence.
+    alone.into_iter().filter_map(Result::err).min_by_key(RedisError::is_io_error)
+}
+
+/// One server by itself.
+pub(super) async fn connect(info: ConnectionInfo) -> Result<MultiplexedConnection, RedisError> {
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(CONNECTION_TIMEOUT))
+        .set_response_timeout(Some(RESPONSE_TIMEOUT));
+    Client::open(info)?.get_multiplexed_async_connection_with_config(&config).await
 }
 
 /// What is left of the attempts at something.

@@ -10,14 +10,13 @@ use std::{
 
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionInfo, ErrorKind, FromRedisValue, RedisError, ServerErrorKind, Value,
-    aio::MultiplexedConnection,
+    Cmd, ConnectionInfo, ErrorKind, FromRedisValue, RedisError, ServerErrorKind, Value, aio::MultiplexedConnection,
 };
 use tokio::{sync::Notify, time::timeout};
 
 use super::{
     address::Watched,
-    connection::{CONNECTION_TIMEOUT, RESPONSE_TIMEOUT, is_lost},
+    connection::{connect, is_lost},
 };
 
 /// Asking Sentinel, connecting and asking the server for its role, all together.
@@ -120,11 +119,4 @@ async fn master_by(sentinel: &ConnectionInfo, watched: &Watched) -> Result<Multi
         Err(error) if is_lost(&error) => Err(error),
         _ => Ok(connection),
     }
-}
-
-async fn connect(info: ConnectionInfo) -> Result<MultiplexedConnection, RedisError> {
-    let config = AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(CONNECTION_TIMEOUT))
-        .set_response_timeout(Some(RESPONSE_TIMEOUT));
-    Client::open(info)?.get_multiplexed_async_connection_with_config(&config).await
 }

@@ -76,6 +76,25 @@ async fn a_commit_whose_answer_is_lost_is_repeated_without_a_second_effect() {
 }
 
 #[tokio::test]
+async fn leases_whose_answer_is_lost_are_not_taken_twice() {
+    let server = RedisServer::start();
+    let engine = redis(&server).await;
+    for n in 0..10 {
+        create(&engine, &tenant(), &lead(n), due(at(0))).await;
+    }
+    assert_eq!(lease_due(&engine, 1, at(1)).await.len(), 1, "the server has the script from now on");
+    // What is due can still be read. The leases may be taken after we have given them up: they run out, and no others
+    // go with them.
+    assert!(server.command("CLIENT PAUSE 2300 WRITE").starts_with("+OK"));
+    let request = crate::store::conformance::request(3);
+    let lost = engine.lease_due(&request, at(1)).await;
+    assert!(matches!(lost, Err(StoreError::Unavailable(_))), "{lost:?}");
+    assert!(server.command("CLIENT UNPAUSE").starts_with("+OK"));
+    let left = lease_due(&engine, 10, at(1)).await.len();
+    assert!(left >= 6, "{left}");
+}
+
+#[tokio::test]
 async fn a_full_server_drains_and_accepts_nothing_new() {
     let server = RedisServer::start();
     let engine = redis(&server).await;

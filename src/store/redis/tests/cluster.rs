@@ -183,3 +183,75 @@ async fn lost_connections_and_a_restart_of_all_servers_heal_by_themselves() {
     let depths = engine.depths(at(0)).await.expect("answers");
     assert_eq!(depths.iter().map(|depth| depth.count).sum::<u64>(), made.into_inner());
 }
+
+/// Repeats the commit as it is until it is acknowledged; how often it was not.
+async fn insist(engine: &RedisEngine, tenant: &Tenant, key: &Key) -> u32 {
+    let commit = Commit::of(vec![put(key, None, due(at(0)))]);
+    for failed in 0..300 {
+        if let Ok(done) = engine.commit(tenant, &commit, at(0)).await {
+            assert_eq!(done, DONE);
+            return failed;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("the store does not come back");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_primary_that_dies_is_followed_to_its_replica_and_its_loss_is_counted() {
+    let mut cluster = RedisCluster::start();
+    let (_, primary, another) = route(&cluster);
+    cluster.add_replica_of(primary);
+    let engine = RedisEngine::open(&cluster.url().into(), "alc", &Lifecycle::new()).await.expect("it opens");
+    // One tenant at the server that is going to die, one elsewhere.
+    let owner = |partition| RedisCluster::first_owner(cluster.slot(&engine.keys.partition(partition)));
+    let elsewhere = tenant_in((0..PARTITIONS).find(|partition| owner(*partition) == another).expect("it has some"));
+    let tenant = tenant_in(0);
+    let mut written = 0;
+    for _ in 0..200 {
+        assert_eq!(insist(&engine, &tenant, &lead(written)).await, 0);
+        assert_eq!(insist(&engine, &elsewhere, &lead(written)).await, 0);
+        written += 1;
+    }
+    let replica = cluster.servers.len() - 1;
+    // These have arrived there: whatever is lost, they are not.
+    assert!(cluster.servers[primary].command("WAIT 1 5000").starts_with(':'));
+    let replicated = written;
+    for _ in 0..20 {
+        assert_eq!(insist(&engine, &tenant, &lead(written)).await, 0);
+        written += 1;
+    }
+    cluster.servers[primary].kill();
+    let failed = tokio::time::timeout(Duration::from_secs(20), insist(&engine, &tenant, &lead(written))).await;
+    assert!(failed.expect("back within seconds") > 0, "the primary was gone");
+    written += 1;
+    for _ in 0..50 {
+        assert_eq!(insist(&engine, &tenant, &lead(written)).await, 0, "it stays");
+        written += 1;
+    }
+    assert!(cluster.servers[replica].command("ROLE").contains("master"));
+
+    let mut kept = 0;
+    for n in 0..written {
+        let there = version(&engine, &tenant, &lead(n)).await.is_some();
+        assert!(there || n >= replicated, "lead {n} had been replicated");
+        kept += u64::from(there);
+    }
+    println!("acknowledged {written}, of which {} were lost with the primary", written - kept);
+    assert!(kept >= replicated + 51, "what the new primary acknowledged is there");
+    for n in 0..replicated {
+        assert!(version(&engine, &elsewhere, &lead(n)).await.is_some(), "the others lost nothing");
+    }
+    // What is left is whole, and everybody is asked for it.
+    let all = kept + replicated;
+    assert_eq!(engine.depths(at(0)).await.expect("answers")[0].count, all);
+    let mut leased = 0;
+    loop {
+        match lease_due(&engine, 500, at(1)).await.len() as u64 {
+            0 => break,
+            some => leased += some,
+        }
+    }
+    assert_eq!(leased, all);
+    engine.ping().await.expect("it is ready");
+}

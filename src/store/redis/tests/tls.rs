@@ -3,11 +3,12 @@
 //! Whom to trust is told by the environment, which is a process's: each attempt is a process of its own, this test binary
 //! asked for the one test that opens a store.
 
-use std::{net::TcpListener, path::Path, process::Command};
+use std::{path::Path, process::Command};
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 
 use super::*;
+use crate::store::conformance::{redis_cluster::RedisCluster, redis_server::ports};
 
 const URL: &str = "STORE_URL_OF_THE_TEST";
 
@@ -45,7 +46,11 @@ async fn opens_what_the_environment_names() {
     let url = std::env::var(URL).expect("a URL");
     match RedisEngine::open(&url.into(), "alc", &Lifecycle::new()).await {
         Ok(engine) => {
-            assert_eq!(commit(&engine, vec![put(&lead(uuid::Uuid::new_v4()), None, IDLE)], at(0)).await, DONE);
+            // Something in every partition: of a cluster, at every server.
+            for n in 0..100 {
+                create(&engine, &Tenant::new(format!("t{n}")), &lead(uuid::Uuid::new_v4()), IDLE).await;
+            }
+            engine.ping().await.expect("every partition answers");
             println!("OPENED");
         }
         Err(error) => println!("REFUSED {error} {error:?}"),
@@ -57,27 +62,60 @@ fn only_who_has_the_right_certificate_and_password_gets_in() {
     let (ours, others) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
     certify(ours.path());
     certify(others.path());
-    let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
-    let file = |name: &str| ours.path().join(name).display().to_string();
-    let server = RedisServer::start_with(&[
-        "--tls-port",
-        &port.to_string(),
-        "--tls-cert-file",
-        &file("server.pem"),
-        "--tls-key-file",
-        &file("server.key"),
-        "--tls-ca-cert-file",
-        &file("ca.pem"),
-        "--tls-auth-clients",
-        "no",
-    ]);
-    assert!(server.command("ACL SETUSER app on >hunter2 ~alc:* +@all -@dangerous +info").starts_with("+OK"));
+    let port = ports::free();
+    let arguments = tls(ours.path(), port);
+    let server = RedisServer::start_with(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+    assert!(server.command(USER).starts_with("+OK"));
     let url = |user: &str| format!("rediss://{user}@localhost:{port}/0");
-    let trusted = ours.path().join("ca.pem");
+    only_the_right_ones_get_in(url, ours.path(), others.path());
+}
 
+#[test]
+fn a_cluster_is_as_strict_at_every_server() {
+    let (ours, others) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    certify(ours.path());
+    certify(others.path());
+    let at: Vec<_> = (0..3).map(|_| ports::free()).collect();
+    let between = ["--tls-cluster", "yes"].map(str::to_owned);
+    let cluster = RedisCluster::start_with(|n| [tls(ours.path(), at[n]), between.to_vec()].concat());
+    for server in &cluster.servers {
+        assert!(server.command(USER).starts_with("+OK"));
+        assert!(server.command("ACL LOG RESET").starts_with("+OK"));
+    }
+    // One of them is named, the others are learnt from it.
+    let url = |user: &str| format!("rediss+cluster://{user}@localhost:{}", at[0]);
+    only_the_right_ones_get_in(url, ours.path(), others.path());
+    for server in &cluster.servers {
+        let kept = server.command("DBSIZE");
+        assert!(!kept.starts_with(":0"), "every server has got something: {kept}");
+        let stats = server.command("ACL LOG");
+        assert!(!stats.contains("NOPERM") && !stats.contains("command"), "{stats}");
+    }
+}
+
+/// Whoever has the password may use the connector's own keys and no more.
+const USER: &str = "ACL SETUSER app on >hunter2 ~alc:* +@all -@dangerous +info";
+
+/// A server's arguments for TLS on that port.
+fn tls(folder: &Path, port: u16) -> Vec<String> {
+    let file = |name: &str| folder.join(name).display().to_string();
+    [
+        ("--tls-port", port.to_string()),
+        ("--tls-cert-file", file("server.pem")),
+        ("--tls-key-file", file("server.key")),
+        ("--tls-ca-cert-file", file("ca.pem")),
+        ("--tls-auth-clients", "no".to_owned()),
+    ]
+    .into_iter()
+    .flat_map(|(name, value)| [name.to_owned(), value])
+    .collect()
+}
+
+fn only_the_right_ones_get_in(url: impl Fn(&str) -> String, ours: &Path, others: &Path) {
+    let trusted = ours.join("ca.pem");
     let said = attempt(&url("app:hunter2"), &trusted);
     assert!(said.contains("OPENED"), "{said}");
-    let said = attempt(&url("app:hunter2"), &others.path().join("ca.pem"));
+    let said = attempt(&url("app:hunter2"), &others.join("ca.pem"));
     assert!(said.contains("REFUSED") && said.contains("certificate"), "{said}");
     let said = attempt(&url("app:hunter3"), &trusted);
     assert!(said.contains("REFUSED") && said.contains("authentication failed"), "{said}");

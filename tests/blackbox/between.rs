@@ -1,0 +1,175 @@
+//! §3.2: what comes in between what was read and what is written of it: the commit has to notice.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use alc_connector::{
+    clock::Timestamp,
+    store::{
+        Commit, Committed, Cursor, Depth, Engine, Key, Kind, LeaseRequest, Leased, Loaded, Page, Store, StoreError,
+        Tenant,
+        gate::{Gate, GateReport, Verdict},
+        sqlite::SqliteEngine,
+    },
+};
+use async_trait::async_trait;
+use tokio::sync::Notify;
+
+use crate::support::{
+    ambient::{eventually, spawn},
+    attio_app::AttioApp,
+    harness::{MINUTE, Setup, World, run},
+};
+
+/// SQLite, where a commit of a lead can be held back at the last moment.
+struct HeldBack {
+    engine: SqliteEngine,
+    hold: Arc<Hold>,
+}
+
+/// Holds back the next commit of a lead, once it is asked to.
+#[derive(Default)]
+struct Hold {
+    next: AtomicBool,
+    reached: Notify,
+    go: Notify,
+}
+
+impl Hold {
+    fn next(&self) {
+        self.next.store(true, Ordering::SeqCst);
+    }
+}
+
+#[async_trait]
+impl Engine for HeldBack {
+    async fn commit(&self, tenant: &Tenant, commit: &Commit, now: Timestamp) -> Result<Committed, StoreError> {
+        let lead = commit.writes.iter().any(|write| write.key.kind == Kind::Lead);
+        if lead && self.hold.next.swap(false, Ordering::SeqCst) {
+            self.hold.reached.notify_one();
+            self.hold.go.notified().await;
+        }
+        self.engine.commit(tenant, commit, now).await
+    }
+
+    async fn load(&self, tenant: &Tenant, keys: &[Key], gates: &[Gate], now: Timestamp) -> Result<Loaded, StoreError> {
+        self.engine.load(tenant, keys, gates, now).await
+    }
+
+    async fn lease_due(&self, request: &LeaseRequest, now: Timestamp) -> Result<Vec<Leased>, StoreError> {
+        self.engine.lease_due(request, now).await
+    }
+
+    async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        self.engine.next_due(now).await
+    }
+
+    async fn wake(
+        &self,
+        tenant: &Tenant,
+        kind: Kind,
+        statuses: &[&str],
+        spread: Duration,
+        now: Timestamp,
+    ) -> Result<u64, StoreError> {
+        self.engine.wake(tenant, kind, statuses, spread, now).await
+    }
+
+    async fn page(
+        &self,
+        tenant: &Tenant,
+        status: Option<&str>,
+        cursor: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<Page, StoreError> {
+        self.engine.page(tenant, status, cursor, limit).await
+    }
+
+    async fn depths(&self, now: Timestamp) -> Result<Vec<Depth>, StoreError> {
+        self.engine.depths(now).await
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.engine.ping().await
+    }
+
+    async fn reserve(
+        &self,
+        tenant: &Tenant,
+        gate: &Gate,
+        held: Option<&Key>,
+        now: Timestamp,
+    ) -> Result<Verdict, StoreError> {
+        self.engine.reserve(tenant, gate, held, now).await
+    }
+
+    async fn report(&self, tenant: &Tenant, gate: &Gate, report: GateReport, now: Timestamp) -> Result<(), StoreError> {
+        self.engine.report(tenant, gate, report, now).await
+    }
+
+    async fn close(&self) {
+        self.engine.close().await;
+    }
+}
+
+/// One service on such a store, connected.
+async fn connected(setup: Setup) -> (World, AttioApp, Arc<Hold>, tempfile::TempDir) {
+    let mut world = setup.start().await;
+    world.stop().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let engine = SqliteEngine::open(&folder.path().join("store.db"), Duration::ZERO).await.expect("it opens");
+    let hold = Arc::new(Hold::default());
+    world.start_replica_on(Store::new(Arc::new(HeldBack { engine, hold: Arc::clone(&hold) }))).await;
+    let app = world.connect().await;
+    (world, app, hold, folder)
+}
+
+#[test]
+fn a_removal_between_looking_and_storing_stops_the_send() {
+    run(async {
+        let (world, app, hold, _folder) = connected(Setup::sqlite()).await;
+        let ada = world.person();
+        hold.next();
+        let pressed = spawn({
+            let (app, ada) = (app.clone(), ada.clone());
+            async move { app.press(&ada).await }
+        });
+        hold.reached.notified().await;
+        app.connection_removed().await.expect(202);
+        hold.go.notify_one();
+        // Still leaving, or gone by now.
+        let answer = pressed.await.expect("an answer");
+        assert!([401, 409].contains(&answer.status), "{answer:?}");
+        world.pass_slowly(MINUTE, 5).await;
+        assert_eq!(world.alc.journal().count("create_lead"), 0, "a send was begun after the removal");
+    });
+}
+
+#[test]
+fn a_removal_between_looking_and_trying_again_stops_the_attempt() {
+    run(async {
+        let (world, app, hold, _folder) = connected(Setup::sqlite().impatient()).await;
+        let ada = world.person();
+        world.alc.server().go_down().await;
+        app.press(&ada).await.expect(202);
+        eventually("the failure is noted", async || app.lead_says(&ada, "last_error").await.is_string().then_some(()))
+            .await;
+        world.alc.server().come_up().await;
+        hold.next();
+        let begins = async || !hold.next.load(Ordering::SeqCst);
+        // In small steps: the attempt has to fit into the rest of its lease.
+        world.pass_until("it is tried again", Duration::from_millis(200), MINUTE, begins).await;
+        hold.reached.notified().await;
+        app.connection_removed().await.expect(202);
+        hold.go.notify_one();
+        // First while the lease still lasts.
+        world.pass_slowly(Duration::ZERO, 10).await;
+        world.pass_slowly(MINUTE, 5).await;
+        assert_eq!(world.alc.journal().count("create_lead"), 0, "an attempt was begun after the removal");
+    });
+}
