@@ -118,7 +118,11 @@ impl RedisEngine {
         let (mut set, mut get) = (redis::cmd("SET"), redis::cmd("GET"));
         set.arg(self.keys.layout()).arg(&known).arg("NX");
         get.arg(self.keys.layout());
+        // A full server refuses to write even what is there already: only a new namespace writes.
         let stored = async {
+            if let Some(found) = self.connection.insist::<Option<String>>(&get).await? {
+                return Ok(found);
+            }
             self.connection.insist::<Value>(&set).await?;
             self.connection.insist::<String>(&get).await
         };

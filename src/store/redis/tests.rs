@@ -103,6 +103,8 @@ async fn a_full_server_drains_and_accepts_nothing_new() {
     assert_eq!(engine.depths(at(1)).await.expect("answers").len(), 2);
     assert_eq!(engine.reserve(&tenant(), &ATTIO, None, at(1)).await.expect("answers"), Verdict::Go);
     engine.report(&tenant(), &ATTIO, GateReport::Failed, at(1)).await.expect("answers");
+    let again = redis(&server).await;
+    assert!(read(&again, &lead(3), at(0)).await.is_some(), "it starts on a full server, too");
 
     assert!(server.command("CONFIG SET maxmemory 0").starts_with("+OK"));
     let kept = accept(9);
