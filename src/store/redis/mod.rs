@@ -13,6 +13,7 @@ mod connection;
 mod keys;
 mod scripts;
 mod sentinel;
+mod server;
 #[cfg(test)]
 mod tests;
 

@@ -2,6 +2,7 @@
 
 mod clocks;
 mod cluster;
+mod doors;
 mod sentinel;
 mod tls;
 
