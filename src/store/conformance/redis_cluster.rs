@@ -1,8 +1,8 @@
 //! A Redis Cluster of a test's own: three primaries as real processes, and slots that can be moved between them.
 
-use std::{net::TcpListener, time::Duration};
+use std::time::Duration;
 
-use super::redis_server::RedisServer;
+use super::redis_server::{RedisServer, ports};
 
 /// The first slot of each primary, and one past the last.
 const BOUNDS: [u32; 4] = [0, 5461, 10923, 16384];
@@ -17,7 +17,7 @@ impl RedisCluster {
         let servers: Vec<_> = (0..3)
             .map(|_| {
                 // The default bus port, 10,000 above, need not exist.
-                let bus = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
+                let bus = ports::free();
                 RedisServer::start_with(&[
                     "--cluster-enabled",
                     "yes",

@@ -3,7 +3,7 @@
 //! Whom to trust is told by the environment, which is a process's: each attempt is a process of its own, this test binary
 //! asked for the one test that opens a store.
 
-use std::{net::TcpListener, path::Path, process::Command};
+use std::{path::Path, process::Command};
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 
@@ -57,7 +57,7 @@ fn only_who_has_the_right_certificate_and_password_gets_in() {
     let (ours, others) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
     certify(ours.path());
     certify(others.path());
-    let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
+    let port = crate::store::conformance::redis_server::ports::free();
     let file = |name: &str| ours.path().join(name).display().to_string();
     let server = RedisServer::start_with(&[
         "--tls-port",
