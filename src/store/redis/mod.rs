@@ -86,7 +86,9 @@ impl RedisEngine {
             clock,
             closed: CancellationToken::new(),
         };
-        engine.refuse_eviction().await?;
+        if let Some(policy) = evicting(&engine.connection).await {
+            return Err(OpenError::Evicts { policy });
+        }
         engine.check_layout().await?;
         let watch = Watch {
             connection: engine.connection.clone(),
@@ -100,18 +102,6 @@ impl RedisEngine {
         }
         lifecycle.spawn_loop(watch.keep_measuring(engine.closed.clone(), lifecycle.clone()));
         Ok(engine)
-    }
-
-    async fn refuse_eviction(&self) -> Result<(), OpenError> {
-        let info: Result<Value, _> = self.connection.query(redis::cmd("INFO").arg("memory")).await;
-        let policies = info.map(|info| policies(&info)).unwrap_or_default();
-        if policies.is_empty() {
-            tracing::warn!("cannot read Redis' maxmemory-policy: make sure that it is noeviction");
-        }
-        match policies.into_iter().find(|policy| policy != "noeviction") {
-            Some(policy) => Err(OpenError::Evicts { policy }),
-            None => Ok(()),
-        }
     }
 
     async fn check_layout(&self) -> Result<(), OpenError> {
@@ -144,7 +134,7 @@ impl RedisEngine {
     }
 }
 
-/// Keeps the clock right.
+/// Keeps the clock right, and an eye on who takes the server's place.
 struct Watch {
     connection: Connection,
     scripts: Arc<Scripts>,
@@ -178,7 +168,12 @@ impl Watch {
                 () = closed.cancelled() => return,
                 () = lifecycle.stopping() => return,
                 () = tokio::time::sleep(CLOCK_MEASURED_EVERY) => {}
-                () = self.connection.replaced() => {}
+                () = self.connection.replaced() => {
+                    // Too late to refuse it.
+                    if let Some(policy) = evicting(&self.connection).await {
+                        tracing::error!(policy, "Redis may drop what is stored: set its maxmemory-policy to noeviction");
+                    }
+                }
             }
             // Without an answer the last offset serves on: whoever needs the server notices its loss.
             drop(self.measure().await);
@@ -186,17 +181,27 @@ impl Watch {
     }
 }
 
-/// The policies in what INFO answers: a text, or of a cluster one text per server.
-fn policies(info: &Value) -> Vec<String> {
+/// The policy of a server that would drop what is stored. Warns of servers that do not tell theirs.
+async fn evicting(connection: &Connection) -> Option<String> {
+    let info: Result<Value, _> = connection.query(redis::cmd("INFO").arg("memory")).await;
+    let policies = info.map_or_else(|_| vec![None], |info| policies(&info));
+    if policies.iter().any(Option::is_none) {
+        tracing::warn!("cannot read every Redis server's maxmemory-policy: make sure that it is noeviction");
+    }
+    policies.into_iter().flatten().find(|policy| policy != "noeviction")
+}
+
+/// The policies in what INFO answers, a text, or of a cluster one text per server; `None`: that server does not tell.
+fn policies(info: &Value) -> Vec<Option<String>> {
     let texts: Vec<&Value> = match info {
         Value::Map(servers) => servers.iter().map(|(_, text)| text).collect(),
         text => vec![text],
     };
-    let texts = texts.into_iter().filter_map(|text| String::from_redis_value_ref(text).ok());
-    let policy = |text: String| {
+    let policy = |text: &Value| {
+        let text = String::from_redis_value_ref(text).ok()?;
         text.lines().find_map(|line| line.strip_prefix("maxmemory_policy:").map(|policy| policy.trim().to_owned()))
     };
-    texts.filter_map(policy).collect()
+    texts.into_iter().map(policy).collect()
 }
 
 fn refused(error: &RedisError) -> OpenError {

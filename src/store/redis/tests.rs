@@ -148,6 +148,15 @@ async fn a_server_that_evicts_is_refused() {
     }
 }
 
+#[test]
+fn a_server_that_does_not_tell_its_policy_is_counted() {
+    let text = |text: &str| Value::BulkString(text.as_bytes().to_vec());
+    let told = text("# Memory\r\nmaxmemory_policy:allkeys-lru\r\n");
+    assert_eq!(policies(&told), [Some("allkeys-lru".to_owned())]);
+    let servers = vec![(text("a:1"), text("# Memory\r\n")), (text("b:1"), told), (text("c:1"), Value::Nil)];
+    assert_eq!(policies(&Value::Map(servers)), [None, Some("allkeys-lru".to_owned()), None]);
+}
+
 #[tokio::test]
 async fn another_layout_is_refused_and_another_namespace_is_not() {
     let server = RedisServer::start();
