@@ -155,6 +155,7 @@ suite! {
         writes_are_all_or_nothing,
         checks_must_stand,
         a_commit_repeated_after_a_lost_answer_has_one_effect_and_the_same_verdict,
+        a_conflict_is_remembered_like_any_verdict,
         many_writers_on_one_aggregate_lose_nothing,
         receipts_expire_by_now,
         erasing_leaves_no_ghost,

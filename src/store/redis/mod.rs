@@ -346,7 +346,7 @@ impl Engine for RedisEngine {
         let mut call = self.scripts.reserve.key(self.keys.of(tenant));
         call.arg(now.as_microsecond()).arg(tenant.as_str());
         answers::gate_arguments(&mut call, Some(gate));
-        call.arg(held.map(member).unwrap_or_default());
+        call.arg(held.map(member).unwrap_or_default()).arg(crate::ids::random_uuid().to_string());
         let answer: String = self.call(&call, Insist::Patiently).await?;
         verdict(&answer)
     }

@@ -77,6 +77,18 @@ async fn a_commit_whose_answer_is_lost_is_repeated_without_a_second_effect() {
 }
 
 #[tokio::test]
+async fn a_reservation_whose_answer_is_lost_takes_one_slot() {
+    let server = RedisServer::start();
+    let engine = redis(&server).await;
+    let reserve = async || engine.reserve(&tenant(), &ATTIO, None, at(0)).await.expect("answers");
+    assert_eq!(reserve().await, Verdict::Go);
+    assert!(server.command("CLIENT PAUSE 2300 ALL").starts_with("+OK"));
+    let slot = |n: u64| Verdict::At(crate::clock::later(at(0), Duration::from_micros(n * 41_667)));
+    assert_eq!(reserve().await, slot(1));
+    assert_eq!(reserve().await, slot(2), "the repeat took none");
+}
+
+#[tokio::test]
 async fn a_full_server_drains_and_accepts_nothing_new() {
     let server = RedisServer::start();
     let engine = redis(&server).await;
