@@ -138,7 +138,6 @@ impl Reconciler {
         };
         // What was due at `now` and was not leased belongs to a tenant with its share in work: a freed seat tells. What has
         // become due since then has not been looked at: it must not wait for the longest sleep.
-        let due = due.filter(|due| *due > now);
         heartbeat.beat(self.clock.now());
         drop(turn);
         tokio::select! {

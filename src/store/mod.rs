@@ -393,7 +393,8 @@ pub trait Engine: Send + Sync + 'static {
     /// their versions. Atomic per tenant; a crash in the middle leaves leases that run out.
     async fn lease_due(&self, request: &LeaseRequest, now: Timestamp) -> Result<Vec<Leased>, StoreError>;
 
-    /// When the next aggregate is due, also one already due; `None`: none ever.
+    /// When the next aggregate becomes due after `now`; `None`: none. What is due by `now` is [`Self::lease_due`]'s, and
+    /// must not hide what comes.
     async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError>;
 
     /// Makes every unleased aggregate of that tenant, kind and one of those statuses due between `now` and

@@ -173,7 +173,7 @@ suite! {
         tenants_take_turns_and_none_takes_more_than_its_share,
         skipped_tenants_are_left_alone,
         no_two_workers_lease_the_same,
-        next_due_is_the_earliest_of_all,
+        next_due_is_the_first_to_come,
         waking_spreads_the_unleased_and_moves_no_version;
     listings:
         pages_are_newest_first_with_ties_and_by_status,

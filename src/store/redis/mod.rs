@@ -273,9 +273,10 @@ impl Engine for RedisEngine {
         answers::in_turns(leased.collect(), &shares)
     }
 
-    async fn next_due(&self, _now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+    async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
         let asked = Self::partitions().map(|partition| async move {
-            let call = self.scripts.next.key(self.keys.partition(partition));
+            let mut call = self.scripts.next.key(self.keys.partition(partition));
+            call.arg(now.as_microsecond());
             let first: Option<String> = self.call(&call, Insist::Briefly).await?;
             first.map(|score| answers::score(&score)).transpose()
         });

@@ -122,23 +122,22 @@ fn lease_one(c: &Connection, tenant: &Tenant, key: Key, duration: Duration, now:
     Ok(Some(Leased { tenant: tenant.clone(), key, document, ran_out }))
 }
 
+/// Whether anything is.
+pub(super) fn any(c: &Connection, now: Timestamp) -> Result<bool> {
+    c.prepare_cached("SELECT EXISTS (SELECT 1 FROM aggregates WHERE due_at <= ?1)")?
+        .query_row([now.as_microsecond()], |row| row.get(0))
+}
+
 /// See [`crate::store::Engine::next_due`].
-pub(super) fn next(c: &Connection) -> Result<Option<Timestamp>> {
-    c.prepare_cached("SELECT min(due_at) FROM aggregates WHERE due_at IS NOT NULL")?
-        .query_row([], |row| row.get::<_, Option<i64>>(0))
+pub(super) fn next(c: &Connection, now: Timestamp) -> Result<Option<Timestamp>> {
+    c.prepare_cached("SELECT min(due_at) FROM aggregates WHERE due_at > ?1")?
+        .query_row([now.as_microsecond()], |row| row.get::<_, Option<i64>>(0))
         .map(|due| due.map(from_micros))
 }
 
-/// See [`crate::store::Engine::wake`].
-pub(super) fn wake(
-    c: &Connection,
-    tenant: &Tenant,
-    kind: Kind,
-    statuses: &[String],
-    spread: Duration,
-    now: Timestamp,
-) -> Result<u64> {
-    let mut ids: Vec<(i64, String)> = Vec::new();
+/// See [`crate::store::Engine::wake`]: the ids of who is to be woken, in the order of their creation.
+pub(super) fn unleased(c: &Connection, tenant: &Tenant, kind: Kind, statuses: &[String]) -> Result<Vec<String>> {
+    let mut found: Vec<(i64, String)> = Vec::new();
     for (at, status) in statuses.iter().enumerate() {
         if kind == Kind::Receipt || statuses[..at].contains(status) {
             continue;

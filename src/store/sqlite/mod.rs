@@ -171,14 +171,14 @@ impl Engine for SqliteEngine {
     async fn lease_due(&self, request: &LeaseRequest, now: Timestamp) -> Result<Vec<Leased>, StoreError> {
         let request = request.clone();
         // Most often nothing is due, and nothing is worth a sync then.
-        if self.read(due::next).await?.is_none_or(|due| due > now) {
+        if !self.read(move |c| due::any(c, now)).await? {
             return Ok(Vec::new());
         }
         self.writer.write(move |c| due::lease(c, &request, now)).await
     }
 
-    async fn next_due(&self, _now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
-        self.read(due::next).await
+    async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        self.read(move |c| due::next(c, now)).await
     }
 
     async fn wake(
