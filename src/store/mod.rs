@@ -377,6 +377,19 @@ pub enum StoreError {
     Corrupt(String),
 }
 
+/// How many aggregates [`Engine::wake`] changes as one unit.
+const WAKEN_AT_ONCE: usize = 1_000;
+
+/// Who is woken when: evenly over `spread`, in the order of `found`.
+fn evenly<T>(found: Vec<T>, spread: Duration, now: Timestamp) -> Vec<(T, Timestamp)> {
+    let count = found.len() as u128;
+    let due = |nth: u128| {
+        let delay = u64::try_from(spread.as_micros() * nth / count).unwrap_or(u64::MAX);
+        crate::clock::later(now, Duration::from_micros(delay))
+    };
+    (0..).map(due).zip(found).map(|(due, one)| (one, due)).collect()
+}
+
 /// A store engine. Every method is one atomic unit on the store's side unless it says otherwise, and every one may be
 /// called by many replicas at once.
 #[async_trait]
@@ -398,7 +411,9 @@ pub trait Engine: Send + Sync + 'static {
     async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError>;
 
     /// Makes every unleased aggregate of that tenant, kind and one of those statuses due between `now` and
-    /// `now + spread`, evenly; returns how many. Moves no version. Atomic; harmless to repeat.
+    /// `now + spread`, evenly and in the order of their creation; returns how many. Moves no version. In rounds of
+    /// a thousand, so that a crowd holds up nobody: each is atomic, what somebody leases or takes out of these
+    /// statuses meanwhile is left alone, and a crash in the middle leaves some woken. Harmless to repeat.
     async fn wake(
         &self,
         tenant: &Tenant,

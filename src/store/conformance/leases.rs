@@ -223,3 +223,31 @@ pub(super) async fn waking_spreads_the_unleased_and_moves_no_version(engine: &dy
     assert_eq!(lease_due(engine, 10, at(104)).await.len(), 3);
     assert_eq!(wake().await.expect("answers"), 1);
 }
+
+/// More than one round's worth, so that whatever is counted or placed per round would show.
+pub(super) async fn a_crowd_is_woken_evenly_in_rounds(engine: &dyn Engine) {
+    const CROWD: u64 = 2_500;
+    for chunk in 0..10 {
+        let writes = (0..250).map(|n| {
+            let n = chunk * 250 + n;
+            let status = if n % 5 == 0 { "queued" } else { "pending" };
+            // Two of each time, and leases here and there.
+            let lease = if n % 100 == 99 { LeaseChange::Take(lease_until(at(9_000))) } else { due(at(9_000)) };
+            put_as(&lead(format!("{n:04}")), None, status, at(n / 2), lease)
+        });
+        assert_eq!(commit(engine, writes.collect(), at(0)).await, DONE);
+    }
+    let spread = Duration::from_secs(60);
+    let woken = engine.wake(&tenant(), Kind::Lead, &["queued", "pending", "queued"], spread, at(100)).await;
+    assert_eq!(woken.expect("answers"), CROWD - 25);
+    for (nth, n) in (0..).zip((0..CROWD).filter(|n| n % 100 != 99)) {
+        let expected = later(at(100), Duration::from_micros(60_000_000 * nth / (CROWD - 25)));
+        if n % 83 == 0 {
+            let document = read(engine, &lead(format!("{n:04}")), at(100)).await.expect("it is there");
+            assert_eq!((document.due, document.version), (Some(expected), 1), "{n}");
+        }
+    }
+    let leased = lease_due(engine, 5_000, at(161)).await;
+    assert_eq!(leased.len() as u64, CROWD - 25);
+    assert!(leased.is_sorted_by_key(|one| &one.key.id), "in the order of their creation");
+}

@@ -174,7 +174,8 @@ suite! {
         skipped_tenants_are_left_alone,
         no_two_workers_lease_the_same,
         next_due_is_the_first_to_come,
-        waking_spreads_the_unleased_and_moves_no_version;
+        waking_spreads_the_unleased_and_moves_no_version,
+        a_crowd_is_woken_evenly_in_rounds;
     listings:
         pages_are_newest_first_with_ties_and_by_status,
         a_cursor_stands_still_while_others_write,

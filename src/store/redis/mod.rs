@@ -17,7 +17,7 @@ mod server;
 #[cfg(test)]
 mod tests;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use futures_util::future::{join_all, try_join_all};
@@ -36,7 +36,7 @@ use self::{
 };
 use super::{
     Commit, Committed, Cursor, Depth, Engine, Key, Kind, LeaseRequest, Leased, Loaded, OpenError, Page, StoreError,
-    Tenant,
+    Tenant, WAKEN_AT_ONCE, evenly,
     gate::{Gate, GateReport, Verdict},
 };
 use crate::{clock::SharedClock, ids::unit_random, lifecycle::Lifecycle};
@@ -291,10 +291,37 @@ impl Engine for RedisEngine {
         spread: Duration,
         now: Timestamp,
     ) -> Result<u64, StoreError> {
-        let mut call = self.scripts.wake.key(self.keys.of(tenant));
-        let spread = u64::try_from(spread.as_micros()).unwrap_or(u64::MAX);
-        call.arg(now.as_microsecond()).arg(tenant.as_str()).arg(kind.name()).arg(spread).arg(statuses);
-        self.call(&call, Insist::Patiently).await
+        let statuses: BTreeSet<_> = statuses.iter().collect();
+        let mut found = Vec::new();
+        for status in &statuses {
+            let mut after = String::new();
+            loop {
+                let mut call = self.scripts.unleased.key(self.keys.of(tenant));
+                call.arg(tenant.as_str()).arg(kind.name()).arg(status).arg(&after).arg(WAKEN_AT_ONCE);
+                let (looked, entries): (String, Vec<String>) = self.call(&call, Insist::Patiently).await?;
+                found.extend(entries);
+                after = looked;
+                if after.is_empty() {
+                    break;
+                }
+            }
+        }
+        // An entry begins with the time of creation.
+        found.sort_unstable();
+        let mut woken = 0;
+        for round in evenly(found, spread, now).chunks(WAKEN_AT_ONCE) {
+            let mut call = self.scripts.wake.key(self.keys.of(tenant));
+            call.arg(now.as_microsecond()).arg(tenant.as_str()).arg(statuses.len());
+            for status in &statuses {
+                call.arg(status);
+            }
+            for (entry, due) in round {
+                let id = entry.split_once('|').map_or("", |(_, id)| id);
+                call.arg(member(&Key::new(kind, id))).arg(due.as_microsecond());
+            }
+            woken += self.call::<u64>(&call, Insist::Patiently).await?;
+        }
+        Ok(woken)
     }
 
     async fn page(

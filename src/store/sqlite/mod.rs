@@ -190,7 +190,14 @@ impl Engine for SqliteEngine {
         now: Timestamp,
     ) -> Result<u64, StoreError> {
         let (tenant, statuses) = (tenant.clone(), statuses.iter().map(|&status| status.to_owned()).collect::<Vec<_>>());
-        self.writer.write(move |c| due::wake(c, &tenant, kind, &statuses, spread, now)).await
+        let (of, among) = (tenant.clone(), statuses.clone());
+        let found = self.read(move |c| due::unleased(c, &of, kind, &among)).await?;
+        let mut woken = 0;
+        for round in super::evenly(found, spread, now).chunks(super::WAKEN_AT_ONCE) {
+            let (tenant, statuses, round) = (tenant.clone(), statuses.clone(), round.to_vec());
+            woken += self.writer.write(move |c| due::wake(c, &tenant, kind, &statuses, &round, now)).await?;
+        }
+        Ok(woken)
     }
 
     async fn page(
