@@ -141,7 +141,7 @@ impl Reconciler {
         heartbeat.beat(self.clock.now());
         drop(turn);
         tokio::select! {
-            () = self.store.woken() => {}
+            () = self.store.woken(due) => {}
             () = self.busy.freed.notified() => {}
             () = self.lifecycle.stopping() => {}
             () = tokio::time::sleep(LONGEST_SLEEP) => {}
