@@ -138,11 +138,10 @@ impl Reconciler {
         };
         // What was due at `now` and was not leased belongs to a tenant with its share in work: a freed seat tells. What has
         // become due since then has not been looked at: it must not wait for the longest sleep.
-        let due = due.filter(|due| *due > now);
         heartbeat.beat(self.clock.now());
         drop(turn);
         tokio::select! {
-            () = self.store.woken() => {}
+            () = self.store.woken(due) => {}
             () = self.busy.freed.notified() => {}
             () = self.lifecycle.stopping() => {}
             () = tokio::time::sleep(LONGEST_SLEEP) => {}

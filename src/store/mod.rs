@@ -17,6 +17,7 @@
 //! `now` is a parameter everywhere: see [`crate::clock`].
 
 mod aggregate;
+mod alarm;
 #[cfg(test)]
 mod conformance;
 pub mod gate;
@@ -31,10 +32,12 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 pub use open::{OpenError, check_namespace, check_url, open};
 use serde::{Deserialize, Serialize};
-use tokio::sync::Notify;
 use uuid::Uuid;
 
-use self::gate::{Gate, GateReport, GateView, Verdict};
+use self::{
+    alarm::Alarm,
+    gate::{Gate, GateReport, GateView, Verdict},
+};
 use crate::clock::SharedClock;
 
 /// Whose aggregate it is: a workspace's id, or a state of ours for an [`Kind::Attempt`]. One tenant's aggregates commit
@@ -377,6 +380,19 @@ pub enum StoreError {
     Corrupt(String),
 }
 
+/// How many aggregates [`Engine::wake`] changes as one unit.
+const WAKEN_AT_ONCE: usize = 1_000;
+
+/// Who is woken when: evenly over `spread`, in the order of `found`.
+fn evenly<T>(found: Vec<T>, spread: Duration, now: Timestamp) -> Vec<(T, Timestamp)> {
+    let count = found.len() as u128;
+    let due = |nth: u128| {
+        let delay = u64::try_from(spread.as_micros() * nth / count).unwrap_or(u64::MAX);
+        crate::clock::later(now, Duration::from_micros(delay))
+    };
+    (0..).map(due).zip(found).map(|(due, one)| (one, due)).collect()
+}
+
 /// A store engine. Every method is one atomic unit on the store's side unless it says otherwise, and every one may be
 /// called by many replicas at once.
 #[async_trait]
@@ -393,11 +409,14 @@ pub trait Engine: Send + Sync + 'static {
     /// their versions. Atomic per tenant; a crash in the middle leaves leases that run out.
     async fn lease_due(&self, request: &LeaseRequest, now: Timestamp) -> Result<Vec<Leased>, StoreError>;
 
-    /// When the next aggregate is due, also one already due; `None`: none ever.
+    /// When the next aggregate becomes due after `now`; `None`: none. What is due by `now` is [`Self::lease_due`]'s, and
+    /// must not hide what comes.
     async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError>;
 
     /// Makes every unleased aggregate of that tenant, kind and one of those statuses due between `now` and
-    /// `now + spread`, evenly; returns how many. Moves no version. Atomic; harmless to repeat.
+    /// `now + spread`, evenly and in the order of their creation; returns how many. Moves no version. In rounds of
+    /// a thousand, so that a crowd holds up nobody: each is atomic, what somebody leases or takes out of these
+    /// statuses meanwhile is left alone, and a crash in the middle leaves some woken. Harmless to repeat.
     async fn wake(
         &self,
         tenant: &Tenant,
@@ -453,11 +472,11 @@ pub trait Engine: Send + Sync + 'static {
 /// The wait before a commit without an answer is repeated.
 const COMMIT_AGAIN: Duration = Duration::from_millis(100);
 
-/// The handle on the store. Wakes the local reconciler when something it wrote is due.
+/// The handle on the store. Wakes the local reconciler when something it wrote is due before what that waits for.
 #[derive(Clone)]
 pub struct Store {
     engine: Arc<dyn Engine>,
-    woken: Arc<Notify>,
+    alarm: Arc<Alarm>,
 }
 
 impl fmt::Debug for Store {
@@ -469,25 +488,23 @@ impl fmt::Debug for Store {
 impl Store {
     /// A handle on `engine`.
     pub fn new(engine: Arc<dyn Engine>) -> Self {
-        Self { engine, woken: Arc::new(Notify::new()) }
+        Self { engine, alarm: Arc::default() }
     }
 
-    /// Resolves after a local write that may have made something due. One permit is kept, so a write between two calls
-    /// is not missed.
-    pub async fn woken(&self) {
-        self.woken.notified().await;
+    /// Resolves after a local write that may have made something due before `until`, what the caller has found to be the
+    /// next due time. One permit is kept, so a write between two calls is not missed; and whatever is written before
+    /// this is called counts, so neither is one since the caller looked.
+    pub async fn woken(&self, until: Option<Timestamp>) {
+        self.alarm.sleep(until).await;
     }
 
-    /// Wakes the local reconciler.
-    pub fn notify(&self) {
-        self.woken.notify_one();
-    }
-
-    /// See [`Engine::commit`]; wakes the local reconciler if the commit made an aggregate due by `now`.
+    /// See [`Engine::commit`]; wakes the local reconciler if the commit may have made an aggregate due before what that
+    /// sleeps for: also in a while, since what it knows would be too late.
     pub async fn commit(&self, tenant: &Tenant, commit: &Commit, now: Timestamp) -> Result<Committed, StoreError> {
         let committed = self.engine.commit(tenant, commit, now).await?;
-        if matches!(committed, Committed::Done(_)) && commit.writes.iter().any(Write::may_be_due) {
-            self.woken.notify_one();
+        let due = commit.writes.iter().filter_map(Write::due).min();
+        if let (Committed::Done(_), Some(due)) = (committed, due) {
+            self.alarm.ring_for(due);
         }
         Ok(committed)
     }
@@ -525,7 +542,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<u64, StoreError> {
         let woken = self.engine.wake(tenant, kind, statuses, spread, now).await?;
-        self.woken.notify_one();
+        self.alarm.ring();
         Ok(woken)
     }
 }
@@ -540,10 +557,11 @@ impl std::ops::Deref for Store {
 }
 
 impl Write {
-    fn may_be_due(&self) -> bool {
+    /// The due time that it gives, unless a lease outranks it.
+    fn due(&self) -> Option<Timestamp> {
         match &self.change {
-            Change::Put { lease: LeaseChange::Leave { due } | LeaseChange::End { due, .. }, .. } => due.is_some(),
-            Change::Put { .. } | Change::Erase => false,
+            Change::Put { lease: LeaseChange::Leave { due } | LeaseChange::End { due, .. }, .. } => *due,
+            Change::Put { .. } | Change::Erase => None,
         }
     }
 }

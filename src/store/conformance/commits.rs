@@ -95,6 +95,24 @@ pub(super) async fn a_commit_repeated_after_a_lost_answer_has_one_effect_and_the
     assert_eq!(next, Verdict::At(from_micros(at(0).as_microsecond() + 3 * 41_667)));
 }
 
+pub(super) async fn a_conflict_is_remembered_like_any_verdict(engine: &dyn Engine) {
+    create(engine, &tenant(), &lead(1), IDLE).await;
+    let early = Commit::of(vec![put(&lead(1), Some(2), IDLE)]);
+    let taking = Commit::of(vec![put(&lead(2), None, LeaseChange::Hold(lease_until(at(9))))]);
+    let checked = Commit { checks: vec![(lead(1), 2)], ..Commit::of(vec![put(&lead(3), None, IDLE)]) };
+    for round in 0..2 {
+        for refused in [&early, &taking, &checked] {
+            let answer = engine.commit(&tenant(), refused, at(0)).await.expect("answers");
+            assert_eq!(answer, Committed::Conflict, "{round}");
+        }
+        // From now on the first would fit.
+        if round == 0 {
+            assert_eq!(commit(engine, vec![put(&lead(1), Some(1), IDLE)], at(0)).await, DONE);
+        }
+    }
+    assert_eq!(read(engine, &lead(1), at(0)).await.expect("it is there").version, 2);
+}
+
 pub(super) async fn many_writers_on_one_aggregate_lose_nothing(engine: &dyn Engine) {
     create(engine, &tenant(), &lead("shared"), IDLE).await;
     let writers = (0..20).map(|_| async {

@@ -155,6 +155,7 @@ suite! {
         writes_are_all_or_nothing,
         checks_must_stand,
         a_commit_repeated_after_a_lost_answer_has_one_effect_and_the_same_verdict,
+        a_conflict_is_remembered_like_any_verdict,
         many_writers_on_one_aggregate_lose_nothing,
         receipts_expire_by_now,
         erasing_leaves_no_ghost,
@@ -172,8 +173,9 @@ suite! {
         tenants_take_turns_and_none_takes_more_than_its_share,
         skipped_tenants_are_left_alone,
         no_two_workers_lease_the_same,
-        next_due_is_the_earliest_of_all,
-        waking_spreads_the_unleased_and_moves_no_version;
+        next_due_is_the_first_to_come,
+        waking_spreads_the_unleased_and_moves_no_version,
+        a_crowd_is_woken_evenly_in_rounds;
     listings:
         pages_are_newest_first_with_ties_and_by_status,
         a_cursor_stands_still_while_others_write,

@@ -2,7 +2,12 @@
 //!
 //! Promises that no text of a fault quotes the URL.
 
-use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _, io::tcp::TcpSettings};
+use std::time::Duration;
+
+use redis::{
+    ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _,
+    io::tcp::{TcpSettings, socket2::TcpKeepalive},
+};
 
 pub(super) enum Address {
     Server(ConnectionInfo),
@@ -98,9 +103,18 @@ fn each(hosts: &str, info: impl Fn(&str) -> Option<ConnectionInfo>) -> Option<Ve
 }
 
 fn server(url: &str) -> Option<ConnectionInfo> {
-    let info = url.into_connection_info().ok()?;
-    // Off by default: small commands would wait for one another.
-    Some(info.set_tcp_settings(TcpSettings::default().set_nodelay(true)))
+    Some(url.into_connection_info().ok()?.set_tcp_settings(tcp_settings()))
+}
+
+/// A server that vanishes without a word is noticed within seconds, also by a connection on which nothing is asked;
+/// the system alone would try for a quarter of an hour.
+pub(super) fn tcp_settings() -> TcpSettings {
+    let probes = TcpKeepalive::new().with_time(Duration::from_secs(10)).with_interval(Duration::from_secs(5));
+    // Without nodelay small commands would wait for one another.
+    let settings = TcpSettings::default().set_nodelay(true).set_keepalive(probes);
+    #[cfg(target_os = "linux")]
+    let settings = settings.set_user_timeout(Duration::from_secs(5));
+    settings
 }
 
 #[cfg(test)]

@@ -6,19 +6,17 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionInfo, ErrorKind, FromRedisValue, RedisError, ServerErrorKind,
-    aio::{ConnectionManager, ConnectionManagerConfig, MultiplexedConnection},
-    cluster::ClusterClientBuilder,
+    Cmd, ConnectionInfo, ErrorKind, FromRedisValue, RedisError, ServerErrorKind, cluster::ClusterClientBuilder,
     cluster_async::ClusterConnection,
-    io::tcp::TcpSettings,
 };
 
-use super::{address::Address, scripts::Call, sentinel::Sentinel};
+use super::{
+    address::{Address, tcp_settings},
+    scripts::Call,
+    server::{CONNECTION_TIMEOUT, Place, RESPONSE_TIMEOUT, Server, connect},
+};
 use crate::store::StoreError;
 
-/// A script takes well under a millisecond; a server that is silent for so long is gone.
-const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
-const CONNECTION_TIMEOUT: Duration = Duration::from_secs(1);
 /// Between the attempts at one call whose answer was lost: a dropped connection is back within the first, a restart
 /// takes longer than a caller should wait.
 const LOST_PAUSES: [u64; 2] = [50, 250];
@@ -38,28 +36,20 @@ pub(super) enum Insist {
 
 #[derive(Clone)]
 pub(super) enum Connection {
-    Server(ConnectionManager),
+    Server(Arc<Server>),
     Cluster(ClusterConnection),
-    Sentinel(Arc<Sentinel>),
 }
 
 impl Connection {
     pub(super) async fn open(address: Address) -> Result<Self, RedisError> {
         match address {
-            Address::Server(info) => {
-                let config = ConnectionManagerConfig::new()
-                    .set_connection_timeout(Some(CONNECTION_TIMEOUT))
-                    .set_response_timeout(Some(RESPONSE_TIMEOUT))
-                    // Who has to wait decides how often to try: see LOST_PAUSES.
-                    .set_number_of_retries(1)
-                    .set_max_delay(Duration::from_millis(250));
-                Ok(Self::Server(ConnectionManager::new_with_config(Client::open(info)?, config).await?))
-            }
+            Address::Server(info) => Ok(Self::Server(Arc::new(Server::open(Place::At(info)).await?))),
+            Address::Sentinel(watched) => Ok(Self::Server(Arc::new(Server::open(Place::Watched(watched)).await?))),
             Address::Cluster(servers) => {
                 let client = ClusterClientBuilder::new(servers.clone())
                     .connection_timeout(CONNECTION_TIMEOUT)
                     .response_timeout(RESPONSE_TIMEOUT)
-                    .tcp_settings(TcpSettings::default().set_nodelay(true))
+                    .tcp_settings(tcp_settings())
                     // Whether a repeat is harmless is known here only, and it would burn its retries before the
                     // connections are back (redis-rs#2277). Nor is a slot on the move followed (ASK) to where half of
                     // its keys are: see Call::command. A refusal still makes it learn the slots anew.
@@ -70,16 +60,14 @@ impl Connection {
                     Err(error) => Err(why_not(servers).await.unwrap_or(error)),
                 }
             }
-            Address::Sentinel(watched) => Ok(Self::Sentinel(Arc::new(Sentinel::open(watched).await?))),
         }
     }
 
     /// One command, once.
     pub(super) async fn query<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, RedisError> {
         match self {
-            Self::Server(connection) => command.query_async(&mut connection.clone()).await,
+            Self::Server(server) => server.query(command).await,
             Self::Cluster(connection) => command.query_async(&mut connection.clone()).await,
-            Self::Sentinel(sentinel) => sentinel.query(command).await,
         }
     }
 
@@ -118,8 +106,8 @@ impl Connection {
     /// Resolves when the server may have become another one.
     pub(super) async fn replaced(&self) {
         match self {
-            Self::Sentinel(sentinel) => sentinel.replaced().await,
-            Self::Server(_) | Self::Cluster(_) => std::future::pending().await,
+            Self::Server(server) => server.replaced().await,
+            Self::Cluster(_) => std::future::pending().await,
         }
     }
 }
@@ -130,14 +118,6 @@ async fn why_not(servers: Vec<ConnectionInfo>) -> Option<RedisError> {
     let alone = join_all(servers.into_iter().map(connect)).await;
     // A refusal says more than silence.
     alone.into_iter().filter_map(Result::err).min_by_key(RedisError::is_io_error)
-}
-
-/// One server by itself.
-pub(super) async fn connect(info: ConnectionInfo) -> Result<MultiplexedConnection, RedisError> {
-    let config = AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(CONNECTION_TIMEOUT))
-        .set_response_timeout(Some(RESPONSE_TIMEOUT));
-    Client::open(info)?.get_multiplexed_async_connection_with_config(&config).await
 }
 
 /// What is left of the attempts at something.
@@ -173,7 +153,9 @@ pub(super) fn is_lost(error: &RedisError) -> bool {
         error.kind(),
         ErrorKind::Server(ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown | ServerErrorKind::ClusterDown)
     );
-    demoted || error.is_io_error() || error.is_unrecoverable_error()
+    // A master without replicas that may only write beside some: cut off, perhaps, while another was chosen. Nothing ran.
+    let alone = error.code() == Some("NOREPLICAS");
+    demoted || alone || error.is_io_error() || error.is_unrecoverable_error()
 }
 
 /// The slot is on its way from one server of a cluster to another, or has just arrived; nothing was run.
@@ -199,5 +181,27 @@ pub(super) fn failure(error: &RedisError) -> StoreError {
                 None => format!("Redis: {}", error.category()),
             })
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_may_not_write_is_lost_and_who_is_full_is_not() {
+        let said = |line: &str| {
+            let answer = redis::parse_redis_value(format!("-{line}\r\n").as_bytes());
+            answer.and_then(redis::Value::extract_error).expect_err("an error")
+        };
+        for line in ["NOREPLICAS Not enough good replicas to write.", "READONLY You can't write", "MASTERDOWN Link"] {
+            assert!(is_lost(&said(line)), "{line}");
+        }
+        for line in ["OOM command not allowed", "ERR unknown", "NOSCRIPT No matching script", "TRYAGAIN Multiple keys"]
+        {
+            assert!(!is_lost(&said(line)), "{line}");
+        }
+        assert!(is_lost(&(ErrorKind::AuthenticationFailed, "WRONGPASS").into()));
+        assert!(is_lost(&std::io::Error::from(std::io::ErrorKind::TimedOut).into()));
     }
 }

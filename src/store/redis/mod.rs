@@ -13,10 +13,11 @@ mod connection;
 mod keys;
 mod scripts;
 mod sentinel;
+mod server;
 #[cfg(test)]
 mod tests;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use futures_util::future::{join_all, try_join_all};
@@ -35,7 +36,7 @@ use self::{
 };
 use super::{
     Commit, Committed, Cursor, Depth, Engine, Key, Kind, LeaseRequest, Leased, Loaded, OpenError, Page, StoreError,
-    Tenant,
+    Tenant, WAKEN_AT_ONCE, evenly,
     gate::{Gate, GateReport, Verdict},
 };
 use crate::{clock::SharedClock, ids::unit_random, lifecycle::Lifecycle};
@@ -85,7 +86,9 @@ impl RedisEngine {
             clock,
             closed: CancellationToken::new(),
         };
-        engine.refuse_eviction().await?;
+        if let Some(policy) = evicting(&engine.connection).await {
+            return Err(OpenError::Evicts { policy });
+        }
         engine.check_layout().await?;
         let watch = Watch {
             connection: engine.connection.clone(),
@@ -101,24 +104,16 @@ impl RedisEngine {
         Ok(engine)
     }
 
-    async fn refuse_eviction(&self) -> Result<(), OpenError> {
-        let info: Result<Value, _> = self.connection.query(redis::cmd("INFO").arg("memory")).await;
-        let policies = info.map(|info| policies(&info)).unwrap_or_default();
-        if policies.is_empty() {
-            tracing::warn!("cannot read Redis' maxmemory-policy: make sure that it is noeviction");
-        }
-        match policies.into_iter().find(|policy| policy != "noeviction") {
-            Some(policy) => Err(OpenError::Evicts { policy }),
-            None => Ok(()),
-        }
-    }
-
     async fn check_layout(&self) -> Result<(), OpenError> {
         let known = format!("{LAYOUT} in {PARTITIONS} partitions");
         let (mut set, mut get) = (redis::cmd("SET"), redis::cmd("GET"));
         set.arg(self.keys.layout()).arg(&known).arg("NX");
         get.arg(self.keys.layout());
+        // A full server refuses to write even what is there already: only a new namespace writes.
         let stored = async {
+            if let Some(found) = self.connection.insist::<Option<String>>(&get).await? {
+                return Ok(found);
+            }
             self.connection.insist::<Value>(&set).await?;
             self.connection.insist::<String>(&get).await
         };
@@ -139,7 +134,7 @@ impl RedisEngine {
     }
 }
 
-/// Keeps the clock right.
+/// Keeps the clock right, and an eye on who takes the server's place.
 struct Watch {
     connection: Connection,
     scripts: Arc<Scripts>,
@@ -173,7 +168,12 @@ impl Watch {
                 () = closed.cancelled() => return,
                 () = lifecycle.stopping() => return,
                 () = tokio::time::sleep(CLOCK_MEASURED_EVERY) => {}
-                () = self.connection.replaced() => {}
+                () = self.connection.replaced() => {
+                    // Too late to refuse it.
+                    if let Some(policy) = evicting(&self.connection).await {
+                        tracing::error!(policy, "Redis may drop what is stored: set its maxmemory-policy to noeviction");
+                    }
+                }
             }
             // Without an answer the last offset serves on: whoever needs the server notices its loss.
             drop(self.measure().await);
@@ -181,17 +181,27 @@ impl Watch {
     }
 }
 
-/// The policies in what INFO answers: a text, or of a cluster one text per server.
-fn policies(info: &Value) -> Vec<String> {
+/// The policy of a server that would drop what is stored. Warns of servers that do not tell theirs.
+async fn evicting(connection: &Connection) -> Option<String> {
+    let info: Result<Value, _> = connection.query(redis::cmd("INFO").arg("memory")).await;
+    let policies = info.map_or_else(|_| vec![None], |info| policies(&info));
+    if policies.iter().any(Option::is_none) {
+        tracing::warn!("cannot read every Redis server's maxmemory-policy: make sure that it is noeviction");
+    }
+    policies.into_iter().flatten().find(|policy| policy != "noeviction")
+}
+
+/// The policies in what INFO answers, a text, or of a cluster one text per server; `None`: that server does not tell.
+fn policies(info: &Value) -> Vec<Option<String>> {
     let texts: Vec<&Value> = match info {
         Value::Map(servers) => servers.iter().map(|(_, text)| text).collect(),
         text => vec![text],
     };
-    let texts = texts.into_iter().filter_map(|text| String::from_redis_value_ref(text).ok());
-    let policy = |text: String| {
+    let policy = |text: &Value| {
+        let text = String::from_redis_value_ref(text).ok()?;
         text.lines().find_map(|line| line.strip_prefix("maxmemory_policy:").map(|policy| policy.trim().to_owned()))
     };
-    texts.filter_map(policy).collect()
+    texts.into_iter().map(policy).collect()
 }
 
 fn refused(error: &RedisError) -> OpenError {
@@ -263,9 +273,10 @@ impl Engine for RedisEngine {
         answers::in_turns(leased.collect(), &shares)
     }
 
-    async fn next_due(&self, _now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+    async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
         let asked = Self::partitions().map(|partition| async move {
-            let call = self.scripts.next.key(self.keys.partition(partition));
+            let mut call = self.scripts.next.key(self.keys.partition(partition));
+            call.arg(now.as_microsecond());
             let first: Option<String> = self.call(&call, Insist::Briefly).await?;
             first.map(|score| answers::score(&score)).transpose()
         });
@@ -280,10 +291,37 @@ impl Engine for RedisEngine {
         spread: Duration,
         now: Timestamp,
     ) -> Result<u64, StoreError> {
-        let mut call = self.scripts.wake.key(self.keys.of(tenant));
-        let spread = u64::try_from(spread.as_micros()).unwrap_or(u64::MAX);
-        call.arg(now.as_microsecond()).arg(tenant.as_str()).arg(kind.name()).arg(spread).arg(statuses);
-        self.call(&call, Insist::Patiently).await
+        let statuses: BTreeSet<_> = statuses.iter().collect();
+        let mut found = Vec::new();
+        for status in &statuses {
+            let mut after = String::new();
+            loop {
+                let mut call = self.scripts.unleased.key(self.keys.of(tenant));
+                call.arg(tenant.as_str()).arg(kind.name()).arg(status).arg(&after).arg(WAKEN_AT_ONCE);
+                let (looked, entries): (String, Vec<String>) = self.call(&call, Insist::Patiently).await?;
+                found.extend(entries);
+                after = looked;
+                if after.is_empty() {
+                    break;
+                }
+            }
+        }
+        // An entry begins with the time of creation.
+        found.sort_unstable();
+        let mut woken = 0;
+        for round in evenly(found, spread, now).chunks(WAKEN_AT_ONCE) {
+            let mut call = self.scripts.wake.key(self.keys.of(tenant));
+            call.arg(now.as_microsecond()).arg(tenant.as_str()).arg(statuses.len());
+            for status in &statuses {
+                call.arg(status);
+            }
+            for (entry, due) in round {
+                let id = entry.split_once('|').map_or("", |(_, id)| id);
+                call.arg(member(&Key::new(kind, id))).arg(due.as_microsecond());
+            }
+            woken += self.call::<u64>(&call, Insist::Patiently).await?;
+        }
+        Ok(woken)
     }
 
     async fn page(
@@ -336,7 +374,7 @@ impl Engine for RedisEngine {
         let mut call = self.scripts.reserve.key(self.keys.of(tenant));
         call.arg(now.as_microsecond()).arg(tenant.as_str());
         answers::gate_arguments(&mut call, Some(gate));
-        call.arg(held.map(member).unwrap_or_default());
+        call.arg(held.map(member).unwrap_or_default()).arg(crate::ids::random_uuid().to_string());
         let answer: String = self.call(&call, Insist::Patiently).await?;
         verdict(&answer)
     }

@@ -2,6 +2,7 @@
 
 mod clocks;
 mod cluster;
+mod doors;
 mod sentinel;
 mod tls;
 
@@ -95,6 +96,18 @@ async fn leases_whose_answer_is_lost_are_not_taken_twice() {
 }
 
 #[tokio::test]
+async fn a_reservation_whose_answer_is_lost_takes_one_slot() {
+    let server = RedisServer::start();
+    let engine = redis(&server).await;
+    let reserve = async || engine.reserve(&tenant(), &ATTIO, None, at(0)).await.expect("answers");
+    assert_eq!(reserve().await, Verdict::Go);
+    assert!(server.command("CLIENT PAUSE 2300 ALL").starts_with("+OK"));
+    let slot = |n: u64| Verdict::At(crate::clock::later(at(0), Duration::from_micros(n * 41_667)));
+    assert_eq!(reserve().await, slot(1));
+    assert_eq!(reserve().await, slot(2), "the repeat took none");
+}
+
+#[tokio::test]
 async fn a_full_server_drains_and_accepts_nothing_new() {
     let server = RedisServer::start();
     let engine = redis(&server).await;
@@ -112,7 +125,10 @@ async fn a_full_server_drains_and_accepts_nothing_new() {
 
     assert!(read(&engine, &lead(9), at(0)).await.is_none());
     assert_eq!(commit(&engine, vec![put(&lead(4), Some(1), due(at(0)))], at(0)).await, DONE, "a callback");
-    assert_eq!(engine.next_due(at(0)).await.expect("answers"), Some(at(0)));
+    assert_eq!(
+        engine.next_due(crate::clock::earlier(at(0), Duration::from_secs(1))).await.expect("answers"),
+        Some(at(0))
+    );
     let leased = lease_due(&engine, 2, at(1)).await;
     let end = LeaseChange::End { token: token(&leased[0].document), due: None };
     assert_eq!(commit(&engine, vec![put(&leased[0].key, Some(1), end)], at(1)).await, DONE, "settled");
@@ -122,6 +138,8 @@ async fn a_full_server_drains_and_accepts_nothing_new() {
     assert_eq!(engine.depths(at(1)).await.expect("answers").len(), 2);
     assert_eq!(engine.reserve(&tenant(), &ATTIO, None, at(1)).await.expect("answers"), Verdict::Go);
     engine.report(&tenant(), &ATTIO, GateReport::Failed, at(1)).await.expect("answers");
+    let again = redis(&server).await;
+    assert!(read(&again, &lead(3), at(0)).await.is_some(), "it starts on a full server, too");
 
     assert!(server.command("CONFIG SET maxmemory 0").starts_with("+OK"));
     let kept = accept(9);
@@ -162,6 +180,15 @@ async fn a_server_that_evicts_is_refused() {
         let error = refusal(server.url()).await;
         assert!(error.to_string().contains(policy) && error.to_string().contains("noeviction"), "{error}");
     }
+}
+
+#[test]
+fn a_server_that_does_not_tell_its_policy_is_counted() {
+    let text = |text: &str| Value::BulkString(text.as_bytes().to_vec());
+    let told = text("# Memory\r\nmaxmemory_policy:allkeys-lru\r\n");
+    assert_eq!(policies(&told), [Some("allkeys-lru".to_owned())]);
+    let servers = vec![(text("a:1"), text("# Memory\r\n")), (text("b:1"), told), (text("c:1"), Value::Nil)];
+    assert_eq!(policies(&Value::Map(servers)), [None, Some("allkeys-lru".to_owned()), None]);
 }
 
 #[tokio::test]

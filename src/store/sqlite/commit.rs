@@ -16,11 +16,20 @@ const REMEMBERED: i64 = 10_000;
 /// How long an expired receipt stays in the file.
 const GARBAGE_AGE: i64 = 3_600_000_000;
 
+/// Stands for a conflict where a slot would: no slot is as early.
+const CONFLICT: i64 = -1;
+
 /// See [`crate::store::Engine::commit`]; runs within the writer's transaction.
 pub(super) fn commit(c: &Connection, tenant: &Tenant, commit: &Commit, now: Timestamp) -> Result<Committed> {
-    if let Some(verdict) = remembered(c, commit)? {
-        return Ok(Committed::Done(verdict));
+    if let Some(known) = remembered(c, commit)? {
+        return Ok(known);
     }
+    let committed = attempt(c, tenant, commit, now)?;
+    remember(c, commit, committed, now)?;
+    Ok(committed)
+}
+
+fn attempt(c: &Connection, tenant: &Tenant, commit: &Commit, now: Timestamp) -> Result<Committed> {
     for (key, version) in &commit.checks {
         if rows::read(c, tenant, key, now)?.map(|document| document.version) != Some(*version) {
             return Ok(Committed::Conflict);
@@ -70,7 +79,6 @@ pub(super) fn commit(c: &Connection, tenant: &Tenant, commit: &Commit, now: Time
     if planned.iter().any(|(key, ..)| key.kind != Kind::Receipt) {
         due::requeue(c, tenant, now)?;
     }
-    remember(c, commit, verdict, now)?;
     Ok(Committed::Done(verdict))
 }
 
@@ -87,17 +95,23 @@ fn leased(present: Option<&Document>, change: LeaseChange) -> Option<(Option<Lea
     }
 }
 
-fn remembered(c: &Connection, commit: &Commit) -> Result<Option<Verdict>> {
-    c.prepare_cached("SELECT slot FROM commits WHERE id = ?1")?
-        .query_row([commit.id.to_string()], |row| row.get::<_, Option<i64>>(0))
-        .optional()
-        .map(|found| found.map(|slot| slot.map_or(Verdict::Go, |slot| Verdict::At(from_micros(slot)))))
+fn remembered(c: &Connection, commit: &Commit) -> Result<Option<Committed>> {
+    let found: Option<Option<i64>> = c
+        .prepare_cached("SELECT slot FROM commits WHERE id = ?1")?
+        .query_row([commit.id.to_string()], |row| row.get(0))
+        .optional()?;
+    Ok(found.map(|slot| match slot {
+        None => Committed::Done(Verdict::Go),
+        Some(CONFLICT) => Committed::Conflict,
+        Some(slot) => Committed::Done(Verdict::At(from_micros(slot))),
+    }))
 }
 
-fn remember(c: &Connection, commit: &Commit, verdict: Verdict, now: Timestamp) -> Result<()> {
-    let slot = match verdict {
-        Verdict::Go => None,
-        Verdict::At(slot) => Some(slot.as_microsecond()),
+fn remember(c: &Connection, commit: &Commit, committed: Committed, now: Timestamp) -> Result<()> {
+    let slot = match committed {
+        Committed::Done(Verdict::Go) => None,
+        Committed::Done(Verdict::At(slot)) => Some(slot.as_microsecond()),
+        Committed::Conflict => Some(CONFLICT),
     };
     c.prepare_cached("INSERT INTO commits (id, slot) VALUES (?1, ?2)")?
         .execute(params![commit.id.to_string(), slot])?;

@@ -122,23 +122,22 @@ fn lease_one(c: &Connection, tenant: &Tenant, key: Key, duration: Duration, now:
     Ok(Some(Leased { tenant: tenant.clone(), key, document, ran_out }))
 }
 
+/// Whether anything is.
+pub(super) fn any(c: &Connection, now: Timestamp) -> Result<bool> {
+    c.prepare_cached("SELECT EXISTS (SELECT 1 FROM aggregates WHERE due_at <= ?1)")?
+        .query_row([now.as_microsecond()], |row| row.get(0))
+}
+
 /// See [`crate::store::Engine::next_due`].
-pub(super) fn next(c: &Connection) -> Result<Option<Timestamp>> {
-    c.prepare_cached("SELECT min(due_at) FROM aggregates WHERE due_at IS NOT NULL")?
-        .query_row([], |row| row.get::<_, Option<i64>>(0))
+pub(super) fn next(c: &Connection, now: Timestamp) -> Result<Option<Timestamp>> {
+    c.prepare_cached("SELECT min(due_at) FROM aggregates WHERE due_at > ?1")?
+        .query_row([now.as_microsecond()], |row| row.get::<_, Option<i64>>(0))
         .map(|due| due.map(from_micros))
 }
 
-/// See [`crate::store::Engine::wake`].
-pub(super) fn wake(
-    c: &Connection,
-    tenant: &Tenant,
-    kind: Kind,
-    statuses: &[String],
-    spread: Duration,
-    now: Timestamp,
-) -> Result<u64> {
-    let mut ids: Vec<(i64, String)> = Vec::new();
+/// See [`crate::store::Engine::wake`]: the ids of who is to be woken, in the order of their creation.
+pub(super) fn unleased(c: &Connection, tenant: &Tenant, kind: Kind, statuses: &[String]) -> Result<Vec<String>> {
+    let mut found: Vec<(i64, String)> = Vec::new();
     for (at, status) in statuses.iter().enumerate() {
         if kind == Kind::Receipt || statuses[..at].contains(status) {
             continue;
@@ -147,19 +146,37 @@ pub(super) fn wake(
             "SELECT created_at, id FROM aggregates
              WHERE tenant = ?1 AND kind = ?2 AND status = ?3 AND lease_token IS NULL",
         )?;
-        let found =
+        let rows =
             statement.query_map(params![tenant.as_str(), kind.name(), status], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        for one in found {
-            ids.push(one?);
+        for row in rows {
+            found.push(row?);
         }
     }
-    ids.sort_unstable();
+    found.sort_unstable();
+    Ok(found.into_iter().map(|(_, id)| id).collect())
+}
+
+/// One round of [`crate::store::Engine::wake`].
+pub(super) fn wake(
+    c: &Connection,
+    tenant: &Tenant,
+    kind: Kind,
+    statuses: &[String],
+    round: &[(String, Timestamp)],
+    now: Timestamp,
+) -> Result<u64> {
+    let mut status = c.prepare_cached(
+        "SELECT status FROM aggregates WHERE tenant = ?1 AND kind = ?2 AND id = ?3 AND lease_token IS NULL",
+    )?;
     let mut update = c.prepare_cached("UPDATE aggregates SET due = ?4 WHERE tenant = ?1 AND kind = ?2 AND id = ?3")?;
-    let woken = u64::try_from(ids.len()).unwrap_or(u64::MAX);
-    for (nth, (_, id)) in (0u64..).zip(ids) {
-        let delay = spread.as_micros() * u128::from(nth) / u128::from(woken);
-        let due = later(now, Duration::from_micros(u64::try_from(delay).unwrap_or(u64::MAX)));
-        update.execute(params![tenant.as_str(), kind.name(), id, due.as_microsecond()])?;
+    let mut woken = 0;
+    for (id, due) in round {
+        let found: Option<String> =
+            status.query_row(params![tenant.as_str(), kind.name(), id], |row| row.get(0)).optional()?;
+        if found.is_some_and(|status| statuses.contains(&status)) {
+            update.execute(params![tenant.as_str(), kind.name(), id, due.as_microsecond()])?;
+            woken += 1;
+        }
     }
     requeue(c, tenant, now)?;
     Ok(woken)

@@ -171,14 +171,14 @@ impl Engine for SqliteEngine {
     async fn lease_due(&self, request: &LeaseRequest, now: Timestamp) -> Result<Vec<Leased>, StoreError> {
         let request = request.clone();
         // Most often nothing is due, and nothing is worth a sync then.
-        if self.read(due::next).await?.is_none_or(|due| due > now) {
+        if !self.read(move |c| due::any(c, now)).await? {
             return Ok(Vec::new());
         }
         self.writer.write(move |c| due::lease(c, &request, now)).await
     }
 
-    async fn next_due(&self, _now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
-        self.read(due::next).await
+    async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        self.read(move |c| due::next(c, now)).await
     }
 
     async fn wake(
@@ -190,7 +190,14 @@ impl Engine for SqliteEngine {
         now: Timestamp,
     ) -> Result<u64, StoreError> {
         let (tenant, statuses) = (tenant.clone(), statuses.iter().map(|&status| status.to_owned()).collect::<Vec<_>>());
-        self.writer.write(move |c| due::wake(c, &tenant, kind, &statuses, spread, now)).await
+        let (of, among) = (tenant.clone(), statuses.clone());
+        let found = self.read(move |c| due::unleased(c, &of, kind, &among)).await?;
+        let mut woken = 0;
+        for round in super::evenly(found, spread, now).chunks(super::WAKEN_AT_ONCE) {
+            let (tenant, statuses, round) = (tenant.clone(), statuses.clone(), round.to_vec());
+            woken += self.writer.write(move |c| due::wake(c, &tenant, kind, &statuses, &round, now)).await?;
+        }
+        Ok(woken)
     }
 
     async fn page(

@@ -39,7 +39,7 @@ CREATE TABLE gates (
     PRIMARY KEY (tenant, upstream)
 ) STRICT, WITHOUT ROWID;
 
--- The last commits, so that one repeated after a lost answer has no second effect. No slot: NULL.
+-- The last commits, so that one repeated after a lost answer has no second effect. No slot: NULL; a conflict: -1.
 CREATE TABLE commits (
     seq  INTEGER PRIMARY KEY,
     id   TEXT NOT NULL UNIQUE,

@@ -2,12 +2,10 @@
 -- ARGV: id, now, tenant, how many checks, how many writes, upstream or "", interval or "", limit, member with the slot;
 -- per check: member, version; per write: the FIELDS below.
 local FIELDS = 12
--- Repeats come within seconds.
-local REMEMBERED_MS = 300000
 
-local commit_key = p .. 'c:' .. ARGV[1]
-local remembered = redis.call('GET', commit_key)
-if remembered then return remembered end
+local commit = ARGV[1]
+local known = remembered(commit)
+if known then return known end
 
 local now, tenant = tonumber(ARGV[2]), ARGV[3]
 local checks, writes, upstream = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6]
@@ -15,7 +13,7 @@ local at = 10
 
 for _ = 1, checks do
   local present = read(tenant, ARGV[at], now)
-  if not present or present.v ~= ARGV[at + 1] then return 'conflict' end
+  if not present or present.v ~= ARGV[at + 1] then return remember(commit, 'conflict') end
   at = at + 2
 end
 
@@ -26,7 +24,7 @@ for i = 1, writes do
   local change, token, time = ARGV[at + 9], ARGV[at + 10], ARGV[at + 11]
   at = at + FIELDS
   local present = read(tenant, w.member, now)
-  if (present and present.v or '') ~= w.expected then return 'conflict' end
+  if (present and present.v or '') ~= w.expected then return remember(commit, 'conflict') end
   local lease = present and present.lt
   w.present = present
   w.lt, w.lu, w.d, w.sl = lease, present and present.lu, present and present.d, present and present.sl
@@ -34,10 +32,10 @@ for i = 1, writes do
     if change == 'leave' then
       if not lease then w.d = time end
     elseif change == 'take' then
-      if lease then return 'conflict' end
+      if lease then return remember(commit, 'conflict') end
       w.lt, w.lu = token, time
     elseif lease ~= token then
-      return 'conflict'
+      return remember(commit, 'conflict')
     elseif change == 'hold' then
       w.lu = time
     else
@@ -113,5 +111,4 @@ for _, w in ipairs(planned) do
   end
 end
 if moved then requeue(tenant, now, false) end
-redis.call('SET', commit_key, verdict, 'PX', REMEMBERED_MS)
-return verdict
+return remember(commit, verdict)

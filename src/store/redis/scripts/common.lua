@@ -10,11 +10,26 @@ local function number(value) return value and value ~= '' and tonumber(value) or
 local function aggregate_key(tenant, member) return p .. 'a:' .. tenant .. ':' .. member end
 local function split(member) return string.match(member, '^([^:]*):(.*)$') end
 
+-- The whole aggregate, as answers.rs takes it apart; of one that is not there every field is nil.
+local function document(tenant, member)
+  return redis.call('HMGET', aggregate_key(tenant, member), 'b', 'v', 's', 'c', 'd', 'lt', 'lu', 'sl', 'x')
+end
+
 -- The aggregate at `now` without its body, or nil. An expired receipt is not there.
 local function read(tenant, member, now)
   local h = redis.call('HMGET', aggregate_key(tenant, member), 'v', 's', 'c', 'd', 'lt', 'lu', 'sl', 'x')
   if not h[1] or (h[8] and tonumber(h[8]) <= now) then return nil end
   return { v = h[1], s = h[2], c = h[3], d = h[4], lt = h[5], lu = h[6], sl = h[7] }
+end
+
+-- What a call came to is kept under its id: a repeat after a lost answer gets that, and so does a first attempt that
+-- arrives after its repeat. Both come within seconds.
+local REMEMBERED_MS = 300000
+local function call_key(id) return p .. 'c:' .. id end
+local function remembered(id) return redis.call('GET', call_key(id)) end
+local function remember(id, verdict)
+  redis.call('SET', call_key(id), verdict, 'PX', REMEMBERED_MS)
+  return verdict
 end
 
 -- Tenants by their earliest due time; and by turn: the same, or when a tenant that had more due was last served.

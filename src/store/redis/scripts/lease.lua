@@ -7,12 +7,11 @@ while at <= #ARGV do
   local tenant, count = ARGV[at], tonumber(ARGV[at + 1])
   local members = redis.call('ZRANGEBYSCORE', tenant_due_key(tenant), '-inf', now, 'LIMIT', 0, count)
   for i, member in ipairs(members) do
-    local key = aggregate_key(tenant, member)
-    local h = redis.call('HMGET', key, 'b', 'v', 's', 'c', 'd', 'lt', 'lu', 'sl', 'x')
+    local h = document(tenant, member)
     if h[2] then
       local ran_out = h[6] and 1 or 0
       h[6], h[7] = ARGV[at + 1 + i], until_
-      redis.call('HSET', key, 'lt', h[6], 'lu', h[7])
+      redis.call('HSET', aggregate_key(tenant, member), 'lt', h[6], 'lu', h[7])
       redis.call('ZADD', tenant_due_key(tenant), until_, member)
       leased[#leased + 1] = { tenant, member, ran_out, h }
     else

@@ -3,8 +3,7 @@
 local tenant, count = ARGV[1], tonumber(ARGV[2])
 local documents, gates = {}, {}
 for i = 3, 2 + count do
-  documents[#documents + 1] =
-    redis.call('HMGET', aggregate_key(tenant, ARGV[i]), 'b', 'v', 's', 'c', 'd', 'lt', 'lu', 'sl', 'x')
+  documents[#documents + 1] = document(tenant, ARGV[i])
 end
 for i = 3 + count, #ARGV do
   gates[#gates + 1] = redis.call('HMGET', gate_key(tenant, ARGV[i]), 'paused', 'open', 'failures')

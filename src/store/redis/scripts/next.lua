@@ -1,2 +1,11 @@
--- The earliest due time of the partition, or nothing.
-return redis.call('ZRANGE', due_key, 0, 0, 'WITHSCORES')[2]
+-- The first due time of the partition after `now`, or nothing. ARGV: now.
+-- Whoever has something due by now may have something later as well; they are few when somebody asks, since what is due
+-- was leased just before.
+local after = '(' .. ARGV[1]
+local function first(key) return redis.call('ZRANGEBYSCORE', key, after, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)[2] end
+local earliest = first(due_key)
+for _, tenant in ipairs(redis.call('ZRANGEBYSCORE', due_key, '-inf', ARGV[1])) do
+  local due = first(tenant_due_key(tenant))
+  if due and (not earliest or tonumber(due) < tonumber(earliest)) then earliest = due end
+end
+return earliest

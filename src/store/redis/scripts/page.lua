@@ -5,7 +5,6 @@ local entries = redis.call('ZREVRANGEBYLEX', key, cursor == '' and '+' or '(' ..
 local found = {}
 for i, entry in ipairs(entries) do
   local id = string.sub(entry, 22)
-  local h = redis.call('HMGET', aggregate_key(tenant, 'lead:' .. id), 'b', 'v', 's', 'c', 'd', 'lt', 'lu', 'sl', 'x')
-  found[i] = { id, h }
+  found[i] = { id, document(tenant, 'lead:' .. id) }
 end
 return found

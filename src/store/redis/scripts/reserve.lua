@@ -1,4 +1,7 @@
--- ARGV: now, tenant, upstream, interval or "", limit, member with the slot or "".
+-- ARGV: now, tenant, upstream, interval or "", limit, member with the slot or "", id.
+local known = remembered(ARGV[7])
+if known then return known end
+
 local now, tenant, member = tonumber(ARGV[1]), ARGV[2], ARGV[6]
 local present = member ~= '' and read(tenant, member, now) or nil
 local key = gate_key(tenant, ARGV[3])
@@ -10,4 +13,4 @@ if present and slot then
 elseif present then
   redis.call('HDEL', aggregate_key(tenant, member), 'sl')
 end
-return verdict
+return remember(ARGV[7], verdict)

@@ -1,23 +1,18 @@
--- Makes unleased aggregates due, spread evenly. ARGV: now, tenant, kind, spread, the statuses. Answers how many.
-local now, tenant, kind, spread = tonumber(ARGV[1]), ARGV[2], ARGV[3], tonumber(ARGV[4])
-local seen, entries = {}, {}
-for i = 5, #ARGV do
-  if not seen[ARGV[i]] then
-    seen[ARGV[i]] = true
-    for _, entry in ipairs(redis.call('ZRANGE', tenant_label_key(tenant, kind, ARGV[i]), 0, -1)) do
-      local id = string.sub(entry, 22)
-      if redis.call('HEXISTS', aggregate_key(tenant, kind .. ':' .. id), 'lt') == 0 then
-        entries[#entries + 1] = entry
-      end
-    end
+-- Makes aggregates due that are still unleased and in one of the statuses. Answers how many.
+-- ARGV: now, tenant, how many statuses, the statuses; per aggregate: member, when.
+local now, tenant = tonumber(ARGV[1]), ARGV[2]
+local first = 4 + tonumber(ARGV[3])
+local wanted = {}
+for i = 4, first - 1 do wanted[ARGV[i]] = true end
+local woken = 0
+for i = first, #ARGV, 2 do
+  local member, due = ARGV[i], ARGV[i + 1]
+  local present = read(tenant, member, now)
+  if present and not present.lt and wanted[present.s] then
+    redis.call('HSET', aggregate_key(tenant, member), 'd', due)
+    redis.call('ZADD', tenant_due_key(tenant), due, member)
+    woken = woken + 1
   end
 end
-table.sort(entries)
-for nth, entry in ipairs(entries) do
-  local member = kind .. ':' .. string.sub(entry, 22)
-  local due = text(now + math.floor(spread * (nth - 1) / #entries))
-  redis.call('HSET', aggregate_key(tenant, member), 'd', due)
-  redis.call('ZADD', tenant_due_key(tenant), due, member)
-end
 requeue(tenant, now, false)
-return #entries
+return woken

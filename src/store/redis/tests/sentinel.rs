@@ -26,7 +26,7 @@ impl Watched {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let mut watched = Self { master, replica, sentinels: Vec::new(), ports: Vec::new(), folder };
         for n in 0..3 {
-            watched.watch(n, &port);
+            watched.watch(n, &port, 2);
         }
         wait("the sentinels know the replica and one another", || {
             watched.ports.iter().all(|port| {
@@ -38,12 +38,13 @@ impl Watched {
         watched
     }
 
-    fn watch(&mut self, n: usize, master: &str) {
+    /// One more sentinel; `quorum` of them have to agree.
+    fn watch(&mut self, n: usize, master: &str, quorum: usize) {
         let port = ports::free();
         let file = self.folder.path().join(format!("sentinel-{n}.conf"));
         let folder = self.folder.path().display();
         let text = format!(
-            "port {port}\nbind 127.0.0.1\ndir {folder}\nsentinel monitor main 127.0.0.1 {master} 2\n\
+            "port {port}\nbind 127.0.0.1\ndir {folder}\nsentinel monitor main 127.0.0.1 {master} {quorum}\n\
              sentinel down-after-milliseconds main 500\nsentinel failover-timeout main 5000\n"
         );
         std::fs::write(&file, text).expect("the sentinel's configuration");
@@ -59,7 +60,8 @@ impl Watched {
         self.ports.push(port);
     }
 
-    /// What a sentinel answers; "" as long as it does not.
+    /// What a sentinel or a server answers; "" as long as it does not: a sentinel has clients dropped when it reconfigures
+    /// their server.
     fn ask(&self, port: u16, line: &str) -> String {
         crate::store::conformance::redis_server::ask(port, line).unwrap_or_default()
     }
@@ -148,4 +150,36 @@ async fn a_master_that_is_demoted_is_left_for_the_new_one() {
     insist(&engine, &lead(2)).await;
     wait("the new master has it", || watched.ask(new, "KEYS *:lead:2").contains(":lead:2"));
     assert!(read(&engine, &lead(1), at(0)).await.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_master_that_lost_its_replicas_is_left_for_the_new_one() {
+    let watched = Watched::start();
+    let engine = RedisEngine::open(&watched.url().into(), "alc", &Lifecycle::new()).await.expect("it opens");
+    assert_eq!(insist(&engine, &lead(1)).await, 0);
+    wait("the replica has it", || watched.replica.command("KEYS *:lead:1").contains(":lead:1"));
+    // It takes no more writes once alone, and cannot be told that it is no master any more.
+    assert!(watched.master.command("CONFIG SET min-replicas-to-write 1").starts_with("+OK"));
+    assert!(watched.master.command("ACL SETUSER default -replicaof -slaveof -exec").starts_with("+OK"));
+    assert!(watched.ask(watched.ports[0], "SENTINEL FAILOVER main").starts_with("+OK"));
+    wait("the replica was promoted", || watched.ask(watched.replica.port(), "ROLE").contains("master"));
+    insist(&engine, &lead(2)).await;
+    wait("the new master has it", || watched.ask(watched.replica.port(), "KEYS *:lead:2").contains(":lead:2"));
+    assert!(watched.master.command("ROLE").contains("master"), "the old one has not heard");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_master_is_the_one_that_most_sentinels_name() {
+    let mut watched = Watched::start();
+    let stranger = RedisServer::start();
+    assert!(stranger.command("ACL SETUSER app on >hunter2 ~* +@all").starts_with("+OK"));
+    watched.watch(3, &stranger.port().to_string(), 1);
+    wait("the fourth sentinel answers", || watched.ask(watched.ports[3], "PING").starts_with("+PONG"));
+    watched.ports.rotate_right(1);
+    for n in 0..20 {
+        let engine = RedisEngine::open(&watched.url().into(), "alc", &Lifecycle::new()).await.expect("it opens");
+        assert_eq!(insist(&engine, &lead(n)).await, 0);
+        engine.close().await;
+    }
+    assert!(!stranger.command("KEYS *").contains("alc"), "what one sentinel alone names is no master");
 }

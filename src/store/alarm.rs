@@ -1,0 +1,90 @@
+//! Wakes who sleeps until something is due.
+//!
+//! Promises that nobody sleeps on when something was made due before it wakes anyway: neither what was written while it
+//! sleeps, nor what was written after it looked.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use jiff::Timestamp;
+use tokio::sync::Notify;
+
+/// For one sleeper.
+#[derive(Debug)]
+pub(super) struct Alarm {
+    woken: Notify,
+    /// Microseconds. Who does not sleep, or does not know until when, is to be told of everything.
+    sleeps_until: AtomicI64,
+}
+
+impl Default for Alarm {
+    fn default() -> Self {
+        Self { woken: Notify::new(), sleeps_until: AtomicI64::new(i64::MAX) }
+    }
+}
+
+/// The sleep is over, or was given up.
+struct Awake<'a>(&'a AtomicI64);
+
+impl Drop for Awake<'_> {
+    fn drop(&mut self) {
+        self.0.store(i64::MAX, Ordering::SeqCst);
+    }
+}
+
+impl Alarm {
+    /// Resolves when it rings for something before `until`, which the caller has found to be the next due time. One
+    /// permit is kept for who does not sleep.
+    pub(super) async fn sleep(&self, until: Option<Timestamp>) {
+        let _awake = Awake(&self.sleeps_until);
+        self.sleeps_until.store(until.map_or(i64::MAX, Timestamp::as_microsecond), Ordering::SeqCst);
+        self.woken.notified().await;
+    }
+
+    /// Something was made due then. Called once it is written: who looks for the next due time later finds it.
+    pub(super) fn ring_for(&self, due: Timestamp) {
+        if due.as_microsecond() < self.sleeps_until.load(Ordering::SeqCst) {
+            self.ring();
+        }
+    }
+
+    /// Something may have become due now.
+    pub(super) fn ring(&self) {
+        self.woken.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use crate::store::{
+        Commit, Store,
+        conformance::{DONE, IDLE, at, due, lead, put, sqlite, tenant},
+    };
+
+    #[tokio::test]
+    async fn a_sleeper_is_woken_by_what_is_due_before_it_wakes_anyway() {
+        let (engine, _folder) = sqlite().await;
+        let store = Store::new(std::sync::Arc::new(engine));
+        let commit = async |id: u64, lease| {
+            let done = store.commit(&tenant(), &Commit::of(vec![put(&lead(id), None, lease)]), at(0)).await;
+            assert_eq!(done.expect("answers"), DONE);
+        };
+        {
+            let mut sleeping = pin!(store.woken(Some(at(10))));
+            assert!(futures_util::poll!(&mut sleeping).is_pending());
+            commit(1, due(at(10))).await;
+            commit(2, IDLE).await;
+            assert!(futures_util::poll!(&mut sleeping).is_pending());
+            commit(3, due(at(9))).await;
+            assert!(futures_util::poll!(&mut sleeping).is_ready());
+        }
+        // Who does not sleep is told when it does: it may have looked before.
+        commit(4, due(at(20))).await;
+        assert!(futures_util::poll!(pin!(store.woken(Some(at(10))))).is_ready());
+        let mut sleeping = pin!(store.woken(None));
+        assert!(futures_util::poll!(&mut sleeping).is_pending());
+        commit(5, due(at(20))).await;
+        assert!(futures_util::poll!(&mut sleeping).is_ready());
+    }
+}

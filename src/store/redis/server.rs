@@ -1,0 +1,107 @@
+//! The one server that has everything: the one at an address, or the master that Sentinel names.
+//!
+//! The `redis` crate's own manager keeps a connection that is merely silent, keeps a refused reconnection for ever, and
+//! dials the master that it was told of once. This makes a new connection whenever a call says that the server is lost,
+//! and swaps it; whoever calls next gets the new one.
+
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, ConnectionInfo, FromRedisValue, RedisError, aio::MultiplexedConnection,
+};
+use tokio::sync::Notify;
+
+use super::{address::Watched, connection::is_lost, sentinel};
+
+/// A script takes well under a millisecond; a server that is silent for so long is gone.
+pub(super) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// To connect and to be let in.
+pub(super) const CONNECTION_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Where the server is found.
+pub(super) enum Place {
+    At(ConnectionInfo),
+    Watched(Watched),
+}
+
+pub(super) struct Server {
+    place: Place,
+    current: Mutex<Current>,
+    /// Held by who looks for the server; the others wait for what it finds.
+    renewing: tokio::sync::Mutex<()>,
+    replaced: Notify,
+}
+
+#[derive(Clone)]
+struct Current {
+    connection: MultiplexedConnection,
+    /// How many attempts to find the server there were when this was set: who waited for one makes none of its own.
+    attempt: u64,
+}
+
+impl Server {
+    pub(super) async fn open(place: Place) -> Result<Self, RedisError> {
+        let connection = find(&place).await?;
+        Ok(Self {
+            place,
+            current: Mutex::new(Current { connection, attempt: 0 }),
+            renewing: tokio::sync::Mutex::new(()),
+            replaced: Notify::new(),
+        })
+    }
+
+    pub(super) async fn query<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, RedisError> {
+        let mut current = self.current();
+        let answer = command.query_async(&mut current.connection).await;
+        if answer.as_ref().is_err_and(is_lost) {
+            self.renew(current.attempt).await;
+        }
+        answer
+    }
+
+    /// Resolves when another connection was made.
+    pub(super) async fn replaced(&self) {
+        self.replaced.notified().await;
+    }
+
+    /// Looks for the server once, unless somebody did since `attempt`. If there is none now, the next call looks again:
+    /// until then the old connection stays, which may have been slow and not lost.
+    async fn renew(&self, attempt: u64) {
+        let _renewing = self.renewing.lock().await;
+        let mut current = self.current();
+        if current.attempt != attempt {
+            return;
+        }
+        current.attempt += 1;
+        match find(&self.place).await {
+            Ok(connection) => {
+                current.connection = connection;
+                tracing::info!("connected to Redis anew");
+                self.replaced.notify_one();
+            }
+            Err(error) => tracing::debug!(category = error.category(), "Redis cannot be connected to anew"),
+        }
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = current;
+    }
+
+    fn current(&self) -> Current {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+async fn find(place: &Place) -> Result<MultiplexedConnection, RedisError> {
+    match place {
+        Place::At(info) => connect(info.clone()).await,
+        Place::Watched(watched) => sentinel::master(watched).await,
+    }
+}
+
+pub(super) async fn connect(info: ConnectionInfo) -> Result<MultiplexedConnection, RedisError> {
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(CONNECTION_TIMEOUT))
+        .set_response_timeout(Some(RESPONSE_TIMEOUT));
+    Client::open(info)?.get_multiplexed_async_connection_with_config(&config).await
+}
