@@ -214,9 +214,9 @@ impl Client {
         self.has(Feature::FindLeads).is_ok()
     }
 
-    /// Whether [`Client::get_lead`] or [`Client::find_leads`] is worth asking.
-    pub fn may_answer_polls(&self) -> bool {
-        self.has(Feature::GetLead).is_ok() || self.may_find_leads()
+    /// Whether [`Client::get_lead`] is worth asking.
+    pub fn may_get_leads(&self) -> bool {
+        self.has(Feature::GetLead).is_ok()
     }
 
     fn has(&self, feature: Feature) -> Result<(), CallError> {

@@ -127,15 +127,18 @@ impl Reader {
     pub(super) fn refuse_mistyped<'a>(&mut self, strays: impl Iterator<Item = &'a str>) {
         for name in strays {
             let rest = name.strip_prefix(NEARLY).unwrap_or(name);
+            if is_of_another_service(rest) {
+                continue;
+            }
             let bare = |name: &str| name.replace('_', "");
             let known = self.asked.iter().map(|known| variable(known)).find(|known| bare(known) == bare(name));
             let meant = if known.is_some() {
                 known
             } else if rest.contains("__") {
                 Some(format!("{PREFIX}{rest}"))
-            } else if rest.starts_with("ENV") {
+            } else if ["ENVIRONMENT", "PROFILE"].contains(&rest) {
                 Some(ENVIRONMENT.to_owned())
-            } else if rest.starts_with("CONF") {
+            } else if ["CONFIG", "CONFIG_DIRECTORY", "CONFIG_PATH", "CONF_DIR"].contains(&rest) {
                 Some(DIRECTORY.to_owned())
             } else {
                 None
@@ -188,4 +191,10 @@ fn distance(a: &str, b: &str) -> usize {
         }
     }
     row[b.len()]
+}
+
+/// Whether Kubernetes may have set it (or a container link): for every service of the namespace it does, and one may be
+/// called as we are, or begin so. A pod that refused them would not start again once such a service is there.
+fn is_of_another_service(rest: &str) -> bool {
+    rest.ends_with("PORT") || ["SERVICE_HOST", "SERVICE_PORT", "PORT_"].iter().any(|theirs| rest.contains(theirs))
 }

@@ -378,6 +378,8 @@ fn a_variable_that_is_nearly_ours_is_refused_and_kubernetes_own_are_not() {
         "ALC_CONNECTOR_PORT",
         "ALC_CONNECTOR_PORT_8080_TCP",
         "ALC_CONNECTOR_PORT_8080_TCP_ADDR",
+        "ALC_CONNECTOR_CONFIG_SERVICE_HOST",
+        "ALC_CONNECTOR_ENVOY_PORT",
         "ALC_CONNECTORS__HTTP__BIND",
     ] {
         assert!(load(name).is_ok(), "{name}");

@@ -132,7 +132,11 @@ impl Workspace {
             return;
         };
         agenda.push((later(deleting_since(webhook), PATIENCE), Step::Settle));
+        // Not beside the making of another one: an ALC that keeps one webhook for an account might make that of this.
+        let busy =
+            self.connections.iter().find(|owner| owner.id == webhook.connection).and_then(|owner| owner.connecting);
         let at = webhook.not_before(deleting_since(webhook));
+        let at = busy.map_or(at, |claim| at.max(claim.until));
         // A token asked for since it is the webhook's turn is tried, however short its life: else tokens that are old
         // when they come would be fetched without end. ALC's refusal moves the turn.
         if connection.alc.must_refresh(now) && connection.alc.requested_at < at {

@@ -143,8 +143,8 @@ impl Problem {
     /// `store-unavailable`.
     pub fn store_unavailable() -> Self {
         // Not "nothing was done": the store may have taken it and failed before it said so.
-        let detail = "The store cannot take it now. Send the same request again in a few seconds: what was taken \
-                      already is not done twice.";
+        let detail = "The store cannot take it now. Send the same request again in a few seconds. A lead sent with an \
+                      Idempotency-Key is not sent twice so; without one, ask for the lead first.";
         Self::new(Slug::StoreUnavailable, detail).retry_after(Duration::from_secs(2))
     }
 

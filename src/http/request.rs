@@ -42,7 +42,8 @@ where
 {
     let id: Rc<str> = incoming(request.headers()).unwrap_or_else(|| ids::random_uuid().to_string()).into();
     let of_task = Rc::clone(&id);
-    // Of the highest level, so that no filter takes the id from the lines that it lets through.
+    // Of the highest level, so that no level takes the id from the lines that are let through. A filter that names only
+    // modules has to name this one.
     let span = tracing::error_span!("request", request_id = &*id);
     let visit = async move {
         let mut visit = Visit::begin(&request);

@@ -60,7 +60,7 @@ mod tests {
             let problem = store(&passing);
             assert_eq!(problem.slug(), Slug::StoreUnavailable);
             let said = problem.to_value(None).to_string();
-            assert!(said.contains("not done twice") && !said.contains("Nothing was done"), "{said}");
+            assert!(said.contains("not sent twice") && !said.contains("Nothing was done"), "{said}");
         }
         assert_eq!(store(&StoreError::Corrupt("no JSON".to_owned())).slug(), Slug::Internal);
     }

@@ -101,7 +101,8 @@ impl Leads {
     ) -> Result<Accepted, SendRefused> {
         let mut caller = Watching { leads: self.clone(), tenant: tenant.clone(), record, send, answered: false };
         let answer = self.look_again(tenant, record, send, deadline).await;
-        caller.answered = true;
+        // Who is told of something else waits for the refusal no longer either.
+        caller.answered = !matches!(answer, Err(SendRefused::Store(_) | SendRefused::ReauthorizationRequired(_)));
         answer
     }
 
@@ -117,7 +118,7 @@ impl Leads {
                 return Ok(());
             }
             let write = put(&key.id, &lead.value, Some(lead.version()), LeaseChange::Leave { due: Some(now) });
-            if matches!(self.parts.store.commit(tenant, &Commit::of(vec![write]), now).await?, Committed::Done(_)) {
+            if matches!(self.commit_surely(tenant, &Commit::of(vec![write])).await?, Committed::Done(_)) {
                 return Ok(());
             }
         }

@@ -187,6 +187,10 @@ impl Leads {
             return Ok(None);
         }
         let found = documents.remove(&end).flatten();
+        if found.as_ref().is_some_and(|found| !found.value.forwarding) {
+            // Somebody has sent the new record since, and speaks for it.
+            return Ok(None);
+        }
         let expected = found.as_ref().map(Versioned::version);
         let back = merge::speaks_at(lead, end, found.map(|found| found.value), now);
         Ok(Some(put(&lead_key(end).id, &back, expected, LeaseChange::Leave { due: Some(now) })))

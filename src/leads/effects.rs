@@ -123,9 +123,14 @@ impl Leads {
             | CallError::NotFound
             | CallError::Unsupported
             | CallError::Rejected { .. } => {
-                let told = work.is_told_in_request(send, self.parts.clock.now());
+                let waits = work.claims_refusal(send);
                 let words = error.words();
-                self.record(work, |lead, now| lead.rejected(send, words.clone(), told, now)).await?;
+                // Judged by the lead that is written: who watched it may have hung up since the request began.
+                self.record(work, |lead, now| {
+                    let told = waits || lead.is_watched(now);
+                    lead.rejected(send, words.clone(), told, now);
+                })
+                .await?;
                 self.report(work, ALC, GateReport::Recovered).await;
             }
         }
@@ -157,7 +162,8 @@ impl Leads {
 
     /// Asks ALC for the result of a lead that nobody called back about.
     pub(super) async fn poll(&self, work: &mut Work) -> Result<(), StoreError> {
-        if !self.parts.alc.may_answer_polls() {
+        let known = work.lead.value.send.lead_id.is_some();
+        if !(self.parts.alc.may_find_leads() || known && self.parts.alc.may_get_leads()) {
             // Not asked, ALC would not answer the gate's probe either: that is left to a lead that has something to ask.
             return self.polled(work).await;
         }
@@ -209,6 +215,8 @@ impl Leads {
             }
             CallError::Unknown { retry_after, .. } => (self.retry_at(failures, *retry_after), GateReport::Failed),
             CallError::NotSent { .. } => (self.retry_at(failures, None), GateReport::Failed),
+            // From memory, or ALC's own.
+            CallError::Unsupported => return self.polled(work).await,
             _ => {
                 self.alc_answered(work).await;
                 return self.polled(work).await;

@@ -56,10 +56,17 @@ impl Lead {
         self.attio.failures = 0;
         self.attio.retry_at = None;
         self.attio.lead_id = None;
-        if self.send.reason == Some(Reason::RecordDeleted) && self.send.accepted_at.is_some() {
-            // The deletion was the merge's own, told before it: the person lives on in the new record.
+        if self.is_revivable() {
+            // The deletion was the merge's own, told before it: the person lives on in the new record. What ALC told
+            // meanwhile did not count: it is asked.
             (self.send.status, self.send.reason, self.send.finished_at) = (Status::Pending, None, None);
+            self.send.poll_at = self.send.accepted_at;
         }
+    }
+
+    /// Whether a deletion has ended a send that ALC has.
+    fn is_revivable(&self) -> bool {
+        self.send.reason == Some(Reason::RecordDeleted) && self.send.accepted_at.is_some()
     }
 
     /// Another lead speaks for the record.
@@ -78,9 +85,11 @@ impl Lead {
         self.expire(Reason::RecordDeleted, now);
     }
 
-    /// Whether it should speak for a record rather than `other`: a live send goes before a finished one, then the newer.
-    fn outranks(&self, other: &Self) -> bool {
-        let rank = |lead: &Self| (lead.send.status.is_live(), lead.send.created_at, lead.send.id);
+    /// Whether it should speak for `record` rather than `other`: a live send goes before a finished one, then the newer.
+    /// What only the merge itself had deleted lives.
+    fn outranks(&self, other: &Self, record: RecordId) -> bool {
+        let lives = |lead: &Self| lead.send.status.is_live() || lead.is_revivable() && lead.shown_at() != record;
+        let rank = |lead: &Self| (lives(lead), lead.send.created_at, lead.send.id);
         rank(self) > rank(other)
     }
 }
@@ -142,7 +151,7 @@ pub(super) fn merged(known: &mut Known, into: RecordId, from: RecordId, now: Tim
         None => (ours, None),
         Some(theirs) => {
             let outranks = match (look(known, ours)?, look(known, theirs)?) {
-                (Some(ours), Some(theirs)) => ours.outranks(theirs),
+                (Some(ours), Some(theirs)) => ours.outranks(theirs, end),
                 _ => true,
             };
             if outranks { (ours, Some(theirs)) } else { (theirs, Some(ours)) }
@@ -152,8 +161,8 @@ pub(super) fn merged(known: &mut Known, into: RecordId, from: RecordId, now: Tim
         lead.moves_to(end);
         lead.joined = None;
         if loser.is_some() {
-            // The record may show what the other one said.
-            lead.attio.shown = None;
+            // The record may show what the other one said. Over that goes what this send comes to, and no older word.
+            lead.attio.shown = lead.wanted().filter(|wanted| wanted.send != lead.send.id);
         }
     });
     if let Some(loser) = loser {

@@ -166,6 +166,10 @@ impl Lead {
         self.attio.failures = 0;
         self.attio.retry_at = None;
         self.attio.refused = false;
+        if showing.send != self.send.id {
+            // It was an earlier send's word that Attio refused, if any.
+            self.attio.result_refused = false;
+        }
         if !self.attio.result_refused {
             self.went_wrong_at_attio(None);
         }

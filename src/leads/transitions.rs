@@ -1,6 +1,8 @@
 //! What happens to a lead. Pure: no I/O, no clock, no randomness, and valid in every state, because a fact may arrive
 //! when the lead has long gone on.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 use super::{
@@ -8,7 +10,12 @@ use super::{
     send::{Reason, Send, Status},
     shown::{Showing, Title},
 };
-use crate::ids::SendId;
+use crate::{clock::earlier, ids::SendId};
+
+/// How long before a watching caller's deadline a refusal counts as told to it.
+const WATCHER_MARGIN: Duration = Duration::from_secs(1);
+/// Of a result, so many characters are kept: it is shown, and told to up to two hundred workflows at a time.
+const RESULT_KEPT: usize = 1_000;
 
 /// One request to ALC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,6 +119,11 @@ impl Lead {
         }
     }
 
+    /// Whether a caller watches the present send for long enough to be told of its refusal.
+    pub fn is_watched(&self, now: Timestamp) -> bool {
+        self.send.waited_until.is_some_and(|until| now < earlier(until, WATCHER_MARGIN))
+    }
+
     /// The caller that watched the present send has gone; `false` if that changes nothing. A refusal that was to be told
     /// to it alone is shown by Attio after all.
     pub fn nobody_watches(&mut self) -> bool {
@@ -206,7 +218,10 @@ impl Lead {
     /// send was not yet attempted. With neither id it is the present send's: a late repeat can't be told apart.
     pub fn finish(&mut self, result: &str, lead_id: Option<&str>, callback: Option<&str>, now: Timestamp) -> Finished {
         // ALC's id goes before the header's: unsigned, that may be the same in every call.
-        let is_named = lead_id.is_some() && self.send.lead_id.as_deref() == lead_id;
+        let is_named = lead_id.is_some_and(|lead_id| match &self.send.lead_id {
+            Some(own) => own == lead_id,
+            None => self.send.attempts > 0 && !self.is_of_earlier_send(lead_id) && !self.has_unlearnt_earlier_send(),
+        });
         if let Some(callback) = callback
             && !self.counts(callback)
             && !is_named
@@ -230,8 +245,10 @@ impl Lead {
         }
         send.accepted_at.get_or_insert(now);
         send.finish(Status::Complete, None, now);
-        send.result = Some(result.to_owned());
+        send.result = Some(kept(result));
         send.last_error = None;
+        // What Attio refused was another word.
+        self.attio.result_refused = false;
         self.attio.refused = false;
         self.attio.retry_at = None;
         Finished::Now
@@ -247,7 +264,7 @@ impl Lead {
         self.send.lead_id = lead_id.map(str::to_owned);
         self.send.accepted_at = Some(now);
         self.send.finish(Status::Complete, None, now);
-        self.send.result = Some(result.to_owned());
+        self.send.result = Some(kept(result));
     }
 
     /// Remembers the id of a call; `false` if it was counted before.
@@ -281,4 +298,8 @@ impl Lead {
         }
         self.send.attempts > 0
     }
+}
+
+fn kept(result: &str) -> String {
+    result.chars().take(RESULT_KEPT).collect()
 }

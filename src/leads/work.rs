@@ -16,7 +16,7 @@ use super::{
     waiter::Waiter,
 };
 use crate::{
-    clock::{Timestamp, earlier, later, until},
+    clock::{Timestamp, later, until},
     connections::Workspace,
     ids::SendId,
     store::{
@@ -32,8 +32,6 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(200);
 /// How often the state is loaded again to apply a fact to it.
 const LOADS: usize = 20;
-/// How long before a watching caller's deadline a refusal counts as told to it.
-const WATCHER_MARGIN: Duration = Duration::from_secs(1);
 
 /// A lead under way.
 pub(super) struct Work {
@@ -100,10 +98,9 @@ impl Work {
         }
     }
 
-    /// Whether a refusal of this send is told inside its request.
-    pub(super) fn is_told_in_request(&self, send: SendId, now: Timestamp) -> bool {
-        let watched = self.lead.value.send.waited_until.is_some_and(|until| now < earlier(until, WATCHER_MARGIN));
-        watched || self.waiter.as_ref().is_some_and(|waiter| waiter.claim_refusal(send))
+    /// Whether the caller that waits for this work tells of this send's refusal. See also [`Lead::is_watched`].
+    pub(super) fn claims_refusal(&self, send: SendId) -> bool {
+        self.waiter.as_ref().is_some_and(|waiter| waiter.claim_refusal(send))
     }
 
     /// The lease ends only if nobody has connected or removed anything since we looked: who wakes a workspace's leads

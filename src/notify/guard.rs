@@ -52,19 +52,21 @@ impl Guard {
     pub fn check(&self, text: &SecretString) -> Result<CallbackUrl, UrlRefused> {
         let refuse = |why: String| Err(UrlRefused(why));
         let text = text.expose_secret();
+        let nowhere = || format!("must be an absolute https URL that names a host which {VARIABLE} lists");
+        let Ok(mut url) = Url::parse(text) else { return refuse(nowhere()) };
+        // The parser has turned decimal, octal, hexadecimal and shortened forms into addresses by now.
+        let Some(host) = url.host() else { return refuse(nowhere()) };
+        let shown = host.to_string();
+        let whom = format!("it names the host {shown}, and {VARIABLE} lists whom it may name");
         if text.len() > LONGEST {
-            return refuse(format!("must have at most {LONGEST} bytes"));
+            return refuse(format!("must have at most {LONGEST} bytes ({whom})"));
         }
-        let Ok(mut url) = Url::parse(text) else { return refuse("must be an absolute https URL".to_owned()) };
         if !matches!(url.scheme(), "https" | "http") {
-            return refuse("must begin with https://".to_owned());
+            return refuse(format!("must begin with https:// ({whom})"));
         }
         if !url.username().is_empty() || url.password().is_some() {
-            return refuse("must not contain credentials".to_owned());
+            return refuse(format!("must not contain credentials ({whom})"));
         }
-        // The parser has turned decimal, octal, hexadecimal and shortened forms into addresses by now.
-        let Some(host) = url.host() else { return refuse("must name a host".to_owned()) };
-        let shown = host.to_string();
         let listed = self.lists(&host);
         let loopback = is_loopback(&host);
         if listed && loopback {
@@ -84,7 +86,7 @@ impl Guard {
         url.set_fragment(None);
         // Parsed, it may have grown (a blank takes three bytes), and so it is kept and judged again at each call.
         if url.as_str().len() > LONGEST {
-            return refuse(format!("must have at most {LONGEST} bytes, percent-encoded"));
+            return refuse(format!("must have at most {LONGEST} bytes, percent-encoded ({whom})"));
         }
         Ok(CallbackUrl(url))
     }

@@ -185,3 +185,22 @@ async fn a_url_that_is_no_longer_allowed_is_not_called() {
     let told = client(&["attio.com"], system_lookup()).tell(&SecretString::from(url.as_str()), &NEWS).await;
     assert_eq!(told, Told::Forbidden);
 }
+
+#[test]
+fn every_refusal_names_the_host_and_the_variable_and_nothing_else_of_the_url() {
+    let long = format!("https://api.attio.com/{}", "s".repeat(3_000));
+    let urls = [
+        "ftp://api.attio.com/secret",
+        "http://api.attio.com/secret",
+        "https://user:secret@api.attio.com/x",
+        "https://example.com/secret",
+        "https://192.0.2.1/secret",
+        long.as_str(),
+    ];
+    for url in urls {
+        let refused = check(&["attio.com"], url).expect_err(url);
+        let host = url::Url::parse(url).expect("a URL").host_str().expect("a host").to_owned();
+        assert!(refused.contains(&host) && refused.contains("ATTIO__CALLBACK_HOSTS"), "{refused}");
+        assert!(!refused.contains("secret") && !refused.contains("sss"), "{refused}");
+    }
+}

@@ -416,7 +416,9 @@ pub trait Engine: Send + Sync + 'static {
     /// Makes every unleased aggregate of that tenant, kind and one of those statuses due between `now` and
     /// `now + spread`, evenly and in the order of their creation; returns how many. Moves no version. In rounds of
     /// a thousand, so that a crowd holds up nobody: each is atomic, what somebody leases or takes out of these
-    /// statuses meanwhile is left alone, and a crash in the middle leaves some woken. Harmless to repeat.
+    /// statuses meanwhile is left alone, and a crash in the middle leaves some woken. Harmless to repeat. What goes from
+    /// one of them to another meanwhile may be missed, as what is leased is: who ends a lease has to check what
+    /// the wake is about.
     async fn wake(
         &self,
         tenant: &Tenant,

@@ -1,9 +1,10 @@
-//! §3.2: what comes in between what was read and what is written of it: the commit has to notice.
+//! §3.2: what comes in between what was read and what is written of it: the commit has to notice. And how many commits
+//! are on their way at once.
 
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -18,12 +19,14 @@ use alc_connector::{
     },
 };
 use async_trait::async_trait;
-use tokio::sync::Notify;
+use serde_json::json;
+use tokio::sync::{Notify, watch};
 
 use crate::support::{
     ambient::{eventually, spawn},
-    attio_app::AttioApp,
+    attio_app::{AttioApp, lead_body},
     harness::{MINUTE, Setup, World, run},
+    http::send,
 };
 
 /// SQLite, where a commit of a lead can be held back at the last moment.
@@ -32,10 +35,12 @@ struct HeldBack {
     hold: Arc<Hold>,
 }
 
-/// Holds back the next commit of a lead, once it is asked to.
+/// Holds back the next commit of a lead, once it is asked to; or all of them, until so many have come.
 #[derive(Default)]
 struct Hold {
     next: AtomicBool,
+    together: AtomicUsize,
+    waiting: watch::Sender<usize>,
     reached: Notify,
     go: Notify,
 }
@@ -43,6 +48,10 @@ struct Hold {
 impl Hold {
     fn next(&self) {
         self.next.store(true, Ordering::SeqCst);
+    }
+
+    fn until_there_are(&self, count: usize) {
+        self.together.store(count, Ordering::SeqCst);
     }
 }
 
@@ -53,6 +62,12 @@ impl Engine for HeldBack {
         if lead && self.hold.next.swap(false, Ordering::SeqCst) {
             self.hold.reached.notify_one();
             self.hold.go.notified().await;
+        }
+        let together = self.hold.together.load(Ordering::SeqCst);
+        if lead && together > 0 {
+            self.hold.waiting.send_modify(|waiting| *waiting += 1);
+            let mut waiting = self.hold.waiting.subscribe();
+            waiting.wait_for(|waiting| *waiting >= together).await.expect("the hold lives as long as the store");
         }
         self.engine.commit(tenant, commit, now).await
     }
@@ -171,5 +186,19 @@ fn a_removal_between_looking_and_trying_again_stops_the_attempt() {
         world.pass_slowly(Duration::ZERO, 10).await;
         world.pass_slowly(MINUTE, 5).await;
         assert_eq!(world.alc.journal().count("create_lead"), 0, "an attempt was begun after the removal");
+    });
+}
+
+#[test]
+fn a_batch_is_stored_many_at_a_time() {
+    run(async {
+        let (world, app, hold, _folder) = connected(Setup::sqlite()).await;
+        let leads: Vec<_> = (0..20).map(|_| lead_body(&world.person())).collect();
+        // One after the other, the first would wait for ever: a batch of 250 has a second in all.
+        hold.until_there_are(10);
+        let request = app.request(reqwest::Method::POST, "/v1/leads/batch").json(&json!({ "leads": leads }));
+        let sent = spawn(async move { send(request).await });
+        eventually("it is answered", async || sent.is_finished().then_some(())).await;
+        sent.await.expect("an answer").expect(202);
     });
 }

@@ -152,3 +152,30 @@ scenario! {
         assert_eq!(world.attio.value(&ada.record_id, "alc_result").as_deref(), Some("rejected"));
     }
 }
+
+scenario! {
+    async fn a_refusal_whose_watcher_hung_up_during_the_post_is_shown_by_attio(setup: Setup) {
+        let (world, app) = setup.connected().await;
+        let ada = world.person();
+        let hold = world.alc.faults().hold("create_lead", Stage::After);
+        let first = spawn({ let (app, ada) = (app.clone(), ada.clone()); async move { app.press(&ada).await } });
+        hold.reached(1).await;
+        world.call_back(&ada, "qualified").await;
+        world.alc.faults().next("create_lead", Fault::status(400));
+        let second = spawn({ let (app, ada) = (app.clone(), ada.clone()); async move { app.press(&ada).await } });
+        let begun = async || app.lead_says(&ada, "status").await == "queued";
+        world.pass_until("the second send is stored", Duration::ZERO, Duration::from_secs(5), begun).await;
+        // Of the second request ALC thinks for so long that its caller hangs up.
+        let refusing = world.alc.faults().hold("create_lead", Stage::After);
+        hold.release();
+        first.await.expect("an answer").expect(201);
+        refusing.reached(1).await;
+        second.abort();
+        drop(second.await);
+        // Noticed by the service, and written down, before ALC's answer.
+        world.pass_slowly(Duration::ZERO, 3).await;
+        refusing.release();
+        let shown = async || world.attio.status(&ada.record_id).as_deref() == Some("Failed");
+        world.pass_until("Attio shows the refusal", Duration::from_secs(1), HOUR, shown).await;
+    }
+}

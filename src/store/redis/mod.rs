@@ -308,6 +308,7 @@ impl Engine for RedisEngine {
         }
         // An entry begins with the time of creation.
         found.sort_unstable();
+        found.dedup();
         let mut woken = 0;
         for round in evenly(found, spread, now).chunks(WAKEN_AT_ONCE) {
             let mut call = self.scripts.wake.key(self.keys.of(tenant));

@@ -12,7 +12,7 @@ use std::{
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionInfo, FromRedisValue, RedisError, aio::MultiplexedConnection,
 };
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 
 use super::{address::Watched, connection::is_lost, sentinel};
 
@@ -20,6 +20,9 @@ use super::{address::Watched, connection::is_lost, sentinel};
 pub(super) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// To connect and to be let in.
 pub(super) const CONNECTION_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A server that answers what only a lost one should is left no more often than that.
+const BETWEEN_RENEWALS: Duration = Duration::from_millis(500);
 
 /// Where the server is found.
 pub(super) enum Place {
@@ -38,6 +41,8 @@ pub(super) struct Server {
 #[derive(Clone)]
 struct Current {
     connection: MultiplexedConnection,
+    /// When that was.
+    since: Instant,
     /// How many attempts to find the server there were when this was set: who waited for one makes none of its own.
     attempt: u64,
 }
@@ -47,7 +52,7 @@ impl Server {
         let connection = find(&place).await?;
         Ok(Self {
             place,
-            current: Mutex::new(Current { connection, attempt: 0 }),
+            current: Mutex::new(Current { connection, since: this_moment(), attempt: 0 }),
             renewing: tokio::sync::Mutex::new(()),
             replaced: Notify::new(),
         })
@@ -56,8 +61,15 @@ impl Server {
     pub(super) async fn query<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, RedisError> {
         let mut current = self.current();
         let answer = command.query_async(&mut current.connection).await;
-        if answer.as_ref().is_err_and(is_lost) {
-            self.renew(current.attempt).await;
+        if let Err(error) = &answer
+            && is_lost(error)
+        {
+            // A server that answers, but not as a master, may be all there is for now: to connect to it at every call
+            // would only burden it.
+            let is_hopeless = !error.is_io_error() && current.since.elapsed() < BETWEEN_RENEWALS;
+            if !is_hopeless {
+                self.renew(current.attempt).await;
+            }
         }
         answer
     }
@@ -76,6 +88,7 @@ impl Server {
             return;
         }
         current.attempt += 1;
+        current.since = this_moment();
         match find(&self.place).await {
             Ok(connection) => {
                 current.connection = connection;
@@ -90,6 +103,14 @@ impl Server {
     fn current(&self) -> Current {
         self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how often a network is tried goes by real time, whatever the store's is"
+)]
+fn this_moment() -> Instant {
+    Instant::now()
 }
 
 async fn find(place: &Place) -> Result<MultiplexedConnection, RedisError> {
