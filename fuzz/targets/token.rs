@@ -76,8 +76,9 @@ fn believed(token: &str) -> bool {
 fn signed(header: &str, claims: &str, content: &str) {
     let signature = URL_SAFE_NO_PAD.encode(FIXED.pair.sign(content.as_bytes()));
     let token = SecretString::from(format!("{content}.{signature}"));
+    // To leave, any token of ours will do: an expired one, and one from when we had another public URL.
     let Ok(subject) = FIXED.tokens.verify_ignoring_expiry(&token) else {
-        assert!(FIXED.tokens.verify(&token, NOW).is_err(), "without its expiry it is no worse");
+        assert!(FIXED.tokens.verify(&token, NOW).is_err(), "what is good for all is good for leaving");
         return;
     };
     // What is passed over may be too much for a `Value`: nested too deep, a number too long.
@@ -86,9 +87,10 @@ fn signed(header: &str, claims: &str, content: &str) {
         return;
     };
     assert!(header["alg"] == "EdDSA" && header["kid"] == *FIXED.kid, "{header}");
-    assert!(claims["iss"] == ISSUER && claims["aud"] == "alc-connector", "{claims}");
+    assert!(claims["aud"] == "alc-connector", "{claims}");
     let id = |name: &str| claims[name].as_str().and_then(|text| text.parse::<Uuid>().ok());
     assert!(id("sub") == Some(subject.connection.0) && id("wks") == Some(subject.workspace.0), "{claims}");
-    let good = claims["exp"].as_i64().expect("a time") > NOW.as_second();
+    let lives = claims["exp"].as_i64().is_some_and(|at| at > NOW.as_second());
+    let good = lives && claims["iss"] == ISSUER;
     assert_eq!(FIXED.tokens.verify(&token, NOW).is_ok(), good, "{claims}");
 }

@@ -9,8 +9,14 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::{
-    Connections, LOOK_AGAIN, PATIENT_TRIES, connect::named, connection::Claim, facts::Fact, pause, steps::Step,
-    webhook::Webhook, workspace::Workspace,
+    Connections, LOOK_AGAIN, PATIENT_TRIES,
+    connect::named,
+    connection::Claim,
+    facts::Fact,
+    pause,
+    steps::{Step, UNDER_WAY, leaving_since},
+    webhook::Webhook,
+    workspace::Workspace,
 };
 use crate::{
     alc::CallError,
@@ -20,7 +26,8 @@ use crate::{
 };
 
 /// The leads that have not finished.
-const UNFINISHED: [&str; 2] = ["queued", "pending"];
+const QUEUED: &str = "queued";
+const UNFINISHED: [&str; 2] = [QUEUED, "pending"];
 /// Those that have; Attio may still be owed what they came to.
 const FINISHED: [&str; 2] = ["complete", "failed"];
 /// Over how long these are woken: there may be months of them, and nothing hurries.
@@ -149,7 +156,10 @@ impl Connections {
             Step::FindWebhook(id) => self.find_webhook(workspace, id).await,
             Step::DeleteWebhook(id) => self.delete_webhook(workspace, id).await,
             Step::DeleteAttioWebhook(id) => self.delete_attio_webhook(tenant, workspace, id).await?,
-            Step::Revoke(id) => self.revoke(workspace, id).await,
+            Step::Revoke(id) => match self.in_use_until(tenant, workspace, id).await? {
+                Some(retry_at) => vec![Fact::RevokePostponed { connection: id, retry_at }],
+                None => self.revoke(workspace, id).await,
+            },
             Step::RevokeAtAttio(id) => self.revoke_at_attio(workspace, id).await,
             Step::RetireWebhook(id) => {
                 if self.has_unfinished_leads(tenant, id).await? {
@@ -242,6 +252,20 @@ impl Connections {
         tracing::warn!(workspace = %workspace.id, connection = %id, detail, "could not revoke ALC's grant");
         let retry_at = self.retry_at(connection.alc.attempts, None, Duration::MAX);
         vec![Fact::RevokePostponed { connection: id, retry_at }]
+    }
+
+    /// Until when a send that was committed before this connection left may be on its way with its token; `None`: there is
+    /// none. While ALC has not answered, its lead is queued.
+    async fn in_use_until(
+        &self,
+        tenant: &Tenant,
+        workspace: &Workspace,
+        id: ConnectionId,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        let until = workspace.connection(id).map(|connection| later(leaving_since(connection), UNDER_WAY));
+        let Some(until) = until.filter(|until| self.clock.now() < *until) else { return Ok(None) };
+        let queued = self.store.page(tenant, Some(QUEUED), None, 1).await?;
+        Ok((!queued.documents.is_empty()).then_some(until))
     }
 
     /// Whether an unfinished lead was sent under the webhook. Nothing new is sent under it: it is no current one's.

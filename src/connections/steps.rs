@@ -20,8 +20,8 @@ use crate::{
 
 /// How long cleaning up at ALC is tried.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
-/// How long a leaving connection's tokens may be on their way in requests that were committed before it left: these
-/// end as they would have.
+/// How long a leaving connection's tokens may be on their way in sends that were committed before it left: these end as
+/// they would have.
 pub(super) const UNDER_WAY: Duration = Duration::from_secs(30);
 
 /// What to do.
@@ -102,16 +102,15 @@ impl Workspace {
         if self.needs_tokens(connection) {
             return;
         }
-        let unused = later(since, UNDER_WAY);
         if !connection.alc.released && !connection.alc.dead {
             // Somebody may be about to get new tokens: those are revoked instead.
-            let at = connection.unclaimed_at(connection.alc.not_before(unused));
+            let at = connection.unclaimed_at(connection.alc.not_before(since));
             agenda.push((at, Step::Revoke(connection.id)));
         }
         // Its webhook at Attio is deleted with it first.
         let is_needed = self.has_attio_webhook(connection);
         if let Some(grant) = connection.attio.as_ref().filter(|grant| !grant.is_settled() && !is_needed) {
-            agenda.push((grant.retry_at.map_or(unused, |at| at.max(unused)), Step::RevokeAtAttio(connection.id)));
+            agenda.push((grant.retry_at.unwrap_or(since), Step::RevokeAtAttio(connection.id)));
         }
     }
 
@@ -253,7 +252,7 @@ fn incoming_ends(connection: &Connection) -> Timestamp {
     connection.connecting.map_or_else(|| later(connection.created_at, INCOMING_LIFETIME), |claim| claim.until)
 }
 
-fn leaving_since(connection: &Connection) -> Timestamp {
+pub(super) fn leaving_since(connection: &Connection) -> Timestamp {
     connection.leaving_since.unwrap_or(connection.created_at)
 }
 
