@@ -128,7 +128,7 @@ impl Leads {
                 // Judged by the lead that is written: who watched it may have hung up since the request began.
                 self.record(work, |lead, now| {
                     let told = waits || lead.is_watched(now);
-                    lead.rejected(send, words.clone(), told, now);
+                    lead.rejected(attempt, words.clone(), told, now);
                 })
                 .await?;
                 self.report(work, ALC, GateReport::Recovered).await;

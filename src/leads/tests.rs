@@ -71,7 +71,7 @@ enum Telling {
 enum Fact {
     Submitted(SendId, String),
     NotSent(Attempt),
-    Rejected(SendId, bool),
+    Rejected(Attempt, bool),
     Unknown(Attempt),
     Shown(Showing),
     NotShown(ShowFailure),
@@ -208,7 +208,7 @@ impl World {
                     // An ALC that takes late what it has refused since, and then tells of it without an id, could not be
                     // told from one that tells of the next send.
                     Fate::Rejected(_) if self.late_posts.contains(&attempt.send) => Fact::NotSent(attempt),
-                    Fate::Rejected(told) => Fact::Rejected(attempt.send, told),
+                    Fate::Rejected(told) => Fact::Rejected(attempt, told),
                     Fate::LostUnseen => Fact::Unknown(attempt),
                 }
             }
@@ -307,7 +307,7 @@ impl World {
                 let poll_at = self.deadlines.next_poll(0, self.now);
                 self.lead.submitted(*send, Some(id.clone()), poll_at, self.now);
             }
-            Fact::Rejected(send, told) => self.lead.rejected(*send, String::new(), *told, self.now),
+            Fact::Rejected(attempt, told) => self.lead.rejected(*attempt, String::new(), *told, self.now),
             Fact::NotSent(attempt) => self.lead.not_sent(*attempt, soon, None, self.now),
             Fact::Unknown(attempt) => self.lead.unknown(*attempt, soon, None, self.now),
             Fact::Shown(showing) => self.lead.shown(*showing, None, self.now),

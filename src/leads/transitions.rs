@@ -136,8 +136,9 @@ impl Lead {
     }
 
     /// ALC refuses the lead for good.
-    pub fn rejected(&mut self, send: SendId, detail: String, told_in_request: bool, now: Timestamp) {
-        if self.send.id != send {
+    pub fn rejected(&mut self, attempt: Attempt, detail: String, told_in_request: bool, now: Timestamp) {
+        // A refusal that is recorded late says nothing of an attempt that another worker has begun since.
+        if self.attempt() != attempt {
             return;
         }
         self.send.under_way = false;
