@@ -170,10 +170,9 @@ fn what_the_log_says_of_a_failing_store_carries_the_id_of_the_answer() {
         world.redis().kill();
         let refused = app.press(&ada).await.expect_problem(503, "store-unavailable");
         let id = refused.header("x-request-id").expect("an id").to_owned();
-        assert_eq!(process.terminate().await, Some(0));
-        let log = process.log();
-        let line = log.lines().find(|line| line.contains("refused: the store")).expect("the failure is told of");
-        let line: serde_json::Value = serde_json::from_str(line).expect("a line of JSON");
+        let told = async || process.log().lines().find(|line| line.contains("refused: the store")).map(str::to_owned);
+        let line = eventually("the failure is told of", told).await;
+        let line: serde_json::Value = serde_json::from_str(&line).expect("a line of JSON");
         assert_eq!(line["span"]["request_id"], id.as_str(), "{line}");
     });
 }

@@ -4,6 +4,7 @@ use std::{
     io::{Seek as _, SeekFrom},
     net::SocketAddr,
     process::{Child, Command, Stdio},
+    time::Duration,
 };
 
 use nix::{
@@ -11,8 +12,15 @@ use nix::{
     unistd::Pid,
 };
 
-use super::redis_server::ports;
-use super::{ambient::eventually, secrets, settings::Settings};
+use super::{
+    ambient::{eventually, eventually_within},
+    redis_server::ports,
+    secrets,
+    settings::Settings,
+};
+
+/// §5: what is under way has half a minute to end, such as a commit at a store that has gone.
+const DRAINED_WITHIN: Duration = Duration::from_secs(30);
 
 /// `alc-connector serve` with addresses of its own; killed when dropped.
 pub struct Process {
@@ -86,8 +94,8 @@ impl Process {
         let mut child = self.child.take().expect("it runs");
         let pid = Pid::from_raw(i32::try_from(child.id()).expect("a pid"));
         kill(pid, Signal::SIGTERM).expect("a signal can be sent");
-        let status = eventually("the process has drained", async || child.try_wait().expect("it can be waited for"));
-        status.await.code()
+        let ended = async || child.try_wait().expect("it can be waited for");
+        eventually_within(DRAINED_WITHIN, "the process has drained", ended).await.code()
     }
 }
 
