@@ -7,7 +7,7 @@
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{
-    Leads,
+    Leads, TRIES,
     answer::{name_as_asked, settled},
     lead::{Lead, LeadView},
     logical_key,
@@ -31,9 +31,6 @@ use crate::{
         gate::GateView, put,
     },
 };
-
-/// Conflicts in a row before giving up: each means that somebody else got ahead.
-const TRIES: u32 = 50;
 
 /// A lead as the Attio app sends it, checked.
 #[derive(Debug, Clone)]

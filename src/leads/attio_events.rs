@@ -3,9 +3,9 @@
 //! Promises that nothing changes for who cannot prove the URL and the signature, that an event is durable before it is
 //! answered, and that each is one commit over all the leads that it concerns. What it means is decided in `merge`.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
-use super::{Lead, Leads, merge, receipt::digest_of, work::lead_key};
+use super::{Lead, Leads, TRIES, answered_in_time, merge, receipt::digest_of, work::lead_key};
 use crate::{
     attio::webhooks::{self, Malformed, RecordEvent},
     clock::Timestamp,
@@ -13,10 +13,6 @@ use crate::{
     ids::{OpaqueToken, RecordId, WorkspaceId},
     store::{Commit, Committed, Key, LeaseChange, StoreError, Tenant, Versioned, Write, put},
 };
-
-const TRIES: u32 = 50;
-/// Attio wants a fast answer, and tries again.
-const PATIENCE: Duration = Duration::from_millis(4_500);
 
 /// Why events are not accepted.
 #[derive(Debug, thiserror::Error)]
@@ -47,10 +43,7 @@ impl Leads {
         call: Option<&str>,
         body: &[u8],
     ) -> Result<(), EventsRefused> {
-        match tokio::time::timeout(PATIENCE, self.take_events(token, signature, call, body)).await {
-            Ok(result) => result,
-            Err(_) => Err(StoreError::Unavailable("no answer in time".to_owned()).into()),
-        }
+        answered_in_time(self.take_events(token, signature, call, body)).await
     }
 
     async fn take_events(

@@ -4,9 +4,9 @@
 //! changes for who cannot prove the URL and, where ALC gave a secret, the signature. Two waits for the store: what
 //! surrounds the lead; the result.
 
-use std::time::Duration;
-
-use super::{Lead, Leads, receipt::digest_of, send::Send, transitions::Finished, two, work::lead_key};
+use super::{
+    Lead, Leads, TRIES, answered_in_time, receipt::digest_of, send::Send, transitions::Finished, two, work::lead_key,
+};
 use crate::{
     alc::{
         callback::{self, Callback, Malformed, is_unfinished},
@@ -17,9 +17,6 @@ use crate::{
     store::{Commit, Committed, Key, LeaseChange, StoreError, Tenant, Versioned, put},
 };
 
-const TRIES: u32 = 50;
-/// ALC is answered within five seconds, whatever the store does.
-const PATIENCE: Duration = Duration::from_millis(4_500);
 const PROCESSED: &str = "lead.processed";
 
 /// What an accepted callback came to.
@@ -62,10 +59,7 @@ impl Leads {
         headers: Headers<'_>,
         body: &[u8],
     ) -> Result<CallbackOutcome, CallbackRefused> {
-        match tokio::time::timeout(PATIENCE, self.take_callback(token, headers, body)).await {
-            Ok(result) => result,
-            Err(_) => Err(StoreError::Unavailable("no answer in time".to_owned()).into()),
-        }
+        answered_in_time(self.take_callback(token, headers, body)).await
     }
 
     async fn take_callback(

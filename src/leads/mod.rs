@@ -25,7 +25,7 @@ mod transitions;
 mod waiter;
 mod work;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
 
 use serde_json::Value;
 
@@ -52,6 +52,11 @@ use crate::{
     store::{Cursor, Key, Kind, Leased, Store, StoreError, Versioned, gate::Gate},
     upstream::Schedule,
 };
+
+/// Conflicts in a row before giving up: each means that somebody else got ahead.
+const TRIES: u32 = 50;
+/// ALC and Attio are answered within five seconds, whatever the store does: they try again.
+const ANSWERED_WITHIN: Duration = Duration::from_millis(4_500);
 
 /// The slugs of our attributes on People.
 #[derive(Debug, Clone)]
@@ -268,6 +273,14 @@ impl Leads {
         // A bare string in an array is the one form that text and select both take.
         let values = values.into_iter().map(|(slug, value)| (slug, Value::Array(vec![Value::String(value)]))).collect();
         (values, lead_id)
+    }
+}
+
+/// What comes of an upstream's call, if that is known soon enough to answer it.
+async fn answered_in_time<T, E: From<StoreError>>(doing: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+    match tokio::time::timeout(ANSWERED_WITHIN, doing).await {
+        Ok(result) => result,
+        Err(_) => Err(StoreError::Unavailable("no answer in time".to_owned()).into()),
     }
 }
 

@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use sandbox::{Callback, Fault, Stage};
+use sandbox::{Callback, Fault, Hold, Stage};
 use serde_json::json;
+use tokio::task::JoinHandle;
 
 use crate::support::{
     ambient::spawn,
-    harness::{DAY, HOUR, Setup, scenario},
-    http::send,
+    attio_app::AttioApp,
+    harness::{DAY, HOUR, Person, Setup, World, scenario},
+    http::{Answer, send},
 };
 
 /// Settings whose `SEND_WAIT` ends before a request to ALC does.
@@ -57,16 +59,8 @@ scenario! {
     async fn two_presses_on_one_record_are_each_told_of_their_own_send(setup: Setup) {
         let (world, app) = setup.connected().await;
         let ada = world.person();
-        let press = || spawn({ let (app, ada) = (app.clone(), ada.clone()); async move { app.press(&ada).await } });
-        let hold = world.alc.faults().hold("create_lead", Stage::After);
-        let first = press();
-        hold.reached(1).await;
-        world.call_back(&ada, "qualified").await;
-        // The first send has finished, its request has not. ALC refuses the second.
-        world.alc.faults().next("create_lead", Fault::status(400));
-        let second = press();
-        let begun = async || app.lead_says(&ada, "status").await == "queued";
-        world.pass_until("the second send is stored", Duration::ZERO, Duration::from_secs(5), begun).await;
+        // The first send has finished, its request has not.
+        let Watched { hold, first, second } = a_watched_refusal(&world, &app, &ada).await;
         hold.release();
         assert_eq!(first.await.expect("an answer").expect(201).json()["status"], "complete");
         second.await.expect("an answer").expect_problem(422, "lead-rejected");
@@ -130,19 +124,38 @@ scenario! {
     }
 }
 
+/// Two presses on one record.
+struct Watched {
+    /// Keeps ALC's answer to the first one back.
+    hold: Hold,
+    first: JoinHandle<Answer>,
+    /// Watches what the first one's worker goes on with, and ALC is to refuse.
+    second: JoinHandle<Answer>,
+}
+
+async fn a_watched_refusal(world: &World, app: &AttioApp, ada: &Person) -> Watched {
+    let press = || {
+        spawn({
+            let (app, ada) = (app.clone(), ada.clone());
+            async move { app.press(&ada).await }
+        })
+    };
+    let hold = world.alc.faults().hold("create_lead", Stage::After);
+    let first = press();
+    hold.reached(1).await;
+    world.call_back(ada, "qualified").await;
+    world.alc.faults().next("create_lead", Fault::status(400));
+    let second = press();
+    let begun = async || app.lead_says(ada, "status").await == "queued";
+    world.pass_until("the second send is stored", Duration::ZERO, Duration::from_secs(5), begun).await;
+    Watched { hold, first, second }
+}
+
 scenario! {
     async fn a_refusal_whose_watcher_hung_up_is_shown_by_attio(setup: Setup) {
         let (world, app) = setup.connected().await;
         let ada = world.person();
-        let hold = world.alc.faults().hold("create_lead", Stage::After);
-        let first = spawn({ let (app, ada) = (app.clone(), ada.clone()); async move { app.press(&ada).await } });
-        hold.reached(1).await;
-        world.call_back(&ada, "qualified").await;
-        // The second press watches what the first one's worker goes on with, and hangs up.
-        world.alc.faults().next("create_lead", Fault::status(400));
-        let second = spawn({ let (app, ada) = (app.clone(), ada.clone()); async move { app.press(&ada).await } });
-        let begun = async || app.lead_says(&ada, "status").await == "queued";
-        world.pass_until("the second send is stored", Duration::ZERO, Duration::from_secs(5), begun).await;
+        let Watched { hold, first, second } = a_watched_refusal(&world, &app, &ada).await;
         second.abort();
         drop(second.await);
         hold.release();
@@ -157,14 +170,7 @@ scenario! {
     async fn a_refusal_whose_watcher_hung_up_during_the_post_is_shown_by_attio(setup: Setup) {
         let (world, app) = setup.connected().await;
         let ada = world.person();
-        let hold = world.alc.faults().hold("create_lead", Stage::After);
-        let first = spawn({ let (app, ada) = (app.clone(), ada.clone()); async move { app.press(&ada).await } });
-        hold.reached(1).await;
-        world.call_back(&ada, "qualified").await;
-        world.alc.faults().next("create_lead", Fault::status(400));
-        let second = spawn({ let (app, ada) = (app.clone(), ada.clone()); async move { app.press(&ada).await } });
-        let begun = async || app.lead_says(&ada, "status").await == "queued";
-        world.pass_until("the second send is stored", Duration::ZERO, Duration::from_secs(5), begun).await;
+        let Watched { hold, first, second } = a_watched_refusal(&world, &app, &ada).await;
         // Of the second request ALC thinks for so long that its caller hangs up.
         let refusing = world.alc.faults().hold("create_lead", Stage::After);
         hold.release();
