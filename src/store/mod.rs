@@ -24,21 +24,23 @@ pub mod gate;
 mod open;
 pub mod redis;
 pub mod sqlite;
+mod tries;
 
-use std::{fmt, pin::pin, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 pub use aggregate::{Aggregate, CodecError, Versioned, decode, encode, put};
 use async_trait::async_trait;
 use jiff::Timestamp;
 pub use open::{OpenError, check_namespace, check_url, open};
 use serde::{Deserialize, Serialize};
+pub use tries::{Decision, Patience, Tries};
 use uuid::Uuid;
 
 use self::{
     alarm::Alarm,
     gate::{Gate, GateReport, GateView, Verdict},
 };
-use crate::clock::SharedClock;
+use crate::clock::{SharedClock, SystemClock};
 
 /// Whose aggregate it is: a workspace's id, or a state of ours for an [`Kind::Attempt`]. One tenant's aggregates commit
 /// together. Letters, digits, `-` and `_` only.
@@ -255,6 +257,11 @@ impl Commit {
     pub fn of(writes: Vec<Write>) -> Self {
         Self { id: crate::ids::random_uuid(), writes, checks: Vec::new(), reserve: None }
     }
+
+    /// The version that this commit gives to what it writes over `expected`.
+    pub fn version_after(&self, expected: Option<Version>) -> Version {
+        expected.unwrap_or(0) + 1
+    }
 }
 
 /// What a commit came to.
@@ -364,6 +371,27 @@ pub struct Loaded {
     pub documents: Vec<Option<Document>>,
     /// One per gate asked for, in that order.
     pub gates: Vec<GateView>,
+    /// How many of `documents` have been taken.
+    taken: usize,
+}
+
+impl Loaded {
+    /// What was found under the keys and gates that were asked for, each in that order.
+    pub fn new(documents: Vec<Option<Document>>, gates: Vec<GateView>) -> Self {
+        Self { documents, gates, taken: 0 }
+    }
+
+    /// The aggregate under the next of the keys that were asked for, read; `None` if there is none.
+    pub fn take<A: Aggregate>(&mut self) -> Result<Option<Versioned<A>>, StoreError> {
+        let next = self.documents.get_mut(self.taken).and_then(Option::take);
+        self.taken += 1;
+        Ok(next.map(Versioned::read).transpose()?)
+    }
+
+    /// The gates that were asked for.
+    pub fn gates<const N: usize>(&self) -> [GateView; N] {
+        std::array::from_fn(|index| self.gates.get(index).copied().unwrap_or_default())
+    }
 }
 
 /// Why the store could not be asked. Never a conflict.
@@ -471,14 +499,12 @@ pub trait Engine: Send + Sync + 'static {
     async fn close(&self) {}
 }
 
-/// The wait before a commit without an answer is repeated.
-const COMMIT_AGAIN: Duration = Duration::from_millis(100);
-
 /// The handle on the store. Wakes the local reconciler when something it wrote is due before what that waits for.
 #[derive(Clone)]
 pub struct Store {
     engine: Arc<dyn Engine>,
     alarm: Arc<Alarm>,
+    clock: SharedClock,
 }
 
 impl fmt::Debug for Store {
@@ -488,9 +514,21 @@ impl fmt::Debug for Store {
 }
 
 impl Store {
-    /// A handle on `engine`.
+    /// A handle on `engine`; its clock is the engine's, or the machine's where the engine has none.
     pub fn new(engine: Arc<dyn Engine>) -> Self {
-        Self { engine, alarm: Arc::default() }
+        let clock = engine.clock().unwrap_or_else(|| Arc::new(SystemClock));
+        Self { engine, alarm: Arc::default(), clock }
+    }
+
+    /// The same store on another clock.
+    #[must_use]
+    pub fn on_clock(self, clock: SharedClock) -> Self {
+        Self { clock, ..self }
+    }
+
+    /// The time that tries at a change go by.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     /// Resolves after a local write that may have made something due before `until`, what the caller has found to be the
@@ -520,18 +558,12 @@ impl Store {
         clock: &SharedClock,
         patience: Duration,
     ) -> Result<Committed, StoreError> {
-        let mut patience = pin!(tokio::time::sleep(patience));
-        loop {
-            let outcome = self.commit(tenant, commit, clock.now()).await;
-            if !matches!(outcome, Err(StoreError::Unavailable(_))) {
-                return outcome;
-            }
-            tokio::select! {
-                biased;
-                () = &mut patience => return outcome,
-                () = tokio::time::sleep(COMMIT_AGAIN) => {}
-            }
-        }
+        tries::until_answered(patience, || self.commit(tenant, commit, clock.now())).await
+    }
+
+    /// One aggregate as it is now; `None` if there is none.
+    pub async fn find<A: Aggregate>(&self, tenant: &Tenant, id: &str) -> Result<Option<Versioned<A>>, StoreError> {
+        self.load(tenant, &[Key::new(A::KIND, id)], &[], self.now()).await?.take()
     }
 
     /// See [`Engine::wake`].

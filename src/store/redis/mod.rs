@@ -220,10 +220,9 @@ impl Engine for RedisEngine {
             call.arg(gate.upstream);
         }
         let (found, views): (Vec<Fields>, Vec<Fields>) = self.call(&call, Insist::Patiently).await?;
-        Ok(Loaded {
-            documents: found.into_iter().map(|fields| answers::document(fields, now)).collect::<Result<_, _>>()?,
-            gates: views.iter().map(|fields| answers::gate_view(fields, now)).collect::<Result<_, _>>()?,
-        })
+        let documents = found.into_iter().map(|fields| answers::document(fields, now)).collect::<Result<_, _>>()?;
+        let gates = views.iter().map(|fields| answers::gate_view(fields, now)).collect::<Result<_, _>>()?;
+        Ok(Loaded::new(documents, gates))
     }
 
     async fn commit(&self, tenant: &Tenant, commit: &Commit, now: Timestamp) -> Result<Committed, StoreError> {

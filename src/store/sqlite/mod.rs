@@ -158,7 +158,7 @@ impl Engine for SqliteEngine {
         self.read(move |c| {
             let documents = keys.iter().map(|key| rows::read(c, &tenant, key, now)).collect::<Result<_, _>>()?;
             let gates = gates.iter().map(|gate| Ok(rows::read_gate(c, &tenant, gate)?.view(now)));
-            Ok(Loaded { documents, gates: gates.collect::<Result<Vec<GateView>, rusqlite::Error>>()? })
+            Ok(Loaded::new(documents, gates.collect::<Result<Vec<GateView>, rusqlite::Error>>()?))
         })
         .await
     }
