@@ -26,7 +26,7 @@ pub mod redis;
 pub mod sqlite;
 mod tries;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
 pub use aggregate::{Aggregate, CodecError, Versioned, decode, encode, put};
 use async_trait::async_trait;
@@ -194,7 +194,7 @@ pub enum Change {
         /// JSON.
         body: String,
         /// The new label.
-        status: &'static str,
+        status: Cow<'static, str>,
         /// The new place in the order of pages.
         created_at: Timestamp,
         /// What becomes of the lease.
