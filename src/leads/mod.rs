@@ -39,5 +39,5 @@ pub use self::{
     },
     reads::{LeadPage, ReadRefused},
     service::{Leads, Parts},
-    settings::{Attributes, Settings, Titles},
+    settings::Settings,
 };

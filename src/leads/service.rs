@@ -58,24 +58,9 @@ impl Leads {
         self.settings.upstream_timeout * 2 + Duration::from_secs(5)
     }
 
-    /// The gate before ALC: it only breaks and never paces.
-    pub(super) fn alc_gate() -> Gate {
-        Gate { upstream: "alc", per_second: None }
-    }
-
-    /// The gate before Attio.
-    pub(super) fn attio_gate(&self) -> Gate {
-        Gate { upstream: "attio", per_second: Some(self.settings.attio_writes_per_second) }
-    }
-
-    /// The gate before the workflows: it only breaks and never paces.
-    pub(super) fn workflow_gate() -> Gate {
-        Gate { upstream: "workflow", per_second: None }
-    }
-
     /// The gates that a lead passes in its life, ALC's first.
     pub(super) fn gates(&self) -> [Gate; 2] {
-        [Self::alc_gate(), self.attio_gate()]
+        [self.settings.gates.alc, self.settings.gates.attio]
     }
 
     /// When to try again after `failures` failures in a row; not before `asked`, the time that the upstream named.

@@ -2,41 +2,12 @@
 
 use std::time::Duration;
 
-use super::lead::{next_step::Deadlines, shown::Title};
-use crate::upstream::Schedule;
-
-/// The slugs of our attributes on People.
-#[derive(Debug, Clone)]
-pub struct Attributes {
-    /// Shows the title.
-    pub status: String,
-    /// Shows ALC's id; `None`: not written.
-    pub lead_id: Option<String>,
-    /// Shows ALC's word, or the reason of a failure; `None`: not written.
-    pub result: Option<String>,
-}
-
-/// The titles that the status attribute shows.
-#[derive(Debug, Clone)]
-pub struct Titles {
-    /// ALC has the lead.
-    pub pending: String,
-    /// ALC has given its result.
-    pub complete: String,
-    /// The send failed.
-    pub failed: String,
-}
-
-impl Titles {
-    /// The operator's word for a title.
-    pub(super) fn of(&self, title: Title) -> &str {
-        match title {
-            Title::Pending => &self.pending,
-            Title::Complete => &self.complete,
-            Title::Failed => &self.failed,
-        }
-    }
-}
+use super::lead::next_step::Deadlines;
+use crate::{
+    attio::{Attributes, Titles},
+    store::gate::Gates,
+    upstream::Schedule,
+};
 
 /// What the operator sets.
 #[derive(Debug, Clone)]
@@ -57,6 +28,6 @@ pub struct Settings {
     pub attributes: Attributes,
     /// `ATTIO__TITLES__*`.
     pub titles: Titles,
-    /// `ATTIO__WRITES_PER_SECOND`.
-    pub attio_writes_per_second: u32,
+    /// What every request to an upstream goes through.
+    pub gates: Gates,
 }

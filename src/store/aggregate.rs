@@ -5,7 +5,11 @@
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Change, Commit, Document, Key, Kind, LeaseChange, StoreError, Version, Write};
+use super::{
+    commit::{Change, Commit, LeaseChange, Write},
+    document::{Document, Key, Kind, Version},
+    error::StoreError,
+};
 
 /// A type that the store keeps.
 pub trait Aggregate: Serialize + DeserializeOwned {

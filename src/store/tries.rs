@@ -4,48 +4,26 @@
 //! that it has one effect; that a conflict is met with what is stored by then, after a growing pause; and that a fact is
 //! not given up because others keep writing. The pauses are real time, also where a test's clock stands still.
 
-use std::{future::Future, pin::pin, time::Duration};
+use std::{future::Future, time::Duration};
 
 use jiff::Timestamp;
 
-use super::{Aggregate, Commit, Committed, Key, LeaseChange, Loaded, Store, StoreError, Tenant, Versioned, gate::Gate};
+use super::{
+    aggregate::{Aggregate, Versioned},
+    commit::{Commit, Committed, LeaseChange},
+    document::{Key, Tenant},
+    error::StoreError,
+    found::Loaded,
+    gate::Gate,
+    handle::Store,
+    patience::{Patience, until_answered},
+};
 
-/// The wait before a call without an answer is repeated.
-const UNANSWERED_PAUSE: Duration = Duration::from_millis(100);
 /// How much longer each further conflict in a row makes the wait before the next load.
 const CONFLICT_PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_CONFLICT_PAUSE: Duration = Duration::from_millis(200);
 /// So many conflicts in a row end a caller's wait: each means that another writer got ahead.
 const CALLERS_CONFLICTS: u32 = 50;
-/// A Redis that is silent is given up after six seconds: a commit is repeated at least once.
-const CALLER_WAITS: Duration = Duration::from_secs(10);
-/// How long a store that does not answer is pressed to take a fact, before the next holder of the lease has to find out.
-const FACT_LASTS: Duration = Duration::from_secs(20);
-
-/// How long a change is tried while the store does not answer, and how often while others keep writing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Patience {
-    /// A caller waits for the answer, and asks again after an error. A load that fails is not repeated, since nothing is
-    /// lost with it; a commit whose outcome is unknown is, for so long in real time: only its answer says whether the
-    /// caller may be told that nothing was stored.
-    Caller(Duration),
-    /// What an upstream answered, or whatever else cannot be asked for again. Loads are repeated as commits are, and no
-    /// number of conflicts ends it.
-    Fact,
-}
-
-impl Patience {
-    /// A caller that names no time of its own.
-    pub const CALLER: Self = Self::Caller(CALLER_WAITS);
-
-    fn lasts(self) -> Duration {
-        match self {
-            Self::Caller(waits) => waits,
-            Self::Fact => FACT_LASTS,
-        }
-    }
-}
-
 /// What becomes of one aggregate, as [`Store::change`] asks.
 #[derive(Debug)]
 pub enum Decision<T> {
@@ -145,25 +123,5 @@ impl Tries<'_> {
         F: Future<Output = Result<T, StoreError>>,
     {
         until_answered(self.patience.lasts(), call).await
-    }
-}
-
-/// The same call again for as long as `lasts`, in real time, while its outcome is unknown. Bounded by time and not by
-/// tries: on a store that does not answer each try may take seconds.
-pub(super) async fn until_answered<T, F>(lasts: Duration, call: impl Fn() -> F) -> Result<T, StoreError>
-where
-    F: Future<Output = Result<T, StoreError>>,
-{
-    let mut over = pin!(tokio::time::sleep(lasts));
-    loop {
-        let outcome = call().await;
-        if !matches!(outcome, Err(StoreError::Unavailable(_))) {
-            return outcome;
-        }
-        tokio::select! {
-            biased;
-            () = &mut over => return outcome,
-            () = tokio::time::sleep(UNANSWERED_PAUSE) => {}
-        }
     }
 }

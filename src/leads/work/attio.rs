@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{leased::Work, triage::triage};
 use crate::{
-    attio,
+    attio::{self, Titles},
     clock::Timestamp,
     ids::unit_random,
     leads::{
@@ -75,7 +75,7 @@ impl Leads {
     fn values(&self, lead: &Lead, showing: Showing) -> (attio::Values, Option<String>) {
         let slugs = &self.settings.attributes;
         let mut values = BTreeMap::new();
-        values.insert(slugs.status.clone(), self.settings.titles.of(showing.title).to_owned());
+        values.insert(slugs.status.clone(), title_text(&self.settings.titles, showing.title).to_owned());
         let (lead_id, result) = lead.said(showing);
         let is_shown = |id: &&str| showing.title != Title::Pending && lead.attio.lead_id.as_deref() == Some(*id);
         let lead_id = lead_id.filter(|id| !is_shown(id)).map(str::to_owned);
@@ -151,7 +151,7 @@ impl Leads {
         let (failures, record) = (work.lead.value.attio.failures, work.lead.value.shown_at());
         match self.parts.attio.read_person(&token, record, &self.settings.attributes.status).await {
             Ok(title) => {
-                let late = title.as_deref() == Some(self.settings.titles.of(doubt.title));
+                let late = title.as_deref() == Some(title_text(&self.settings.titles, doubt.title));
                 self.record(work, |lead, _| lead.read_back(index, late)).await
             }
             Err(CallError::NotFound) => self.record(work, |lead, _| lead.read_back(index, false)).await,
@@ -161,5 +161,14 @@ impl Leads {
                 self.record(work, |lead, now| lead.not_shown(ShowFailure::Later, at, None, now)).await
             }
         }
+    }
+}
+
+/// The operator's word for a title.
+fn title_text(titles: &Titles, title: Title) -> &str {
+    match title {
+        Title::Pending => &titles.pending,
+        Title::Complete => &titles.complete,
+        Title::Failed => &titles.failed,
     }
 }

@@ -16,7 +16,7 @@ impl Leads {
             return Ok(true);
         }
         let now = self.parts.clock.now();
-        let verdict = self.parts.store.reserve(&work.tenant, &Self::alc_gate(), None, now).await?;
+        let verdict = self.parts.store.reserve(&work.tenant, &self.settings.gates.alc, None, now).await?;
         Ok(work.alc.take_down(verdict))
     }
 
@@ -26,7 +26,7 @@ impl Leads {
             return Ok(true);
         }
         let now = self.parts.clock.now();
-        let verdict = self.parts.store.reserve(&work.tenant, &self.attio_gate(), Some(&work.key), now).await?;
+        let verdict = self.parts.store.reserve(&work.tenant, &self.settings.gates.attio, Some(&work.key), now).await?;
         Ok(work.attio.take_down(verdict))
     }
 
@@ -37,12 +37,12 @@ impl Leads {
 
     /// Tells ALC's gate what came of a call.
     pub(super) async fn report_on_alc(&self, work: &mut Work, report: GateReport) {
-        self.report(&work.tenant, &Self::alc_gate(), &mut work.alc, report).await;
+        self.report(&work.tenant, &self.settings.gates.alc, &mut work.alc, report).await;
     }
 
     /// Tells Attio's gate what came of a call.
     pub(super) async fn report_on_attio(&self, work: &mut Work, report: GateReport) {
-        self.report(&work.tenant, &self.attio_gate(), &mut work.attio, report).await;
+        self.report(&work.tenant, &self.settings.gates.attio, &mut work.attio, report).await;
     }
 
     /// Tells a gate how its upstream fares; a gate without failures needs no good news.

@@ -77,7 +77,7 @@ impl Leads {
         match change {
             LeaseChange::End { .. } => commit.checks = work.checks_at_the_end(),
             LeaseChange::Hold(_) if matches!(step, Step::Show(_)) => {
-                commit.reserve = Some(Reserve { gate: self.attio_gate(), key: work.key.clone() });
+                commit.reserve = Some(Reserve { gate: self.settings.gates.attio, key: work.key.clone() });
             }
             _ => {}
         }

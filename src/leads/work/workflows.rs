@@ -31,7 +31,7 @@ impl Leads {
     /// Makes the calls that are due. A host that swallows calls closes a gate of its own, so that it keeps no worker
     /// from other leads for long.
     pub(super) async fn call_workflows(&self, work: &mut Work) -> Result<(), StoreError> {
-        let gate = Self::workflow_gate();
+        let gate = self.settings.gates.workflows;
         let now = self.parts.store.now();
         let keys = [Key::workspace()];
         let mut loaded = self.parts.store.load(&work.tenant, &keys, std::slice::from_ref(&gate), now).await?;
