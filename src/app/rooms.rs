@@ -8,7 +8,7 @@ use crate::{
     authorization::{self, Authorization, keys::SigningKeys},
     clock::SharedClock,
     config::{AttioCredential, Config},
-    connections::{self, Connections, Schema},
+    connections::{self, Connections, PeopleAttributes},
     leads::{self, Attributes, Deadlines, Leads, Titles},
     lifecycle::Lifecycle,
     notify,
@@ -102,11 +102,12 @@ pub(super) fn build(
             attio_oauth,
             clock: clock.clone(),
             lifecycle: lifecycle.clone(),
+            webhooks_of_lead: leads::sent_under,
         },
         connections::Settings {
             public_url: http.public_url.clone(),
             attio_api_key,
-            schema: Schema {
+            people: PeopleAttributes {
                 status: attio.attributes.status.clone(),
                 titles: [&attio.titles.pending, &attio.titles.complete, &attio.titles.failed].map(Clone::clone),
                 lead_id: attio.attributes.lead_id.clone(),
@@ -116,9 +117,9 @@ pub(super) fn build(
             webhook_signature: alc.webhook_signature,
             retry_schedule: schedule.clone(),
             upstream_timeout,
+            retention: leads.retention,
         },
-    )
-    .keeping_leads_for(leads.retention);
+    );
     let leads = Leads::new(
         leads::Parts {
             store: store.clone(),

@@ -18,6 +18,7 @@ use super::{
 use crate::{
     alc::oauth::Tokens,
     clock::{later, until},
+    connections::Granted,
     ids::WorkspaceId,
     sealing::{OpenError, Place, Sealed},
     store::{
@@ -367,7 +368,7 @@ impl Authorization {
         let connections = &self.inner.connections;
         match provider {
             Provider::Attio => match open(ATTIO_TOKEN, &held.attio_token)? {
-                Some(token) => connections.give_back_to_attio(held.workspace, &token).await,
+                Some(token) => connections.give_back(held.workspace, &Granted::by_attio(token)).await,
                 None => Ok(()),
             },
             Provider::Alc => {
@@ -375,7 +376,7 @@ impl Authorization {
                 match open(ALC_ACCESS_TOKEN, &held.alc_access_token)? {
                     Some(access) => {
                         let tokens = Tokens { access, refresh, expires_in: None };
-                        connections.give_back(held.workspace, &tokens).await
+                        connections.give_back(held.workspace, &Granted::by_alc(tokens)).await
                     }
                     None => Ok(()),
                 }

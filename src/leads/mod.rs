@@ -15,6 +15,7 @@ mod merge;
 mod person;
 mod receipt;
 mod send;
+mod sent_under;
 mod shown;
 mod step;
 mod tell;
@@ -37,6 +38,7 @@ pub use self::{
     lead::{AttioView, Lead, LeadView},
     person::{Name, PhoneNumber},
     send::{Reason, Status},
+    sent_under::sent_under,
     shown::Title,
     step::{Connection, DISCONNECT_GRACE, Deadlines, Step, Surroundings},
     tell::MOST_WAITING,

@@ -1,49 +1,23 @@
 //! What Attio's People must have before anything is sent: the attributes that we write, and the status's options.
 //!
 //! Promises that what is there and can be written is taken as it is, that what is missing is made once however many
-//! connect at the same time, and that what cannot be written is named, with what to do about it.
+//! replicas connect at the same time, and that what cannot be written is named, with what to do about it.
 
-use std::time::Duration;
-
-use jiff::Timestamp;
 use secrecy::SecretString;
 
 use super::{
-    Connections,
-    connect::{Attempt, CALL_AGAIN, CALLS, ConnectError},
-    pause,
+    super::{
+        service::{Connections, pause},
+        settings::PeopleAttributes,
+    },
+    attempt::{CALL_AGAIN, CALLS, ConnectAttempt, ConnectError},
 };
-use crate::{
-    attio::{
-        CallError,
-        schema::{Attribute, NewAttribute},
-    },
-    clock::until,
-    store::{
-        StoreError, Tenant,
-        gate::{Gate, GateReport, Verdict},
-    },
+use crate::attio::{
+    CallError,
+    schema::{Attribute, NewAttribute},
 };
 
-/// How long a write waits for its turn at Attio's gate. A thousand leads may be ahead, and somebody waits here; the
-/// few writes of a connect fit into what the gate leaves free.
-const TURN: Duration = Duration::from_secs(2);
 const SCOPE: &str = "object_configuration:read-write";
-
-/// What People need.
-#[derive(Debug, Clone)]
-pub struct Schema {
-    /// The slug of the attribute that shows where a lead stands.
-    pub status: String,
-    /// What it shows.
-    pub titles: [String; 3],
-    /// The slug of the attribute that shows ALC's id; `None`: not needed.
-    pub lead_id: Option<String>,
-    /// The slug of the attribute that shows ALC's word; `None`: not needed.
-    pub result: Option<String>,
-    /// Attio's limit.
-    pub writes_per_second: u32,
-}
 
 /// One attribute that is needed.
 struct Needed<'a> {
@@ -61,7 +35,7 @@ struct Needed<'a> {
 enum Trouble {
     /// No clear answer: look again.
     Again(String),
-    /// As [`Trouble::Again`]; if it stays so, somebody has to act.
+    /// As [`Trouble::Again`]; if it stays so, a person has to act.
     Taken(String),
     Final(ConnectError),
 }
@@ -72,14 +46,7 @@ impl From<ConnectError> for Trouble {
     }
 }
 
-impl Schema {
-    /// The least that can be asked for.
-    #[cfg(test)]
-    pub(crate) fn status_alone() -> Self {
-        let titles = ["Pending", "Complete", "Failed"].map(str::to_owned);
-        Self { status: "alc_status".to_owned(), titles, lead_id: None, result: None, writes_per_second: 25 }
-    }
-
+impl PeopleAttributes {
     fn needed(&self) -> Vec<Needed<'_>> {
         let status = Needed {
             slug: &self.status,
@@ -110,10 +77,10 @@ impl Schema {
 
 impl Needed<'_> {
     /// Why the attribute cannot be written, with what to do.
-    fn fault(&self, found: &Attribute) -> Option<String> {
+    fn misfit(&self, found: &Attribute) -> Option<String> {
         let Self { slug, variable, .. } = self;
         let kinds = self.kinds.join(" or ");
-        let fault = if found.is_archived {
+        let misfit = if found.is_archived {
             format!("is archived: restore it in Attio's settings, or name another one in {variable}")
         } else if !self.kinds.contains(&found.kind.as_str()) {
             format!("is of type `{}`: make {variable} name one of type {kinds}", found.kind)
@@ -124,20 +91,20 @@ impl Needed<'_> {
         } else {
             return None;
         };
-        Some(format!("Attio's attribute `{slug}` on People {fault}; then connect again"))
+        Some(format!("Attio's attribute `{slug}` on People {misfit}; then connect again"))
     }
 }
 
 impl Connections {
     /// Makes the attributes and options that are missing; refuses those that cannot be written.
-    pub(super) async fn ensure_schema(&self, attempt: &Attempt) -> Result<(), ConnectError> {
+    pub(super) async fn ensure_attributes(&self, attempt: &ConnectAttempt) -> Result<(), ConnectError> {
         let Some(token) = self.attio_token_for(attempt).await? else { return Ok(()) };
         let mut last = ConnectError::Timeout;
         for tries in 0..CALLS {
             if tries > 0 {
                 pause(CALL_AGAIN).await;
             }
-            match self.schema_round(attempt, &token).await {
+            match self.attributes_round(attempt, &token).await {
                 Ok(()) => return Ok(()),
                 Err(Trouble::Again(why)) => last = ConnectError::Unavailable(format!("Attio's attributes: {why}")),
                 Err(Trouble::Taken(why)) => last = ConnectError::Refused(why),
@@ -147,16 +114,16 @@ impl Connections {
         Err(last)
     }
 
-    async fn schema_round(&self, attempt: &Attempt, token: &SecretString) -> Result<(), Trouble> {
-        let schema = &self.settings.schema;
+    async fn attributes_round(&self, attempt: &ConnectAttempt, token: &SecretString) -> Result<(), Trouble> {
+        let schema = &self.settings.people;
         let needed = schema.needed();
         let slugs: Vec<_> = needed.iter().map(|needed| needed.slug).collect();
         self.in_time(attempt)?;
         let found = self.attio.find_attributes(token, &slugs).await;
         let found = self.judge(attempt, "the attributes of People", found).await?;
         let of = |slug: &str| found.iter().find(|attribute| attribute.api_slug == slug);
-        if let Some(fault) = needed.iter().find_map(|needed| needed.fault(of(needed.slug)?)) {
-            return Err(ConnectError::Refused(fault).into());
+        if let Some(misfit) = needed.iter().find_map(|needed| needed.misfit(of(needed.slug)?)) {
+            return Err(ConnectError::Refused(misfit).into());
         }
         let mut status_is_select = true;
         for needed in &needed {
@@ -175,8 +142,8 @@ impl Connections {
         if status_is_select { self.ensure_options(attempt, token).await } else { Ok(()) }
     }
 
-    async fn ensure_options(&self, attempt: &Attempt, token: &SecretString) -> Result<(), Trouble> {
-        let Schema { status: slug, titles, .. } = &self.settings.schema;
+    async fn ensure_options(&self, attempt: &ConnectAttempt, token: &SecretString) -> Result<(), Trouble> {
+        let PeopleAttributes { status: slug, titles, .. } = &self.settings.people;
         let what = |title: &str| format!("the option `{title}` of the attribute `{slug}`");
         self.in_time(attempt)?;
         let listed = self.attio.list_options(token, slug).await;
@@ -198,33 +165,13 @@ impl Connections {
     }
 
     /// Waits for a turn while there is time to connect.
-    async fn take_turn(&self, attempt: &Attempt) -> Result<(), ConnectError> {
+    async fn take_turn(&self, attempt: &ConnectAttempt) -> Result<(), ConnectError> {
         self.in_time(attempt)?;
         self.attio_turn(&attempt.tenant).await?;
         self.in_time(attempt)
     }
 
-    /// Waits for a turn at the gate that all writes to this workspace's Attio share.
-    pub(super) async fn attio_turn(&self, tenant: &Tenant) -> Result<(), StoreError> {
-        let now = self.clock.now();
-        if let Verdict::At(slot) = self.store.reserve(tenant, &self.attio_gate(), None, now).await? {
-            pause(until(now, slot).min(TURN)).await;
-        }
-        Ok(())
-    }
-
-    /// Attio limits requests: nobody writes to this workspace before then.
-    pub(super) async fn attio_limits(&self, tenant: &Tenant, until: Timestamp) {
-        let report = GateReport::Limited { until };
-        // Without the store nobody has a turn anyway.
-        drop(self.store.report(tenant, &self.attio_gate(), report, self.clock.now()).await);
-    }
-
-    fn attio_gate(&self) -> Gate {
-        Gate { upstream: "attio", per_second: Some(self.settings.schema.writes_per_second) }
-    }
-
-    async fn judge<T>(&self, attempt: &Attempt, what: &str, answer: Result<T, CallError>) -> Result<T, Trouble> {
+    async fn judge<T>(&self, attempt: &ConnectAttempt, what: &str, answer: Result<T, CallError>) -> Result<T, Trouble> {
         let error = match answer {
             Ok(value) => return Ok(value),
             Err(error) => error,
@@ -234,11 +181,11 @@ impl Connections {
                 "Attio's credential may not see or make {what}: give it the scope {SCOPE}, then connect again ({detail})"
             ))),
             CallError::RateLimited { until } => {
-                self.attio_limits(&attempt.tenant, until).await;
+                self.report_attio_limit(&attempt.tenant, until).await;
                 self.clock.sleep_until(until.min(attempt.deadline)).await;
                 Trouble::Again("Attio is limiting requests".to_owned())
             }
-            // Somebody else has just made it; or something that is not quite it has its name.
+            // Another replica has just made it; or something that is not quite it has its name.
             CallError::Conflict { detail, .. } => Trouble::Taken(format!(
                 "Attio does not make {what} ({detail}): rename what has its name in Attio's settings, then connect again"
             )),
