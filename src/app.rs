@@ -97,6 +97,7 @@ impl App {
         let (management, management_addr) = bind("ALC_CONNECTOR__MANAGEMENT__BIND", config.management.bind)?;
         let limits = Limits::new(config.http.requests_per_second);
         let clock = parts.clock.or_else(|| store.clock()).unwrap_or_else(|| Arc::new(SystemClock));
+        let store = store.on_clock(clock.clone());
         let Rooms { authorization, connections, leads, reconciler } = rooms::build(config, &store, &clock, &lifecycle)?;
         let services =
             Services { lifecycle, clock: http::Clock(clock), store, authorization, connections, leads, limits };

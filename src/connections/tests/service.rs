@@ -67,10 +67,11 @@ impl World {
         let folder = tempfile::tempdir().expect("a folder");
         let engine = SqliteEngine::open(&folder.path().join("db"), Duration::ZERO).await.expect("opens");
         let workspace = WorkspaceId::random();
+        let clock = ManualClock::new(from_micros(1_700_000_000_000_000));
         let mut world = Self {
             server: Server::new_async().await,
-            clock: ManualClock::new(from_micros(1_700_000_000_000_000)),
-            store: Store::new(Arc::new(engine)),
+            store: Store::new(Arc::new(engine)).on_clock(Arc::new(clock.clone())),
+            clock,
             sealer: Arc::new(Sealer::new(&generate_key(), None).expect("a good key")),
             workspace,
             tenant: tenant(workspace),

@@ -2,14 +2,19 @@
 
 use std::{
     io::{BufRead as _, BufReader},
+    path::Path,
     process::{Command, Stdio},
     sync::mpsc,
+    time::Duration,
 };
 
 use futures_util::future::join_all;
 
-use super::*;
+use rusqlite::Connection;
+
+use super::{SqliteEngine, file::READERS};
 use crate::store::conformance::{DONE, IDLE, at, commit, create, due, lead, lease_due, put, read, sqlite, tenant};
+use crate::store::{Commit, Engine, Key, Kind, OpenError, StoreError};
 
 const DATABASE: &str = "ALC_CONNECTOR_TEST_DATABASE";
 

@@ -117,9 +117,9 @@ impl World {
         let (alc, attio) = (Server::new_async().await, Server::new_async().await);
         let folder = TempDir::new().expect("a folder");
         let engine = SqliteEngine::open(&folder.path().join("test.db"), Duration::ZERO).await.expect("opens");
-        let store = Store::new(Arc::new(engine));
         let clock = ManualClock::new(Timestamp::from_second(1_800_000_000).expect("in range"));
         let shared: SharedClock = Arc::new(clock.clone());
+        let store = Store::new(Arc::new(engine)).on_clock(Arc::clone(&shared));
         let lifecycle = Lifecycle::new();
         let sealer = Arc::new(Sealer::new(&generate_key(), None).expect("a good key"));
         let limit = Duration::from_secs(5);
