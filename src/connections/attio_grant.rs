@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use super::{
     service::{ATTIO_TOKEN, Connections},
     workspace::{aggregate::Workspace, connection::Connection, view::ConnectionView},
-    writing::Decision,
+    writing::Edit,
 };
 use crate::{
     ids::WorkspaceId,
@@ -57,15 +57,15 @@ impl Connections {
         }
         let (died, workspace) = self
             .update(tenant, |workspace, _| {
-                let Some(workspace) = workspace else { return Decision::Leave(None) };
+                let Some(workspace) = workspace else { return Edit::Leave(None) };
                 let held = self.attio_token(workspace);
                 let same = held.is_some_and(|held| held.expose_secret() == used.expose_secret());
                 match workspace.current().map(|current| current.id).filter(|_| same) {
                     Some(id) => {
                         workspace.attio_died(id);
-                        Decision::Write(Some(id))
+                        Edit::Write(Some(id))
                     }
-                    None => Decision::Leave(None),
+                    None => Edit::Leave(None),
                 }
             })
             .await?;

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::{
     service::{Connections, tenant},
     workspace::{aggregate::Workspace, connection::Phase},
-    writing::Decision,
+    writing::Edit,
 };
 use crate::{
     ids::{ConnectionId, OpaqueToken, WorkspaceId},
@@ -88,7 +88,7 @@ impl Connections {
         let (removed, _) = self
             .update(&tenant(workspace), |workspace, now| {
                 let removed = workspace.is_some_and(|workspace| workspace.removed(connection, now));
-                if removed { Decision::Write(true) } else { Decision::Leave(false) }
+                if removed { Edit::Write(true) } else { Edit::Leave(false) }
             })
             .await?;
         if removed {
@@ -105,25 +105,25 @@ fn redeem(
     verifier: Option<&str>,
     refresh_token: &OpaqueToken,
     now: Timestamp,
-) -> Decision<Result<ConnectionId, &'static str>> {
-    let unknown = Decision::Leave(Err("the code is unknown"));
+) -> Edit<Result<ConnectionId, &'static str>> {
+    let unknown = Edit::Leave(Err("the code is unknown"));
     let Some(workspace) = workspace else { return unknown };
     let Some(id) = workspace.by_code(code) else { return unknown };
     let Some(connection) = workspace.connection(id) else { return unknown };
     let Some(known) = &connection.code else { return unknown };
     if connection.phase == Phase::Leaving {
-        return Decision::Leave(Err("the connection was removed"));
+        return Edit::Leave(Err("the connection was removed"));
     }
     if known.used {
         // RFC 6749 §4.1.2: two clients hold one code; which of them stole it cannot be told.
         workspace.removed(id, now);
-        return Decision::Write(Err("the code was already used; what it gave is revoked"));
+        return Edit::Write(Err("the code was already used; what it gave is revoked"));
     }
     match known.refusal(redirect_uri, verifier, now) {
-        Some(refusal) => Decision::Leave(Err(refusal)),
+        Some(refusal) => Edit::Leave(Err(refusal)),
         None => {
             workspace.redeemed(id, refresh_token.hash());
-            Decision::Write(Ok(id))
+            Edit::Write(Ok(id))
         }
     }
 }

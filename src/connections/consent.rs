@@ -15,12 +15,11 @@ use super::{
         connection::Connection,
         grant::{AttioGrant, FreshTokens},
     },
-    writing::Decision,
 };
 use crate::{
     alc::oauth::Tokens,
     ids::{ConnectionId, OpaqueToken, WorkspaceId, unit_random},
-    store::{Commit, Committed, Kind, LeaseChange, StoreError, put},
+    store::{Decision, Kind, LeaseChange, Patience, StoreError, Versioned},
 };
 
 /// What an answer without `expires_in` is taken as.
@@ -75,28 +74,13 @@ impl Connections {
         let tokens = self.seal_tokens(workspace, id, &consent.alc, consent.asked_at);
         let attio = consent.attio.map(|token| AttioGrant::new(self.seal(workspace, id, ATTIO_TOKEN, &token)));
         let connection = Connection::incoming(id, tokens, attio, code, unit_random(), now);
-        let tenant = tenant(workspace);
-        loop {
-            let (found, _) = self
-                .update(&tenant, |workspace, now| match workspace {
-                    None => Decision::Leave(false),
-                    Some(workspace) => {
-                        workspace.opened(connection.clone(), now);
-                        Decision::Write(true)
-                    }
-                })
-                .await?;
-            if found {
-                return Ok(token);
-            }
-            let mut fresh = Workspace::new(workspace, now);
-            fresh.opened(connection.clone(), now);
-            let lease = LeaseChange::Leave { due: fresh.due(now) };
-            let commit = Commit::of(vec![put("", &fresh, None, lease)]);
-            if matches!(self.commit_patiently(&tenant, &commit).await?, Committed::Done(_)) {
-                return Ok(token);
-            }
-        }
+        let open = |found: &mut Option<Versioned<Workspace>>, now| {
+            let found = found.get_or_insert_with(|| Versioned::new(Workspace::new(workspace, now)));
+            found.value.opened(connection.clone(), now);
+            Decision::Write(LeaseChange::Leave { due: found.value.due(now) }, ())
+        };
+        self.store.change(&tenant(workspace), "", Patience::CALLER, open).await?;
+        Ok(token)
     }
 
     /// An API key belongs to one workspace, so a second one can come only after the key was changed: the first has to

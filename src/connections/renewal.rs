@@ -18,7 +18,7 @@ use super::{
         connection::{Connection, Phase},
         grant::FreshTokens,
     },
-    writing::{Decision, leave_lease},
+    writing::{Edit, leave_lease},
 };
 use crate::{
     alc::oauth::TokenError,
@@ -204,42 +204,42 @@ fn plan_renewal(
     refused: bool,
     claim: Claim,
     now: Timestamp,
-) -> Decision<Renewal> {
-    let Some(workspace) = workspace else { return Decision::Leave(Renewal::NotThere) };
-    let Some(connection) = workspace.connection_mut(id) else { return Decision::Leave(Renewal::NotThere) };
+) -> Edit<Renewal> {
+    let Some(workspace) = workspace else { return Edit::Leave(Renewal::NotThere) };
+    let Some(connection) = workspace.connection_mut(id) else { return Edit::Leave(Renewal::NotThere) };
     if connection.phase == Phase::Leaving {
-        return Decision::Leave(Renewal::NotThere);
+        return Edit::Leave(Renewal::NotThere);
     }
     if connection.alc.dead {
-        return Decision::Leave(Renewal::Dead);
+        return Edit::Leave(Renewal::Dead);
     }
     if connection.alc.generation != generation {
-        return Decision::Leave(Renewal::Ready);
+        return Edit::Leave(Renewal::Ready);
     }
     if let Some(other) = connection.refreshing.as_ref().filter(|other| other.is_live(now)) {
-        return Decision::Leave(Renewal::Wait(other.until));
+        return Edit::Leave(Renewal::Wait(other.until));
     }
     let alc = &connection.alc;
     if refused && alc.generation > 1 && until(alc.requested_at, now) < REFUSED_AGAIN {
-        return Decision::Leave(Renewal::NotBefore(later(alc.requested_at, REFUSED_AGAIN)));
+        return Edit::Leave(Renewal::NotBefore(later(alc.requested_at, REFUSED_AGAIN)));
     }
     let before = connection.alc.expires_at;
     if refused {
         connection.alc.access_refused(generation, now);
     }
     if connection.alc.dead {
-        return Decision::Write(Renewal::Dead);
+        return Edit::Write(Renewal::Dead);
     }
     if let Some(retry_at) = connection.alc.retry.retry_at.filter(|retry_at| now < *retry_at) {
         let renewal = Renewal::NotBefore(retry_at);
-        return if connection.alc.expires_at == before { Decision::Leave(renewal) } else { Decision::Write(renewal) };
+        return if connection.alc.expires_at == before { Edit::Leave(renewal) } else { Edit::Write(renewal) };
     }
     if !workspace.claim_refresh(id, claim, now) {
         // Expired, and no refresh token: ALC decides what it is still good for.
-        return Decision::Leave(Renewal::Ready);
+        return Edit::Leave(Renewal::Ready);
     }
     match workspace.connection(id) {
-        Some(connection) => Decision::Write(Renewal::Claimed(Box::new(connection.clone()))),
-        None => Decision::Leave(Renewal::NotThere),
+        Some(connection) => Edit::Write(Renewal::Claimed(Box::new(connection.clone()))),
+        None => Edit::Leave(Renewal::NotThere),
     }
 }

@@ -19,7 +19,7 @@ use crate::{
     ids::{ConnectionId, WebhookId, WorkspaceId, unit_random},
     lifecycle::Lifecycle,
     sealing::{OpenError, Place, Sealed, Sealer},
-    store::{Document, Key, Store, StoreError, Tenant, Versioned},
+    store::{Document, Store, StoreError, Tenant, Versioned},
 };
 
 /// The names under which tokens are sealed.
@@ -105,9 +105,7 @@ impl Connections {
 
     /// The workspace as it is now.
     pub async fn load(&self, tenant: &Tenant) -> Result<Option<Versioned<Workspace>>, StoreError> {
-        let loaded = self.store.load(tenant, &[Key::workspace()], &[], self.clock.now()).await?;
-        let document = loaded.documents.into_iter().next().flatten();
-        Ok(document.map(Versioned::read).transpose()?)
+        self.store.find(tenant, "").await
     }
 
     /// The connection as it is shown; else why its token is no good: [`Standing::Replaced`] or [`Standing::Unknown`].

@@ -11,7 +11,7 @@ use super::{
         trigger::{TriggerPut, TriggerRefused},
         view::Standing,
     },
-    writing::Decision,
+    writing::Edit,
 };
 use crate::{
     ids::{ConnectionId, WorkspaceId},
@@ -34,15 +34,15 @@ impl Connections {
         let sealed = self.seal(workspace, owner(activation), FIELD, url);
         let tenant = tenant(workspace);
         let put = self.update(&tenant, |found, now| {
-            let Some(found) = found else { return Decision::Leave(Err(TriggerRefused::Standing(Standing::Unknown))) };
+            let Some(found) = found else { return Edit::Leave(Err(TriggerRefused::Standing(Standing::Unknown))) };
             match found.standing(connection) {
                 // A dead grant sends nothing, but leads still finish.
                 Standing::Current | Standing::ReauthorizationRequired => {}
-                other => return Decision::Leave(Err(TriggerRefused::Standing(other))),
+                other => return Edit::Leave(Err(TriggerRefused::Standing(other))),
             }
             match found.put_trigger(activation, sealed.clone(), now) {
-                Ok(put) => Decision::Write(Ok(put)),
-                Err(refused) => Decision::Leave(Err(refused)),
+                Ok(put) => Edit::Write(Ok(put)),
+                Err(refused) => Edit::Leave(Err(refused)),
             }
         });
         Ok(put.await?.0)
@@ -57,11 +57,11 @@ impl Connections {
     ) -> Result<Result<(), Standing>, StoreError> {
         let tenant = tenant(workspace);
         let deleted = self.update(&tenant, |found, _| {
-            let Some(found) = found else { return Decision::Leave(Err(Standing::Unknown)) };
+            let Some(found) = found else { return Edit::Leave(Err(Standing::Unknown)) };
             if let standing @ (Standing::Unknown | Standing::Replaced) = found.standing(connection) {
-                return Decision::Leave(Err(standing));
+                return Edit::Leave(Err(standing));
             }
-            if found.delete_trigger(activation) { Decision::Write(Ok(())) } else { Decision::Leave(Ok(())) }
+            if found.delete_trigger(activation) { Edit::Write(Ok(())) } else { Edit::Leave(Ok(())) }
         });
         Ok(deleted.await?.0)
     }

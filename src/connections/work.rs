@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     clock::later,
-    store::{Change, Commit, Committed, Key, Lease, LeaseChange, StoreError, Tenant, Versioned, Write},
+    store::{Change, Commit, Committed, Key, Lease, LeaseChange, Patience, StoreError, Tenant, Versioned, Write},
 };
 
 /// What the worker has in hand.
@@ -108,7 +108,8 @@ impl Connections {
         if !must_commit {
             return Ok(true);
         }
-        let committed = self.commit(&work.tenant, &mut work.workspace, LeaseChange::Hold(held)).await?;
+        let mut tries = self.store.tries(&work.tenant, Patience::Fact);
+        let committed = tries.write("", &mut work.workspace, LeaseChange::Hold(held)).await?;
         let in_time = later(self.clock.now(), timeout) <= held.until;
         Ok(matches!(committed, Committed::Done(_)) && in_time)
     }
@@ -117,7 +118,8 @@ impl Connections {
     pub(super) async fn end(&self, work: &mut Work) -> Result<(), StoreError> {
         let due = work.workspace.value.due(self.clock.now());
         let end = LeaseChange::End { token: work.holding.token, due };
-        match self.commit(&work.tenant, &mut work.workspace, end).await? {
+        let mut tries = self.store.tries(&work.tenant, Patience::Fact);
+        match tries.write("", &mut work.workspace, end).await? {
             Committed::Done(_) => Ok(()),
             Committed::Conflict => self.reload(work).await,
         }
@@ -126,7 +128,8 @@ impl Connections {
     /// Erases the workspace.
     pub(super) async fn forget(&self, work: &mut Work) -> Result<(), StoreError> {
         let erase = Write { key: Key::workspace(), expected: Some(work.workspace.version()), change: Change::Erase };
-        match self.commit_patiently(&work.tenant, &Commit::of(vec![erase])).await? {
+        let mut tries = self.store.tries(&work.tenant, Patience::Fact);
+        match tries.commit(&Commit::of(vec![erase])).await? {
             Committed::Done(_) => work.is_gone = true,
             Committed::Conflict => self.reload(work).await?,
         }

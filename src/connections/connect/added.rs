@@ -12,7 +12,7 @@ use super::{
             claim::Claim,
             view::{ConnectionView, Standing},
         },
-        writing::Decision,
+        writing::Edit,
     },
     attempt::{ConnectAttempt, ConnectError, Connected},
 };
@@ -20,13 +20,12 @@ use crate::{
     clock::later,
     ids::{ConnectionId, WorkspaceId},
     lifecycle,
+    store::Patience,
 };
 
 /// How much longer the caller waits for a takeover that is being written: Attio gives it 30 seconds. Not a time but a
 /// store's delay, so the clock has no say.
 const TAKEOVER_WRITTEN_WITHIN: Duration = Duration::from_secs(5);
-/// How often it is tried to write that what was made is to be undone.
-const UNDO_TRIES: u32 = 10;
 
 /// What a task that wants to connect comes upon.
 enum Claiming {
@@ -118,12 +117,12 @@ impl Connections {
     async fn take_over(&self, attempt: &ConnectAttempt) -> Result<Connected, ConnectError> {
         let (connected, workspace) = self
             .update(&attempt.tenant, |workspace, now| {
-                let Some(workspace) = workspace else { return Decision::Leave(Err(ConnectError::Leaving)) };
+                let Some(workspace) = workspace else { return Edit::Leave(Err(ConnectError::Leaving)) };
                 if !attempt.decide_takeover(now < attempt.deadline) {
-                    return Decision::Leave(Err(ConnectError::Timeout));
+                    return Edit::Leave(Err(ConnectError::Timeout));
                 }
                 let connected = workspace.connected(attempt.connection, attempt.owner, now);
-                if connected { Decision::Write(Ok(())) } else { Decision::Leave(Err(ConnectError::Leaving)) }
+                if connected { Edit::Write(Ok(())) } else { Edit::Leave(Err(ConnectError::Leaving)) }
             })
             .await?;
         connected?;
@@ -134,39 +133,32 @@ impl Connections {
     /// Leaves to the background what was made. If even that cannot be written, the claim lapses, to the same effect.
     /// The connection comes back if there is nothing to undo because it has taken over.
     async fn undo(&self, attempt: &ConnectAttempt) -> Option<ConnectionView> {
-        for tries in 0..UNDO_TRIES {
-            let undone = self
-                .update(&attempt.tenant, |workspace, now| match workspace {
-                    Some(workspace) if workspace.is_connecting(attempt.connection, attempt.owner) => {
-                        workspace.connect_failed(attempt.connection, attempt.owner, now);
-                        Decision::Write(None)
-                    }
-                    Some(workspace) if workspace.current().is_some_and(|it| it.id == attempt.connection) => {
-                        Decision::Leave(workspace.view(attempt.connection))
-                    }
-                    _ => Decision::Leave(None),
-                })
-                .await;
-            match undone {
-                Ok((connected, _)) => return connected,
-                Err(_) => pause(LOOK_AGAIN * tries).await,
+        let undo = |workspace: Option<&mut Workspace>, now| match workspace {
+            Some(workspace) if workspace.is_connecting(attempt.connection, attempt.owner) => {
+                workspace.connect_failed(attempt.connection, attempt.owner, now);
+                Edit::Write(None)
             }
-        }
-        None
+            Some(workspace) if workspace.current().is_some_and(|it| it.id == attempt.connection) => {
+                Edit::Leave(workspace.view(attempt.connection))
+            }
+            _ => Edit::Leave(None),
+        };
+        let undone = self.update_within(&attempt.tenant, Patience::Fact, undo).await;
+        undone.map_or(None, |(connected, _)| connected)
     }
 }
 
-fn claim_it(workspace: Option<&mut Workspace>, id: ConnectionId, claim: &Claim, now: Timestamp) -> Decision<Claiming> {
-    let Some(workspace) = workspace else { return Decision::Leave(Claiming::Refused(ConnectError::Unknown)) };
+fn claim_it(workspace: Option<&mut Workspace>, id: ConnectionId, claim: &Claim, now: Timestamp) -> Edit<Claiming> {
+    let Some(workspace) = workspace else { return Edit::Leave(Claiming::Refused(ConnectError::Unknown)) };
     match workspace.standing(id) {
-        Standing::Unknown => Decision::Leave(Claiming::Refused(ConnectError::Unknown)),
-        Standing::Leaving => Decision::Leave(Claiming::Refused(ConnectError::Leaving)),
-        Standing::Replaced => Decision::Leave(Claiming::Refused(ConnectError::Replaced)),
-        Standing::Current | Standing::ReauthorizationRequired => Decision::Leave(match workspace.view(id) {
+        Standing::Unknown => Edit::Leave(Claiming::Refused(ConnectError::Unknown)),
+        Standing::Leaving => Edit::Leave(Claiming::Refused(ConnectError::Leaving)),
+        Standing::Replaced => Edit::Leave(Claiming::Refused(ConnectError::Replaced)),
+        Standing::Current | Standing::ReauthorizationRequired => Edit::Leave(match workspace.view(id) {
             Some(view) => Claiming::Connected(view),
             None => Claiming::Refused(ConnectError::Unknown),
         }),
-        Standing::Incoming if workspace.claim_connecting(id, claim.clone(), now) => Decision::Write(Claiming::Claimed),
-        Standing::Incoming => Decision::Leave(Claiming::Busy),
+        Standing::Incoming if workspace.claim_connecting(id, claim.clone(), now) => Edit::Write(Claiming::Claimed),
+        Standing::Incoming => Edit::Leave(Claiming::Busy),
     }
 }

@@ -12,7 +12,7 @@ use super::{
         service::{Connections, pause},
         settings::WebhookSignature,
         workspace::{side::Side, webhook::Webhook},
-        writing::Decision,
+        writing::Edit,
     },
     attempt::{CALL_AGAIN, CALLS, ConnectAttempt, ConnectError},
 };
@@ -88,7 +88,7 @@ impl Connections {
                     }
                     workspace.intend_webhook(Side::Alc, webhook.clone(), attempt.owner)
                 });
-                if intended { Decision::Write(true) } else { Decision::Leave(false) }
+                if intended { Edit::Write(true) } else { Edit::Leave(false) }
             })
             .await?;
         if intended { Ok(Intent { id: webhook.id, name: webhook.name(), url }) } else { Err(ConnectError::Leaving) }

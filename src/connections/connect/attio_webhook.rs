@@ -11,7 +11,7 @@ use super::{
         clean_up::ATTIO_PATH,
         service::{Connections, pause},
         workspace::{aggregate::Workspace, side::Side, webhook::Webhook},
-        writing::Decision,
+        writing::Edit,
     },
     attempt::{CALL_AGAIN, CALLS, ConnectAttempt, ConnectError},
 };
@@ -103,9 +103,9 @@ impl Connections {
             .update(&attempt.tenant, |workspace, now| match workspace {
                 Some(workspace) if workspace.is_connecting(attempt.connection, attempt.owner) => {
                     change(workspace, now);
-                    Decision::Write(true)
+                    Edit::Write(true)
                 }
-                _ => Decision::Leave(false),
+                _ => Edit::Leave(false),
             })
             .await?;
         if changed { Ok(()) } else { Err(ConnectError::Leaving) }

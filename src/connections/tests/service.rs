@@ -22,7 +22,7 @@ use crate::{
         ConnectError, Connected, Connections, Consent, Granted, IdentifyError, NewCode, NoGrant, OpenIncomingError,
         Parts, PeopleAttributes, RedeemError, Settings, Standing, Webhook, WebhookSignature, Workspace, tenant,
         workspace::{claim::Claim, side::Side},
-        writing::Decision,
+        writing::Edit,
     },
     ids::{ConnectionId, OpaqueToken, RecordId, WebhookId, WorkspaceId},
     lifecycle::Lifecycle,

@@ -153,7 +153,7 @@ async fn a_crash_while_connecting_is_undone() {
             let workspace = workspace.expect("there");
             assert!(workspace.claim_connecting(connection, claim.clone(), now));
             assert!(workspace.intend_webhook(Side::Alc, webhook.clone(), claim.owner));
-            Decision::Write(())
+            Edit::Write(())
         })
         .await
         .expect("commits");

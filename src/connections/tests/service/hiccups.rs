@@ -205,7 +205,7 @@ async fn what_time_brought_about_is_written_before_anything_is_done_about_it() {
         let workspace = workspace.expect("there");
         assert!(workspace.claim_connecting(connection, claim.clone(), now));
         assert!(workspace.intend_webhook(Side::Alc, webhook.clone(), claim.owner));
-        Decision::Write(())
+        Edit::Write(())
     });
     crashed.await.expect("commits");
     world.clock.advance(Duration::from_secs(50));
