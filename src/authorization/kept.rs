@@ -289,8 +289,8 @@ impl Authorization {
         self.inner.sealer.open(Place { aggregate: &place(state), field }, sealed)
     }
 
-    /// Gives back tokens that nobody wants, one provider's at a time, and forgets a used state whose time has come; for the
-    /// reconciler, which leased it.
+    /// Gives back tokens that nobody wants, one provider's at a time, and forgets a used state whose time has come; for
+    /// the reconciler, which leased it.
     pub async fn reconcile(&self, leased: Leased) -> Result<(), StoreError> {
         let Some(lease) = leased.document.lease else { return Ok(()) };
         let Versioned { value: mut kept, document } = Versioned::<Kept>::read(leased.document)?;

@@ -1,7 +1,7 @@
 //! ALC's bearer tokens for those who call it: opened, renewed first if they have to be.
 //!
-//! Promises that a caller gets a token of the connection that is current, and that nobody is disconnected because ALC is
-//! away.
+//! Promises that a caller gets a token of the connection that is current, and that nobody is disconnected because ALC
+//! is away.
 
 use std::time::Duration;
 

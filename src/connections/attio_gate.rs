@@ -13,8 +13,8 @@ use crate::{
     },
 };
 
-/// How long a write waits for its turn at the gate. A thousand leads may be ahead of it while Attio waits for the answer
-/// to connection-added; the few writes of a connect fit into what the gate leaves free.
+/// How long a write waits for its turn at the gate. A thousand leads may be ahead of it while Attio waits for the
+/// answer to connection-added; the few writes of a connect fit into what the gate leaves free.
 const TURN_WAIT: Duration = Duration::from_secs(2);
 
 impl Connections {

@@ -114,8 +114,8 @@ impl Connections {
     async fn delete_at_alc(&self, grant: &Grant, webhook: &Webhook, upstream_id: &str) -> Answer {
         match self.alc.delete_webhook(&grant.access_token, upstream_id).await {
             Ok(()) | Err(CallError::Unsupported) => Answer::Gone,
-            // The current connection's tokens may belong to another account at ALC, whose webhook this is not; the tokens
-            // that made it are dead. A 401 is about this one request, and must not end the current connection.
+            // The current connection's tokens may belong to another account at ALC, whose webhook this is not; the
+            // tokens that made it are dead. A 401 is about this one request, and must not end the current connection.
             Err(error @ (CallError::Unauthorized | CallError::Forbidden { .. } | CallError::Rejected { .. }))
                 if grant.connection != webhook.connection =>
             {

@@ -1,12 +1,14 @@
 //! A workspace's connections: how they come, work and go.
 //!
-//! Two layers. `workspace` is pure: the [`Workspace`] aggregate, its connections, webhooks and triggers, and what may happen
-//! to them. Above it stands [`Connections`], the service: codes and refresh tokens towards our client (`codes`, `consent`),
-//! the tokens that ALC and Attio gave (`alc_grant`, `renewal`, `attio_grant`, `give_back`), connection-added (`connect`),
-//! and what a worker does with a workspace that it leased (`reconcile`, `work`, `clean_up`).
+//! Two layers. `workspace` is pure: the [`Workspace`] aggregate, its connections, webhooks and triggers, and what may
+//! happen to them. Above it stands [`Connections`], the service: codes and refresh tokens towards our client (`codes`,
+//! `consent`), the tokens that ALC and Attio gave (`alc_grant`, `renewal`, `attio_grant`, `give_back`),
+//! connection-added (`connect`), and what a worker does with a workspace that it leased (`reconcile`, `work`,
+//! `clean_up`).
 //!
 //! Promises that what an upstream answered is recorded however the worker fared, that an outage disconnects nobody, and
-//! that tokens are erased last. Knows nothing of leads but, by a function that is handed in, where they name their webhook.
+//! that tokens are erased last. Knows nothing of leads but, by a function that is handed in, where they name their
+//! webhook.
 
 mod alc_grant;
 mod attio_gate;
@@ -41,7 +43,7 @@ pub use self::{
     workspace::{
         aggregate::Workspace,
         connection::{Connection, Phase},
-        trigger::{MOST_TRIGGERS, TriggerPut, TriggerRefused, TriggerView},
+        triggers::{MOST_TRIGGERS, TriggerPut, TriggerRefused, TriggerView},
         view::{ConnectionView, Standing, WebhookView},
         webhook::{Webhook, WebhookState},
     },

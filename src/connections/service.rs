@@ -67,7 +67,8 @@ pub struct Parts {
     pub webhooks_of_lead: WebhooksOfLead,
 }
 
-/// The webhooks under which the present send of a lead went out: `leads`, a floor above, knows how it writes its documents.
+/// The webhooks under which the present send of a lead went out: `leads`, a floor above, knows how it writes its
+/// documents.
 pub type WebhooksOfLead = fn(&Document) -> Result<Vec<WebhookId>, StoreError>;
 
 /// The tenant of a workspace.

@@ -8,7 +8,7 @@ use super::{
     service::{Connections, tenant},
     workspace::{
         aggregate::Workspace,
-        trigger::{TriggerPut, TriggerRefused},
+        triggers::{TriggerPut, TriggerRefused},
         view::Standing,
     },
     writing::Edit,

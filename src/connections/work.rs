@@ -92,8 +92,8 @@ impl Connections {
     }
 
     /// Makes the lease last for the step's requests, writes down what was `settled`, on which the step may rest, and
-    /// claims what other tasks could do as well. `false`: another replica wrote meanwhile, or the store took so long that
-    /// the lease does not outlast the step; the worker has to look again.
+    /// claims what other tasks could do as well. `false`: another replica wrote meanwhile, or the store took so long
+    /// that the lease does not outlast the step; the worker has to look again.
     pub(super) async fn hold(&self, work: &mut Work, settled: bool, step: Step) -> Result<bool, StoreError> {
         let now = self.clock.now();
         let timeout = self.settings.upstream_timeout;

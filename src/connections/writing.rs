@@ -17,7 +17,8 @@ pub(super) enum Edit<T> {
 }
 
 impl Connections {
-    /// Changes the workspace for a caller that holds no lease on it; again from the start if another replica was faster.
+    /// Changes the workspace for a caller that holds no lease on it; again from the start if another replica was
+    /// faster.
     pub(super) async fn update<T>(
         &self,
         tenant: &Tenant,
@@ -47,8 +48,8 @@ impl Connections {
     }
 
     /// Records a fact, on `start` if no other replica wrote since that was loaded, else on what is there. `lease` says
-    /// what the write does to the lease. Returns what the fact came to and the workspace as it is then; `None`: there is
-    /// no workspace.
+    /// what the write does to the lease. Returns what the fact came to and the workspace as it is then; `None`: there
+    /// is no workspace.
     pub(super) async fn record<T>(
         &self,
         tenant: &Tenant,

@@ -62,7 +62,8 @@ impl Connections {
                 if !attempt.decide_takeover(false) {
                     return Err(ConnectError::Timeout);
                 }
-                // The takeover is being written: only its end tells what is true. No caller waits for the store for ever.
+                // The takeover is being written: only its end tells what is true. No caller waits for the store for
+                // ever.
                 match tokio::time::timeout(TAKEOVER_WRITTEN_WITHIN, connecting).await {
                     Ok(connected) => connected,
                     Err(_) => return Err(ConnectError::Timeout),

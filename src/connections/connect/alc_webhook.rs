@@ -114,8 +114,8 @@ impl Connections {
                 Creation::Unheard(why) => {
                     last = why;
                     if tries + 1 < CALLS {
-                        // It is cleaned up under its own name. Its secret was in the answer, so the next one has a name, a
-                        // URL and a secret of its own.
+                        // It is cleaned up under its own name. Its secret was in the answer, so the next one has a
+                        // name, a URL and a secret of its own.
                         *intent = self.intend(attempt, Some(intent.id)).await?;
                     }
                 }

@@ -49,8 +49,8 @@ impl Connections {
         let url = SecretString::from(format!("{base}{ATTIO_PATH}{}", secret.to_text().expose_secret()));
         let webhook = Webhook::intended(WebhookId::random(), attempt.connection, secret.hash(), self.clock.now());
         let id = webhook.id;
-        // Takes no turn at the gate: one write of a connect fits into what the gate leaves free, and the workspace's first
-        // lead must not be shown later for it.
+        // Takes no turn at the gate: one write of a connect fits into what the gate leaves free, and the workspace's
+        // first lead must not be shown later for it.
         self.change_own(attempt, move |workspace, _| workspace.attio_webhooks.push(webhook.clone())).await?;
         match self.attio.create_webhook(token, &url).await {
             Ok(made) => {

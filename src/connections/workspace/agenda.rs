@@ -23,8 +23,8 @@ use crate::{
 /// they would have.
 pub(in crate::connections) const UNDER_WAY: Duration = Duration::from_secs(30);
 /// How long a disconnected workspace is remembered at least, without any secret but its triggers' URLs. Its live leads
-/// end 24 hours after the disconnection, and what they came to is owed to Attio for as long as leads are kept: by default
-/// that long.
+/// end 24 hours after the disconnection, and what they came to is owed to Attio for as long as leads are kept: by
+/// default that long.
 const REMEMBERED: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
 /// What to do.
@@ -138,11 +138,12 @@ impl Workspace {
                 agenda.push((now, Step::Settle));
                 return;
             };
-            // Not beside the making of another one: an ALC that keeps one webhook for an account might make that of this.
+            // Not beside the making of another one: an ALC that keeps one webhook for an account might make that of
+            // this.
             let connecting = self.connection(webhook.connection).and_then(|owner| owner.connecting.as_ref());
             at = connecting.map_or(at, |claim| at.max(claim.until));
-            // A token asked for since it is the webhook's turn is tried, however short its life: else tokens that are old
-            // when they come would be fetched without end. ALC's refusal moves the turn.
+            // A token asked for since it is the webhook's turn is tried, however short its life: else tokens that are
+            // old when they come would be fetched without end. ALC's refusal moves the turn.
             if cleaner.alc.must_refresh(now) && cleaner.alc.requested_at < at {
                 agenda.push((later(webhook.deleting_since(), CLEAN_UP_LIMIT), Step::Settle));
                 agenda.push((cleaner.unclaimed_at(cleaner.alc.retry.not_before(at)), Step::Refresh(cleaner.id)));

@@ -1,8 +1,8 @@
 //! What ALC and Attio granted: the tokens, sealed, and what is known of them.
 //!
 //! Promises that a grant forgets its tokens only as a whole, that ALC's grant counts its generations, so that what ALC
-//! says about old tokens is not taken for a word about the new ones, and that a worker can tell before a request whether
-//! the access token must be refreshed first.
+//! says about old tokens is not taken for a word about the new ones, and that a worker can tell before a request
+//! whether the access token must be refreshed first.
 
 use std::time::Duration;
 

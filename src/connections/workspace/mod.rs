@@ -1,8 +1,8 @@
 //! The workspace: the tenant's connections, webhooks and triggers, and what may happen to them.
 //!
-//! Pure: no I/O, no clock, no randomness. `now` is a parameter, secrets come sealed, ids come made. Promises that at most
-//! one connection is current, that tokens are erased only once their grant was released, that every state which is not
-//! final has a due time, and that every transition is valid in every state: what an upstream answered is recorded,
+//! Pure: no I/O, no clock, no randomness. `now` is a parameter, secrets come sealed, ids come made. Promises that at
+//! most one connection is current, that tokens are erased only once their grant was released, that every state which is
+//! not final has a due time, and that every transition is valid in every state: what an upstream answered is recorded,
 //! however late it comes.
 
 pub(super) mod agenda;
@@ -16,6 +16,7 @@ mod retry;
 pub(super) mod settle;
 pub(super) mod side;
 pub(super) mod transitions;
-pub(super) mod trigger;
+mod trigger;
+pub(super) mod triggers;
 pub(super) mod view;
 pub(super) mod webhook;

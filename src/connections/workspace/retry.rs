@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// Failures in a row of one thing, for example of deleting one webhook. Its members stand in the document among those of
-/// the thing itself, which also keeps the members that this version does not know.
+/// Failures in a row of one thing, for example of deleting one webhook. Its members stand in the document among those
+/// of the thing itself, which also keeps the members that this version does not know.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::connections) struct Retry {
     /// Failures in a row.

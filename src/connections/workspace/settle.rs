@@ -93,8 +93,8 @@ impl Workspace {
         })
     }
 
-    /// Under whose tokens a webhook at ALC is deleted: those that made it or, where they are dead, those that the people
-    /// of the same workspace have granted since.
+    /// Under whose tokens a webhook at ALC is deleted: those that made it or, where they are dead, those that the
+    /// people of the same workspace have granted since.
     pub(in crate::connections) fn cleaner(&self, webhook: &Webhook) -> Option<&Connection> {
         let owner = self.connection(webhook.connection);
         owner.into_iter().chain(self.current()).find(|connection| !connection.alc.dead)
@@ -111,8 +111,9 @@ impl Workspace {
         connection.phase != Phase::Leaving || self.needs_to_clean_up(side, connection)
     }
 
-    /// Whether a webhook at that side is to be deleted under the connection's tokens. At ALC dead tokens delete nothing;
-    /// at Attio a webhook of a dead grant is the current connection's to delete, and its own may not go before it.
+    /// Whether a webhook at that side is to be deleted under the connection's tokens. At ALC dead tokens delete
+    /// nothing; at Attio a webhook of a dead grant is the current connection's to delete, and its own may not go before
+    /// it.
     pub(super) fn needs_to_clean_up(&self, side: Side, connection: &Connection) -> bool {
         let is_own = |webhook: &Webhook| webhook.connection == connection.id && webhook.may_be_upstream();
         !(side == Side::Alc && connection.alc.dead) && self.webhooks(side).iter().any(is_own)
