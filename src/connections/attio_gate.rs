@@ -9,7 +9,7 @@ use crate::{
     clock::until,
     store::{
         StoreError, Tenant,
-        gate::{Gate, GateReport, Verdict},
+        gate::{GateReport, Verdict},
     },
 };
 
@@ -21,7 +21,7 @@ impl Connections {
     /// Waits for a turn at the gate.
     pub(super) async fn attio_turn(&self, tenant: &Tenant) -> Result<(), StoreError> {
         let now = self.clock.now();
-        if let Verdict::At(slot) = self.store.reserve(tenant, &self.attio_gate(), None, now).await? {
+        if let Verdict::At(slot) = self.store.reserve(tenant, &self.settings.attio_gate, None, now).await? {
             pause(until(now, slot).min(TURN_WAIT)).await;
         }
         Ok(())
@@ -31,10 +31,6 @@ impl Connections {
     pub(super) async fn report_attio_limit(&self, tenant: &Tenant, until: Timestamp) {
         let report = GateReport::Limited { until };
         // Without the store no writer has a turn anyway.
-        drop(self.store.report(tenant, &self.attio_gate(), report, self.clock.now()).await);
-    }
-
-    fn attio_gate(&self) -> Gate {
-        Gate { upstream: "attio", per_second: Some(self.settings.people.writes_per_second) }
+        drop(self.store.report(tenant, &self.settings.attio_gate, report, self.clock.now()).await);
     }
 }

@@ -39,7 +39,7 @@ pub use self::{
     give_back::Granted,
     identify::IdentifyError,
     service::{Connections, Parts, WebhooksOfLead, tenant},
-    settings::{PeopleAttributes, Settings, WebhookSignature},
+    settings::{Settings, WebhookSignature},
     workspace::{
         aggregate::Workspace,
         connection::{Connection, Phase},

@@ -6,15 +6,12 @@
 use secrecy::SecretString;
 
 use super::{
-    super::{
-        service::{Connections, pause},
-        settings::PeopleAttributes,
-    },
+    super::service::{Connections, pause},
     attempt::{CALL_AGAIN, CALLS, ConnectAttempt, ConnectError},
 };
 use crate::attio::{
-    CallError,
-    schema::{Attribute, NewAttribute},
+    Attributes, CallError,
+    attributes::{Attribute, NewAttribute},
 };
 
 const SCOPE: &str = "object_configuration:read-write";
@@ -46,33 +43,32 @@ impl From<ConnectError> for Trouble {
     }
 }
 
-impl PeopleAttributes {
-    fn needed(&self) -> Vec<Needed<'_>> {
-        let status = Needed {
-            slug: &self.status,
-            variable: "ATTIO__ATTRIBUTES__STATUS",
-            title: "ALC status",
-            description: "Where the person stands at Acme Lead Checker.",
-            kinds: &["select", "text"],
-            repeats: true,
-        };
-        // ALC's words are free, so they are no options.
-        let text = |slug, variable, title, description, repeats| Needed {
-            slug,
-            variable,
-            title,
-            description,
-            kinds: &["text"],
-            repeats,
-        };
-        let lead_id = self.lead_id.as_deref().map(|slug| {
-            text(slug, "ATTIO__ATTRIBUTES__LEAD_ID", "ALC lead", "The person's lead at Acme Lead Checker.", false)
-        });
-        let result = self.result.as_deref().map(|slug| {
-            text(slug, "ATTIO__ATTRIBUTES__RESULT", "ALC result", "What Acme Lead Checker found out.", true)
-        });
-        [Some(status), lead_id, result].into_iter().flatten().collect()
-    }
+fn needed(attributes: &Attributes) -> Vec<Needed<'_>> {
+    let status = Needed {
+        slug: &attributes.status,
+        variable: "ATTIO__ATTRIBUTES__STATUS",
+        title: "ALC status",
+        description: "Where the person stands at Acme Lead Checker.",
+        kinds: &["select", "text"],
+        repeats: true,
+    };
+    // ALC's words are free, so they are no options.
+    let text = |slug, variable, title, description, repeats| Needed {
+        slug,
+        variable,
+        title,
+        description,
+        kinds: &["text"],
+        repeats,
+    };
+    let lead_id = attributes.lead_id.as_deref().map(|slug| {
+        text(slug, "ATTIO__ATTRIBUTES__LEAD_ID", "ALC lead", "The person's lead at Acme Lead Checker.", false)
+    });
+    let result = attributes
+        .result
+        .as_deref()
+        .map(|slug| text(slug, "ATTIO__ATTRIBUTES__RESULT", "ALC result", "What Acme Lead Checker found out.", true));
+    [Some(status), lead_id, result].into_iter().flatten().collect()
 }
 
 impl Needed<'_> {
@@ -115,8 +111,8 @@ impl Connections {
     }
 
     async fn attributes_round(&self, attempt: &ConnectAttempt, token: &SecretString) -> Result<(), Trouble> {
-        let schema = &self.settings.people;
-        let needed = schema.needed();
+        let attributes = &self.settings.attributes;
+        let needed = needed(attributes);
         let slugs: Vec<_> = needed.iter().map(|needed| needed.slug).collect();
         self.in_time(attempt)?;
         let found = self.attio.find_attributes(token, &slugs).await;
@@ -129,7 +125,7 @@ impl Connections {
         for needed in &needed {
             let slug = needed.slug;
             if let Some(found) = of(slug) {
-                status_is_select &= slug != schema.status || found.kind == "select";
+                status_is_select &= slug != attributes.status || found.kind == "select";
                 continue;
             }
             let Needed { title, description, kinds, .. } = *needed;
@@ -143,14 +139,14 @@ impl Connections {
     }
 
     async fn ensure_options(&self, attempt: &ConnectAttempt, token: &SecretString) -> Result<(), Trouble> {
-        let PeopleAttributes { status: slug, titles, .. } = &self.settings.people;
+        let (slug, titles) = (&self.settings.attributes.status, &self.settings.titles);
         let what = |title: &str| format!("the option `{title}` of the attribute `{slug}`");
         self.in_time(attempt)?;
         let listed = self.attio.list_options(token, slug).await;
         let listed = self.judge(attempt, &format!("the options of the attribute `{slug}`"), listed).await?;
-        for title in titles {
+        for title in titles.all() {
             // Of several of one title, one that can be written goes before those that cannot.
-            let known = listed.iter().filter(|option| option.title == *title).min_by_key(|option| option.is_archived);
+            let known = listed.iter().filter(|option| option.title == title).min_by_key(|option| option.is_archived);
             if known.is_some_and(|option| !option.is_archived) {
                 continue;
             }

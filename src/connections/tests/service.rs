@@ -20,7 +20,7 @@ use crate::{
     clock::{Clock as _, ManualClock, SharedClock, from_micros},
     connections::{
         ConnectError, Connected, Connections, Consent, Granted, IdentifyError, NewCode, NoGrant, OpenIncomingError,
-        Parts, PeopleAttributes, RedeemError, Settings, Standing, Webhook, WebhookSignature, Workspace, tenant,
+        Parts, RedeemError, Settings, Standing, Webhook, WebhookSignature, Workspace, tenant,
         workspace::{claim::Claim, side::Side},
         writing::Edit,
     },
@@ -30,7 +30,7 @@ use crate::{
     store::{
         Change, Commit, Committed, Document, Key, Kind, LeaseChange, LeaseRequest, Store, StoreError, Tenant,
         Versioned, Write,
-        gate::{Gate, Verdict as GateVerdict},
+        gate::{Gate, Gates, Verdict as GateVerdict},
         sqlite::SqliteEngine,
     },
     upstream::{Caller, Schedule, http_client},
@@ -123,7 +123,12 @@ impl World {
         let settings = Settings {
             public_url: "http://127.0.0.1:8080".parse().expect("a URL"),
             attio_api_key: Some(SecretString::from("attio-key")),
-            people: PeopleAttributes::status_alone(),
+            attributes: attio::Attributes { status: "alc_status".to_owned(), lead_id: None, result: None },
+            titles: {
+                let [pending, complete, failed] = ["Pending", "Complete", "Failed"].map(str::to_owned);
+                attio::Titles { pending, complete, failed }
+            },
+            attio_gate: Gates::new(25).attio,
             webhook_signature,
             retry_schedule: Schedule::new([1, 5, 30].map(Duration::from_secs).to_vec()),
             upstream_timeout: Duration::from_secs(10),

@@ -12,5 +12,5 @@ mod verdict;
 
 pub use self::{
     state::{FAILURES_TO_OPEN, FIRST_COOL_DOWN, GateState, LONGEST_COOL_DOWN, PROBE_PATIENCE, SLOT_TOLERANCE},
-    verdict::{Gate, GateReport, GateView, Reserved, SHARE_OF_LIMIT, Verdict},
+    verdict::{Gate, GateReport, GateView, Gates, Reserved, SHARE_OF_LIMIT, Verdict},
 };

@@ -53,10 +53,10 @@ impl GateState {
     pub fn reserve(&mut self, gate: &Gate, held: Option<Timestamp>, now: Timestamp) -> Reserved {
         let now = now.as_microsecond();
         let opens = self.opens_at(now);
-        let (Some(interval), Some(limit)) = (gate.interval_micros(), gate.limit()) else {
+        let (Some(interval), Some(most)) = (gate.interval_micros(), gate.most_in_a_second()) else {
             return Reserved { verdict: self.go_or(opens, now), slot: held };
         };
-        let earliest = opens.max(self.room_at(limit, now)).max(now);
+        let earliest = opens.max(self.room_at(most, now)).max(now);
         let spaced = earliest.max(after(self.departures.last().copied(), interval, earliest));
         let at = match held.map(Timestamp::as_microsecond) {
             // Its time has not come; a pause or cool-down that ends before then does not move it.
@@ -82,7 +82,7 @@ impl GateState {
         self.departures.push(now);
         // Clocks of replicas may differ by a little.
         self.departures.sort_unstable();
-        let surplus = self.departures.len().saturating_sub(limit);
+        let surplus = self.departures.len().saturating_sub(most);
         self.departures.drain(..surplus);
         Reserved { verdict: self.go_or(opens, now), slot: None }
     }
@@ -147,9 +147,9 @@ impl GateState {
         Verdict::Go
     }
 
-    /// When fewer than `limit` will have left in the second before.
-    fn room_at(&self, limit: usize, now: i64) -> i64 {
-        match self.departures.len().checked_sub(limit) {
+    /// When fewer than `most` will have left in the second before.
+    fn room_at(&self, most: usize, now: i64) -> i64 {
+        match self.departures.len().checked_sub(most) {
             Some(first) => self.departures[first] + MICROS,
             None => now,
         }

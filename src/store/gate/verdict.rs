@@ -7,10 +7,32 @@ use jiff::Timestamp;
 /// How much of the upstream's limit is used: the rest absorbs the jitter of the network.
 pub const SHARE_OF_LIMIT: f64 = 0.96;
 
+/// The gates of a workspace. Made once, so that all who go to one upstream agree on its gate and its pace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gates {
+    /// Before ALC.
+    pub alc: Gate,
+    /// Before Attio.
+    pub attio: Gate,
+    /// Before the workflows that want to know when a send has finished.
+    pub workflows: Gate,
+}
+
+impl Gates {
+    /// Attio's is paced by its limit; the others only break.
+    pub fn new(attio_writes_per_second: u32) -> Self {
+        Self {
+            alc: Gate { upstream: "alc", per_second: None },
+            attio: Gate { upstream: "attio", per_second: Some(attio_writes_per_second) },
+            workflows: Gate { upstream: "workflow", per_second: None },
+        }
+    }
+}
+
 /// A gate of a tenant: which upstream, and how fast.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Gate {
-    /// `alc` or `attio`.
+    /// `alc`, `attio` or `workflow`.
     pub upstream: &'static str,
     /// The upstream's limit in requests per second; `None`: the gate only breaks and never paces.
     pub per_second: Option<u32>,
@@ -18,7 +40,7 @@ pub struct Gate {
 
 impl Gate {
     /// The time between two slots; `None`: the gate does not pace.
-    pub fn interval(&self) -> Option<Duration> {
+    pub fn interval(self) -> Option<Duration> {
         self.per_second.map(|rate| Duration::from_secs_f64(1.0 / (f64::from(rate.max(1)) * SHARE_OF_LIMIT)))
     }
 }
@@ -67,12 +89,12 @@ pub struct Reserved {
 
 impl Gate {
     /// [`Gate::interval`] in microseconds, rounded up.
-    pub fn interval_micros(&self) -> Option<i64> {
+    pub fn interval_micros(self) -> Option<i64> {
         self.interval().map(|interval| i64::try_from(interval.as_nanos().div_ceil(1000)).unwrap_or(i64::MAX))
     }
 
-    /// How many may leave in any second.
-    pub fn limit(&self) -> Option<usize> {
+    /// How many may leave in any second; `None`: the gate does not pace.
+    pub fn most_in_a_second(self) -> Option<usize> {
         self.per_second.map(|rate| rate.max(1) as usize)
     }
 }

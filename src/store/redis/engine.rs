@@ -291,7 +291,7 @@ impl Engine for RedisEngine {
     ) -> Result<Verdict, StoreError> {
         let mut call = self.scripts.reserve.key(self.keys.of(tenant));
         call.arg(now.as_microsecond()).arg(tenant.as_str());
-        answers::gate_arguments(&mut call, Some(gate));
+        answers::gate_arguments(&mut call, Some(*gate));
         call.arg(held.map(member).unwrap_or_default()).arg(random_uuid().to_string());
         let answer: String = self.call(&call, Insist::Patiently).await?;
         verdict(&answer)

@@ -181,7 +181,7 @@ impl Engine for SqliteEngine {
         held: Option<&Key>,
         now: Timestamp,
     ) -> Result<Verdict, StoreError> {
-        let (tenant, gate, held) = (tenant.clone(), gate.clone(), held.cloned());
+        let (tenant, gate, held) = (tenant.clone(), *gate, held.cloned());
         self.writer
             .write(move |c| {
                 let document = match &held {
@@ -200,7 +200,7 @@ impl Engine for SqliteEngine {
     }
 
     async fn report(&self, tenant: &Tenant, gate: &Gate, report: GateReport, now: Timestamp) -> Result<(), StoreError> {
-        let (tenant, gate) = (tenant.clone(), gate.clone());
+        let (tenant, gate) = (tenant.clone(), *gate);
         self.writer
             .write(move |c| {
                 let mut state = rows::read_gate(c, &tenant, &gate)?;

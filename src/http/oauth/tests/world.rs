@@ -29,7 +29,7 @@ use crate::{
     leads,
     lifecycle::Lifecycle,
     sealing::{Sealer, generate_key},
-    store::{Store, sqlite::SqliteEngine},
+    store::{Store, gate::Gates, sqlite::SqliteEngine},
     upstream,
 };
 
@@ -153,7 +153,12 @@ impl World {
             connections::Settings {
                 public_url: url(ISSUER),
                 attio_api_key: Some(SecretString::from("key")),
-                people: connections::PeopleAttributes::status_alone(),
+                attributes: attio::Attributes { status: "alc_status".to_owned(), lead_id: None, result: None },
+                titles: {
+                    let [pending, complete, failed] = ["Pending", "Complete", "Failed"].map(str::to_owned);
+                    attio::Titles { pending, complete, failed }
+                },
+                attio_gate: Gates::new(25).attio,
                 webhook_signature: WebhookSignature::WhenSecretKnown,
                 retry_schedule: upstream::Schedule::new(vec![Duration::from_secs(1)]),
                 upstream_timeout: limit,
