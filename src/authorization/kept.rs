@@ -4,6 +4,9 @@
 //! a connection or are given back: when nobody comes back in time, when the second consent fails, and when the process
 //! that was at it is gone. Its aggregate is of [`Kind::Attempt`], its tenant the state itself.
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -71,6 +74,8 @@ struct Held {
     attio_token: Option<Sealed>,
     #[serde(default)]
     attempts: u32,
+    #[serde(flatten)]
+    unknown: Map<String, Value>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -196,6 +201,7 @@ impl Authorization {
             alc_access_token: Some(seal(ALC_ACCESS_TOKEN, &tokens.access)),
             attio_token: None,
             attempts: 0,
+            unknown: Map::new(),
         }
     }
 
