@@ -6,37 +6,14 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{Alc, State, problem};
+use super::{
+    errors::problem,
+    handle::Alc,
+    state::{Lead, Receipt, State},
+};
 use crate::wire::{Reply, Request};
-
-/// A lead that ALC took.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Lead {
-    /// ALC's id.
-    pub id: String,
-    /// The record that it is about.
-    pub record_id: String,
-    /// The person's name.
-    pub name: String,
-    /// The person's number, as sent.
-    pub phone_number: String,
-    /// `processing`, then ALC's result.
-    pub status: String,
-    /// The key that it was sent under.
-    pub idempotency_key: Option<String>,
-    /// When it was taken.
-    pub created_at: Timestamp,
-}
-
-/// What a key was answered with.
-#[derive(Debug, Clone, Serialize)]
-pub struct Receipt {
-    body: String,
-    lead_id: String,
-}
 
 impl State {
     pub(super) fn create_lead(&mut self, request: &Request, now: Timestamp) -> Reply {

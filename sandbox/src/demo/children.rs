@@ -21,7 +21,7 @@ use tokio::{
     process::{Child, Command},
 };
 
-use super::say;
+use super::telling::say;
 use crate::{Alc, Attio, ambient};
 
 /// What the connector has to know.

@@ -9,10 +9,12 @@ mod faults;
 mod journal;
 mod message;
 mod server;
+mod service;
 
 pub use faults::{Fault, Faults, Hold, Rule, Stage};
 pub(crate) use journal::next_order;
 pub use journal::{Journal, Seen};
 pub(crate) use message::http_date;
 pub use message::{Reply, Request, decode_form};
-pub use server::{Server, Service};
+pub use server::Server;
+pub use service::Service;
