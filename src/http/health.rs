@@ -19,9 +19,9 @@ use actix_web::{
 use serde_json::json;
 
 use super::{
-    Clock,
     endpoint::Endpoint,
     problem::{Problem, Slug},
+    services::Clock,
 };
 use crate::{clock, lifecycle::Lifecycle, store::Store, telemetry};
 

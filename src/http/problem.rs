@@ -12,6 +12,8 @@ use actix_web::{
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::request_id;
+
 macro_rules! slugs {
     ($($(#[$doc:meta])* $variant:ident = $slug:literal, $status:literal, $title:literal;)+) => {
         /// What went wrong; each has a stable slug, a status and a title. `openapi.yaml` lists them all.
@@ -220,6 +222,6 @@ impl ResponseError for Problem {
             };
             response.insert_header((header::WWW_AUTHENTICATE, challenge));
         }
-        response.body(self.to_value(super::request::current_id().as_deref()).to_string())
+        response.body(self.to_value(request_id::current().as_deref()).to_string())
     }
 }
