@@ -54,7 +54,7 @@ impl fmt::Debug for Sealed {
     }
 }
 
-/// A keyed fingerprint: tells whether two secrets are equal, and nothing to who has no key.
+/// A keyed fingerprint: tells whether two secrets are equal, and nothing without the key.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Fingerprint(String);

@@ -1,8 +1,8 @@
 //! One attempt to connect, from `/oauth/authorize` to the callback.
 //!
 //! Owns the cookie in which an attempt travels. Promises that a state is good in the browser that began, for the
-//! provider that it was made for, for ten minutes; and that beginning stores nothing: who only begins costs us no
-//! memory. That it is good once is the promise of [`super::kept`].
+//! provider that it was made for, for ten minutes; and that beginning stores nothing, so that a browser which only begins
+//! costs no memory. That it is good once is the promise of [`super::kept`].
 //!
 //! The cookie is named after our state, so two tabs do not disturb each other, and sealed for it, so the state of one
 //! attempt and the cookie of another do not fit together (login CSRF; RFC 6749 §10.12, RFC 9700 §4.7).
@@ -20,7 +20,7 @@ use crate::{
 /// How long a person may take on the provider's consent page.
 pub const LIFETIME: Duration = Duration::from_secs(10 * 60);
 
-/// Whose consent page an attempt is waiting for.
+/// The side whose consent page an attempt is waiting for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Provider {
     /// Acme Lead Checker.
@@ -292,7 +292,7 @@ mod tests {
         assert_eq!(opened(&sealer, &other, &[returned(&cookie)], 0).err(), Some(StateFault::Foreign));
         let renamed = format!("{}={value}", cookie_name(&other, true));
         assert_eq!(opened(&sealer, &other, &[&renamed], 0).err(), Some(StateFault::Foreign));
-        // A cookie of the same name that somebody tossed in does not hide ours.
+        // A cookie of the same name that an attacker's subdomain has set does not hide ours.
         let tossed = format!("{}=AAAA", cookie_name(&one, true));
         assert!(opened(&sealer, &one, &[&tossed, returned(&cookie)], 0).is_ok());
     }

@@ -1,7 +1,7 @@
 //! Our one OAuth client: the Attio app's connection.
 //!
 //! Owns its credentials and its registered redirect URIs. Promises that secrets are compared in constant time, and that
-//! a redirect URI is one of the registered ones, character for character (RFC 9700 §2.1), or nowhere to send anybody.
+//! a browser is sent to no redirect URI but a registered one, character for character (RFC 9700 §2.1).
 
 use aws_lc_rs::{constant_time, digest};
 use base64::{
@@ -39,8 +39,8 @@ impl Client {
         self.redirect_uris.iter().map(String::as_str).find(|uri| self::fingerprint(uri) == fingerprint)
     }
 
-    /// Proves that the request comes from the client (RFC 6749 §2.3.1): by `Authorization: Basic`, or by `client_id` and
-    /// `client_secret` in the body, never by both.
+    /// Proves that the request comes from the client (RFC 6749 §2.3.1): by `Authorization: Basic`, or by `client_id`
+    /// and `client_secret` in the body, never by both.
     pub(super) fn authenticate(&self, authorization: Option<&str>, params: &Params) -> Result<(), Fault> {
         let id = params.get("client_id")?;
         let secret = params.get("client_secret")?;

@@ -1,10 +1,10 @@
-//! The authorization server towards Attio (RFC 6749): who may use this service, and how they prove it.
+//! The authorization server towards Attio (RFC 6749): which clients may use this service, and how they prove it.
 //!
 //! Owns the way from the app's connect button through the consent pages to tokens of ours, and those tokens. The token
 //! that the Attio app holds is *ours*; ALC's tokens never leave this service. Promises:
 //!
 //! - beginning stores nothing; a state is taken once, in the browser that began ([`attempt`], [`kept`]);
-//! - nobody is sent to a URI that is not registered ([`AuthorizeFault`]);
+//! - no browser is sent to a URI that is not registered ([`AuthorizeFault`]);
 //! - the workspace is proven by Attio, never taken from a request;
 //! - tokens that were granted and that we could not keep are revoked.
 //!
@@ -128,7 +128,7 @@ impl Authorization {
         Self { inner: Arc::new(inner) }
     }
 
-    /// Who we say we are: `iss`, and what all endpoints begin with.
+    /// The name of this server: `iss`, and what the URLs of all endpoints begin with.
     pub fn issuer(&self) -> &str {
         &self.inner.issuer
     }
@@ -151,12 +151,12 @@ impl Authorization {
         self.inner.tokens.keys().jwks()
     }
 
-    /// Whom a bearer token speaks for.
+    /// The workspace and the connection that a bearer token speaks for.
     pub fn verify(&self, token: &SecretString) -> Result<Subject, BadToken> {
         self.inner.tokens.verify(token, self.inner.clock.now())
     }
 
-    /// Whom a bearer token speaks for, or spoke for: for removal only.
+    /// The workspace and the connection that a bearer token speaks for, or spoke for before it expired: for removal only.
     pub fn verify_ignoring_expiry(&self, token: &SecretString) -> Result<Subject, BadToken> {
         self.inner.tokens.verify_ignoring_expiry(token)
     }
@@ -204,7 +204,7 @@ impl Authorization {
     }
 
     /// `POST /oauth/revoke` (RFC 7009): the end of the token's connection. What is no token of ours is done already. Runs
-    /// to its end whoever still waits.
+    /// to its end also when the client hangs up.
     pub async fn revoke(&self, authorization: Option<&str>, body: &[u8]) -> Result<(), Fault> {
         let inner = &self.inner;
         let params = Params::parse(body);

@@ -1,7 +1,7 @@
 //! Parameters as OAuth has them: `application/x-www-form-urlencoded`, in a query or a body.
 //!
 //! Promises RFC 6749 §3.1 and §3.2: a parameter without a value counts as absent, one that stands twice is a fault
-//! (whoever reads it first and whoever reads it last would disagree), and one that nobody asks for is ignored.
+//! (a reader that takes the first and one that takes the last would disagree), and one that is not asked for is ignored.
 
 use url::form_urlencoded;
 

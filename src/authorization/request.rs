@@ -1,6 +1,6 @@
 //! The authorization request (RFC 6749 §4.1.1, RFC 7636 §4.3) and the answers that go back through the browser.
 //!
-//! Promises that nobody is ever redirected to a URI that is not registered, and that the client's state comes back
+//! Promises that no browser is ever redirected to a URI that is not registered, and that the client's state comes back
 //! exactly as it was given, or not at all.
 
 use std::borrow::Cow;
@@ -51,7 +51,7 @@ impl RedirectError {
         Self::new("invalid_request", description)
     }
 
-    /// The redirect URI with the error; `iss` says who answers (RFC 9207 §2).
+    /// The redirect URI with the error; `iss` names the server that answers (RFC 9207 §2).
     pub(super) fn location(&self, redirect_uri: &str, state: Option<&str>, issuer: &str) -> String {
         let mut params = vec![("error", self.code.as_str()), ("error_description", &*self.description)];
         params.extend(state.map(|state| ("state", state)));
@@ -113,7 +113,7 @@ fn code_challenge(params: &Params) -> Result<Option<String>, RedirectError> {
     match (params.get("code_challenge")?, params.get("code_challenge_method")?) {
         (None, None) => Ok(None),
         (None, Some(_)) => Err(RedirectError::invalid("code_challenge is missing")),
-        // Without a method it would be `plain` (RFC 7636 §4.3), which proves nothing to who saw the request.
+        // Without a method it would be `plain` (RFC 7636 §4.3), which an attacker who saw the request can answer too.
         (Some(_), None | Some("plain")) => Err(RedirectError::invalid("code_challenge_method must be S256")),
         (Some(challenge), Some("S256")) if is_s256(challenge) => Ok(Some(challenge.to_owned())),
         (Some(_), Some("S256")) => Err(RedirectError::invalid("code_challenge is malformed")),

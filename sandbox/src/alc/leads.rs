@@ -103,7 +103,7 @@ impl Alc {
         self.shared.state().leads.iter().filter(|lead| lead.record_id == record_id).cloned().collect()
     }
 
-    /// Gives the newest lead of a record a result without calling anybody back, as a lost callback would leave it.
+    /// Gives the newest lead of a record a result without a callback, as a lost one would leave it.
     pub fn finish_silently(&self, record_id: &str, status: &str) {
         if let Some(lead) = self.shared.state().leads.iter_mut().rev().find(|lead| lead.record_id == record_id) {
             status.clone_into(&mut lead.status);

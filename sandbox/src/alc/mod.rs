@@ -1,7 +1,8 @@
 //! The pretend ALC.
 //!
-//! Owns what ALC would keep: grants, leads, webhooks. Promises that the rich mode has all that `alc.md` assumes and the
-//! minimal mode nothing but what it knows, each switchable by itself in [`Settings`].
+//! Owns what ALC would keep: grants, leads, webhooks. Promises that the rich mode has all that such services
+//! commonly have and the minimal mode nothing but the calls that ALC is known to have, each switchable by itself in
+//! [`Settings`].
 
 mod callback;
 mod errors;

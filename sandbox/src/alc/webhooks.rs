@@ -1,6 +1,6 @@
 //! ALC's webhooks.
 //!
-//! Owns registrations. Promises that a deleted one is gone for everybody who asks over HTTP, and is kept for
+//! Owns registrations. Promises that a deleted one is gone for every caller over HTTP, and is kept for
 //! [`Callback::to`](super::Callback::to): an ALC may still have a call under way.
 
 use base64::{Engine, prelude::BASE64_STANDARD};

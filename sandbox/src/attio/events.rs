@@ -24,7 +24,7 @@ impl Attio {
         made
     }
 
-    /// As [`Attio::merge`], without telling anybody.
+    /// As [`Attio::merge`], without telling any webhook.
     ///
     /// # Panics
     /// Without two records of these ids.

@@ -105,7 +105,7 @@ impl App {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Learns where the connector is, and as whom to speak to it.
+    /// Learns where the connector is, and the client's credentials there.
     pub(super) fn meet(&self, connector_url: &str, client_id: &str, client_secret: &str, redirect_uri: &str) {
         let mut state = self.state();
         connector_url.clone_into(&mut state.connector_url);

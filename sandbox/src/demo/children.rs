@@ -100,7 +100,7 @@ impl Children {
     }
 }
 
-/// The environment by contract §2; nothing of ours leaks in.
+/// The connector's settings, as variables; no variable of this process's own environment is among them.
 fn settings(
     plan: &ConnectorPlan<'_>,
     public: &str,

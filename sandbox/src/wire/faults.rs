@@ -259,7 +259,7 @@ impl Faults {
         }
     }
 
-    /// Releases the holds of `operation`, whoever made them.
+    /// Releases all holds of `operation`.
     pub fn release(&self, operation: &str) {
         self.plan().holds.retain(|hold| {
             let keep = hold.operation != operation;
