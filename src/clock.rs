@@ -1,9 +1,9 @@
 //! Time, as a parameter.
 //!
 //! Owns the [`Clock`] trait and its two general implementations. Nothing else in the service reads the machine's clock
-//! (clippy's `disallowed-methods` sees to it): state machines take `now`, and a task that has to wait asks the clock, so
-//! a test can move a month ahead without sleeping. The Redis engine brings a third clock, that of its server, so that
-//! replicas agree on leases although their machines' clocks do not.
+//! (clippy's `disallowed-methods` sees to it): state machines take `now`, and a task that has to wait asks the clock,
+//! so a test can move a month ahead without sleeping. The Redis engine brings a third clock, that of its server, so
+//! that replicas agree on leases although their machines' clocks do not.
 
 use std::{
     collections::BTreeMap,

@@ -1,8 +1,8 @@
 //! One attempt to connect, from `/oauth/authorize` to the callback.
 //!
 //! Owns the cookie in which an attempt travels. Promises that a state is good in the browser that began, for the
-//! provider that it was made for, for ten minutes; and that beginning stores nothing, so that a browser which only begins
-//! costs no memory. That it is good once is the promise of [`super::kept`].
+//! provider that it was made for, for ten minutes; and that beginning stores nothing, so that a browser which only
+//! begins costs no memory. That it is good once is the promise of [`super::kept`].
 //!
 //! The cookie is named after our state, so two tabs do not disturb each other, and sealed for it, so the state of one
 //! attempt and the cookie of another do not fit together (login CSRF; RFC 6749 §10.12, RFC 9700 §4.7).
@@ -171,8 +171,8 @@ fn attributes(secure: bool) -> &'static str {
     if secure { "; Path=/; HttpOnly; SameSite=Lax; Secure" } else { "; Path=/; HttpOnly; SameSite=Lax" }
 }
 
-/// The way in for `fuzz/`, which gets no other. What a browser makes up is no attempt; one of ours comes back as it was,
-/// whatever stands beside it, but not spoilt, not late, and not for another state or provider.
+/// The way in for `fuzz/`, which gets no other. What a browser makes up is no attempt; one of ours comes back as it
+/// was, whatever stands beside it, but not spoilt, not late, and not for another state or provider.
 #[cfg(fuzzing)]
 #[expect(clippy::expect_used, reason = "a fuzzer looks for panics")]
 pub fn fuzz(sealer: &Sealer, header: &str, text: &str, now: Timestamp) {

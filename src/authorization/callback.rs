@@ -1,8 +1,8 @@
 //! Back from a provider's consent page: from ALC, by way of Attio where each connection brings its own grant, to the
 //! client with a code of ours.
 //!
-//! Promises that a callback runs to its end whether or not the browser still waits, that the workspace is proven by Attio before anything
-//! is connected, and that what was granted and could not be kept is given back.
+//! Promises that a callback runs to its end whether or not the browser still waits, that the workspace is proven by
+//! Attio before anything is connected, and that what was granted and could not be kept is given back.
 
 use std::time::Duration;
 
@@ -65,8 +65,8 @@ enum Next {
 
 impl Authorization {
     /// `GET /oauth/callback` and `GET /oauth/callback/attio`: what `provider` answered, in the query, to the browser
-    /// that has these `Cookie` headers. Runs to its end also when the browser is closed meanwhile: a grant that was given
-    /// and is stored nowhere could never be revoked.
+    /// that has these `Cookie` headers. Runs to its end also when the browser is closed meanwhile: a grant that was
+    /// given and is stored nowhere could never be revoked.
     pub async fn complete(
         &self,
         provider: Provider,

@@ -2,7 +2,8 @@
 //!
 //! Promises that of all callbacks with one state, on all replicas, one takes it; and that tokens which wait here end up
 //! in a connection or are given back: when the browser does not come back in time, when the second consent fails, and
-//! when the process that was making the connection is gone. Its aggregate is of [`Kind::Attempt`], its tenant the state itself.
+//! when the process that was making the connection is gone. Its aggregate is of [`Kind::Attempt`], its tenant the state
+//! itself.
 
 use std::time::Duration;
 
@@ -252,8 +253,8 @@ impl Authorization {
         self.rewrite(taken).await
     }
 
-    /// There will be no connection: the reconciler gives the tokens back. If the store does not even take that, it does so
-    /// once the callback's time ([`TAKEN_AT_MOST`]) is over.
+    /// There will be no connection: the reconciler gives the tokens back. If the store does not even take that, it does
+    /// so once the callback's time ([`TAKEN_AT_MOST`]) is over.
     pub(super) async fn give_up(&self, mut taken: Taken) {
         if let Some(held) = &mut taken.kept.held {
             held.phase = Phase::Unwanted;
@@ -278,8 +279,8 @@ impl Authorization {
         self.commit(&Tenant::new(state), write, Patience::CALLER).await
     }
 
-    /// `false`: another task has written first. Loading again would not help: a state is taken by the first callback that
-    /// comes with it, and no other.
+    /// `false`: another task has written first. Loading again would not help: a state is taken by the first callback
+    /// that comes with it, and no other.
     async fn commit(&self, tenant: &Tenant, write: Write, patience: Patience) -> Result<bool, StoreError> {
         let committed = self.inner.store.tries(tenant, patience).commit(&Commit::of(vec![write])).await?;
         Ok(matches!(committed, Committed::Done(_)))
@@ -293,8 +294,8 @@ impl Authorization {
         self.inner.sealer.open(Place { aggregate: &place(state), field }, sealed)
     }
 
-    /// Gives back tokens that no connection will have, one provider's at a time, and forgets a used state whose time has
-    /// come. The reconciler, which leased it, calls this.
+    /// Gives back tokens that no connection will have, one provider's at a time, and forgets a used state whose time
+    /// has come. The reconciler, which leased it, calls this.
     pub async fn reconcile(&self, leased: Leased) -> Result<(), StoreError> {
         let Some(lease) = leased.document.lease else { return Ok(()) };
         let Versioned { value: mut kept, document } = Versioned::<Kept>::read(leased.document)?;
@@ -317,7 +318,8 @@ impl Authorization {
             }
             self.give_back_next(state, &mut kept).await;
         }
-        // Also when it was leased too early: a used state that is forgotten before its cookie expires would be good again.
+        // Also when it was leased too early: a used state that is forgotten before its cookie expires would be good
+        // again.
         let end = LeaseChange::End { token: lease.token, due: Some(kept.due()) };
         self.commit(&leased.tenant, put(state, &kept, Some(version), end), Patience::Fact).await.map(drop)
     }

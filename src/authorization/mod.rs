@@ -156,7 +156,8 @@ impl Authorization {
         self.inner.tokens.verify(token, self.inner.clock.now())
     }
 
-    /// The workspace and the connection that a bearer token speaks for, or spoke for before it expired: for removal only.
+    /// The workspace and the connection that a bearer token speaks for, or spoke for before it expired: for removal
+    /// only.
     pub fn verify_ignoring_expiry(&self, token: &SecretString) -> Result<Subject, BadToken> {
         self.inner.tokens.verify_ignoring_expiry(token)
     }
@@ -203,8 +204,8 @@ impl Authorization {
         })
     }
 
-    /// `POST /oauth/revoke` (RFC 7009): the end of the token's connection. What is no token of ours is done already. Runs
-    /// to its end also when the client hangs up.
+    /// `POST /oauth/revoke` (RFC 7009): the end of the token's connection. What is no token of ours is done already.
+    /// Runs to its end also when the client hangs up.
     pub async fn revoke(&self, authorization: Option<&str>, body: &[u8]) -> Result<(), Fault> {
         let inner = &self.inner;
         let params = Params::parse(body);

@@ -1,7 +1,8 @@
 //! Parameters as OAuth has them: `application/x-www-form-urlencoded`, in a query or a body.
 //!
 //! Promises RFC 6749 §3.1 and §3.2: a parameter without a value counts as absent, one that stands twice is a fault
-//! (a reader that takes the first and one that takes the last would disagree), and one that is not asked for is ignored.
+//! (a reader that takes the first and one that takes the last would disagree), and one that is not asked for is
+//! ignored.
 
 use url::form_urlencoded;
 

@@ -246,7 +246,8 @@ mod tests {
         let theirs = tokens(&generate(), None);
         let foreign = theirs.issue(subject(), at(NOW));
         assert_eq!(ours.verify(&foreign, at(NOW)), Err(BadToken));
-        // A foreign key under our name, our key under a foreign name, no name at all, a key that the token brings along.
+        // A foreign key under our name, our key under a foreign name, no name at all, a key that the token brings
+        // along.
         let our_kid = ours.keys.signing().0.to_owned();
         let named = Header { kid: Some(our_kid), ..Header::new(Algorithm::EdDSA) };
         assert_eq!(ours.verify(&signed(&theirs, named, &claims()), at(NOW)), Err(BadToken));

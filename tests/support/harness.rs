@@ -330,8 +330,8 @@ impl World {
         self.clock.now()
     }
 
-    /// Moves time ahead for everybody, once what is under way has ended: a clock that outruns an answer on its way makes
-    /// leases run out that had minutes, and a busy machine would decide which tests pass.
+    /// Moves time ahead for everybody, once what is under way has ended: a clock that outruns an answer on its way
+    /// makes leases run out that had minutes, and a busy machine would decide which tests pass.
     pub async fn pass(&self, by: Duration) {
         self.rest().await;
         self.clock.advance(by);
@@ -409,8 +409,8 @@ impl World {
 }
 
 impl Drop for World {
-    /// Whatever else a test is about: nothing secret was told, and every request to Attio had Attio's shape, and so had every
-    /// answer.
+    /// Whatever else a test is about: nothing secret was told, and every request to Attio had Attio's shape, and so had
+    /// every answer.
     fn drop(&mut self) {
         secrets::learn_members(&self.alc.state(), &["access_tokens", "refresh_token", "code", "codes", "secret"]);
         for webhook in self.alc.webhooks() {

@@ -1,7 +1,7 @@
 //! ALC calls back.
 //!
-//! Owns the call of `lead.processed` and its Standard Webhooks signature. Promises to send just what was asked for, good
-//! or bad, once, and to say what came back: whether ALC tries again is the test's decision.
+//! Owns the call of `lead.processed` and its Standard Webhooks signature. Promises to send just what was asked for,
+//! good or bad, once, and to say what came back: whether ALC tries again is the test's decision.
 
 use aws_lc_rs::hmac;
 use base64::{Engine, prelude::BASE64_STANDARD};

@@ -1,7 +1,7 @@
 //! ALC's leads.
 //!
-//! Owns leads and idempotency receipts. Promises that with keys honoured a repeated key gives the first answer and makes
-//! no lead, and that with keys ignored every POST makes one.
+//! Owns leads and idempotency receipts. Promises that with keys honoured a repeated key gives the first answer and
+//! makes no lead, and that with keys ignored every POST makes one.
 
 use std::collections::BTreeMap;
 

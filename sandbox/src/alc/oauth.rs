@@ -1,7 +1,7 @@
 //! ALC's OAuth 2.0: consent, codes, tokens, revocation.
 //!
-//! Owns grants. Promises that a code works once, for the redirect URI and the PKCE challenge it was asked with, and that a
-//! token works until it expires, is rotated away, or its grant is revoked.
+//! Owns grants. Promises that a code works once, for the redirect URI and the PKCE challenge it was asked with, and
+//! that a token works until it expires, is rotated away, or its grant is revoked.
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,7 @@
 //! The attributes of people, and the options of selects.
 //!
-//! Owns the schema. Promises that nothing is created by writing a value: an option or attribute that is not there is a 400.
+//! Owns the schema. Promises that nothing is created by writing a value: an option or attribute that is not there is a
+//! 400.
 
 use serde_json::{Value, json};
 

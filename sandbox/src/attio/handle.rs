@@ -37,8 +37,8 @@ impl Attio {
         self.shared.state().settings.workspace_id.clone()
     }
 
-    /// Where a workflow of that name waits: `ATTIO__CALLBACK_HOSTS` has to list `127.0.0.1`. What comes in is the operation
-    /// `workflow_callback`: faults make it a run that is gone or not known yet (404), or a host that hangs.
+    /// Where a workflow of that name waits: `ATTIO__CALLBACK_HOSTS` has to list `127.0.0.1`. What comes in is the
+    /// operation `workflow_callback`: faults make it a run that is gone or not known yet (404), or a host that hangs.
     pub fn callback_url(&self, name: &str) -> String {
         format!("{}/callbacks/{name}", self.url())
     }

@@ -1,7 +1,7 @@
 //! Attio's OAuth 2.0 and its tokens.
 //!
-//! Owns tokens: API keys and grants. They never expire, and there is no refresh. Promises that an unknown or revoked one
-//! makes `GET /v2/self` say `{"active": false}` with status 200, as the real one does.
+//! Owns tokens: API keys and grants. They never expire, and there is no refresh. Promises that an unknown or revoked
+//! one makes `GET /v2/self` say `{"active": false}` with status 200, as the real one does.
 
 use std::collections::BTreeMap;
 

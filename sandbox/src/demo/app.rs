@@ -1,6 +1,7 @@
 //! Attio's platform and the Attio app, as the connector sees them.
 //!
-//! Owns the connection that Attio keeps for the app. Promises that the token stays here: the page's browser never has it.
+//! Owns the connection that Attio keeps for the app. Promises that the token stays here: the page's browser never has
+//! it.
 
 use std::{
     collections::BTreeMap,

@@ -1,6 +1,7 @@
 //! The processes that the demo starts: the connector, and Redis where asked for.
 //!
-//! Owns them and their directory. Promises that they end with the demo: by SIGTERM in the ordinary way, killed otherwise.
+//! Owns them and their directory. Promises that they end with the demo: by SIGTERM in the ordinary way, killed
+//! otherwise.
 
 use std::{
     fs,

@@ -1,7 +1,7 @@
 //! The demo: `make demo`.
 //!
-//! Owns the cast: the pretend services, the connector as a child process, the page. Promises to exit 0 only if every step
-//! of a lead's life really happened, as read back from the pretend services, and to leave nothing running behind.
+//! Owns the cast: the pretend services, the connector as a child process, the page. Promises to exit 0 only if every
+//! step of a lead's life really happened, as read back from the pretend services, and to leave nothing running behind.
 
 mod app;
 mod children;

@@ -1,7 +1,7 @@
 //! The life of a lead, told step by step.
 //!
-//! Owns the order of the steps. Promises a ✓ only for what was read back from where it had to happen, and after the first ✗
-//! only how the connector stopped.
+//! Owns the order of the steps. Promises a ✓ only for what was read back from where it had to happen, and after the
+//! first ✗ only how the connector stopped.
 
 use std::time::Duration;
 
