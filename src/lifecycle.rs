@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_tasks_panic_goes_on_in_who_waits() {
+    async fn a_tasks_panic_goes_on_in_the_task_that_waits() {
         let life = Lifecycle::new();
         let task = life.spawn(async { panic!("a fault of ours") });
         let waits = life.spawn(async move { task.await.unwrap_or_else(|error| resume(error)) });

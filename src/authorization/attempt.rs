@@ -248,6 +248,8 @@ mod tests {
     }
 
     proptest! {
+        /// Puts attempts with any client state, up to the longest, into a cookie and reads them out of a `Cookie`
+        /// header. All of the attempt comes back, and the cookie stays under the 4096 bytes that browsers take.
         #[test]
         fn an_attempt_comes_back_whole_in_a_cookie_that_browsers_take(
             client_state in prop::option::of(prop_oneof!["[ -~]{1,2000}", "[ -~]{2000}"]),
@@ -267,6 +269,7 @@ mod tests {
             prop_assert_eq!(back.redirect_uri_print, attempt.redirect_uri_print);
         }
 
+        /// Reads any text as the cookie of a state. What this server has not sealed is no attempt, and no panic.
         #[test]
         fn nonsense_in_a_cookie_is_foreign(value in "\\PC{0,80}") {
             let (sealer, state) = (sealer(), state());

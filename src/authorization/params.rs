@@ -60,6 +60,8 @@ mod tests {
     }
 
     proptest! {
+        /// Appends any value to URIs with and without a query of their own, and parses the result. The value comes back
+        /// whole, the old query stays, and neither host nor fragment can be changed by what is appended.
         #[test]
         fn what_is_appended_is_read_back_and_what_was_there_stays(
             query in prop::sample::select(vec!["", "?", "?kept=1", "?kept=1&more=%20"]),

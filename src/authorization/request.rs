@@ -249,8 +249,10 @@ mod tests {
     }
 
     proptest! {
+        /// Asks with any URI but the registered one, and with near misses of it: cut short, or with something before,
+        /// after or in the middle. None of them may lead to a redirect, whatever else the query holds.
         #[test]
-        fn whoever_asks_for_another_uri_is_not_sent_there(
+        fn no_browser_is_sent_to_another_uri(
             uri in prop_oneof![
                 "(https?:)?[/\\\\@.:?#a-z&=%0-9]{0,60}",
                 // Near misses: cut short, with something before, after or in the middle.
@@ -266,6 +268,9 @@ mod tests {
             prop_assert!(matches!(parsed, Err(AuthorizeFault::BadRedirectUri | AuthorizeFault::BadClient)));
         }
 
+        /// Asks for a response type that there is none of, with any state that a client may send. The error has to come
+        /// back to the registered URI with that state, byte by byte, or the client cannot tell which attempt it is
+        /// about.
         #[test]
         fn an_error_goes_to_the_registered_uri_with_the_exact_state(state in "[ -~]{1,2000}", response_type in "[a-z ]{1,9}") {
             prop_assume!(response_type != "code");
@@ -274,6 +279,8 @@ mod tests {
             prop_assert_eq!(echoed, Some(state));
         }
 
+        /// Makes the last redirect with any code and any state, and parses it as the client would. Nothing may be lost,
+        /// added or reordered behind what the registered URI has of its own.
         #[test]
         fn a_code_goes_to_the_registered_uri_with_the_exact_state(state in "[ -~]{1,2000}", code in "[A-Za-z0-9._-]{1,80}") {
             let location = success_location(URI, &code, Some(&state), ISSUER);

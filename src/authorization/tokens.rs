@@ -286,6 +286,8 @@ mod tests {
     }
 
     proptest! {
+        /// Puts another character at any place of a good token. Header, claims and signature are all covered by the
+        /// signature, so no such token may pass.
         #[test]
         fn an_altered_token_is_refused(at_char in any::<prop::sample::Index>(), to in "[A-Za-z0-9_.-]") {
             let tokens = tokens(&generate(), None);
@@ -297,6 +299,8 @@ mod tests {
             prop_assert!(tokens.verify(&SecretString::from(text), at(NOW)).is_err());
         }
 
+        /// Verifies any text, by the more lenient of the two ways. A caller may send whatever it likes: an error, never
+        /// a panic.
         #[test]
         fn nonsense_never_panics(text in "\\PC{0,80}") {
             let tokens = tokens(&generate(), None);
