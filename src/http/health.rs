@@ -1,8 +1,8 @@
-//! Probes and what operators read: `/healthz`, `/readyz`, `/metrics`, `/version`; and who asks, `healthcheck`.
+//! Probes and what operators read: `/healthz`, `/readyz`, `/metrics`, `/version`; and the client of `healthcheck`.
 //!
-//! Promises that an upstream's outage never fails a probe: unhealthy is a loop of ours that stands still, unready a store
-//! that takes no write now, or a process on its way out. All say `store-unavailable`: to a caller they are the same, since
-//! nothing of his will be stored here; `detail` tells them apart.
+//! Promises that an upstream's outage never fails a probe: unhealthy is a loop of ours that stands still, unready a
+//! store that takes no write now, or a process on its way out. All say `store-unavailable`: to a caller they are the
+//! same, since nothing of his will be stored here; `detail` tells them apart.
 
 use std::{
     collections::BTreeSet,
@@ -79,7 +79,7 @@ async fn metrics(clock: Data<Clock>, store: Data<Store>) -> impl Responder {
 /// What has a gauge already: a status that nothing is in any more must fall to zero, not stay at its last count.
 static MEASURED: Mutex<BTreeSet<(&'static str, String)>> = Mutex::new(BTreeSet::new());
 
-/// Asked of the store when somebody looks, and not otherwise: every replica sees all aggregates.
+/// Asked of the store when the metrics are scraped, and not otherwise: every replica sees all aggregates.
 async fn measure(store: &Store, clock: &Clock) {
     let now = clock.0.now();
     let depths = tokio::time::timeout(ANSWERED_WITHIN, store.depths(now)).await;

@@ -1,7 +1,7 @@
 //! `/oauth/*` and what clients discover about it: the authorization server in HTTP.
 //!
-//! Promises that nothing here is cached or leaks into a `Referer`, that people see pages and programs see RFC 6749 JSON,
-//! and that pages run no script and show nothing that a request brought along.
+//! Promises that nothing here is cached or leaks into a `Referer`, that people see pages and programs see RFC 6749
+//! JSON, and that pages run no script and show nothing that a request brought along.
 
 #[cfg(test)]
 mod tests;
