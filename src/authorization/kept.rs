@@ -1,9 +1,8 @@
 //! What the store keeps of an attempt: that its state was used and, during Attio's consent, ALC's tokens.
 //!
-//! Promises that of all callbacks with one state, on all replicas, one takes it; and that tokens which wait here end up
-//! in a connection or are given back: when the browser does not come back in time, when the second consent fails, and
-//! when the process that was making the connection is gone. Its aggregate is of [`Kind::Attempt`], its tenant the state
-//! itself.
+//! Promises that of all who come with a state, on all replicas, one takes it; and that tokens which wait here end up in
+//! a connection or are given back: when nobody comes back in time, when the second consent fails, and when the process
+//! that was at it is gone. Its aggregate is of [`Kind::Attempt`], its tenant the state itself.
 
 use std::time::Duration;
 
@@ -28,17 +27,16 @@ use crate::{
 };
 
 /// How long after its expiry a used state is remembered: more than replicas' clocks may disagree, which all follow the
-/// store's. Not longer: anybody with a browser can leave such marks, one for each attempt that comes back.
+/// store's. Not longer: whoever comes back with an attempt of his own leaves a mark each time.
 const MARGIN: Duration = Duration::from_secs(60);
-/// The callback that takes tokens makes a connection of them in far less. After that its process is taken for gone, and
-/// the reconciler gives the tokens back.
+/// Whoever takes tokens makes a connection of them in far less; after that it is gone.
 const TAKEN_AT_MOST: Duration = Duration::from_secs(5 * 60);
 /// The first wait after a token could not be given back; it doubles.
 const GIVE_BACK_AGAIN: Duration = Duration::from_secs(60);
 /// The longest.
 const LONGEST_WAIT: Duration = Duration::from_secs(2 * 60 * 60);
-/// How long giving back is tried; a grant that is still alive then is left to the provider.
-const GIVEN_BACK_WITHIN: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// How long giving back is tried.
+const PATIENCE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// The version of a mark that was just made.
 const MARKED: Version = 1;
 
@@ -47,7 +45,7 @@ const MARKED: Version = 1;
 pub(super) struct Kept {
     /// When the state was taken or, while it waits, made.
     used_at: Timestamp,
-    /// From then on its cookie has expired by every replica's clock, and the mark may go.
+    /// From then on its cookie has expired by anybody's clock, and the mark may go.
     forget_at: Timestamp,
     #[serde(default)]
     held: Option<Held>,
@@ -59,12 +57,10 @@ pub(super) struct Kept {
 #[derive(Serialize, Deserialize)]
 struct Held {
     phase: Phase,
-    /// The workspace that the tokens are for, once Attio has named it: a token that one of its connections uses is not
-    /// given back.
+    /// Whose tokens they are, once Attio has said so: what a connection of it lives on is not given back.
     #[serde(default)]
     workspace: Option<WorkspaceId>,
-    /// When the reconciler has to see to the tokens: the browser did not come back, the callback that took them did not
-    /// finish, or giving them back failed.
+    /// When somebody has to see to them: nobody came back, nobody is at it any more, or giving back failed.
     due_at: Timestamp,
     /// When ALC was asked for its tokens.
     asked_at: Timestamp,
@@ -81,7 +77,7 @@ struct Held {
 enum Phase {
     /// For the browser to come back from Attio.
     Waiting,
-    /// The browser has come back, and its callback makes a connection of them.
+    /// It has; somebody makes a connection of them.
     Taken,
     /// To be given back.
     Unwanted,
@@ -129,7 +125,7 @@ impl Kept {
 }
 
 impl Held {
-    /// The side whose tokens are given back next.
+    /// Whose tokens are given back next.
     fn next(&self) -> Option<Provider> {
         if self.attio_token.is_some() {
             return Some(Provider::Attio);
@@ -238,8 +234,7 @@ impl Authorization {
         self.rewrite(taken).await
     }
 
-    /// Attio has named the workspace of the tokens. Those that its connections use are not given back, whatever happens
-    /// to this attempt.
+    /// Attio has said whose they are: what the workspace lives on is not given back, whatever happens now.
     pub(super) async fn belongs_to(&self, taken: &mut Taken, workspace: WorkspaceId) -> Result<(), StoreError> {
         if let Some(held) = &mut taken.kept.held {
             held.workspace = Some(workspace);
@@ -253,8 +248,8 @@ impl Authorization {
         self.rewrite(taken).await
     }
 
-    /// There will be no connection: the reconciler gives the tokens back. If the store does not even take that, it does
-    /// so once the callback's time ([`TAKEN_AT_MOST`]) is over.
+    /// There will be no connection: the tokens are given back in the background. If not even that can be written, they
+    /// are when the time of whoever took them is over.
     pub(super) async fn give_up(&self, mut taken: Taken) {
         if let Some(held) = &mut taken.kept.held {
             held.phase = Phase::Unwanted;
@@ -273,14 +268,13 @@ impl Authorization {
         Err(StoreError::Unavailable("the tokens are being given back already".to_owned()))
     }
 
-    /// `false`: another callback, or the reconciler, has written first.
+    /// `false`: somebody else was faster.
     async fn write(&self, state: &str, kept: &Kept, expected: Option<Version>) -> Result<bool, StoreError> {
         let write = put(state, kept, expected, LeaseChange::Leave { due: Some(kept.due()) });
         self.commit(&Tenant::new(state), write, Patience::CALLER).await
     }
 
-    /// `false`: another task has written first. Loading again would not help: a state is taken by the first callback
-    /// that comes with it, and no other.
+    /// `false`: somebody else was faster. Loading again would not help: who comes with a state takes it or does not.
     async fn commit(&self, tenant: &Tenant, write: Write, patience: Patience) -> Result<bool, StoreError> {
         let committed = self.inner.store.tries(tenant, patience).commit(&Commit::of(vec![write])).await?;
         Ok(matches!(committed, Committed::Done(_)))
@@ -294,8 +288,8 @@ impl Authorization {
         self.inner.sealer.open(Place { aggregate: &place(state), field }, sealed)
     }
 
-    /// Gives back tokens that no connection will have, one provider's at a time, and forgets a used state whose time
-    /// has come. The reconciler, which leased it, calls this.
+    /// Gives back tokens that nobody wants, one provider's at a time, and forgets a used state whose time has come; for the
+    /// reconciler, which leased it.
     pub async fn reconcile(&self, leased: Leased) -> Result<(), StoreError> {
         let Some(lease) = leased.document.lease else { return Ok(()) };
         let Versioned { value: mut kept, document } = Versioned::<Kept>::read(leased.document)?;
@@ -308,7 +302,7 @@ impl Authorization {
         }
         if let Some(held) = kept.held.as_mut().filter(|held| held.due_at <= now) {
             if held.phase != Phase::Unwanted {
-                // Written before anything is given back: a browser that comes back now must find them taken.
+                // First of all nobody may take them any more.
                 held.phase = Phase::Unwanted;
                 let mark = put(state, &kept, Some(version), LeaseChange::Hold(lease));
                 if !self.commit(&leased.tenant, mark, Patience::CALLER).await? {
@@ -318,8 +312,7 @@ impl Authorization {
             }
             self.give_back_next(state, &mut kept).await;
         }
-        // Also when it was leased too early: a used state that is forgotten before its cookie expires would be good
-        // again.
+        // Whoever woke it early must not make the state good again.
         let end = LeaseChange::End { token: lease.token, due: Some(kept.due()) };
         self.commit(&leased.tenant, put(state, &kept, Some(version), end), Patience::Fact).await.map(drop)
     }
@@ -333,8 +326,8 @@ impl Authorization {
             return;
         };
         match self.give_back(state, held, provider).await {
-            Err(detail) if until(forget_at, now) < GIVEN_BACK_WITHIN => {
-                tracing::warn!(detail, at = provider.title(), "tokens without a connection could not be given back");
+            Err(detail) if until(forget_at, now) < PATIENCE => {
+                tracing::warn!(detail, at = provider.title(), "tokens that nobody wants could not be given back");
                 let wait = GIVE_BACK_AGAIN.saturating_mul(2u32.saturating_pow(attempts.min(16)));
                 held.attempts = attempts.saturating_add(1);
                 held.due_at = later(now, wait.min(LONGEST_WAIT));
