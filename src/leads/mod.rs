@@ -192,15 +192,10 @@ impl Leads {
         let found = loaded.documents.into_iter().next().flatten();
         may_read(found.map(Versioned::<Workspace>::read).transpose().map_err(StoreError::from)?.as_ref(), connection)?;
         let page = self.parts.store.page(&tenant, status.map(Status::name), cursor, limit).await?;
-        let mut leads = Vec::with_capacity(page.documents.len());
-        for (_, document) in page.documents {
-            let lead = Versioned::<Lead>::read(document).map_err(StoreError::from)?.value;
-            // The lead itself is listed under the record that it was sent as.
-            if !lead.forwarding {
-                leads.push(lead.view());
-            }
-        }
-        Ok(LeadPage { leads, next_cursor: page.next.map(|cursor| cursor.to_string()) })
+        let next_cursor = page.next.as_ref().map(ToString::to_string);
+        // The lead itself is listed under the record that it was sent as.
+        let spoken = page.read::<Lead>().into_iter().map(|(_, lead)| lead.value).filter(|lead| !lead.forwarding);
+        Ok(LeadPage { leads: spoken.map(|lead| lead.view()).collect(), next_cursor })
     }
 
     /// Takes a leased lead as far as it goes now; what the reconciler calls.

@@ -9,7 +9,7 @@ use super::{
     commit::{Commit, Committed},
     document::{Key, Kind, Tenant},
     error::StoreError,
-    found::{Cursor, Depth, LeaseRequest, Leased, Loaded, Page},
+    found::{Cursor, Depth, LeaseRequest, Leased, Loaded, Page, Taken},
     gate::{Gate, GateReport, Verdict},
 };
 use crate::clock::{SharedClock, later};
@@ -42,6 +42,17 @@ pub trait Engine: Send + Sync + 'static {
     /// Leases aggregates that are due at `now`, longest due first within a tenant, tenants taking turns. Does not move
     /// their versions. Atomic per tenant; a crash in the middle leaves leases that run out.
     async fn lease_due(&self, request: &LeaseRequest, now: Timestamp) -> Result<Vec<Leased>, StoreError>;
+
+    /// Gives back what [`Self::lease_due`] leased, as it was but due at `due`: for a worker that cannot read it. Moves no
+    /// version. A lease that had run out before stays one that ran out, so that the next worker is told as this one was.
+    /// `false`, and nothing is changed: the lease has ended or gone to another worker meanwhile.
+    async fn put_back(
+        &self,
+        tenant: &Tenant,
+        taken: &Taken,
+        due: Timestamp,
+        now: Timestamp,
+    ) -> Result<bool, StoreError>;
 
     /// When the next aggregate becomes due after `now`; `None`: none. What is due by `now` is [`Self::lease_due`]'s, and
     /// must not hide what comes.

@@ -166,13 +166,21 @@ pub(super) fn shares(mut queue: Vec<(String, i64, usize)>, max: usize) -> Vec<(T
 }
 
 /// What was leased, tenants taking turns.
-pub(super) fn in_turns(leased: Vec<LeasedFields>, shares: &[(Tenant, usize)]) -> Result<Vec<Leased>, StoreError> {
+pub(super) fn in_turns(leased: Vec<LeasedFields>, shares: &[(Tenant, usize)]) -> Vec<Leased> {
     let mut queues: HashMap<Tenant, VecDeque<Leased>> = HashMap::new();
     let mut count = 0;
     for (tenant, member, ran_out, fields) in leased {
         // A kind of a newer version: its lease runs out, and that version takes it.
         let Some(key) = key_of(&member) else { continue };
-        let Some(document) = document(fields, Timestamp::MIN)? else { continue };
+        let document = match document(fields, Timestamp::MIN) {
+            Ok(Some(document)) => document,
+            Ok(None) => continue,
+            Err(error) => {
+                // One that is damaged must not keep the others from their workers.
+                tracing::error!(%error, kind = key.kind.name(), "left alone: its lease runs out");
+                continue;
+            }
+        };
         let tenant = Tenant::new(tenant);
         count += 1;
         queues.entry(tenant.clone()).or_default().push_back(Leased { tenant, key, document, ran_out: ran_out == 1 });
@@ -181,7 +189,7 @@ pub(super) fn in_turns(leased: Vec<LeasedFields>, shares: &[(Tenant, usize)]) ->
     while ordered.len() < count {
         ordered.extend(shares.iter().filter_map(|(tenant, _)| queues.get_mut(tenant)?.pop_front()));
     }
-    Ok(ordered)
+    ordered
 }
 
 /// The partitions' depths, added up.

@@ -9,7 +9,7 @@ use super::rows;
 use crate::{
     clock::{from_micros, later},
     ids::random_uuid,
-    store::{Key, Kind, Lease, LeaseRequest, Leased, Tenant},
+    store::{Key, Kind, Lease, LeaseRequest, Leased, Taken, Tenant},
 };
 
 type Result<T> = std::result::Result<T, rusqlite::Error>;
@@ -120,6 +120,24 @@ fn lease_one(c: &Connection, tenant: &Tenant, key: Key, duration: Duration, now:
     ])?;
     let ran_out = document.lease.replace(lease).is_some();
     Ok(Some(Leased { tenant: tenant.clone(), key, document, ran_out }))
+}
+
+/// See [`crate::store::Engine::put_back`].
+pub(super) fn put_back(c: &Connection, tenant: &Tenant, taken: &Taken, due: Timestamp, now: Timestamp) -> Result<bool> {
+    let change = if taken.ran_out { "lease_until = ?5" } else { "lease_token = NULL, lease_until = NULL, due = ?5" };
+    let changed = c
+        .prepare_cached(&format!(
+            "UPDATE aggregates SET {change} WHERE tenant = ?1 AND kind = ?2 AND id = ?3 AND lease_token = ?4"
+        ))?
+        .execute(params![
+            tenant.as_str(),
+            taken.key.kind.name(),
+            taken.key.id,
+            taken.token.to_string(),
+            due.as_microsecond()
+        ])?;
+    requeue(c, tenant, now)?;
+    Ok(changed > 0)
 }
 
 /// Whether anything is.
