@@ -1,8 +1,8 @@
 //! Time, as a parameter.
 //!
 //! Owns the [`Clock`] trait and its two general implementations. Nothing else in the service reads the machine's clock
-//! (clippy's `disallowed-methods` sees to it): state machines take `now`, and whoever has to wait asks the clock, so a
-//! test can move a month ahead without sleeping. The Redis engine brings a third clock, that of its server, so that
+//! (clippy's `disallowed-methods` sees to it): state machines take `now`, and code that has to wait asks the clock, so
+//! a test can move a month ahead without sleeping. The Redis engine brings a third clock, that of its server, so that
 //! replicas whose own clocks disagree still agree on leases.
 
 use std::{
@@ -91,7 +91,7 @@ impl ManualClock {
         Self { now: watch::Sender::new(truncated(start)), sleepers: Arc::default() }
     }
 
-    /// Moves the clock ahead and wakes whoever waited for a time that has come.
+    /// Moves the clock ahead and wakes the sleepers whose time has come.
     pub fn advance(&self, by: Duration) {
         self.now.send_modify(|now| *now = later(*now, by));
     }

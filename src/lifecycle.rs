@@ -1,9 +1,9 @@
-//! Who is running, and how the house empties.
+//! What is running, and how the process comes to rest.
 //!
-//! Owns the only spawning: every task is tracked, so that a drain can wait for the requests and steps under way. Tasks run
-//! on the runtime that the lifecycle was made on, not on that of the actix worker which starts them: a worker's runtime
-//! has one thread and ends with the listener, while a send under way must go on.
-//! Promises that nothing spawned here is forgotten, and that a loop which has stopped beating is noticed by `/healthz`.
+//! Owns the only spawning: every task is tracked, so that a drain can wait for the requests and steps under way. Tasks
+//! run on the runtime that the lifecycle was made on, not on that of the actix worker which starts them: a worker's
+//! runtime has one thread and ends with the listener, while a send under way must go on. Promises that nothing spawned
+//! here is forgotten, and that a loop which has stopped beating is noticed by `/healthz`.
 
 use std::{
     future::Future,
@@ -55,7 +55,7 @@ impl Lifecycle {
         Self::default()
     }
 
-    /// Runs `task` to its end, whoever started it: a drain waits for it.
+    /// Runs `task` to its end, also when its caller is gone: a drain waits for it.
     pub fn spawn<F>(&self, task: F) -> JoinHandle<F::Output>
     where
         F: Future + Send + 'static,
@@ -135,9 +135,9 @@ impl Lifecycle {
     }
 }
 
-/// The panic of a task goes on in whoever waited for it: a fault of ours must not look like an upstream's.
+/// The panic of a task goes on in the code that waited for it: a fault of ours must not look like an upstream's.
 pub fn resume(error: JoinError) -> ! {
-    // Otherwise the runtime has ended; nobody hears the answer any more.
+    // Otherwise the runtime has ended, and no caller hears the answer any more.
     resume_unwind(error.try_into_panic().unwrap_or_else(|_| Box::new("cut off")))
 }
 

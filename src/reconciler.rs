@@ -4,7 +4,7 @@
 //! that trouble with the store only makes it wait, that an aggregate which this version cannot read is left alone for a
 //! while, and that once the process is stopping nothing new is leased. It decides nothing about an aggregate: an
 //! activation re-reads the state, so a restart, a second replica and a lost wake-up are the same code path. All that is
-//! logged while an aggregate is worked on stands in the span `step`, which tells whose it is.
+//! logged while an aggregate is worked on stands in the span `step`, which names the lead or the workspace.
 
 use std::{
     collections::HashMap,
@@ -28,7 +28,7 @@ use crate::{
 const WORKERS: usize = 32;
 /// Of these, at most that many of one tenant.
 const SHARE: usize = WORKERS / 4;
-/// The longest sleep: another replica's commits wake nobody here.
+/// The longest sleep: another replica's commits do not wake this one.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 /// The wait after trouble with the store.
 const AFTER_TROUBLE: Duration = Duration::from_millis(500);
@@ -135,8 +135,8 @@ impl Reconciler {
         }
     }
 
-    /// Ends the turn in which nothing was due at `now`, and sleeps until something is due, a local write says so, a worker
-    /// is free again, or a second has passed.
+    /// Ends the turn in which nothing was due at `now`, and sleeps until something is due, a local write says so, a
+    /// worker is free again, or a second has passed.
     async fn sleep(&self, now: Timestamp, turn: Turn, heartbeat: &Heartbeat) {
         if self.busy.is_full() {
             drop(turn);
@@ -155,8 +155,8 @@ impl Reconciler {
                 return self.pause(AFTER_TROUBLE).await;
             }
         };
-        // What was due at `now` and was not leased belongs to a tenant with its share in work: a freed seat tells. What has
-        // become due since then has not been looked at: it must not wait for the longest sleep.
+        // What was due at `now` and was not leased belongs to a tenant with its share in work: a freed seat tells. What
+        // has become due since then has not been looked at: it must not wait for the longest sleep.
         heartbeat.beat(self.clock.now());
         drop(turn);
         tokio::select! {
@@ -181,8 +181,8 @@ impl Reconciler {
     }
 }
 
-/// What every line says that is logged while this aggregate is worked on. Of the highest level, so that no level takes it
-/// from the lines that are let through.
+/// What every line says that is logged while this aggregate is worked on. Of the highest level, so that no level takes
+/// it from the lines that are let through.
 fn span(leased: &Leased) -> Span {
     let Leased { tenant, key, .. } = leased;
     let span = tracing::error_span!("step", kind = key.kind.name(), workspace = Empty, record = Empty, step = Empty);

@@ -434,7 +434,7 @@ impl Leads {
         .await?;
         match error {
             CallError::RateLimited { until } => {
-                self.report(work, self.settings.gates.attio, GateReport::Limited { until }).await
+                self.report(work, self.settings.gates.attio, GateReport::Limited { until }).await;
             }
             error if error.is_ailing() => self.report(work, self.settings.gates.attio, GateReport::Failed).await,
             _ => self.report(work, self.settings.gates.attio, GateReport::Recovered).await,

@@ -15,7 +15,7 @@ use super::{
 /// An aggregate that [`super::Engine::lease_due`] leased to the caller.
 #[derive(Debug, Clone)]
 pub struct Leased {
-    /// Whose it is.
+    /// The tenant that it belongs to.
     pub tenant: Tenant,
     /// Which it is.
     pub key: Key,

@@ -25,8 +25,8 @@ pub(super) type LeasedFields = (String, String, u8, Fields);
 /// Expired receipts stay that much longer: only `now` decides, and clocks may differ.
 const GARBAGE_AGE_MS: u128 = 3_600_000;
 
-/// Whether a full store refuses it: whoever begins something, as opposed to whoever settles what is there. A holder
-/// of a lease and whoever erases settle; of the others, who creates or takes a lease begins.
+/// Whether a full store refuses the commit: one that begins something, as opposed to one that settles what is there. A
+/// commit by the holder of a lease and one that erases settle; of the others, one that creates or takes a lease begins.
 pub(super) fn is_accepting(commit: &Commit) -> bool {
     let settles = commit.writes.iter().any(|write| {
         matches!(
@@ -146,7 +146,8 @@ pub(super) fn gate_view(fields: &Fields, now: Timestamp) -> Result<GateView, Sto
     Ok(GateView { closed_until: pause.max(optional_time(open.clone())?), failures })
 }
 
-/// Who gets how many of `max`: one each by turn, then the second each, and so on. Given (tenant, turn, how many).
+/// Which tenant gets how many of `max`: one each by turn, then the second each, and so on. Given (tenant, turn, how
+/// many).
 pub(super) fn shares(mut queue: Vec<(String, i64, usize)>, max: usize) -> Vec<(Tenant, usize)> {
     queue.sort_by_key(|(_, turn, _)| *turn);
     let mut shares: Vec<_> = queue.iter().map(|(tenant, ..)| (Tenant::new(tenant), 0)).collect();

@@ -48,7 +48,7 @@ impl fmt::Debug for RedisEngine {
     }
 }
 
-/// Whether `url` names Redis as [`RedisEngine::open`] knows it; asks nobody, and never quotes the URL.
+/// Whether `url` names Redis as [`RedisEngine::open`] knows it; connects to nothing, and never quotes the URL.
 pub fn check_url(url: &str) -> Result<(), String> {
     Address::parse(url).map(drop)
 }
@@ -291,7 +291,7 @@ impl Engine for RedisEngine {
             let call = self.scripts.ping.key(self.keys.partition(partition));
             self.connection.call::<Value>(&call, Insist::Briefly).await
         });
-        // A slot on the move is nobody's loss: its tenants wait, the others do not.
+        // A slot on the move is no fault of the store: its tenants wait, the others do not.
         let fault = join_all(asked).await.into_iter().filter_map(Result::err).find(|error| !is_moving(error));
         fault.map_or(Ok(()), |error| Err(failure(&error)))
     }

@@ -14,8 +14,8 @@ use crate::{
 
 type Result<T> = std::result::Result<T, rusqlite::Error>;
 
-/// Puts a tenant in the queue for leases, after something changed its earliest due time. Who waits for its turn
-/// already keeps its place.
+/// Puts a tenant in the queue for leases, after something changed its earliest due time. A tenant that waits
+/// for its turn already keeps its place.
 pub(super) fn requeue(c: &Connection, tenant: &Tenant, now: Timestamp) -> Result<()> {
     let now = now.as_microsecond();
     let Some(earliest) = earliest(c, tenant)? else {
@@ -153,7 +153,7 @@ pub(super) fn next(c: &Connection, now: Timestamp) -> Result<Option<Timestamp>> 
         .map(|due| due.map(from_micros))
 }
 
-/// See [`crate::store::Engine::wake`]: the ids of who is to be woken, in the order of their creation.
+/// See [`crate::store::Engine::wake`]: the ids of the aggregates to be woken, in the order of their creation.
 pub(super) fn unleased(c: &Connection, tenant: &Tenant, kind: Kind, statuses: &[String]) -> Result<Vec<String>> {
     let mut found: Vec<(i64, String)> = Vec::new();
     for (at, status) in statuses.iter().enumerate() {
