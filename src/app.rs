@@ -68,7 +68,7 @@ impl App {
         telemetry::metrics();
         let lifecycle = parts.lifecycle.unwrap_or_default();
         // The store first: a second process on one SQLite file waits here for the first to go, which also frees its
-        // addresses, and whoever waits must not take connections that it cannot serve.
+        // addresses, and a process that waits must not take connections that it cannot serve.
         let store = match parts.store {
             Some(store) => store,
             None => open_store(&config.store, &lifecycle).await?,
