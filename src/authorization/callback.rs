@@ -20,7 +20,7 @@ use super::{
 use crate::{
     alc::oauth::{TokenError, Tokens},
     clock::later,
-    connections::{Consent, IdentifyError, NewCode, OpenIncomingError},
+    connections::{Consent, Granted, IdentifyError, NewCode, OpenIncomingError},
     ids::{WorkspaceId, random_secret},
     lifecycle,
     store::StoreError,
@@ -238,8 +238,8 @@ impl Authorization {
         if let Err(error) = self.hold_attio(taken, &token).await {
             let connections = connections.clone();
             self.in_background("Attio", move || {
-                let (connections, token) = (connections.clone(), token.clone());
-                async move { connections.give_back_to_attio(None, &token).await }
+                let (connections, granted) = (connections.clone(), Granted::by_attio(token.clone()));
+                async move { connections.give_back(None, &granted).await }
             });
             return Err(not_kept(Some(error)));
         }
@@ -254,8 +254,8 @@ impl Authorization {
     fn revoke_at_alc(&self, workspace: Option<WorkspaceId>, tokens: Tokens) {
         let connections = self.inner.connections.clone();
         self.in_background("ALC", move || {
-            let (connections, tokens) = (connections.clone(), tokens.clone());
-            async move { connections.give_back(workspace, &tokens).await }
+            let (connections, granted) = (connections.clone(), Granted::by_alc(tokens.clone()));
+            async move { connections.give_back(workspace, &granted).await }
         });
     }
 

@@ -26,6 +26,7 @@ use crate::{
     connections::{self, Connections, WebhookSignature},
     http::bearer::{AnyBearer, Bearer},
     ids::WorkspaceId,
+    leads,
     lifecycle::Lifecycle,
     sealing::{Sealer, generate_key},
     store::{Store, gate::Gates, sqlite::SqliteEngine},
@@ -148,6 +149,7 @@ impl World {
                 attio_oauth: None,
                 clock: Arc::clone(&shared),
                 lifecycle: lifecycle.clone(),
+                webhooks_of_lead: leads::sent_under,
             },
             connections::Settings {
                 public_url: url(ISSUER),
@@ -161,6 +163,7 @@ impl World {
                 webhook_signature: WebhookSignature::WhenSecretKnown,
                 retry_schedule: upstream::Schedule::new(vec![Duration::from_secs(1)]),
                 upstream_timeout: limit,
+                retention: Duration::ZERO,
             },
         );
         let authorization = Authorization::new(
