@@ -1,6 +1,6 @@
 //! What `connections`, a floor below, may ask of a lead's document.
 
-use super::lead::Lead;
+use super::lead::aggregate::Lead;
 use crate::{
     ids::WebhookId,
     store::{Document, StoreError, decode},
@@ -20,13 +20,13 @@ mod tests {
     use crate::{
         clock::from_micros,
         ids::{RecordId, SendId},
-        leads::{lead::Lead, send::Send},
+        leads::lead::{aggregate::Lead, send::PresentSend},
         store::encode,
     };
 
     fn document(send: &Value) -> Document {
         let now = from_micros(1_700_000_000_000_000);
-        let lead = Lead::new(RecordId::random(), Send::new(SendId::random(), now));
+        let lead = Lead::new(RecordId::random(), PresentSend::new(SendId::random(), now));
         let mut body: Value = serde_json::from_str(&encode(&lead)).expect("JSON");
         for (name, value) in send.as_object().expect("an object") {
             body["send"][name] = value.clone();

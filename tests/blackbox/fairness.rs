@@ -26,7 +26,13 @@ async fn open(world: &World, lifecycle: &Lifecycle) -> Store {
 }
 
 fn put(key: Key, body: String, status: &'static str, now: jiff::Timestamp, due: Option<jiff::Timestamp>) -> Write {
-    let change = Change::Put { body, status, created_at: now, lease: LeaseChange::Leave { due }, expires_at: None };
+    let change = Change::Put {
+        body,
+        status: status.into(),
+        created_at: now,
+        lease: LeaseChange::Leave { due },
+        expires_at: None,
+    };
     Write { key, expected: None, change }
 }
 

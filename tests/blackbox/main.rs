@@ -24,6 +24,7 @@ mod hostile;
 mod idempotency;
 mod limits;
 mod minimal_alc;
+mod newer_version;
 mod oauth;
 mod operations;
 mod races;

@@ -227,7 +227,7 @@ impl World {
     async fn put_lead(&self, record: RecordId, status: &'static str, webhook: WebhookId, expected: Option<u64>) {
         let change = Change::Put {
             body: json!({"schema": 1, "send": {"webhook": webhook}}).to_string(),
-            status,
+            status: status.into(),
             created_at: self.clock.now(),
             lease: LeaseChange::Leave { due: None },
             expires_at: None,

@@ -121,7 +121,7 @@ impl World {
 }
 
 fn takes_over(commit: &Commit) -> bool {
-    commit.writes.iter().any(|write| matches!(write.change, Change::Put { status: "connected", .. }))
+    commit.writes.iter().any(|write| matches!(&write.change, Change::Put { status, .. } if status == "connected"))
 }
 
 #[tokio::test]
