@@ -429,7 +429,7 @@ async fn a_401_means_other_tokens_or_a_dead_grant() {
     let asked = world.tokens_answer(200, answer).await;
     let (newer, _) = connections.alc_grant_after_401(&world.tenant, &grant).await.expect("a2");
     assert_eq!(newer.access_token.expose_secret(), "a2");
-    // Somebody who still held the first token gets the second without another refresh.
+    // A caller that still held the first token gets the second without another refresh.
     let (same, _) = connections.alc_grant_after_401(&world.tenant, &grant).await.expect("a2");
     assert_eq!(same.generation, newer.generation);
     asked.assert_async().await;
