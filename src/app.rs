@@ -1,8 +1,8 @@
 //! Builds everything from a [`Config`], runs it, stops it.
 //!
 //! Owns the order of both. Promises that [`App::build`] returns with both listeners bound (port 0 works: ask
-//! [`App::public_addr`]), and that after [`Lifecycle::stop`] a run ends within [`STOP_LIMIT`]: unready first, then no new
-//! connections, then what is under way finishes, then the store closes.
+//! [`App::public_addr`]), and that after [`Lifecycle::stop`] a run ends within [`STOP_LIMIT`]: unready first, then no
+//! new connections, then what is under way finishes, then the store closes.
 
 mod error;
 mod rooms;

@@ -98,7 +98,7 @@ impl Reconciler {
                 let _seat = seat;
                 let kind = leased.key.kind;
                 if let Err(error) = worker.step(leased).await {
-                    // The lease runs out, and whoever takes it over goes on from what is stored.
+                    // The lease runs out, and the worker that takes it over goes on from what is stored.
                     tracing::warn!(%error, kind = kind.name(), "an aggregate was left to the next holder of its lease");
                 }
             });
@@ -116,8 +116,8 @@ impl Reconciler {
         }
     }
 
-    /// Ends the turn in which nothing was due at `now`, and sleeps until something is due, a local write says so, a worker
-    /// is free again, or a second has passed.
+    /// Ends the turn in which nothing was due at `now`, and sleeps until something is due, a local write says so, a
+    /// worker is free again, or a second has passed.
     async fn sleep(&self, now: Timestamp, turn: Turn, heartbeat: &Heartbeat) {
         if self.busy.is_full() {
             drop(turn);
@@ -136,8 +136,8 @@ impl Reconciler {
                 return self.pause(AFTER_TROUBLE).await;
             }
         };
-        // What was due at `now` and was not leased belongs to a tenant with its share in work: a freed seat tells. What has
-        // become due since then has not been looked at: it must not wait for the longest sleep.
+        // What was due at `now` and was not leased belongs to a tenant with its share in work: a freed seat tells. What
+        // has become due since then has not been looked at: it must not wait for the longest sleep.
         heartbeat.beat(self.clock.now());
         drop(turn);
         tokio::select! {

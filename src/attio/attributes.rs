@@ -11,7 +11,7 @@ use super::{CallError, Client, error, unknown};
 
 /// Attributes asked for at a time.
 const PAGE: usize = 100;
-/// Nobody has more; whoever answers without end is not listened to for ever.
+/// No workspace has more; an Attio that answers without end is not listened to for ever.
 const MOST: usize = 10_000;
 /// The most that is read of a page, in bytes.
 const PAGE_CAP: usize = 4 * 1024 * 1024;

@@ -14,7 +14,7 @@ use crate::ids::{RecordId, WorkspaceId};
 
 /// Webhooks asked for at a time.
 const PAGE: usize = 100;
-/// Nobody has more; whoever answers without end is not listened to for ever.
+/// No workspace has more; an Attio that answers without end is not listened to for ever.
 const MOST: usize = 2_000;
 
 /// What Attio made.

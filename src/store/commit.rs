@@ -16,8 +16,8 @@ use crate::ids::random_uuid;
 /// What a write does to the lease, and so to the due time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LeaseChange {
-    /// Leaves a lease alone, live or run out; on an unleased aggregate the due time becomes `due`. Whoever is not the
-    /// holder writes this, with `Some(now)` unless there is nothing to do before a known time.
+    /// Leaves a lease alone, live or run out; on an unleased aggregate the due time becomes `due`. A task
+    /// that does not hold the lease writes this, with `Some(now)` unless there is nothing to do before a known time.
     Leave {
         /// The due time of an unleased aggregate.
         due: Option<Timestamp>,
@@ -30,7 +30,7 @@ pub enum LeaseChange {
     End {
         /// The holder's token.
         token: Uuid,
-        /// When to look again; `None`: never, unless somebody writes.
+        /// When to look again; `None`: never, unless another task writes.
         due: Option<Timestamp>,
     },
 }

@@ -43,16 +43,15 @@ pub trait Engine: Send + Sync + 'static {
     /// their versions. Atomic per tenant; a crash in the middle leaves leases that run out.
     async fn lease_due(&self, request: &LeaseRequest, now: Timestamp) -> Result<Vec<Leased>, StoreError>;
 
-    /// When the next aggregate becomes due after `now`; `None`: none. What is due by `now` is [`Self::lease_due`]'s, and
-    /// must not hide what comes.
+    /// When the next aggregate becomes due after `now`; `None`: none. What is due by `now` is [`Self::lease_due`]'s,
+    /// and must not hide what comes.
     async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError>;
 
-    /// Makes every unleased aggregate of that tenant, kind and one of those statuses due between `now` and
-    /// `now + spread`, evenly and in the order of their creation; returns how many. Moves no version. In rounds of
-    /// a thousand, so that a crowd holds up nobody: each is atomic, what somebody leases or takes out of these
-    /// statuses meanwhile is left alone, and a crash in the middle leaves some woken. Harmless to repeat. What goes from
-    /// one of them to another meanwhile may be missed, as what is leased is: who ends a lease has to check what
-    /// the wake is about.
+    /// Makes every unleased aggregate of that tenant, kind and one of those statuses due between `now` and `now +
+    /// spread`, evenly and in the order of their creation; returns how many. Moves no version. In rounds of a thousand,
+    /// so that a crowd holds up no other: each is atomic, what a worker leases or takes out of these statuses meanwhile
+    /// is left alone, and a crash in the middle leaves some woken. Harmless to repeat. What goes from one of them to
+    /// another meanwhile may be missed, as what is leased is: who ends a lease has to check what the wake is about.
     async fn wake(
         &self,
         tenant: &Tenant,

@@ -25,8 +25,8 @@ pub(super) type LeasedFields = (String, String, u8, Fields);
 /// Expired receipts stay that much longer: only `now` decides, and clocks may differ.
 const GARBAGE_AGE_MS: u128 = 3_600_000;
 
-/// Whether a full store refuses it: whoever begins something, as opposed to whoever settles what is there. A holder
-/// of a lease and whoever erases settle; of the others, who creates or takes a lease begins.
+/// Whether a full store refuses the commit: it refuses what begins something, and takes what settles what is there. A
+/// commit that holds or ends a lease, or erases, settles; of the others, one that creates or takes a lease begins.
 pub(super) fn is_accepting(commit: &Commit) -> bool {
     let settles = commit.writes.iter().any(|write| {
         matches!(

@@ -113,8 +113,8 @@ impl Connection {
     }
 }
 
-/// What keeps us away from one of these servers: of a whole cluster the crate says only that none let us in, and whoever
-/// sets it up has to know whether it is the address, the certificate or the password.
+/// What keeps us away from one of these servers: of a whole cluster the crate says only that none let us in, and the
+/// operator who sets it up has to know whether it is the address, the certificate or the password.
 async fn why_not(servers: Vec<ConnectionInfo>) -> Option<RedisError> {
     let alone = join_all(servers.into_iter().map(connect)).await;
     // A refusal says more than silence.

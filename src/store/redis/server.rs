@@ -2,7 +2,7 @@
 //!
 //! The `redis` crate's own manager keeps a connection that is merely silent, keeps a refused reconnection for ever, and
 //! dials the master that it was told of once. This makes a new connection whenever a call says that the server is lost,
-//! and swaps it; whoever calls next gets the new one.
+//! and swaps it; the next call gets the new one.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -72,8 +72,8 @@ impl Server {
         self.replaced.notified().await;
     }
 
-    /// Looks for the server once, unless somebody did since `attempt`. If there is none now, the next call looks again:
-    /// until then the old connection stays, which may have been slow and not lost.
+    /// Looks for the server once, unless another call did since `attempt`. If there is none now, the next call looks
+    /// again: until then the old connection stays, which may have been slow and not lost.
     async fn renew(&self, attempt: u64) {
         let _renewing = self.renewing.lock().await;
         let mut current = self.current();

@@ -51,7 +51,7 @@ impl Watch {
                     }
                 }
             }
-            // Without an answer the last offset serves on: whoever needs the server notices its loss.
+            // Without an answer the last offset serves on: the next call that needs the server notices its loss.
             drop(self.measure().await);
         }
     }
