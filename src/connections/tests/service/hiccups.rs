@@ -17,11 +17,11 @@ pub(super) enum Fate {
     Lost,
     /// Not kept.
     Refused,
-    /// Kept, and whoever asked is told for good that it was not.
+    /// Kept, and the writer is told for good that it was not.
     Denied,
 }
 
-/// SQLite, and whoever decides what becomes of each commit.
+/// SQLite, and a function of the test that decides what becomes of each commit.
 struct Stumbling<F> {
     engine: SqliteEngine,
     fate: F,
