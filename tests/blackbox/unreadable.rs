@@ -32,7 +32,7 @@ async fn rewritten(world: &World, person: &Person, change: impl FnOnce(&str) -> 
     let lease = LeaseChange::Leave { due: Some(world.now()) };
     let (body, created_at) = (change(&found.body), found.created_at);
     if body != found.body {
-        let change = Change::Put { body, status: "pending", created_at, lease, expires_at: None };
+        let change = Change::Put { body, status: "pending".into(), created_at, lease, expires_at: None };
         let commit = Commit::of(vec![Write { key: key.clone(), expected: Some(found.version), change }]);
         assert!(matches!(store.commit(&tenant, &commit, world.now()).await, Ok(Committed::Done(_))));
     }
@@ -71,7 +71,7 @@ scenario! {
         let left = rewritten(&world, &ada, str::to_owned).await;
         assert_eq!((&left.body, left.version, left.lease), (&newer.body, newer.version, None));
         let due = left.due.expect("it is looked at again");
-        assert!(due > world.now() && due <= world.now() + jiff::SignedDuration::from_mins(2), "{due}");
+        assert!(due > world.now() && due <= world.now() + jiff::SignedDuration::from_mins(5), "{due}");
         // As if this one had been updated: it goes on where it was.
         rewritten(&world, &ada, |body| body.replacen("\"schema\":99", "\"schema\":1", 1)).await;
         for _ in 0..replicas {
