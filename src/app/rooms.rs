@@ -30,7 +30,7 @@ pub(super) struct Rooms {
 const ALC_REDIRECT: &str = "/oauth/callback";
 /// And where Attio does.
 const ATTIO_REDIRECT: &str = "/oauth/callback/attio";
-/// A call to a workflow never takes longer: somebody else's lead may wait for the worker.
+/// A call to a workflow never takes longer: other leads wait for the worker.
 const WORKFLOW_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(super) fn build(
@@ -148,6 +148,7 @@ fn connections(config: &Config, ground: &Ground, upstreams: &Upstreams) -> Conne
             attio_oauth: upstreams.attio_oauth.clone(),
             clock: ground.clock.clone(),
             lifecycle: ground.lifecycle.clone(),
+            webhooks_of_lead: leads::sent_under,
         },
         connections::Settings {
             public_url: http.public_url.clone(),
@@ -158,9 +159,9 @@ fn connections(config: &Config, ground: &Ground, upstreams: &Upstreams) -> Conne
             webhook_signature: alc.webhook_signature,
             retry_schedule: ground.schedule.clone(),
             upstream_timeout: ground.upstream_timeout,
+            retention: config.leads.retention,
         },
     )
-    .keeping_leads_for(config.leads.retention)
 }
 
 fn leads(config: &Config, ground: &Ground, upstreams: &Upstreams, connections: &Connections) -> Leads {

@@ -8,7 +8,7 @@
 //! - [`work`]: what a worker that holds a lead's lease does.
 //! - [`inbound`]: what ALC and Attio call us with.
 //! - [`merges`]: which lead speaks for a record; [`hooks`]: the callback URLs that presses name; [`reads`]: what is
-//!   read.
+//!   read; [`sent_under`]: what connections may ask of a lead's document.
 
 mod hooks;
 mod inbound;
@@ -17,6 +17,7 @@ mod merges;
 mod places;
 mod press;
 mod reads;
+mod sent_under;
 mod service;
 mod settings;
 mod work;
@@ -38,6 +39,7 @@ pub use self::{
         batch::ItemResult,
     },
     reads::{LeadPage, ReadRefused},
+    sent_under::sent_under,
     service::{Leads, Parts},
     settings::Settings,
 };

@@ -1,33 +1,19 @@
 //! What Attio's People must have before anything is sent: the attributes that we write, and the status's options.
 //!
 //! Promises that what is there and can be written is taken as it is, that what is missing is made once however many
-//! connect at the same time, and that what cannot be written is named, with what to do about it.
+//! replicas connect at the same time, and that what cannot be written is named, with what to do about it.
 
-use std::time::Duration;
-
-use jiff::Timestamp;
 use secrecy::SecretString;
 
 use super::{
-    Connections,
-    connect::{Attempt, CALL_AGAIN, CALLS, ConnectError},
-    pause,
+    super::service::{Connections, pause},
+    attempt::{CALL_AGAIN, CALLS, ConnectAttempt, ConnectError},
 };
-use crate::{
-    attio::{
-        Attributes, CallError,
-        attributes::{Attribute, NewAttribute},
-    },
-    clock::until,
-    store::{
-        StoreError, Tenant,
-        gate::{GateReport, Verdict},
-    },
+use crate::attio::{
+    Attributes, CallError,
+    attributes::{Attribute, NewAttribute},
 };
 
-/// How long a write waits for its turn at Attio's gate. A thousand leads may be ahead, and somebody waits here; the
-/// few writes of a connect fit into what the gate leaves free.
-const TURN: Duration = Duration::from_secs(2);
 const SCOPE: &str = "object_configuration:read-write";
 
 /// One attribute that is needed.
@@ -46,7 +32,7 @@ struct Needed<'a> {
 enum Trouble {
     /// No clear answer: look again.
     Again(String),
-    /// As [`Trouble::Again`]; if it stays so, somebody has to act.
+    /// As [`Trouble::Again`]; if it stays so, a person has to act.
     Taken(String),
     Final(ConnectError),
 }
@@ -87,10 +73,10 @@ fn needed(attributes: &Attributes) -> Vec<Needed<'_>> {
 
 impl Needed<'_> {
     /// Why the attribute cannot be written, with what to do.
-    fn fault(&self, found: &Attribute) -> Option<String> {
+    fn misfit(&self, found: &Attribute) -> Option<String> {
         let Self { slug, variable, .. } = self;
         let kinds = self.kinds.join(" or ");
-        let fault = if found.is_archived {
+        let misfit = if found.is_archived {
             format!("is archived: restore it in Attio's settings, or name another one in {variable}")
         } else if !self.kinds.contains(&found.kind.as_str()) {
             format!("is of type `{}`: make {variable} name one of type {kinds}", found.kind)
@@ -101,20 +87,20 @@ impl Needed<'_> {
         } else {
             return None;
         };
-        Some(format!("Attio's attribute `{slug}` on People {fault}; then connect again"))
+        Some(format!("Attio's attribute `{slug}` on People {misfit}; then connect again"))
     }
 }
 
 impl Connections {
     /// Makes the attributes and options that are missing; refuses those that cannot be written.
-    pub(super) async fn ensure_schema(&self, attempt: &Attempt) -> Result<(), ConnectError> {
+    pub(super) async fn ensure_attributes(&self, attempt: &ConnectAttempt) -> Result<(), ConnectError> {
         let Some(token) = self.attio_token_for(attempt).await? else { return Ok(()) };
         let mut last = ConnectError::Timeout;
         for tries in 0..CALLS {
             if tries > 0 {
                 pause(CALL_AGAIN).await;
             }
-            match self.schema_round(attempt, &token).await {
+            match self.attributes_round(attempt, &token).await {
                 Ok(()) => return Ok(()),
                 Err(Trouble::Again(why)) => last = ConnectError::Unavailable(format!("Attio's attributes: {why}")),
                 Err(Trouble::Taken(why)) => last = ConnectError::Refused(why),
@@ -124,7 +110,7 @@ impl Connections {
         Err(last)
     }
 
-    async fn schema_round(&self, attempt: &Attempt, token: &SecretString) -> Result<(), Trouble> {
+    async fn attributes_round(&self, attempt: &ConnectAttempt, token: &SecretString) -> Result<(), Trouble> {
         let attributes = &self.settings.attributes;
         let needed = needed(attributes);
         let slugs: Vec<_> = needed.iter().map(|needed| needed.slug).collect();
@@ -132,8 +118,8 @@ impl Connections {
         let found = self.attio.find_attributes(token, &slugs).await;
         let found = self.judge(attempt, "the attributes of People", found).await?;
         let of = |slug: &str| found.iter().find(|attribute| attribute.api_slug == slug);
-        if let Some(fault) = needed.iter().find_map(|needed| needed.fault(of(needed.slug)?)) {
-            return Err(ConnectError::Refused(fault).into());
+        if let Some(misfit) = needed.iter().find_map(|needed| needed.misfit(of(needed.slug)?)) {
+            return Err(ConnectError::Refused(misfit).into());
         }
         let mut status_is_select = true;
         for needed in &needed {
@@ -152,7 +138,7 @@ impl Connections {
         if status_is_select { self.ensure_options(attempt, token).await } else { Ok(()) }
     }
 
-    async fn ensure_options(&self, attempt: &Attempt, token: &SecretString) -> Result<(), Trouble> {
+    async fn ensure_options(&self, attempt: &ConnectAttempt, token: &SecretString) -> Result<(), Trouble> {
         let (slug, titles) = (&self.settings.attributes.status, &self.settings.titles);
         let what = |title: &str| format!("the option `{title}` of the attribute `{slug}`");
         self.in_time(attempt)?;
@@ -175,29 +161,13 @@ impl Connections {
     }
 
     /// Waits for a turn while there is time to connect.
-    async fn take_turn(&self, attempt: &Attempt) -> Result<(), ConnectError> {
+    async fn take_turn(&self, attempt: &ConnectAttempt) -> Result<(), ConnectError> {
         self.in_time(attempt)?;
         self.attio_turn(&attempt.tenant).await?;
         self.in_time(attempt)
     }
 
-    /// Waits for a turn at the gate that all writes to this workspace's Attio share.
-    pub(super) async fn attio_turn(&self, tenant: &Tenant) -> Result<(), StoreError> {
-        let now = self.clock.now();
-        if let Verdict::At(slot) = self.store.reserve(tenant, &self.settings.attio_gate, None, now).await? {
-            pause(until(now, slot).min(TURN)).await;
-        }
-        Ok(())
-    }
-
-    /// Attio limits requests: nobody writes to this workspace before then.
-    pub(super) async fn attio_limits(&self, tenant: &Tenant, until: Timestamp) {
-        let report = GateReport::Limited { until };
-        // Without the store nobody has a turn anyway.
-        drop(self.store.report(tenant, &self.settings.attio_gate, report, self.clock.now()).await);
-    }
-
-    async fn judge<T>(&self, attempt: &Attempt, what: &str, answer: Result<T, CallError>) -> Result<T, Trouble> {
+    async fn judge<T>(&self, attempt: &ConnectAttempt, what: &str, answer: Result<T, CallError>) -> Result<T, Trouble> {
         let error = match answer {
             Ok(value) => return Ok(value),
             Err(error) => error,
@@ -207,11 +177,11 @@ impl Connections {
                 "Attio's credential may not see or make {what}: give it the scope {SCOPE}, then connect again ({detail})"
             ))),
             CallError::RateLimited { until } => {
-                self.attio_limits(&attempt.tenant, until).await;
+                self.report_attio_limit(&attempt.tenant, until).await;
                 self.clock.sleep_until(until.min(attempt.deadline)).await;
                 Trouble::Again("Attio is limiting requests".to_owned())
             }
-            // Somebody else has just made it; or something that is not quite it has its name.
+            // Another replica has just made it; or something that is not quite it has its name.
             CallError::Conflict { detail, .. } => Trouble::Taken(format!(
                 "Attio does not make {what} ({detail}): rename what has its name in Attio's settings, then connect again"
             )),
