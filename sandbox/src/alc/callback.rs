@@ -143,7 +143,7 @@ impl Callback {
 }
 
 /// What a callback was answered with.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Answer {
     /// Where it went.
     pub url: String,

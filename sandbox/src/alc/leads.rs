@@ -6,14 +6,14 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{Alc, State, problem};
 use crate::wire::{Reply, Request};
 
 /// A lead that ALC took.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Lead {
     /// ALC's id.
     pub id: String,
@@ -32,7 +32,7 @@ pub struct Lead {
 }
 
 /// What a key was answered with.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Receipt {
     body: String,
     lead_id: String,

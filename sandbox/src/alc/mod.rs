@@ -18,7 +18,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 pub use callback::{Answer, Callback, Signing};
@@ -47,7 +47,7 @@ struct Shared {
     client: reqwest::Client,
 }
 
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct State {
     settings: Settings,
     grants: Vec<oauth::Grant>,
@@ -155,6 +155,15 @@ impl Alc {
     /// Everything it remembers, as `GET /_sandbox/state` shows it.
     pub fn state(&self) -> Value {
         json!(*self.shared.state())
+    }
+
+    /// Remembers what [`Alc::state`] once said, of this ALC or another, and nothing else.
+    ///
+    /// # Errors
+    /// When that is not such a state: then it remembers what it did.
+    pub fn remember(&self, state: Value) -> Result<(), serde_json::Error> {
+        *self.shared.state() = serde_json::from_value(state)?;
+        Ok(())
     }
 }
 

@@ -11,7 +11,7 @@ use base64::{
     prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD},
 };
 use jiff::{SignedDuration, Timestamp};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{Alc, Consent, State};
@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// An authorization code that was handed out.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Code {
     redirect_uri: String,
     challenge: Option<String>,
@@ -30,7 +30,7 @@ pub struct Code {
 }
 
 /// What one consent gave, over all refreshes.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Grant {
     /// Access tokens that work, with their expiry.
     access_tokens: BTreeMap<String, Option<Timestamp>>,

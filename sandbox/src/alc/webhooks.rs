@@ -4,7 +4,7 @@
 //! [`Callback::to`](super::Callback::to): an ALC may still have a call under way.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{Alc, State, problem};
@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// A registration.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Webhook {
     /// ALC's id.
     pub webhook_id: String,

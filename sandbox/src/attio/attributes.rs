@@ -2,7 +2,7 @@
 //!
 //! Owns the schema. Promises that nothing is created by writing a value: an option or attribute that is not there is a 400.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
@@ -12,7 +12,7 @@ use super::{
 use crate::wire::{Reply, Request};
 
 /// An option of a select attribute.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SelectOption {
     /// Its id.
     pub option_id: String,
@@ -23,7 +23,7 @@ pub struct SelectOption {
 }
 
 /// An attribute of people.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Attribute {
     /// Its id.
     pub attribute_id: String,

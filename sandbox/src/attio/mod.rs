@@ -84,7 +84,7 @@ struct Shared {
     changed: watch::Sender<u64>,
 }
 
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct State {
     settings: Settings,
     object_id: String,
@@ -254,5 +254,15 @@ impl Attio {
     /// Everything it remembers, as `GET /_sandbox/state` shows it.
     pub fn state(&self) -> Value {
         json!(*self.shared.state())
+    }
+
+    /// Remembers what [`Attio::state`] once said, of this Attio or another, and nothing else.
+    ///
+    /// # Errors
+    /// When that is not such a state: then it remembers what it did.
+    pub fn remember(&self, state: Value) -> Result<(), serde_json::Error> {
+        *self.shared.state() = serde_json::from_value(state)?;
+        self.shared.touched();
+        Ok(())
     }
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{Attio, State};
@@ -19,7 +19,7 @@ use crate::{
 const SCOPE: &str = "record_permission:read-write object_configuration:read-write webhook:read-write";
 
 /// An access token.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Token {
     workspace_id: String,
     member_id: String,

@@ -3,7 +3,7 @@
 //! Owns subscriptions. Promises the secret in the answer to the creation, and nowhere else.
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// A subscription.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Webhook {
     /// Its id.
     pub webhook_id: String,
