@@ -15,6 +15,7 @@ mod between;
 mod bulk;
 mod callbacks;
 mod chaos;
+mod compat;
 mod connect;
 mod crash;
 mod deadlines;
