@@ -304,6 +304,11 @@ impl World {
         self.attio.set_time(None);
     }
 
+    /// Whether they do.
+    pub fn is_in_real_time(&self) -> bool {
+        self.in_real_time
+    }
+
     /// A fresh person in Attio.
     pub fn person(&self) -> Person {
         let (name, phone) = ("Ada Lovelace".to_owned(), "+12015550123".to_owned());

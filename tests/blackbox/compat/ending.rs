@@ -9,7 +9,7 @@ use super::{
     stage::{Act, End, Ending},
 };
 use crate::support::{
-    ambient::eventually,
+    ambient::{eventually, eventually_within},
     attio_app::AttioApp,
     harness::{DAY, MINUTE, Person, World},
 };
@@ -35,7 +35,7 @@ pub async fn work_to_the_end(world: &World, kept: &Kept) {
         world.pass_until(&format!("shown: {}", end.was), MINUTE, LIMIT, shows).await;
     }
     if reader.is_none() {
-        world.pass_until("nothing is left of the connections", MINUTE, LIMIT, async || is_clean(world)).await;
+        cleans_up(world).await;
     }
     let app = match app.filter(|_| !ending.leaving) {
         Some(app) => app,
@@ -50,7 +50,7 @@ pub async fn work_to_the_end(world: &World, kept: &Kept) {
     }
     sends_one_more(world, &app).await;
     app.connection_removed().await.expect(202);
-    world.pass_until("nothing is left of the connection", MINUTE, LIMIT, async || is_clean(world)).await;
+    cleans_up(world).await;
 }
 
 /// Nothing is kept for ever: once the leads' retention and the memory of the workspace are over, the store is empty.
@@ -153,6 +153,17 @@ async fn sends_one_more(world: &World, app: &AttioApp) {
     let complete = async || world.attio.status(&person.record_id).as_deref() == Some("Complete");
     world.pass_until("one more lead is complete", MINUTE, LIMIT, complete).await;
     assert_eq!(world.alc.leads_of(&person.record_id).len(), 1);
+}
+
+/// Waits until no connection has left anything at ALC or Attio. Tokens are not given back while a send may be under way
+/// with them: in real time that is half a minute.
+pub async fn cleans_up(world: &World) {
+    let what = "nothing is left of the connections";
+    if world.is_in_real_time() {
+        eventually_within(MINUTE * 2, what, async || is_clean(world).then_some(())).await;
+    } else {
+        world.pass_until(what, MINUTE, LIMIT, async || is_clean(world)).await;
+    }
 }
 
 fn is_clean(world: &World) -> bool {

@@ -13,7 +13,7 @@ use futures_util::future::join_all;
 use sandbox::Callback;
 
 use super::{
-    ending::{press, tell, work_to_the_end},
+    ending::{cleans_up, press, tell, work_to_the_end},
     kept::{Into, Kept},
     stage::Stage,
     stages,
@@ -160,17 +160,7 @@ fn both_versions_work_side_by_side_forward_and_back() {
         traffic.press(&world, 20).await;
         traffic.finish(&world).await;
         traffic.app.connection_removed().await.expect(202);
-        let gone = async || {
-            world.alc.webhooks().is_empty() && world.attio.webhooks().is_empty() && world.alc.living_grants() == 0
-        };
-        world
-            .pass_until(
-                "nothing is left of the connections",
-                std::time::Duration::from_secs(1),
-                crate::support::harness::MINUTE,
-                gone,
-            )
-            .await;
+        cleans_up(&world).await;
         for process in [&mut this, &mut other] {
             assert_eq!(process.terminate().await, Some(0), "SIGTERM ends it well");
         }
