@@ -101,8 +101,8 @@ impl Lead {
         self.send.may_be_at_alc()
     }
 
-    /// A send that ended without a result gives way to ALC's own also once another press has followed it: as long as that
-    /// has nothing to show, such as one that ALC refuses because it is still at this one, Attio shows this one's.
+    /// A send that ended without a result gives way to ALC's own also once another press has followed it: as long as
+    /// that has nothing to show, such as one that ALC refuses because it is still at this one, Attio shows this one's.
     fn complete_earlier(&mut self, lead_id: &str, result: &str, now: Timestamp) {
         let mut earlier = self.earlier.iter_mut().map(|earlier| &mut earlier.outcome);
         if let Some(outcome) = earlier.find(|outcome| outcome.lead_id.as_deref() == Some(lead_id))
