@@ -86,7 +86,7 @@ export const WORDS: Record<string, Entry> = {
     }),
     "store-unavailable": later(
         "The ALC connector can’t take anything now",
-        "Who is on the way to ALC already is not sent twice."
+        "A person already on the way to ALC is not sent twice."
     ),
     timeout: (problem) => ({title: "It took too long", text: sentence(problem.detail)}),
 }
@@ -106,7 +106,7 @@ export const OWN_WORDS: Record<Unasked, Entry> = {
     }),
     unreachable: () => ({
         title: "The ALC connector does not answer",
-        text: "Try again in a minute: who is on the way to ALC already is not sent twice. If it goes on, tell the people who run the connector.",
+        text: "Try again in a minute: a person already on the way to ALC is not sent twice. If it goes on, tell the people who run the connector.",
     }),
     unreadable: (problem) => ({
         title: "The ALC connector’s answer can’t be read",

@@ -16,9 +16,7 @@ export function AlcStatus({recordId}: {recordId: string}) {
     return (
         <Widget.TextWidget onTrigger={() => invalidate("found")}>
             <Widget.Title>ALC</Widget.Title>
-            <Widget.Decoration>
-                <Badge color={badge.color}>{badge.text}</Badge>
-            </Widget.Decoration>
+            <Badge color={badge.color}>{badge.text}</Badge>
             <Widget.Text.Primary>{primary}</Widget.Text.Primary>
             <Widget.Text.Secondary>{secondary}</Widget.Text.Secondary>
         </Widget.TextWidget>

@@ -28,7 +28,7 @@ export async function press(recordId: string): Promise<void> {
 
 const FAILED: Words = {
     title: "Attio could not run this",
-    text: "Try again in a minute: who is on the way to ALC already is not sent twice.",
+    text: "Try again in a minute: a person already on the way to ALC is not sent twice.",
 }
 
 /** Sends, and gives what is to be shown once the first toast is gone. */
