@@ -24,6 +24,7 @@ export class Host {
     /** What the server part wrote to its console. */
     console = []
     settings = {}
+    #requests = 0
 
     /**
      * @param connection gives the connection of the workspace as it is now, or null
@@ -112,7 +113,8 @@ export class Host {
 
     async #fetch(url, init) {
         const target = this.attioUrl && url.startsWith(ATTIO_API) ? url.replace(ATTIO_API, this.attioUrl) : url
-        const seen = {method: init.method ?? "GET", path: new URL(url).pathname, body: init.body ?? null}
+        const id = (this.#requests += 1)
+        const seen = {id, method: init.method ?? "GET", path: new URL(url).pathname, body: init.body ?? null}
         await this.onRequest({...seen, status: null})
         const response = await fetch(target, init).catch(() => null)
         await this.onRequest({...seen, status: response?.status ?? 0})
