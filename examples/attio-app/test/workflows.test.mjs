@@ -59,6 +59,9 @@ test("the step defers, and finishes with ALC's result; Attio's repeats send nobo
             data: {record: {recordId, object: "people"}, result: "qualified"},
         }
     )
+
+    assert.deepEqual(await execute(recordId, run), {type: "defer"}, "a repeat that comes late")
+    assert.equal((await world.sentToAlc(recordId)).length, 1, "the finished send is not begun anew")
 })
 
 test("the step takes another number, if it is given one", async () => {
