@@ -1,9 +1,10 @@
 //! Builds everything from a [`Config`], runs it, stops it.
 //!
 //! Owns the order of both. Promises that [`App::build`] returns with both listeners bound (port 0 works: ask
-//! [`App::public_addr`]), and that after [`Lifecycle::stop`] a run ends within [`STOP_LIMIT`]: unready first, then no new
-//! connections, then what is under way finishes, then the store closes.
+//! [`App::public_addr`]), and that after [`Lifecycle::stop`] a run ends within [`STOP_LIMIT`]: unready first, then no
+//! new connections, then what is under way finishes, then the store closes.
 
+mod error;
 mod rooms;
 
 use std::{
@@ -17,6 +18,7 @@ use actix_web::{HttpServer, dev::Server, middleware::from_fn, web::ServiceConfig
 use futures_util::future;
 use tokio::signal::unix::{SignalKind, signal};
 
+pub use self::error::BuildError;
 use self::rooms::Rooms;
 use crate::{
     clock::{SharedClock, SystemClock},
@@ -42,34 +44,12 @@ const UPKEEP: Duration = Duration::from_secs(5);
 /// What a test puts in place of the real thing.
 #[derive(Default)]
 pub struct Parts {
-    /// Who may stop the App; its tasks run on the runtime that this was made on.
+    /// By which the test stops the App; its tasks run on the runtime that this was made on.
     pub lifecycle: Option<Lifecycle>,
     /// Instead of the store's clock or the machine's.
     pub clock: Option<SharedClock>,
     /// Instead of opening what `STORE__URL` names.
     pub store: Option<Store>,
-}
-
-/// Why an App could not be built.
-#[derive(Debug, thiserror::Error)]
-pub enum BuildError {
-    /// The store did not open.
-    #[error("the store cannot be opened: {0}")]
-    Store(String),
-    /// A key cannot be used.
-    #[error("{0}")]
-    Keys(String),
-    /// No HTTP client for ALC and Attio.
-    #[error("{0}")]
-    HttpClient(String),
-    /// A listener's address is taken or not ours.
-    #[error("{variable} cannot be bound: {source}")]
-    Bind {
-        /// The setting.
-        variable: &'static str,
-        /// The system's reason.
-        source: io::Error,
-    },
 }
 
 /// Everything, ready to run.
@@ -88,7 +68,7 @@ impl App {
         telemetry::metrics();
         let lifecycle = parts.lifecycle.unwrap_or_default();
         // The store first: a second process on one SQLite file waits here for the first to go, which also frees its
-        // addresses, and whoever waits must not take connections that it cannot serve.
+        // addresses, and a process that waits must not take connections that it cannot serve.
         let store = match parts.store {
             Some(store) => store,
             None => open_store(&config.store, &lifecycle).await?,
@@ -97,6 +77,7 @@ impl App {
         let (management, management_addr) = bind("ALC_CONNECTOR__MANAGEMENT__BIND", config.management.bind)?;
         let limits = Limits::new(config.http.requests_per_second);
         let clock = parts.clock.or_else(|| store.clock()).unwrap_or_else(|| Arc::new(SystemClock));
+        let store = store.on_clock(clock.clone());
         let Rooms { authorization, connections, leads, reconciler } = rooms::build(config, &store, &clock, &lifecycle)?;
         let services =
             Services { lifecycle, clock: http::Clock(clock), store, authorization, connections, leads, limits };
@@ -205,7 +186,8 @@ fn listen(
     let server = server
         .workers(workers)
         .disable_signals()
-        // A caller that closes its end has hung up. Otherwise its handler would go on, and tell a refusal to nobody.
+        // A caller that closes its end has hung up. Otherwise its handler would go on, and tell a refusal to a caller
+        // that is gone.
         .h1_allow_half_closed(false)
         .client_request_timeout(HEAD_LIMIT)
         .client_disconnect_timeout(Duration::from_secs(5))

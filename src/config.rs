@@ -1,7 +1,7 @@
 //! The configuration: one tree, its layers, and every fault of it at once.
 //!
 //! Owns the meaning of each setting; hands out its sections by value, so that a room knows its own section and nothing
-//! else. Promises that whoever holds a [`Config`] holds a valid one (there is no other way to get it), that a
+//! else. Promises that every [`Config`] is valid (there is no way to get another one), that a
 //! configuration with faults names all of them, each with the variable to set and what to set it to, and that no secret
 //! shows in `Debug` or in a fault: faults never quote a value, because it may be a secret in the wrong place.
 //!
@@ -9,21 +9,22 @@
 //! is deserialised whole, because that would stop at the first fault.
 
 mod check;
+mod fault;
 pub mod keys;
 mod layers;
 mod reader;
 mod sections;
+mod written;
 
 #[cfg(test)]
 mod tests;
 
 use std::net::SocketAddr;
 
+pub use fault::{Fault, Faults};
 pub use layers::Environment;
-pub use reader::{Fault, Faults};
 pub use sections::{
-    Alc, Attio, AttioApp, AttioAttributes, AttioCredential, AttioOAuth, AttioTitles, Http, Keys, Leads, Management,
-    Retry, Store, Telemetry,
+    Alc, Attio, AttioApp, AttioCredential, AttioOAuth, Http, Keys, Leads, Management, Retry, Store, Telemetry,
 };
 
 use self::reader::Reader;

@@ -17,7 +17,7 @@ use alc_connector::{
     lifecycle::Lifecycle,
     store::{
         Commit, Committed, Cursor, Depth, Engine, Key, Kind, LeaseRequest, Leased, Loaded, Page, Store, StoreError,
-        Tenant,
+        Taken, Tenant,
         gate::{Gate, GateReport, Verdict},
     },
 };
@@ -48,7 +48,7 @@ impl Nothing {
 #[async_trait]
 impl Engine for Nothing {
     async fn load(&self, _: &Tenant, _: &[Key], _: &[Gate], _: Timestamp) -> Result<Loaded, StoreError> {
-        self.answer(Loaded { documents: Vec::new(), gates: Vec::new() })
+        self.answer(Loaded::new(Vec::new(), Vec::new()))
     }
 
     async fn commit(&self, _: &Tenant, _: &Commit, _: Timestamp) -> Result<Committed, StoreError> {
@@ -57,6 +57,10 @@ impl Engine for Nothing {
 
     async fn lease_due(&self, _: &LeaseRequest, _: Timestamp) -> Result<Vec<Leased>, StoreError> {
         self.answer(Vec::new())
+    }
+
+    async fn put_back(&self, _: &Tenant, _: &Taken, _: Timestamp, _: Timestamp) -> Result<bool, StoreError> {
+        self.answer(false)
     }
 
     async fn next_due(&self, _: Timestamp) -> Result<Option<Timestamp>, StoreError> {

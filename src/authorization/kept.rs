@@ -1,8 +1,11 @@
 //! What the store keeps of an attempt: that its state was used and, during Attio's consent, ALC's tokens.
 //!
-//! Promises that of all who come with a state, on all replicas, one takes it; and that tokens which wait here end up in
-//! a connection or are given back: when nobody comes back in time, when the second consent fails, and when the process
-//! that was at it is gone. Its aggregate is of [`Kind::Attempt`], its tenant the state itself.
+//! Promises that of all callbacks with a state, on all replicas, one takes it; and that tokens which wait here end up
+//! in a connection or are given back: when the browser does not come back in time, when the second consent fails, and
+//! when the process that was connecting is gone. Its aggregate is of [`Kind::Attempt`], its tenant the state itself.
+
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 
@@ -18,37 +21,35 @@ use super::{
 use crate::{
     alc::oauth::Tokens,
     clock::{later, until},
+    connections::Granted,
     ids::WorkspaceId,
     sealing::{OpenError, Place, Sealed},
     store::{
-        Aggregate, Change, Commit, Committed, Key, Kind, LeaseChange, Leased, StoreError, Tenant, Version, Versioned,
-        Write, put,
+        Aggregate, Change, Commit, Committed, Kind, LeaseChange, Leased, Patience, StoreError, Tenant, Version,
+        Versioned, Write, put,
     },
 };
 
 /// How long after its expiry a used state is remembered: more than replicas' clocks may disagree, which all follow the
-/// store's. Not longer: whoever comes back with an attempt of his own leaves a mark each time.
+/// store's. Not longer: every attempt leaves a mark, and a browser may begin as many as it likes.
 const MARGIN: Duration = Duration::from_secs(60);
-/// Whoever takes tokens makes a connection of them in far less; after that it is gone.
+/// A callback that took tokens makes a connection of them in far less; after that its process is gone.
 const TAKEN_AT_MOST: Duration = Duration::from_secs(5 * 60);
 /// The first wait after a token could not be given back; it doubles.
 const GIVE_BACK_AGAIN: Duration = Duration::from_secs(60);
 /// The longest.
 const LONGEST_WAIT: Duration = Duration::from_secs(2 * 60 * 60);
 /// How long giving back is tried.
-const PATIENCE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+const GIVE_BACK_LIMIT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// The version of a mark that was just made.
 const MARKED: Version = 1;
-/// How often a commit is repeated whose answer was lost.
-const COMMIT_TRIES: u32 = 4;
-const PAUSE: Duration = Duration::from_millis(100);
 
 /// An attempt in the store.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Kept {
     /// When the state was taken or, while it waits, made.
     used_at: Timestamp,
-    /// From then on its cookie has expired by anybody's clock, and the mark may go.
+    /// From then on its cookie has expired by every replica's clock, and the mark may go.
     forget_at: Timestamp,
     #[serde(default)]
     held: Option<Held>,
@@ -60,10 +61,12 @@ pub(super) struct Kept {
 #[derive(Serialize, Deserialize)]
 struct Held {
     phase: Phase,
-    /// Whose tokens they are, once Attio has said so: what a connection of it lives on is not given back.
+    /// The workspace that the tokens are for, once Attio has named it: what a connection of it lives on is not given
+    /// back.
     #[serde(default)]
     workspace: Option<WorkspaceId>,
-    /// When somebody has to see to them: nobody came back, nobody is at it any more, or giving back failed.
+    /// When the reconciler sees to them: the browser did not come back, the process that took them is gone, or giving
+    /// them back failed.
     due_at: Timestamp,
     /// When ALC was asked for its tokens.
     asked_at: Timestamp,
@@ -73,6 +76,8 @@ struct Held {
     attio_token: Option<Sealed>,
     #[serde(default)]
     attempts: u32,
+    #[serde(flatten)]
+    unknown: Map<String, Value>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,7 +85,7 @@ struct Held {
 enum Phase {
     /// For the browser to come back from Attio.
     Waiting,
-    /// It has; somebody makes a connection of them.
+    /// It has; a callback makes a connection of them.
     Taken,
     /// To be given back.
     Unwanted,
@@ -128,7 +133,7 @@ impl Kept {
 }
 
 impl Held {
-    /// Whose tokens are given back next.
+    /// The provider whose tokens are given back next.
     fn next(&self) -> Option<Provider> {
         if self.attio_token.is_some() {
             return Some(Provider::Attio);
@@ -198,17 +203,14 @@ impl Authorization {
             alc_access_token: Some(seal(ALC_ACCESS_TOKEN, &tokens.access)),
             attio_token: None,
             attempts: 0,
+            unknown: Map::new(),
         }
     }
 
     /// Takes `state` with the tokens that wait under it.
     pub(super) async fn take_held(&self, state: &str) -> Result<Result<Taken, StateFault>, StoreError> {
-        let (tenant, key) = (Tenant::new(state), Key::new(Kind::Attempt, state));
-        let loaded = self.inner.store.load(&tenant, &[key], &[], self.inner.clock.now()).await?;
-        let Some(document) = loaded.documents.into_iter().next().flatten() else {
-            return Ok(Err(StateFault::Expired));
-        };
-        let Versioned { value: mut kept, document } = Versioned::<Kept>::read(document)?;
+        let found = self.inner.store.find::<Kept>(&Tenant::new(state), state).await?;
+        let Some(Versioned { value: mut kept, document }) = found else { return Ok(Err(StateFault::Expired)) };
         let Some(held) = kept.held.as_mut().filter(|held| held.phase == Phase::Waiting) else {
             return Ok(Err(StateFault::Used));
         };
@@ -241,7 +243,7 @@ impl Authorization {
         self.rewrite(taken).await
     }
 
-    /// Attio has said whose they are: what the workspace lives on is not given back, whatever happens now.
+    /// Attio has named the workspace that the tokens are for: what it lives on is not given back, whatever happens now.
     pub(super) async fn belongs_to(&self, taken: &mut Taken, workspace: WorkspaceId) -> Result<(), StoreError> {
         if let Some(held) = &mut taken.kept.held {
             held.workspace = Some(workspace);
@@ -256,7 +258,7 @@ impl Authorization {
     }
 
     /// There will be no connection: the tokens are given back in the background. If not even that can be written, they
-    /// are when the time of whoever took them is over.
+    /// are given back when [`TAKEN_AT_MOST`] has passed.
     pub(super) async fn give_up(&self, mut taken: Taken) {
         if let Some(held) = &mut taken.kept.held {
             held.phase = Phase::Unwanted;
@@ -275,19 +277,17 @@ impl Authorization {
         Err(StoreError::Unavailable("the tokens are being given back already".to_owned()))
     }
 
-    /// `false`: somebody else was faster.
+    /// `false`: another callback, or the reconciler, was faster.
     async fn write(&self, state: &str, kept: &Kept, expected: Option<Version>) -> Result<bool, StoreError> {
         let write = put(state, kept, expected, LeaseChange::Leave { due: Some(kept.due()) });
-        let (tenant, commit) = (Tenant::new(state), Commit::of(vec![write]));
-        let mut tries = 1;
-        loop {
-            match self.inner.store.commit(&tenant, &commit, self.inner.clock.now()).await {
-                Ok(committed) => return Ok(matches!(committed, Committed::Done(_))),
-                Err(StoreError::Unavailable(_)) if tries < COMMIT_TRIES => tries += 1,
-                Err(error) => return Err(error),
-            }
-            tokio::time::sleep(PAUSE).await;
-        }
+        self.commit(&Tenant::new(state), write, Patience::CALLER).await
+    }
+
+    /// `false`: another callback, or the reconciler, was faster. Loading again would not help: a callback takes its
+    /// state, or finds it taken.
+    async fn commit(&self, tenant: &Tenant, write: Write, patience: Patience) -> Result<bool, StoreError> {
+        let committed = self.inner.store.tries(tenant, patience).commit(&Commit::of(vec![write])).await?;
+        Ok(matches!(committed, Committed::Done(_)))
     }
 
     fn seal_for(&self, state: &str, field: &str, token: &SecretString) -> Sealed {
@@ -298,8 +298,8 @@ impl Authorization {
         self.inner.sealer.open(Place { aggregate: &place(state), field }, sealed)
     }
 
-    /// Gives back tokens that nobody wants, one provider's at a time, and forgets a used state whose time has come; for the
-    /// reconciler, which leased it.
+    /// Gives back tokens that end up in no connection, one provider's at a time, and forgets a used state whose time
+    /// has come; for the reconciler, which leased it.
     pub async fn reconcile(&self, leased: Leased) -> Result<(), StoreError> {
         let Some(lease) = leased.document.lease else { return Ok(()) };
         let Versioned { value: mut kept, document } = Versioned::<Kept>::read(leased.document)?;
@@ -308,30 +308,23 @@ impl Authorization {
         let mut version = document.version;
         if kept.held.is_none() && now >= kept.forget_at {
             let erase = Write { key: leased.key.clone(), expected: Some(version), change: Change::Erase };
-            return self.settle(&leased.tenant, erase).await.map(drop);
+            return self.commit(&leased.tenant, erase, Patience::CALLER).await.map(drop);
         }
         if let Some(held) = kept.held.as_mut().filter(|held| held.due_at <= now) {
             if held.phase != Phase::Unwanted {
-                // First of all nobody may take them any more.
+                // First of all no callback may take them any more.
                 held.phase = Phase::Unwanted;
                 let mark = put(state, &kept, Some(version), LeaseChange::Hold(lease));
-                if !self.settle(&leased.tenant, mark).await? {
+                if !self.commit(&leased.tenant, mark, Patience::CALLER).await? {
                     return Ok(());
                 }
                 version += 1;
             }
             self.give_back_next(state, &mut kept).await;
         }
-        // Whoever woke it early must not make the state good again.
+        // Woken early, by a write of a callback, it must not make a used state good again: it is kept until its time.
         let end = LeaseChange::End { token: lease.token, due: Some(kept.due()) };
-        self.settle(&leased.tenant, put(state, &kept, Some(version), end)).await.map(drop)
-    }
-
-    /// `false`: somebody else had the lease and does it.
-    async fn settle(&self, tenant: &Tenant, write: Write) -> Result<bool, StoreError> {
-        let commit = Commit::of(vec![write]);
-        let committed = self.inner.store.commit(tenant, &commit, self.inner.clock.now()).await?;
-        Ok(matches!(committed, Committed::Done(_)))
+        self.commit(&leased.tenant, put(state, &kept, Some(version), end), Patience::Fact).await.map(drop)
     }
 
     async fn give_back_next(&self, state: &str, kept: &mut Kept) {
@@ -343,8 +336,12 @@ impl Authorization {
             return;
         };
         match self.give_back(state, held, provider).await {
-            Err(detail) if until(forget_at, now) < PATIENCE => {
-                tracing::warn!(detail, at = provider.title(), "tokens that nobody wants could not be given back");
+            Err(detail) if until(forget_at, now) < GIVE_BACK_LIMIT => {
+                tracing::warn!(
+                    detail,
+                    at = provider.title(),
+                    "tokens that are in no connection could not be given back"
+                );
                 let wait = GIVE_BACK_AGAIN.saturating_mul(2u32.saturating_pow(attempts.min(16)));
                 held.attempts = attempts.saturating_add(1);
                 held.due_at = later(now, wait.min(LONGEST_WAIT));
@@ -367,7 +364,7 @@ impl Authorization {
         let connections = &self.inner.connections;
         match provider {
             Provider::Attio => match open(ATTIO_TOKEN, &held.attio_token)? {
-                Some(token) => connections.give_back_to_attio(held.workspace, &token).await,
+                Some(token) => connections.give_back(held.workspace, &Granted::by_attio(token)).await,
                 None => Ok(()),
             },
             Provider::Alc => {
@@ -375,7 +372,7 @@ impl Authorization {
                 match open(ALC_ACCESS_TOKEN, &held.alc_access_token)? {
                     Some(access) => {
                         let tokens = Tokens { access, refresh, expires_in: None };
-                        connections.give_back(held.workspace, &tokens).await
+                        connections.give_back(held.workspace, &Granted::by_alc(tokens)).await
                     }
                     None => Ok(()),
                 }

@@ -1,5 +1,8 @@
-//! §3.2: what comes in between what was read and what is written of it: the commit has to notice. And how many commits
-//! are on their way at once.
+//! Operations `connectionRemoved` and `sendLead` at the same instant: when something else is written between a task's
+//! load and its commit, the commit has to notice. And how many commits are on their way at once.
+//!
+//! How: an SQLite engine of the test's own holds a lead's commit back at the last moment; meanwhile the test lets the
+//! other thing happen, and then lets the commit go.
 
 use std::{
     sync::{
@@ -13,7 +16,7 @@ use alc_connector::{
     clock::Timestamp,
     store::{
         Commit, Committed, Cursor, Depth, Engine, Key, Kind, LeaseRequest, Leased, Loaded, Page, Store, StoreError,
-        Tenant,
+        Taken, Tenant,
         gate::{Gate, GateReport, Verdict},
         sqlite::SqliteEngine,
     },
@@ -78,6 +81,16 @@ impl Engine for HeldBack {
 
     async fn lease_due(&self, request: &LeaseRequest, now: Timestamp) -> Result<Vec<Leased>, StoreError> {
         self.engine.lease_due(request, now).await
+    }
+
+    async fn put_back(
+        &self,
+        tenant: &Tenant,
+        taken: &Taken,
+        due: Timestamp,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        self.engine.put_back(tenant, taken, due, now).await
     }
 
     async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {

@@ -1,7 +1,7 @@
 //! The button: "Send to ALC" as a person at Attio presses it.
 //!
-//! Owns what presses: the built Attio app (`examples/attio-app`), run by Node, where both are there; else one HTTP request
-//! in its place. Promises to say which of the two it was, and to keep what the person saw of the last press.
+//! Owns what presses: the built Attio app (`examples/attio-app`), run by Node, where both are there; else one HTTP
+//! request in its place. Promises to say which of the two it was, and to keep what the person saw of the last press.
 
 use std::{
     io,

@@ -19,16 +19,18 @@ use crate::{
     attio,
     clock::{Clock as _, ManualClock, SharedClock, from_micros},
     connections::{
-        ConnectError, Connected, Connections, Consent, IdentifyError, NewCode, NoGrant, OpenIncomingError, Parts,
-        RedeemError, Schema, Settings, Standing, Verdict, Webhook, WebhookSignature, Workspace, connection::Claim,
-        tenant,
+        ConnectError, Connected, Connections, Consent, Granted, IdentifyError, NewCode, NoGrant, OpenIncomingError,
+        Parts, RedeemError, Settings, Standing, Webhook, WebhookSignature, Workspace, tenant,
+        workspace::{claim::Claim, side::Side},
+        writing::Edit,
     },
     ids::{ConnectionId, OpaqueToken, RecordId, WebhookId, WorkspaceId},
     lifecycle::Lifecycle,
     sealing::{Sealer, generate_key},
     store::{
-        Change, Commit, Committed, Key, Kind, LeaseChange, LeaseRequest, Store, Tenant, Versioned, Write,
-        gate::{Gate, Verdict as GateVerdict},
+        Change, Commit, Committed, Document, Key, Kind, LeaseChange, LeaseRequest, Store, StoreError, Tenant,
+        Versioned, Write,
+        gate::{Gate, Gates, Verdict as GateVerdict},
         sqlite::SqliteEngine,
     },
     upstream::{Caller, Schedule, http_client},
@@ -37,6 +39,7 @@ use crate::{
 mod cleanup;
 mod hiccups;
 mod secrets;
+mod takeover;
 
 const LEASE: Duration = Duration::from_secs(25);
 const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -65,10 +68,11 @@ impl World {
         let folder = tempfile::tempdir().expect("a folder");
         let engine = SqliteEngine::open(&folder.path().join("db"), Duration::ZERO).await.expect("opens");
         let workspace = WorkspaceId::random();
+        let clock = ManualClock::new(from_micros(1_700_000_000_000_000));
         let mut world = Self {
             server: Server::new_async().await,
-            clock: ManualClock::new(from_micros(1_700_000_000_000_000)),
-            store: Store::new(Arc::new(engine)),
+            store: Store::new(Arc::new(engine)).on_clock(Arc::new(clock.clone())),
+            clock,
             sealer: Arc::new(Sealer::new(&generate_key(), None).expect("a good key")),
             workspace,
             tenant: tenant(workspace),
@@ -115,16 +119,23 @@ impl World {
             attio_oauth: None,
             clock,
             lifecycle: self.lifecycle.clone(),
+            webhooks_of_lead,
         };
         let settings = Settings {
             public_url: "http://127.0.0.1:8080".parse().expect("a URL"),
             attio_api_key: Some(SecretString::from("attio-key")),
-            schema: Schema::status_alone(),
+            attributes: attio::Attributes { status: "alc_status".to_owned(), lead_id: None, result: None },
+            titles: {
+                let [pending, complete, failed] = ["Pending", "Complete", "Failed"].map(str::to_owned);
+                attio::Titles { pending, complete, failed }
+            },
+            attio_gate: Gates::new(25).attio,
             webhook_signature,
             retry_schedule: Schedule::new([1, 5, 30].map(Duration::from_secs).to_vec()),
             upstream_timeout: Duration::from_secs(10),
+            retention: 120 * 24 * HOUR,
         };
-        Connections::new(parts, settings).keeping_leads_for(120 * 24 * HOUR)
+        Connections::new(parts, settings)
     }
 
     /// ALC registers webhooks, and says so with this status.
@@ -217,7 +228,7 @@ impl World {
     async fn put_lead(&self, record: RecordId, status: &'static str, webhook: WebhookId, expected: Option<u64>) {
         let change = Change::Put {
             body: json!({"schema": 1, "send": {"webhook": webhook}}).to_string(),
-            status,
+            status: status.into(),
             created_at: self.clock.now(),
             lease: LeaseChange::Leave { due: None },
             expires_at: None,
@@ -226,6 +237,12 @@ impl World {
         let committed = self.store.commit(&self.tenant, &commit, self.clock.now()).await.expect("commits");
         assert!(matches!(committed, Committed::Done(_)));
     }
+}
+
+/// What [`World::put_lead`] wrote.
+fn webhooks_of_lead(document: &Document) -> Result<Vec<WebhookId>, StoreError> {
+    let body: Value = serde_json::from_str(&document.body).expect("JSON");
+    Ok(vec![serde_json::from_value(body["send"]["webhook"].clone()).expect("a webhook")])
 }
 
 fn tokens(access: &str, refresh: Option<&str>) -> Tokens {
@@ -413,7 +430,7 @@ async fn a_401_means_other_tokens_or_a_dead_grant() {
     let asked = world.tokens_answer(200, answer).await;
     let (newer, _) = connections.alc_grant_after_401(&world.tenant, &grant).await.expect("a2");
     assert_eq!(newer.access_token.expose_secret(), "a2");
-    // Somebody who still held the first token gets the second without another refresh.
+    // A caller that still held the first token gets the second without another refresh.
     let (same, _) = connections.alc_grant_after_401(&world.tenant, &grant).await.expect("a2");
     assert_eq!(same.generation, newer.generation);
     asked.assert_async().await;
@@ -482,7 +499,7 @@ async fn a_webhook_whose_answer_was_lost_is_made_again_to_learn_its_secret() {
     }
     let workspace = world.load().await.expect("there").value;
     assert!(workspace.webhook_by_secret(&url_secret(&hook(&hooks, 0))).is_none());
-    let webhook = workspace.sending_webhook().and_then(|id| workspace.webhook(id)).expect("there");
+    let webhook = workspace.sending_webhook().and_then(|id| workspace.webhook(Side::Alc, id)).expect("there");
     let secret = world.connections().webhook_secret(&workspace, webhook).expect("opens").expect("known");
     assert_eq!(secret.expose_secret(), "whsec_c2VjcmV0");
 }
@@ -519,69 +536,4 @@ async fn a_concurrent_connection_added_waits_for_the_first() {
     let (one, two) = (one.expect("connects"), two.expect("connects"));
     assert!(one.newly != two.newly, "one of them did it");
     registered.assert_async().await;
-}
-
-#[tokio::test]
-async fn who_connects_again_takes_over_and_the_old_webhook_answers_for_its_leads() {
-    let mut world = World::new().await;
-    let (hooks, _registered) = world.alc_registers(201, None).await;
-    let first = world.connect(tokens("a1", Some("shared"))).await;
-    let old = world.load().await.expect("there").value.sending_webhook().expect("one");
-    let record = RecordId::random();
-    world.put_lead(record, "pending", old, None).await;
-    world.reconcile().await;
-
-    let deleted = world.server.mock("DELETE", "/api/v1/webhooks/h1").create_async().await;
-    let revoked = world.server.mock("POST", "/oauth/revoke").expect(0).create_async().await;
-    let second = world.connect(tokens("a2", Some("shared"))).await;
-    assert_eq!(world.standing(first).await, Standing::Replaced);
-    world.reconcile().await;
-    deleted.assert_async().await;
-    revoked.assert_async().await;
-    let workspace = world.load().await.expect("there").value;
-    assert!(workspace.connection(first).is_none(), "erased, and still known as replaced");
-    let told = world.connections().view(world.workspace, first).await.expect("loads");
-    assert_eq!(told, Err(Standing::Replaced));
-    assert_eq!(workspace.current().map(|it| it.id), Some(second));
-    assert!(workspace.disconnected_at.is_none());
-    let secret = url_secret(&hook(&hooks, 0));
-    assert_eq!(workspace.webhook_by_secret(&secret).map(|it| it.id), Some(old), "its lead is unfinished");
-
-    world.put_lead(record, "complete", old, Some(1)).await;
-    world.tokens_answer(200, json!({"access_token": "a3", "token_type": "bearer"})).await;
-    world.clock.advance(HOUR);
-    world.reconcile().await;
-    assert!(world.load().await.expect("there").value.webhook_by_secret(&secret).is_none());
-}
-
-#[tokio::test]
-async fn a_second_workspace_is_refused_while_the_first_is_connected() {
-    let mut world = World::new().await;
-    world.alc_registers(201, None).await;
-    world.connect(tokens("a1", None)).await;
-    let code = NewCode { redirect_uri: REDIRECT.to_owned(), code_challenge: None };
-    let (own, foreign) = (world.consent(tokens("a2", None)), world.consent(tokens("b1", None)));
-    let refused = world.connections().open_incoming(WorkspaceId::random(), foreign, code.clone()).await;
-    assert!(matches!(refused, Err(OpenIncomingError::OtherWorkspace)));
-    world.connections().open_incoming(world.workspace, own, code).await.expect("the same one may");
-}
-
-#[tokio::test]
-async fn twenty_seconds_are_all_there_is() {
-    let mut world = World::new().await;
-    let (connection, _) = world.open(tokens("a1", None)).await;
-    let clock = world.clock.clone();
-    // ALC takes its time: the clock moves while it answers.
-    let late = world.server.mock("POST", "/api/v1/webhooks").with_status(201).with_body_from_request(move |_| {
-        clock.advance(Duration::from_secs(21));
-        br#"{"webhook_id": "h1"}"#.to_vec()
-    });
-    late.create_async().await;
-    assert!(matches!(world.added(connection).await, Err(ConnectError::Timeout)));
-    world.lifecycle.stop();
-    assert!(world.lifecycle.drained(Duration::from_secs(10)).await, "the attempt ends by itself");
-    let deleted = world.server.mock("DELETE", "/api/v1/webhooks/h1").create_async().await;
-    world.reconcile().await;
-    deleted.assert_async().await;
-    assert_eq!(world.standing(connection).await, Standing::Incoming);
 }

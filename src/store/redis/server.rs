@@ -2,24 +2,17 @@
 //!
 //! The `redis` crate's own manager keeps a connection that is merely silent, keeps a refused reconnection for ever, and
 //! dials the master that it was told of once. This makes a new connection whenever a call says that the server is lost,
-//! and swaps it; whoever calls next gets the new one.
+//! and swaps it; the next call goes over the new one.
 
 use std::{
     sync::{Mutex, PoisonError},
     time::Duration,
 };
 
-use redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionInfo, FromRedisValue, RedisError, aio::MultiplexedConnection,
-};
+use redis::{Cmd, ConnectionInfo, FromRedisValue, RedisError, aio::MultiplexedConnection};
 use tokio::{sync::Notify, time::Instant};
 
-use super::{address::Watched, connection::is_lost, sentinel};
-
-/// A script takes well under a millisecond; a server that is silent for so long is gone.
-pub(super) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
-/// To connect and to be let in.
-pub(super) const CONNECTION_TIMEOUT: Duration = Duration::from_secs(1);
+use super::{address::Watched, dial::connect, failure::is_lost, sentinel};
 
 /// A server that answers what only a lost one should is left no more often than that.
 const BETWEEN_RENEWALS: Duration = Duration::from_millis(500);
@@ -33,7 +26,7 @@ pub(super) enum Place {
 pub(super) struct Server {
     place: Place,
     current: Mutex<Current>,
-    /// Held by who looks for the server; the others wait for what it finds.
+    /// Held by the call that looks for the server; the others wait for what it finds.
     renewing: tokio::sync::Mutex<()>,
     replaced: Notify,
 }
@@ -43,7 +36,8 @@ struct Current {
     connection: MultiplexedConnection,
     /// When that was.
     since: Instant,
-    /// How many attempts to find the server there were when this was set: who waited for one makes none of its own.
+    /// How many attempts to find the server there were when this was set: a call that waited for one makes none of its
+    /// own.
     attempt: u64,
 }
 
@@ -79,8 +73,8 @@ impl Server {
         self.replaced.notified().await;
     }
 
-    /// Looks for the server once, unless somebody did since `attempt`. If there is none now, the next call looks again:
-    /// until then the old connection stays, which may have been slow and not lost.
+    /// Looks for the server once, unless another call did since `attempt`. If there is none now, the next call looks
+    /// again: until then the old connection stays, which may have been slow and not lost.
     async fn renew(&self, attempt: u64) {
         let _renewing = self.renewing.lock().await;
         let mut current = self.current();
@@ -118,11 +112,4 @@ async fn find(place: &Place) -> Result<MultiplexedConnection, RedisError> {
         Place::At(info) => connect(info.clone()).await,
         Place::Watched(watched) => sentinel::master(watched).await,
     }
-}
-
-pub(super) async fn connect(info: ConnectionInfo) -> Result<MultiplexedConnection, RedisError> {
-    let config = AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(CONNECTION_TIMEOUT))
-        .set_response_timeout(Some(RESPONSE_TIMEOUT));
-    Client::open(info)?.get_multiplexed_async_connection_with_config(&config).await
 }

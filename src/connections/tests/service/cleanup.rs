@@ -142,18 +142,18 @@ async fn a_crash_while_connecting_is_undone() {
     let (hooks, _) = world.alc_registers(201, None).await;
     world.alc_lists(&hooks).await;
     let (connection, _) = world.open(tokens("a1", None)).await;
-    // The crash: the intent is stored and the webhook made, but nobody is left to say so.
+    // The crash: the intent is stored and the webhook made, but the task that would record it is gone.
     let connections = world.connections();
     let now = world.clock.now();
-    let claim = Claim { owner: crate::ids::random_uuid(), until: now + Duration::from_secs(50) };
+    let claim = Claim::new(crate::ids::random_uuid(), now + Duration::from_secs(50));
     let token = OpaqueToken::new(world.workspace);
     let webhook = Webhook::intended(WebhookId::random(), connection, token.hash(), now);
     connections
         .update(&world.tenant, |workspace, now| {
             let workspace = workspace.expect("there");
-            assert!(workspace.claim_connecting(connection, claim, now));
-            assert!(workspace.intend_webhook(webhook.clone(), claim.owner));
-            Verdict::Write(())
+            assert!(workspace.claim_connecting(connection, claim.clone(), now));
+            assert!(workspace.intend_webhook(Side::Alc, webhook.clone(), claim.owner));
+            Edit::Write(())
         })
         .await
         .expect("commits");

@@ -1,0 +1,87 @@
+//! The worker's loop: takes a leased lead from step to step.
+
+use super::leased::Work;
+use crate::{
+    clock::Timestamp,
+    leads::{
+        lead::{aggregate::Lead, next_step::Step, reach::Reach},
+        service::Leads,
+    },
+    store::{Change, Commit, Committed, Key, Lease, LeaseChange, Leased, StoreError, Versioned, Write},
+};
+
+impl Leads {
+    /// Takes a leased lead as far as it goes now; what the reconciler calls.
+    pub async fn step(&self, leased: Leased) -> Result<(), StoreError> {
+        let lead = Versioned::<Lead>::read(leased.document)?;
+        let gates = self.gates();
+        let mut loaded =
+            self.parts.store.load(&leased.tenant, &[Key::workspace()], &gates, self.parts.store.now()).await?;
+        let mut work = Work::new(leased.tenant, leased.key, lead, loaded.take()?, loaded.gates());
+        if leased.ran_out || matches!(work.lead.value.send.reach, Reach::UnderWay { .. }) {
+            self.record(&mut work, Lead::lost).await?;
+        }
+        self.run(work).await
+    }
+
+    /// Takes steps until nothing is left to do now, the lease is lost, or the process stops.
+    pub(in crate::leads) async fn run(&self, mut work: Work) -> Result<(), StoreError> {
+        while let Some(lease) = work.lease {
+            let now = self.parts.clock.now();
+            let step = self.step_of(&work, &work.lead.value, now);
+            if self.parts.lifecycle.is_stopping() && !matches!(step, Step::Rest(_)) {
+                // Another replica goes on at once.
+                return self.end(&mut work, lease, now).await;
+            }
+            match step {
+                Step::Rest(due) => self.end(&mut work, lease, due).await?,
+                Step::Expire(reason) => self.record(&mut work, move |lead, now| lead.expire(reason, now)).await?,
+                Step::NoteEnd => self.note_end(&mut work).await?,
+                Step::TakeBaseline => self.take_baseline(&mut work).await?,
+                Step::LookUp => self.look_up(&mut work).await?,
+                Step::Submit => self.submit(&mut work).await?,
+                Step::Show(showing) => self.show(&mut work, showing).await?,
+                Step::ReadBack(doubt) => self.read_back(&mut work, doubt).await?,
+                Step::Poll => self.poll(&mut work).await?,
+                Step::Tell => self.call_workflows(&mut work).await?,
+                Step::Forget => self.forget(&mut work).await?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn end(&self, work: &mut Work, lease: Lease, due: Timestamp) -> Result<(), StoreError> {
+        let change = LeaseChange::End { token: lease.token, due: Some(due) };
+        let mut commit = Commit::of(vec![work.lead.put(&work.key.id, change)]);
+        commit.checks = work.checks_at_the_end();
+        match self.commit_surely(&work.tenant, &commit).await? {
+            Committed::Done(_) => work.written(work.lead.value.clone(), change, &commit),
+            Committed::Conflict => {
+                // Something came in meanwhile; it would sleep until our due time.
+                self.reload(work).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn forget(&self, work: &mut Work) -> Result<(), StoreError> {
+        if self.speaker(&work.tenant, &work.lead).await?.is_some() {
+            // As long as the other lead is there, it has to be found from here: else a press would send twice.
+            return self
+                .record(work, |lead, now| {
+                    // A trigger that came since is not told of an end long past.
+                    lead.note_end([], self.settings.deadlines.result);
+                    lead.send.finished_at = Some(now);
+                })
+                .await;
+        }
+        let write = Write { key: work.key.clone(), expected: Some(work.lead.version()), change: Change::Erase };
+        match self.commit_surely(&work.tenant, &Commit::of(vec![write])).await? {
+            Committed::Done(_) => work.lease = None,
+            Committed::Conflict => {
+                self.reload(work).await?;
+            }
+        }
+        Ok(())
+    }
+}
