@@ -3,7 +3,7 @@
 //! Owns their limits. Promises that a body is JSON by its media type (415), within its cap (413) and here in time (400),
 //! that what it gets wrong is named by a pointer, and that nothing of it is quoted.
 
-use std::{fmt, time::Duration};
+use std::{borrow::Cow, fmt, time::Duration};
 
 use actix_web::{
     FromRequest, HttpRequest,
@@ -12,10 +12,10 @@ use actix_web::{
     web::{Bytes, BytesMut},
 };
 use futures_util::{FutureExt as _, StreamExt as _, future::LocalBoxFuture};
-use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::problem::{Fault, Problem, Slug};
+use crate::lenient;
 
 /// What a body may have.
 pub const LIMIT: usize = 64 * 1024;
@@ -95,23 +95,37 @@ async fn collect(mut payload: Payload, limit: usize) -> Result<Bytes, Problem> {
     Ok(body.freeze())
 }
 
-/// `body` as a `T`.
+/// `body` as a `T`: what `T` does not read may hold whatever it likes.
 pub fn parse<T: Body>(body: &[u8]) -> Result<T, Problem> {
-    let value: Value = serde_json::from_slice(body).map_err(|error| {
-        invalid("", format!("The body is not JSON (line {}, column {}).", error.line(), error.column()))
-    })?;
-    convert(value)
+    let text = lenient::json_keeping_faults(body);
+    if let Err(error) = serde_json::from_str::<IgnoredAny>(&text) {
+        // A place in what was repaired is none that the caller knows.
+        let place = match text {
+            Cow::Borrowed(_) => format!(" (line {}, column {})", error.line(), error.column()),
+            Cow::Owned(_) => String::new(),
+        };
+        return Err(invalid("", format!("The body is not JSON{place}.")));
+    }
+    convert(&text)
 }
 
-/// `value` as a `T`; a fault has a pointer to where it is.
-pub fn convert<T: DeserializeOwned>(value: Value) -> Result<T, Problem> {
-    serde_path_to_error::deserialize(value).map_err(|error| {
-        let words = error.inner().to_string();
+/// A JSON text as a `T`; a fault has a pointer to where it is.
+pub fn convert<T: DeserializeOwned>(text: &str) -> Result<T, Problem> {
+    serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(text)).map_err(|error| {
         let mut pointer = pointer(error.path());
-        if let Some(name) = words.strip_prefix("missing field `").and_then(|rest| rest.split('`').next()) {
-            pointer.push('/');
-            pointer.push_str(name);
-            return invalid(pointer, "is missing");
+        // The text is JSON: what cannot be read all the same is a text that is none.
+        if error.inner().is_syntax() {
+            return invalid(pointer, "holds half a character, or bytes that are not UTF-8: write this text anew");
+        }
+        let words = error.inner().to_string();
+        let words = words.rsplit_once(" at line ").map_or(words.as_str(), |(words, _)| words);
+        for (fault, detail) in [("missing", "is missing"), ("duplicate", "must occur once")] {
+            let name = words.strip_prefix(fault).and_then(|rest| rest.strip_prefix(" field `"));
+            if let Some(name) = name.and_then(|rest| rest.split('`').next()) {
+                pointer.push('/');
+                pointer.push_str(name);
+                return invalid(pointer, detail);
+            }
         }
         // What stands before "expected" quotes the value.
         let detail = match words.rsplit_once(", expected ") {
@@ -161,6 +175,7 @@ mod tests {
         test::{TestRequest, init_service, read_body},
     };
     use serde::Deserialize;
+    use serde_json::Value;
 
     use super::*;
     use crate::http::{endpoint::Endpoint, request};
