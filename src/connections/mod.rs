@@ -70,6 +70,25 @@ pub enum WebhookSignature {
     Off,
 }
 
+/// How a callback of a webhook is judged.
+pub enum WebhookSecret {
+    /// By no signature.
+    NotNeeded,
+    /// By a signature that was made with this.
+    Known(SecretString),
+    /// By a signature that nothing can verify: ALC told no secret, and a callback without one must not be believed.
+    NeverTold,
+    /// The same, but ALC's answer with the secret may still come.
+    OnItsWay,
+}
+
+impl WebhookSecret {
+    /// The secret.
+    pub fn known(self) -> Option<SecretString> {
+        if let Self::Known(secret) = self { Some(secret) } else { None }
+    }
+}
+
 /// What the service is told.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -180,14 +199,14 @@ impl Connections {
         })
     }
 
-    /// What ALC signs this webhook's callbacks with; `None`: they need no signature. Fails also where a signature is
-    /// required and the secret is not known (yet): such a callback must not be believed.
-    pub fn webhook_secret(&self, workspace: &Workspace, webhook: &Webhook) -> Result<Option<SecretString>, OpenError> {
-        match (self.settings.webhook_signature, &webhook.secret) {
-            (WebhookSignature::Off, _) | (WebhookSignature::WhenSecretKnown, None) => Ok(None),
-            (WebhookSignature::Required, None) => Err(OpenError::Malformed),
-            (_, Some(secret)) => self.open(workspace.id, webhook.id, "secret", secret).map(Some),
-        }
+    /// What ALC signs this webhook's callbacks with.
+    pub fn webhook_secret(&self, workspace: &Workspace, webhook: &Webhook) -> Result<WebhookSecret, OpenError> {
+        Ok(match (self.settings.webhook_signature, &webhook.secret) {
+            (WebhookSignature::Off, _) | (WebhookSignature::WhenSecretKnown, None) => WebhookSecret::NotNeeded,
+            (_, Some(secret)) => WebhookSecret::Known(self.open(workspace.id, webhook.id, "secret", secret)?),
+            (WebhookSignature::Required, None) if webhook.state == WebhookState::Intended => WebhookSecret::OnItsWay,
+            (WebhookSignature::Required, None) => WebhookSecret::NeverTold,
+        })
     }
 
     fn seal(

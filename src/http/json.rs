@@ -1,7 +1,8 @@
 //! Bodies that come in.
 //!
-//! Owns their limits. Promises that a body is JSON by its media type (415), within its cap (413) and here in time (400),
-//! that what it gets wrong is named by a pointer, and that nothing of it is quoted.
+//! Owns their limits. Promises that a body is JSON by its media type (415), within its cap (413) and here in time (400);
+//! that what is not read of it cannot fail it; that what it gets wrong is named by a pointer, and that nothing of it is
+//! quoted.
 
 use std::{borrow::Cow, fmt, time::Duration};
 
@@ -21,7 +22,7 @@ use crate::lenient;
 pub const LIMIT: usize = 64 * 1024;
 /// What a batch may have.
 pub const BATCH_LIMIT: usize = 1024 * 1024;
-/// Slower than this is not a slow line but somebody who holds connections open.
+/// Slower than this is not a slow line but a caller that holds connections open.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// The type of a body.
@@ -58,11 +59,6 @@ fn is_json(request: &HttpRequest) -> bool {
         || essence.split_once('/').is_some_and(|(kind, subtype)| !kind.is_empty() && subtype.ends_with("+json"))
 }
 
-/// Whether the media type is any that was ever used for JSON, or none: for webhooks, whose callers are not ours to teach.
-pub fn is_json_or_none(request: &HttpRequest) -> bool {
-    is_json(request) || matches!(essence(request).as_str(), "" | "text/json" | "application/x-json")
-}
-
 /// The media type without its parameters, lower-case; empty if there is none.
 fn essence(request: &HttpRequest) -> String {
     let Some(kind) = request.headers().get(CONTENT_TYPE) else { return String::new() };
@@ -71,7 +67,7 @@ fn essence(request: &HttpRequest) -> String {
 
 /// The whole body, at most `limit` bytes of it.
 pub async fn read(request: &HttpRequest, payload: Payload, limit: usize) -> Result<Bytes, Problem> {
-    if request.headers().get(CONTENT_ENCODING).is_some_and(|coding| coding.as_bytes() != b"identity") {
+    if is_coded(request) {
         return Err(Problem::new(Slug::UnsupportedMediaType, "Send the body without a content-encoding."));
     }
     let announced = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
@@ -81,6 +77,15 @@ pub async fn read(request: &HttpRequest, payload: Payload, limit: usize) -> Resu
     tokio::time::timeout(PATIENCE, collect(payload, limit)).await.unwrap_or_else(|_| {
         Err(invalid("", format!("The body did not arrive within {} s. Send it again.", PATIENCE.as_secs())))
     })
+}
+
+/// Whether the body is in any coding but `identity` (RFC 9110 §8.4: a list, in any letter case, empty items allowed).
+fn is_coded(request: &HttpRequest) -> bool {
+    let lists = request.headers().get_all(CONTENT_ENCODING);
+    lists
+        .flat_map(|list| list.as_bytes().split(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii)
+        .any(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"))
 }
 
 async fn collect(mut payload: Payload, limit: usize) -> Result<Bytes, Problem> {
@@ -267,20 +272,20 @@ mod tests {
     }
 
     #[test]
-    fn webhooks_take_whatever_was_ever_used_for_json_or_nothing() {
-        let takes = |kind: Option<&str>| {
-            let request = TestRequest::post();
-            let request = kind.map_or(TestRequest::post(), |kind| request.insert_header((CONTENT_TYPE, kind)));
-            is_json_or_none(&request.to_http_request())
+    fn identity_is_no_coding_in_any_letter_case_or_list() {
+        let coded = |lines: &[&str]| {
+            let request = lines
+                .iter()
+                .fold(TestRequest::post(), |request, line| request.append_header((CONTENT_ENCODING, *line)));
+            is_coded(&request.to_http_request())
         };
-        for kind in
-            ["application/json", "Text/JSON; charset=utf-8", "application/x-json", "application/a+json", "", " "]
+        for plain in
+            [&[][..], &[""], &["Identity"], &["identity,IDENTITY"], &[" , identity ,,"], &["identity", "iDENTITY"]]
         {
-            assert!(takes(Some(kind)), "{kind:?}");
+            assert!(!coded(plain), "{plain:?}");
         }
-        assert!(takes(None));
-        for kind in ["text/plain", "text/xml", "application/x-www-form-urlencoded", "json"] {
-            assert!(!takes(Some(kind)), "{kind:?}");
+        for other in [&["gzip"][..], &["identity, gzip"], &["identity", "br"], &["identity;q=1"], &["x"]] {
+            assert!(coded(other), "{other:?}");
         }
     }
 

@@ -130,7 +130,8 @@ async fn revoke(
 ) -> Result<HttpResponse, Refusal> {
     let body = form(&request, body).await?;
     authorization.revoke(credentials(&request), &body).await.map_err(Refusal::from)?;
-    Ok(uncached(StatusCode::OK).finish())
+    // RFC 7009 §2.2 ignores the body, but some clients read every answer as JSON.
+    Ok(uncached(StatusCode::OK).json(serde_json::json!({})))
 }
 
 async fn metadata(authorization: web::Data<Authorization>) -> HttpResponse {
