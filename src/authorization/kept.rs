@@ -4,6 +4,8 @@
 //! a connection or are given back: when nobody comes back in time, when the second consent fails, and when the process
 //! that was at it is gone. Its aggregate is of [`Kind::Attempt`], its tenant the state itself.
 
+mod again;
+
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -21,8 +23,8 @@ use crate::{
     ids::WorkspaceId,
     sealing::{OpenError, Place, Sealed},
     store::{
-        Aggregate, Change, Commit, Committed, Key, Kind, LeaseChange, Leased, StoreError, Tenant, Version, Versioned,
-        Write, put,
+        Aggregate, Change, Commit, Committed, Kind, LeaseChange, Leased, StoreError, Tenant, Version, Versioned, Write,
+        put,
     },
 };
 
@@ -52,6 +54,9 @@ pub(super) struct Kept {
     forget_at: Timestamp,
     #[serde(default)]
     held: Option<Held>,
+    /// What the browser was answered, for a minute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    answer: Option<again::Answer>,
     #[serde(flatten)]
     unknown: Map<String, Value>,
 }
@@ -119,11 +124,12 @@ impl Aggregate for Kept {
 
 impl Kept {
     fn new(held: Option<Held>, expires_at: Timestamp, now: Timestamp) -> Self {
-        Self { used_at: now, forget_at: later(expires_at, MARGIN), held, unknown: Map::new() }
+        Self { used_at: now, forget_at: later(expires_at, MARGIN), held, answer: None, unknown: Map::new() }
     }
 
     fn due(&self) -> Timestamp {
-        self.held.as_ref().map_or(self.forget_at, |held| held.due_at)
+        let due = self.held.as_ref().map_or(self.forget_at, |held| held.due_at);
+        self.answer_due().map_or(due, |answer| answer.min(due))
     }
 }
 
@@ -151,7 +157,9 @@ const ALC_ACCESS_TOKEN: &str = "alc_access_token";
 impl Authorization {
     /// Takes `state`, which has nothing in the store.
     pub(super) async fn take(&self, state: &str, expires_at: Timestamp) -> Result<Result<(), StateFault>, StoreError> {
-        let mark = Kept::new(None, expires_at, self.inner.clock.now());
+        let now = self.inner.clock.now();
+        let mut mark = Kept::new(None, expires_at, now);
+        mark.await_answer(now);
         let taken = self.write(state, &mark, None).await?;
         Ok(if taken { Ok(()) } else { Err(StateFault::Used) })
     }
@@ -180,7 +188,9 @@ impl Authorization {
         expires_at: Timestamp,
     ) -> Result<Taken, StoreError> {
         let held = Held { workspace: Some(workspace), ..self.held(Phase::Taken, state, &tokens, asked_at) };
-        let kept = Kept::new(Some(held), expires_at, self.inner.clock.now());
+        let now = self.inner.clock.now();
+        let mut kept = Kept::new(Some(held), expires_at, now);
+        kept.await_answer(now);
         let mut taken = Taken { state: state.to_owned(), kept, version: MARKED, tokens, asked_at };
         self.rewrite(&mut taken).await?;
         Ok(taken)
@@ -203,12 +213,9 @@ impl Authorization {
 
     /// Takes `state` with the tokens that wait under it.
     pub(super) async fn take_held(&self, state: &str) -> Result<Result<Taken, StateFault>, StoreError> {
-        let (tenant, key) = (Tenant::new(state), Key::new(Kind::Attempt, state));
-        let loaded = self.inner.store.load(&tenant, &[key], &[], self.inner.clock.now()).await?;
-        let Some(document) = loaded.documents.into_iter().next().flatten() else {
+        let Some(Versioned { value: mut kept, document }) = self.load_kept(state).await? else {
             return Ok(Err(StateFault::Expired));
         };
-        let Versioned { value: mut kept, document } = Versioned::<Kept>::read(document)?;
         let Some(held) = kept.held.as_mut().filter(|held| held.phase == Phase::Waiting) else {
             return Ok(Err(StateFault::Used));
         };
@@ -220,8 +227,10 @@ impl Authorization {
             .map_err(|error| StoreError::Corrupt(error.to_string()))?;
         let (Some(access), refresh) = tokens else { return Ok(Err(StateFault::Used)) };
         let (tokens, asked_at) = (Tokens { access, refresh, expires_in: held.expires_in }, held.asked_at);
+        let now = self.inner.clock.now();
         held.phase = Phase::Taken;
-        held.due_at = later(self.inner.clock.now(), TAKEN_AT_MOST);
+        held.due_at = later(now, TAKEN_AT_MOST);
+        kept.await_answer(now);
         // If the reconciler has begun to give them back, the version has moved.
         let taken = self.write(state, &kept, Some(document.version)).await?;
         let version = document.version + 1;
@@ -310,6 +319,7 @@ impl Authorization {
             let erase = Write { key: leased.key.clone(), expected: Some(version), change: Change::Erase };
             return self.settle(&leased.tenant, erase).await.map(drop);
         }
+        kept.forget_answer(now);
         if let Some(held) = kept.held.as_mut().filter(|held| held.due_at <= now) {
             if held.phase != Phase::Unwanted {
                 // First of all nobody may take them any more.

@@ -28,6 +28,7 @@ mod oauth;
 mod operations;
 mod races;
 mod reads;
+mod real_world_browser;
 mod real_world_http;
 mod real_world_inbound;
 mod removal;
