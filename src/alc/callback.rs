@@ -35,9 +35,9 @@ pub struct Malformed {
 /// Reads a callback. Members that it does not know are ignored, whatever they hold; what is not text in those that it
 /// knows becomes U+FFFD: ALC would send the same bytes again for ever.
 ///
-/// One of `record_id` and `recordId` is needed; both are fine if they name the same record, or if only one names any. An
-/// optional member that says nothing counts as absent. A member that occurs twice is refused unless both say the same:
-/// readers differ in which one they take, and a signature covers both.
+/// One of `record_id` and `recordId` is needed; both are fine if they name the same record, or if only one names any.
+/// An optional member that says nothing counts as absent. A member that occurs twice is refused unless both say the
+/// same: readers differ in which one they take, and a signature covers both.
 pub fn parse(body: &[u8]) -> Result<Callback, Malformed> {
     let members = Members::read(body)?;
     if members.ambiguous {

@@ -1,7 +1,7 @@
 //! Our one OAuth client: the Attio app's connection.
 //!
 //! Owns its credentials and its registered redirect URIs. Promises that secrets are compared in constant time, and that
-//! a redirect URI is one of the registered ones, character for character (RFC 9700 §2.1), or nowhere to send anybody.
+//! a browser is sent to no redirect URI but a registered one, character for character (RFC 9700 §2.1).
 
 use aws_lc_rs::{constant_time, digest};
 use base64::{
@@ -11,7 +11,7 @@ use base64::{
 use secrecy::{ExposeSecret as _, SecretString};
 use url::form_urlencoded;
 
-use super::{Fault, params::Params};
+use super::{OAuthError, params::Params};
 
 /// The padding is optional: not every client has a library's base64.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -47,7 +47,7 @@ impl Client {
 
     /// Proves that the request comes from the client (RFC 6749 §2.3.1): by `Authorization: Basic`, by `client_id` and
     /// `client_secret` in the body, or by both, if both are right.
-    pub(super) fn authenticate(&self, authorization: Option<&str>, params: &Params) -> Result<(), Fault> {
+    pub(super) fn authenticate(&self, authorization: Option<&str>, params: &Params) -> Result<(), OAuthError> {
         let id = params.get("client_id")?;
         let secret = params.get("client_secret")?;
         let by_header = authorization.map(|header| self.is_basic(header));
@@ -60,7 +60,7 @@ impl Client {
         let contradicted = id.is_some_and(|id| !self.is(id));
         let given = by_header.is_some() || by_body.is_some();
         let right = by_header.unwrap_or(true) & by_body.unwrap_or(true);
-        if given && right && !contradicted { Ok(()) } else { Err(Fault::InvalidClient) }
+        if given && right && !contradicted { Ok(()) } else { Err(OAuthError::InvalidClient) }
     }
 
     fn is_basic(&self, header: &str) -> bool {
@@ -71,8 +71,8 @@ impl Client {
         let Ok(bytes) = BASE64.decode(credentials.trim()) else { return false };
         let Ok(text) = String::from_utf8(bytes) else { return false };
         let Some((id, secret)) = text.split_once(':') else { return false };
-        // Id and secret are form-encoded inside (RFC 6749 §2.3.1), but many clients leave that out, for one or for both,
-        // and which kind Attio's is, is not documented: a secret with a `+` in it must work either way.
+        // Id and secret are form-encoded inside (RFC 6749 §2.3.1), but many clients leave that out, for one or for
+        // both, and which kind Attio's is, is not documented: a secret with a `+` in it must work either way.
         let is_id = equal(&self.id, id) | equal(&self.id, &form_decoded(id));
         let known = self.secret.expose_secret();
         let is_secret = equal(known, secret) | equal(known, &form_decoded(secret));
@@ -113,7 +113,7 @@ mod tests {
         format!("Basic {}", BASE64.encode(format!("{id}:{secret}")))
     }
 
-    fn authenticated(client: &Client, header: Option<&str>, body: &str) -> Result<(), Fault> {
+    fn authenticated(client: &Client, header: Option<&str>, body: &str) -> Result<(), OAuthError> {
         client.authenticate(header, &Params::parse(body.as_bytes()))
     }
 
@@ -128,18 +128,18 @@ mod tests {
                 assert_eq!(authenticated(&client, Some(&header), ""), Ok(()), "{secret}");
                 assert_eq!(authenticated(&client, Some(&header.replace("Basic", "bAsIc")), ""), Ok(()));
                 assert_eq!(authenticated(&client, Some(&header), "client_id=attio+app"), Ok(()));
-                assert_eq!(authenticated(&client, Some(&header), "client_id=other"), Err(Fault::InvalidClient));
+                assert_eq!(authenticated(&client, Some(&header), "client_id=other"), Err(OAuthError::InvalidClient));
                 for right in
                     [format!("client_secret={encoded}"), format!("client_id=attio+app&client_secret={encoded}")]
                 {
                     assert_eq!(authenticated(&client, Some(&header), &right), Ok(()), "{right}");
                     let wrong = basic("attio app", "x");
-                    assert_eq!(authenticated(&client, Some(&wrong), &right), Err(Fault::InvalidClient), "{right}");
+                    assert_eq!(authenticated(&client, Some(&wrong), &right), Err(OAuthError::InvalidClient), "{right}");
                     let bearer = authenticated(&client, Some("Bearer x"), &right);
-                    assert_eq!(bearer, Err(Fault::InvalidClient), "{right}");
+                    assert_eq!(bearer, Err(OAuthError::InvalidClient), "{right}");
                 }
                 for wrong in ["client_secret=x", "client_id=attio+app&client_secret=x"] {
-                    assert_eq!(authenticated(&client, Some(&header), wrong), Err(Fault::InvalidClient), "{wrong}");
+                    assert_eq!(authenticated(&client, Some(&header), wrong), Err(OAuthError::InvalidClient), "{wrong}");
                 }
             }
         }
@@ -157,10 +157,10 @@ mod tests {
             "client_id=attio+app&client_secret=",
             "client_id=other&client_secret=a%2Bb",
         ] {
-            assert_eq!(authenticated(&client, None, body), Err(Fault::InvalidClient), "{body}");
+            assert_eq!(authenticated(&client, None, body), Err(OAuthError::InvalidClient), "{body}");
         }
         let twice = authenticated(&client, None, "client_id=attio+app&client_secret=a%2Bb&client_secret=c");
-        assert!(matches!(twice, Err(Fault::InvalidRequest(_))));
+        assert!(matches!(twice, Err(OAuthError::InvalidRequest(_))));
     }
 
     #[test]
@@ -169,7 +169,7 @@ mod tests {
         let wrong_secret = basic("attio app", "t");
         let wrong_id = basic("attio", "s");
         for header in ["", "Basic", "Basic ", "Basic !", "Bearer YTpi", "Basic YQ==", &wrong_secret, &wrong_id] {
-            assert_eq!(authenticated(&client, Some(header), ""), Err(Fault::InvalidClient), "{header}");
+            assert_eq!(authenticated(&client, Some(header), ""), Err(OAuthError::InvalidClient), "{header}");
         }
     }
 

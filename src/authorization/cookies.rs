@@ -11,8 +11,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 use super::attempt::{Attempt, Provider, attributes, cookie_name, is_state, place};
 use crate::sealing::{Place, Sealed, Sealer};
 
-/// How much all our cookies may take in a `Cookie` header: 8 KiB is what common proxies take for a line, and others have
-/// cookies for our host, too.
+/// How much all our cookies may take in a `Cookie` header: 8 KiB is what common proxies take for a line, and others
+/// have cookies for our host, too.
 const ROOM: usize = 6_000;
 /// How many attempts a browser may have under way, each in a tab that its user may still go back to.
 const MOST: usize = 4;

@@ -4,7 +4,9 @@
 //! a connection or are given back: when nobody comes back in time, when the second consent fails, and when the process
 //! that was at it is gone. Its aggregate is of [`Kind::Attempt`], its tenant the state itself.
 
-mod again;
+mod answer;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 
@@ -13,6 +15,7 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+pub(super) use self::answer::{Answer, Found};
 use super::{
     Authorization,
     attempt::{Provider, StateFault, place},
@@ -20,11 +23,12 @@ use super::{
 use crate::{
     alc::oauth::Tokens,
     clock::{later, until},
+    connections::Granted,
     ids::WorkspaceId,
     sealing::{OpenError, Place, Sealed},
     store::{
-        Aggregate, Change, Commit, Committed, Kind, LeaseChange, Leased, StoreError, Tenant, Version, Versioned, Write,
-        put,
+        Aggregate, Change, Commit, Committed, Kind, LeaseChange, Leased, Patience, StoreError, Tenant, Version,
+        Versioned, Write, put,
     },
 };
 
@@ -41,9 +45,6 @@ const LONGEST_WAIT: Duration = Duration::from_secs(2 * 60 * 60);
 const PATIENCE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// The version of a mark that was just made.
 const MARKED: Version = 1;
-/// How often a commit is repeated whose answer was lost.
-const COMMIT_TRIES: u32 = 4;
-const PAUSE: Duration = Duration::from_millis(100);
 
 /// An attempt in the store.
 #[derive(Serialize, Deserialize)]
@@ -56,7 +57,7 @@ pub(super) struct Kept {
     held: Option<Held>,
     /// What the browser was answered, for a minute.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    answer: Option<again::Answer>,
+    pub(super) answer: Option<Answer>,
     #[serde(flatten)]
     unknown: Map<String, Value>,
 }
@@ -78,6 +79,8 @@ struct Held {
     attio_token: Option<Sealed>,
     #[serde(default)]
     attempts: u32,
+    #[serde(flatten)]
+    unknown: Map<String, Value>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -129,7 +132,7 @@ impl Kept {
 
     fn due(&self) -> Timestamp {
         let due = self.held.as_ref().map_or(self.forget_at, |held| held.due_at);
-        self.answer_due().map_or(due, |answer| answer.min(due))
+        self.answer.as_ref().and_then(Answer::due).map_or(due, |answer| answer.min(due))
     }
 }
 
@@ -159,7 +162,7 @@ impl Authorization {
     pub(super) async fn take(&self, state: &str, expires_at: Timestamp) -> Result<Result<(), StateFault>, StoreError> {
         let now = self.inner.clock.now();
         let mut mark = Kept::new(None, expires_at, now);
-        mark.await_answer(now);
+        mark.answer = Some(Answer::awaited(now));
         let taken = self.write(state, &mark, None).await?;
         Ok(if taken { Ok(()) } else { Err(StateFault::Used) })
     }
@@ -190,7 +193,7 @@ impl Authorization {
         let held = Held { workspace: Some(workspace), ..self.held(Phase::Taken, state, &tokens, asked_at) };
         let now = self.inner.clock.now();
         let mut kept = Kept::new(Some(held), expires_at, now);
-        kept.await_answer(now);
+        kept.answer = Some(Answer::awaited(now));
         let mut taken = Taken { state: state.to_owned(), kept, version: MARKED, tokens, asked_at };
         self.rewrite(&mut taken).await?;
         Ok(taken)
@@ -208,14 +211,14 @@ impl Authorization {
             alc_access_token: Some(seal(ALC_ACCESS_TOKEN, &tokens.access)),
             attio_token: None,
             attempts: 0,
+            unknown: Map::new(),
         }
     }
 
     /// Takes `state` with the tokens that wait under it.
     pub(super) async fn take_held(&self, state: &str) -> Result<Result<Taken, StateFault>, StoreError> {
-        let Some(Versioned { value: mut kept, document }) = self.load_kept(state).await? else {
-            return Ok(Err(StateFault::Expired));
-        };
+        let found = self.inner.store.find::<Kept>(&Tenant::new(state), state).await?;
+        let Some(Versioned { value: mut kept, document }) = found else { return Ok(Err(StateFault::Expired)) };
         let Some(held) = kept.held.as_mut().filter(|held| held.phase == Phase::Waiting) else {
             return Ok(Err(StateFault::Used));
         };
@@ -230,7 +233,7 @@ impl Authorization {
         let now = self.inner.clock.now();
         held.phase = Phase::Taken;
         held.due_at = later(now, TAKEN_AT_MOST);
-        kept.await_answer(now);
+        kept.answer = Some(Answer::awaited(now));
         // If the reconciler has begun to give them back, the version has moved.
         let taken = self.write(state, &kept, Some(document.version)).await?;
         let version = document.version + 1;
@@ -285,30 +288,27 @@ impl Authorization {
     }
 
     /// `false`: somebody else was faster.
-    async fn write(&self, state: &str, kept: &Kept, expected: Option<Version>) -> Result<bool, StoreError> {
+    pub(super) async fn write(&self, state: &str, kept: &Kept, expected: Option<Version>) -> Result<bool, StoreError> {
         let write = put(state, kept, expected, LeaseChange::Leave { due: Some(kept.due()) });
-        let (tenant, commit) = (Tenant::new(state), Commit::of(vec![write]));
-        let mut tries = 1;
-        loop {
-            match self.inner.store.commit(&tenant, &commit, self.inner.clock.now()).await {
-                Ok(committed) => return Ok(matches!(committed, Committed::Done(_))),
-                Err(StoreError::Unavailable(_)) if tries < COMMIT_TRIES => tries += 1,
-                Err(error) => return Err(error),
-            }
-            tokio::time::sleep(PAUSE).await;
-        }
+        self.commit(&Tenant::new(state), write, Patience::CALLER).await
     }
 
-    fn seal_for(&self, state: &str, field: &str, token: &SecretString) -> Sealed {
+    /// `false`: somebody else was faster. Loading again would not help: who comes with a state takes it or does not.
+    async fn commit(&self, tenant: &Tenant, write: Write, patience: Patience) -> Result<bool, StoreError> {
+        let committed = self.inner.store.tries(tenant, patience).commit(&Commit::of(vec![write])).await?;
+        Ok(matches!(committed, Committed::Done(_)))
+    }
+
+    pub(super) fn seal_for(&self, state: &str, field: &str, token: &SecretString) -> Sealed {
         self.inner.sealer.seal(Place { aggregate: &place(state), field }, token)
     }
 
-    fn open_of(&self, state: &str, field: &str, sealed: &Sealed) -> Result<SecretString, OpenError> {
+    pub(super) fn open_of(&self, state: &str, field: &str, sealed: &Sealed) -> Result<SecretString, OpenError> {
         self.inner.sealer.open(Place { aggregate: &place(state), field }, sealed)
     }
 
-    /// Gives back tokens that nobody wants, one provider's at a time, and forgets a used state whose time has come; for the
-    /// reconciler, which leased it.
+    /// Gives back tokens that nobody wants, one provider's at a time, and forgets a used state whose time has come; for
+    /// the reconciler, which leased it.
     pub async fn reconcile(&self, leased: Leased) -> Result<(), StoreError> {
         let Some(lease) = leased.document.lease else { return Ok(()) };
         let Versioned { value: mut kept, document } = Versioned::<Kept>::read(leased.document)?;
@@ -317,15 +317,17 @@ impl Authorization {
         let mut version = document.version;
         if kept.held.is_none() && now >= kept.forget_at {
             let erase = Write { key: leased.key.clone(), expected: Some(version), change: Change::Erase };
-            return self.settle(&leased.tenant, erase).await.map(drop);
+            return self.commit(&leased.tenant, erase, Patience::CALLER).await.map(drop);
         }
-        kept.forget_answer(now);
+        if let Some(answer) = &mut kept.answer {
+            answer.forget(now);
+        }
         if let Some(held) = kept.held.as_mut().filter(|held| held.due_at <= now) {
             if held.phase != Phase::Unwanted {
                 // First of all nobody may take them any more.
                 held.phase = Phase::Unwanted;
                 let mark = put(state, &kept, Some(version), LeaseChange::Hold(lease));
-                if !self.settle(&leased.tenant, mark).await? {
+                if !self.commit(&leased.tenant, mark, Patience::CALLER).await? {
                     return Ok(());
                 }
                 version += 1;
@@ -334,14 +336,7 @@ impl Authorization {
         }
         // Whoever woke it early must not make the state good again.
         let end = LeaseChange::End { token: lease.token, due: Some(kept.due()) };
-        self.settle(&leased.tenant, put(state, &kept, Some(version), end)).await.map(drop)
-    }
-
-    /// `false`: somebody else had the lease and does it.
-    async fn settle(&self, tenant: &Tenant, write: Write) -> Result<bool, StoreError> {
-        let commit = Commit::of(vec![write]);
-        let committed = self.inner.store.commit(tenant, &commit, self.inner.clock.now()).await?;
-        Ok(matches!(committed, Committed::Done(_)))
+        self.commit(&leased.tenant, put(state, &kept, Some(version), end), Patience::Fact).await.map(drop)
     }
 
     async fn give_back_next(&self, state: &str, kept: &mut Kept) {
@@ -377,7 +372,7 @@ impl Authorization {
         let connections = &self.inner.connections;
         match provider {
             Provider::Attio => match open(ATTIO_TOKEN, &held.attio_token)? {
-                Some(token) => connections.give_back_to_attio(held.workspace, &token).await,
+                Some(token) => connections.give_back(held.workspace, &Granted::by_attio(token)).await,
                 None => Ok(()),
             },
             Provider::Alc => {
@@ -385,7 +380,7 @@ impl Authorization {
                 match open(ALC_ACCESS_TOKEN, &held.alc_access_token)? {
                     Some(access) => {
                         let tokens = Tokens { access, refresh, expires_in: None };
-                        connections.give_back(held.workspace, &tokens).await
+                        connections.give_back(held.workspace, &Granted::by_alc(tokens)).await
                     }
                     None => Ok(()),
                 }

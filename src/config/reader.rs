@@ -3,43 +3,12 @@
 //! A field that cannot be read is `None` *and* a fault; that is the invariant which lets a section be built with `?`.
 //! What was never asked for is unknown, so the list of known keys is the reading itself.
 
-use std::{collections::BTreeSet, fmt};
+use std::collections::BTreeSet;
 
-use super::layers::{DIRECTORY, ENVIRONMENT, NEARLY, PREFIX, Settings, Written};
-
-/// Something to put right.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Fault {
-    /// The variable.
-    pub variable: String,
-    /// What is wrong with it and what to do. Never quotes a value.
-    pub message: String,
-}
-
-impl Fault {
-    pub(super) fn new(variable: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { variable: variable.into(), message: message.into() }
-    }
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.variable, self.message)
-    }
-}
-
-/// Everything that is wrong with a configuration; one line each.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Faults(pub Vec<Fault>);
-
-impl fmt::Display for Faults {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let lines: Vec<_> = self.0.iter().map(Fault::to_string).collect();
-        f.write_str(&lines.join("\n"))
-    }
-}
-
-impl std::error::Error for Faults {}
+use super::{
+    fault::{Fault, Faults},
+    written::{DIRECTORY, ENVIRONMENT, NEARLY, PREFIX, Settings, Written},
+};
 
 /// `http.bind` → `ALC_CONNECTOR__HTTP__BIND`.
 fn variable(key: &str) -> String {

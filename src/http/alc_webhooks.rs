@@ -1,4 +1,5 @@
-//! `/webhooks/alc/{token}`: ALC calls back. What it declares as the body's type does not matter: it is not ours to teach.
+//! `/webhooks/alc/{token}`: ALC calls back. What it declares as the body's type does not matter: it is not ours to
+//! teach.
 
 use actix_web::{
     HttpRequest, HttpResponse,

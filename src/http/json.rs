@@ -1,8 +1,8 @@
 //! Bodies that come in.
 //!
-//! Owns their limits. Promises that a body is JSON by its media type (415), within its cap (413) and here in time (400);
-//! that what is not read of it cannot fail it; that what it gets wrong is named by a pointer, and that nothing of it is
-//! quoted.
+//! Owns their limits. Promises that a body is JSON by its media type (415), within its cap (413) and here in time
+//! (400); that what is not read of it cannot fail it; that what it gets wrong is named by a pointer, and that nothing
+//! of it is quoted.
 
 use std::{borrow::Cow, fmt, time::Duration};
 
@@ -22,7 +22,7 @@ use crate::lenient;
 pub const LIMIT: usize = 64 * 1024;
 /// What a batch may have.
 pub const BATCH_LIMIT: usize = 1024 * 1024;
-/// Slower than this is not a slow line but a caller that holds connections open.
+/// Slower than this is not a slow line but a client that holds connections open.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// The type of a body.

@@ -1,5 +1,5 @@
-//! HTTP and OAuth as others really speak them: letter case, empty items, types that say nothing, credentials given twice,
-//! URLs that are tried before they are used.
+//! HTTP and OAuth as others really speak them: letter case, empty items, types that say nothing, credentials given
+//! twice, URLs that are tried before they are used.
 
 use reqwest::{Method, RequestBuilder};
 use sandbox::{Callback, attio::sign};

@@ -26,9 +26,10 @@ use crate::{
     connections::{self, Connections, WebhookSignature},
     http::bearer::{AnyBearer, Bearer},
     ids::WorkspaceId,
+    leads,
     lifecycle::Lifecycle,
     sealing::{Sealer, generate_key},
-    store::{Store, sqlite::SqliteEngine},
+    store::{Store, gate::Gates, sqlite::SqliteEngine},
     upstream,
 };
 
@@ -111,32 +112,33 @@ pub(super) struct Tab {
     pub(super) challenge: String,
 }
 
+fn oauth_settings(alc: &Server) -> alc::oauth::Settings {
+    alc::oauth::Settings {
+        authorize_url: url("https://alc.example/authorize"),
+        token_url: url(&format!("{}/token", alc.url())),
+        revoke_url: Some(url(&format!("{}/revoke", alc.url()))),
+        client_id: "us".to_owned(),
+        client_secret: SecretString::from("our secret"),
+        scopes: Vec::new(),
+        client_authentication: alc::oauth::ClientAuthentication::Basic,
+        redirect_uri: url("https://connector.example/oauth/callback"),
+    }
+}
+
 impl World {
     pub(super) async fn new() -> Self {
         let (alc, attio) = (Server::new_async().await, Server::new_async().await);
         let folder = TempDir::new().expect("a folder");
         let engine = SqliteEngine::open(&folder.path().join("test.db"), Duration::ZERO).await.expect("opens");
-        let store = Store::new(Arc::new(engine));
         let clock = ManualClock::new(Timestamp::from_second(1_800_000_000).expect("in range"));
         let shared: SharedClock = Arc::new(clock.clone());
+        let store = Store::new(Arc::new(engine)).on_clock(Arc::clone(&shared));
         let lifecycle = Lifecycle::new();
         let sealer = Arc::new(Sealer::new(&generate_key(), None).expect("a good key"));
         let limit = Duration::from_secs(5);
         let http = upstream::http_client(limit).expect("a client");
         let caller = |name| upstream::Caller::new(http.clone(), name, limit, Arc::clone(&shared));
-        let oauth = alc::oauth::OAuth::new(
-            caller("alc"),
-            alc::oauth::Settings {
-                authorize_url: url("https://alc.example/authorize"),
-                token_url: url(&format!("{}/token", alc.url())),
-                revoke_url: Some(url(&format!("{}/revoke", alc.url()))),
-                client_id: "us".to_owned(),
-                client_secret: SecretString::from("our secret"),
-                scopes: Vec::new(),
-                client_authentication: alc::oauth::ClientAuthentication::Basic,
-                redirect_uri: url("https://connector.example/oauth/callback"),
-            },
-        );
+        let oauth = alc::oauth::OAuth::new(caller("alc"), oauth_settings(&alc));
         let connections = Connections::new(
             connections::Parts {
                 store: store.clone(),
@@ -147,14 +149,21 @@ impl World {
                 attio_oauth: None,
                 clock: Arc::clone(&shared),
                 lifecycle: lifecycle.clone(),
+                webhooks_of_lead: leads::sent_under,
             },
             connections::Settings {
                 public_url: url(ISSUER),
                 attio_api_key: Some(SecretString::from("key")),
-                schema: connections::Schema::status_alone(),
+                attributes: attio::Attributes { status: "alc_status".to_owned(), lead_id: None, result: None },
+                titles: {
+                    let [pending, complete, failed] = ["Pending", "Complete", "Failed"].map(str::to_owned);
+                    attio::Titles { pending, complete, failed }
+                },
+                attio_gate: Gates::new(25).attio,
                 webhook_signature: WebhookSignature::WhenSecretKnown,
                 retry_schedule: upstream::Schedule::new(vec![Duration::from_secs(1)]),
                 upstream_timeout: limit,
+                retention: Duration::ZERO,
             },
         );
         let authorization = Authorization::new(

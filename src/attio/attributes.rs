@@ -1,0 +1,170 @@
+//! The attributes of People that we write: which they are, what they show, and how they are found and made in Attio.
+//!
+//! Promises that an attribute is found also when it is archived: only then can it be told from one that is missing.
+
+use reqwest::Method;
+use secrecy::SecretString;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{CallError, Client, error, unknown};
+
+/// Attributes asked for at a time.
+const PAGE: usize = 100;
+/// Nobody has more; whoever answers without end is not listened to for ever.
+const MOST: usize = 10_000;
+/// The most that is read of a page, in bytes.
+const PAGE_CAP: usize = 4 * 1024 * 1024;
+
+/// The slugs of the attributes that we write.
+#[derive(Debug, Clone)]
+pub struct Attributes {
+    /// Shows where the lead stands, by one of the [`Titles`].
+    pub status: String,
+    /// Shows ALC's id of the lead; `None`: is not written.
+    pub lead_id: Option<String>,
+    /// Shows ALC's result, or the reason of a failure; `None`: is not written.
+    pub result: Option<String>,
+}
+
+/// What the status attribute shows: the titles of its options where it is a select.
+#[derive(Debug, Clone)]
+pub struct Titles {
+    /// ALC has the lead.
+    pub pending: String,
+    /// ALC has given its result.
+    pub complete: String,
+    /// It came to nothing.
+    pub failed: String,
+}
+
+impl Titles {
+    /// All of them, in the order in which a lead shows them.
+    pub fn all(&self) -> [&str; 3] {
+        [&self.pending, &self.complete, &self.failed]
+    }
+}
+
+/// An attribute of People.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Attribute {
+    /// Its slug.
+    pub api_slug: String,
+    /// `text`, `select`, …
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// It holds several values.
+    #[serde(default)]
+    pub is_multiselect: bool,
+    /// No two records may have the same value.
+    #[serde(default)]
+    pub is_unique: bool,
+    /// Nobody can write it.
+    #[serde(default)]
+    pub is_archived: bool,
+}
+
+/// An option of a select.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct SelectOption {
+    /// Attio's id.
+    pub id: OptionId,
+    /// What the record shows.
+    pub title: String,
+    /// It cannot be written.
+    #[serde(default)]
+    pub is_archived: bool,
+}
+
+/// Attio's id of an option.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct OptionId {
+    /// The part that names the option.
+    pub option_id: String,
+}
+
+/// An attribute to be made: single-value, neither required nor unique.
+#[derive(Debug, Clone, Copy)]
+pub struct NewAttribute<'a> {
+    /// Its slug.
+    pub api_slug: &'a str,
+    /// What people see.
+    pub title: &'a str,
+    /// What it is for.
+    pub description: &'a str,
+    /// `text` or `select`.
+    pub kind: &'a str,
+}
+
+impl Client {
+    /// `GET /v2/objects/people/attributes`: the attributes with these slugs, archived ones too. Reads on until all are
+    /// found or there are no more: how many Attio gives at a time is not documented.
+    pub async fn find_attributes(&self, token: &SecretString, slugs: &[&str]) -> Result<Vec<Attribute>, CallError> {
+        let (mut found, mut offset) = (Vec::<Attribute>::new(), 0);
+        loop {
+            let page = [("show_archived", "true"), ("limit", &PAGE.to_string()), ("offset", &offset.to_string())];
+            let request = self.request(Method::GET, &["objects", "people", "attributes"], token).query(&page);
+            let page: Vec<Attribute> = self.listed("list_attributes", request, token).await?;
+            let last = page.is_empty() || page.len() > PAGE;
+            offset += page.len();
+            found.extend(page.into_iter().filter(|attribute| slugs.contains(&attribute.api_slug.as_str())));
+            if last || found.len() >= slugs.len() || offset > MOST {
+                return Ok(found);
+            }
+        }
+    }
+
+    /// `POST /v2/objects/people/attributes`. A slug that is taken is a [`CallError::Conflict`].
+    pub async fn create_attribute(&self, token: &SecretString, new: NewAttribute<'_>) -> Result<(), CallError> {
+        let body = json!({ "data": {
+            "title": new.title, "description": new.description, "api_slug": new.api_slug, "type": new.kind,
+            "is_required": false, "is_unique": false, "is_multiselect": false, "config": {},
+        } });
+        let request = self.request(Method::POST, &["objects", "people", "attributes"], token).json(&body);
+        self.done("create_attribute", request, token).await
+    }
+
+    /// `GET /v2/objects/people/attributes/{slug}/options`, archived ones too.
+    pub async fn list_options(&self, token: &SecretString, slug: &str) -> Result<Vec<SelectOption>, CallError> {
+        let request = self.request(Method::GET, &["objects", "people", "attributes", slug, "options"], token);
+        self.listed("list_options", request.query(&[("show_archived", "true")]), token).await
+    }
+
+    /// `POST /v2/objects/people/attributes/{slug}/options`. A title that is taken is a [`CallError::Conflict`].
+    pub async fn create_option(&self, token: &SecretString, slug: &str, title: &str) -> Result<(), CallError> {
+        let request = self.request(Method::POST, &["objects", "people", "attributes", slug, "options"], token);
+        self.done("create_option", request.json(&json!({ "data": { "title": title } })), token).await
+    }
+
+    /// `PATCH /v2/objects/people/attributes/{slug}/options/{id}`: the option can be written again.
+    pub async fn restore_option(&self, token: &SecretString, slug: &str, id: &OptionId) -> Result<(), CallError> {
+        let path = ["objects", "people", "attributes", slug, "options", &id.option_id];
+        let request = self.request(Method::PATCH, &path, token);
+        self.done("update_option", request.json(&json!({ "data": { "is_archived": false } })), token).await
+    }
+
+    async fn listed<T: serde::de::DeserializeOwned>(
+        &self,
+        operation: &'static str,
+        request: reqwest::RequestBuilder,
+        token: &SecretString,
+    ) -> Result<Vec<T>, CallError> {
+        let answer = self.caller.call_capped(operation, request, PAGE_CAP).await?;
+        if !answer.status.is_success() {
+            return Err(error(&answer, token));
+        }
+        let mut value = answer.json()?;
+        let items = value.get_mut("data").map(Value::take).unwrap_or_default();
+        serde_json::from_value(items).map_err(|_| unknown("the answer is no list of what was asked for"))
+    }
+
+    pub(super) async fn done(
+        &self,
+        operation: &'static str,
+        request: reqwest::RequestBuilder,
+        token: &SecretString,
+    ) -> Result<(), CallError> {
+        let answer = self.caller.call(operation, request).await?;
+        if answer.status.is_success() { Ok(()) } else { Err(error(&answer, token)) }
+    }
+}
