@@ -3,6 +3,7 @@
 //! Promises that only a clear `invalid_grant` declares a grant dead, that token values fit into a header, and that
 //! neither a token nor a client's secret appears in an error.
 
+mod error;
 mod response;
 
 use std::time::Duration;
@@ -11,6 +12,7 @@ use reqwest::RequestBuilder;
 use secrecy::SecretString;
 use serde_json::Value;
 
+pub use self::error::{TokenError, unavailable};
 use super::{Answer, Caller};
 
 /// The most that is read of an answer, in bytes.
@@ -25,26 +27,6 @@ pub struct Tokens {
     pub refresh: Option<SecretString>,
     /// `None`: unknown, to be taken as an hour.
     pub expires_in: Option<Duration>,
-}
-
-/// Why there are no tokens.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum TokenError {
-    /// `invalid_grant`: this code or refresh token is dead.
-    #[error("the grant is dead (invalid_grant)")]
-    InvalidGrant,
-    /// Any other OAuth error: somebody has to look at our client's settings.
-    #[error("the token endpoint refused: {error}")]
-    Refused {
-        /// The RFC 6749 §5.2 code, or the status.
-        error: String,
-    },
-    /// No clear answer; try again.
-    #[error("no clear answer from the token endpoint: {detail}")]
-    Unavailable {
-        /// Why, without secrets.
-        detail: String,
-    },
 }
 
 /// Asks for tokens. What comes back is a well-formed success of RFC 6749 §5.1, with the members that we use and no
@@ -95,9 +77,4 @@ fn named(body: &Value) -> Option<TokenError> {
         }
         _ => return None,
     })
-}
-
-/// No clear answer, for this reason.
-pub fn unavailable(detail: &str) -> TokenError {
-    TokenError::Unavailable { detail: detail.to_owned() }
 }

@@ -14,7 +14,8 @@ const LONGEST_LIFE: u64 = 10 * 365 * 24 * 60 * 60;
 ///   token of a type that it does not know).
 /// - `expires_in`: a number, perhaps as text; zero, negative or unreadable counts as missing; at most ten years.
 /// - `refresh_token`: empty counts as missing.
-/// - Tokens consist of the characters that §A.12 and §A.17 allow (printable ASCII): the access token goes into a header.
+/// - Tokens consist of the characters that §A.12 and §A.17 allow (printable ASCII): the access token goes into a
+///   header.
 pub(super) fn tidy(body: &Value) -> Result<Value, TokenError> {
     let mut tidy = Map::new();
     let access = token(body.get("access_token"))?;
