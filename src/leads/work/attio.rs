@@ -8,11 +8,11 @@ use serde_json::Value;
 use super::{leased::Work, triage::triage};
 use crate::{
     attio::{self, Titles},
-    clock::Timestamp,
     ids::unit_random,
     leads::{
         lead::{
             aggregate::Lead,
+            alc::Again,
             attio::ShowFailure,
             shown::{Showing, Title},
         },
@@ -53,14 +53,16 @@ impl Leads {
         };
         let detail = Some(format!("Attio: {error}"));
         if error == CallError::Unauthorized && self.is_attio_grant_refused(work, &token).await? {
-            return self.record(work, |lead, now| lead.not_shown(ShowFailure::Later, now, detail.clone(), now)).await;
+            let later =
+                |lead: &mut Lead, now| lead.not_shown(ShowFailure::Later, Again::failed(now), detail.clone(), now);
+            return self.record(work, later).await;
         }
-        let (failure, at) = self.read_refusal(&error, showing, failures, with_result);
+        let (failure, again) = self.read_refusal(&error, showing, failures, with_result);
         self.record(work, |lead, now| {
             // A merge was told of meanwhile: that the old record is gone says nothing of the new one.
             let gone_before = failure == ShowFailure::Gone && lead.shown_at() != record;
             let failure = if gone_before { ShowFailure::Later } else { failure };
-            lead.not_shown(failure, at, detail.clone(), now);
+            lead.not_shown(failure, again, detail.clone(), now);
         })
         .await?;
         self.report_on_attio(work, triage(&error).report).await;
@@ -109,30 +111,25 @@ impl Leads {
         showing: Showing,
         failures: u32,
         with_result: bool,
-    ) -> (ShowFailure, Timestamp) {
+    ) -> (ShowFailure, Again) {
         let now = self.parts.clock.now();
-        let slowly = || self.settings.schedule.slowest(unit_random(), now);
+        let (at_once, again) = (Again::failed(now), triage(error).again(self, failures));
         match error {
-            // The gate keeps every lead until then.
-            CallError::RateLimited { until } => (ShowFailure::Later, *until),
-            CallError::NotSent { .. } => (ShowFailure::Later, self.retry_at(failures, None)),
-            CallError::Unknown { retry_after, .. } => {
-                (ShowFailure::Unseen(showing), self.retry_at(failures, *retry_after))
-            }
+            CallError::RateLimited { .. } | CallError::NotSent { .. } => (ShowFailure::Later, again),
+            CallError::Unknown { .. } => (ShowFailure::Unseen(showing), again),
             CallError::Conflict { code: Some(code), .. } if code == "concurrent_write_conflict" => {
-                let at = if failures < CONFLICTS_AT_ONCE { now } else { self.retry_at(failures, None) };
-                (ShowFailure::Later, at)
+                (ShowFailure::Later, if failures < CONFLICTS_AT_ONCE { at_once } else { again })
             }
-            CallError::Rejected { code: Some(code), .. } if code == "merge_in_progress" => {
-                (ShowFailure::Later, self.retry_at(failures, None))
-            }
-            CallError::Rejected { status: 400 | 422, .. } if with_result => (ShowFailure::ResultRefused, now),
-            CallError::NotFound => (ShowFailure::Gone, now),
+            CallError::Rejected { code: Some(code), .. } if code == "merge_in_progress" => (ShowFailure::Later, again),
+            CallError::Rejected { status: 400 | 422, .. } if with_result => (ShowFailure::ResultRefused, at_once),
+            CallError::NotFound => (ShowFailure::Gone, at_once),
             CallError::Conflict { .. }
             | CallError::Rejected { .. }
             | CallError::Forbidden { .. }
             | CallError::Unauthorized
-            | CallError::Unsupported => (ShowFailure::Refused, slowly()),
+            | CallError::Unsupported => {
+                (ShowFailure::Refused, Again::failed(self.settings.schedule.slowest(unit_random(), now)))
+            }
         }
     }
 
@@ -157,8 +154,8 @@ impl Leads {
             Err(CallError::NotFound) => self.record(work, |lead, _| lead.read_back(index, false)).await,
             Err(CallError::Unauthorized) if self.is_attio_grant_refused(work, &token).await? => Ok(()),
             Err(error) => {
-                let at = self.retry_at(failures, triage(&error).asked);
-                self.record(work, |lead, now| lead.not_shown(ShowFailure::Later, at, None, now)).await
+                let again = triage(&error).again(self, failures);
+                self.record(work, |lead, now| lead.not_shown(ShowFailure::Later, again, None, now)).await
             }
         }
     }
