@@ -15,7 +15,7 @@ use crate::{
     reconciler::Reconciler,
     sealing::Sealer,
     store::Store,
-    upstream::{Caller, Schedule, http_client},
+    upstream::{Caller, Schedule, http_clients},
 };
 
 /// What handlers call, and the loop that runs by itself.
@@ -46,7 +46,7 @@ pub(super) fn build(
     let signing = signing.map_err(|error| BuildError::Keys(error.to_string()))?;
 
     let client =
-        http_client(alc.timeout.min(attio.timeout)).map_err(|error| BuildError::HttpClient(error.to_string()))?;
+        http_clients(alc.timeout.min(attio.timeout)).map_err(|error| BuildError::HttpClient(error.to_string()))?;
     let upstream_timeout = alc.timeout.max(attio.timeout);
     let caller = |upstream, timeout| Caller::new(client.clone(), upstream, timeout, clock.clone());
     let redirect_uri = |path| {

@@ -109,7 +109,7 @@ impl Connections {
                     }
                     last = error.to_string();
                 }
-                Err(error @ CallError::Unknown { .. }) => {
+                Err(error @ (CallError::Unknown { .. } | CallError::Unreadable { .. })) => {
                     // It may be there, but nobody knows its secret.
                     self.change_own(attempt, move |workspace, now| {
                         workspace.attio_webhook_mut(id).into_iter().for_each(|webhook| webhook.unwanted(now));

@@ -312,7 +312,7 @@ impl Connections {
                     self.clock.sleep_until(until).await;
                 }
                 Err(error @ CallError::NotSent { .. }) => last = error.to_string(),
-                Err(error @ CallError::Unknown { .. }) => {
+                Err(error @ (CallError::Unknown { .. } | CallError::Unreadable { .. })) => {
                     last = error.to_string();
                     self.in_time(attempt)?;
                     if self.alc.list_webhooks(token).await.is_err() {

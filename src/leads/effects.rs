@@ -113,6 +113,11 @@ impl Leads {
                 self.record(work, |lead, now| lead.not_sent(attempt, now, None, now)).await?;
                 self.renew(work, &grant).await?;
             }
+            CallError::Unreadable { .. } => {
+                let at = self.retry_at(failures, None);
+                self.record(work, |lead, now| lead.unknown(attempt, at, detail.clone(), now)).await?;
+                self.report(work, ALC, GateReport::Recovered).await;
+            }
             CallError::Unknown { retry_after, .. } => {
                 let at = self.retry_at(failures, retry_after);
                 self.record(work, |lead, now| lead.unknown(attempt, at, detail.clone(), now)).await?;
@@ -463,6 +468,7 @@ impl Leads {
             // The gate keeps everybody until then.
             CallError::RateLimited { until } => (ShowFailure::Later, *until),
             CallError::NotSent { .. } => (ShowFailure::Later, self.retry_at(failures, None)),
+            CallError::Unreadable { .. } => (ShowFailure::Unseen(showing), self.retry_at(failures, None)),
             CallError::Unknown { retry_after, .. } => {
                 (ShowFailure::Unseen(showing), self.retry_at(failures, *retry_after))
             }

@@ -47,12 +47,14 @@ impl Answer {
     /// The body of a 2xx as JSON; [`Value::Null`] for a complete empty one. A body that was cut, was over the cap or is
     /// no JSON is [`CallError::Unknown`].
     pub fn json(&self) -> Result<Value, CallError> {
-        let unknown = |detail: &str| CallError::Unknown { retry_after: None, detail: detail.to_owned() };
+        let unreadable = |detail: &str| CallError::Unreadable { detail: detail.to_owned() };
         match &self.ending {
-            Ending::TooLong => Err(unknown("the answer's body is too long")),
-            Ending::Cut { detail } => Err(unknown(&format!("the answer's body was cut: {detail}"))),
+            Ending::TooLong => Err(unreadable("the answer's body is too long")),
+            Ending::Cut { detail } => Err(unreadable(&format!("the answer's body was cut: {detail}"))),
             Ending::Complete if self.body.trim_ascii().is_empty() => Ok(Value::Null),
-            Ending::Complete => serde_json::from_slice(&self.body).map_err(|_| unknown("the answer's body is no JSON")),
+            Ending::Complete => {
+                serde_json::from_slice(&self.body).map_err(|_| unreadable("the answer's body is no JSON"))
+            }
         }
     }
 
@@ -92,7 +94,7 @@ impl Answer {
     pub(super) fn outcome(&self) -> &'static str {
         match &self.ending {
             Ending::Complete if self.status.is_success() => "ok",
-            _ if self.status.is_success() => "unknown",
+            _ if self.status.is_success() => "unreadable",
             _ => self.error(&[]).outcome(),
         }
     }
