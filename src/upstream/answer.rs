@@ -9,7 +9,7 @@ use reqwest::{
 };
 use serde_json::Value;
 
-use super::{CallError, retry_after, words};
+use super::{CallError, reading, retry_after, words};
 use crate::clock::later;
 
 /// How long a 429 keeps us away at least, and if it does not say: HTTP dates have no fractions, so a date of this very
@@ -44,17 +44,42 @@ impl Answer {
         matches!(self.ending, Ending::Complete)
     }
 
-    /// The body of a 2xx as JSON; [`Value::Null`] for a complete empty one. A body that was cut, was over the cap or is
-    /// no JSON is [`CallError::Unknown`].
+    /// The body of a 2xx as JSON, read tolerantly; [`Value::Null`] for a complete empty one. What cannot be read is
+    /// [`CallError::Unreadable`].
     pub fn json(&self) -> Result<Value, CallError> {
-        let unreadable = |detail: &str| CallError::Unreadable { detail: detail.to_owned() };
-        match &self.ending {
-            Ending::TooLong => Err(unreadable("the answer's body is too long")),
-            Ending::Cut { detail } => Err(unreadable(&format!("the answer's body was cut: {detail}"))),
-            Ending::Complete if self.body.trim_ascii().is_empty() => Ok(Value::Null),
-            Ending::Complete => {
-                serde_json::from_slice(&self.body).map_err(|_| unreadable("the answer's body is no JSON"))
-            }
+        if self.is_complete() && self.body.trim_ascii().is_empty() {
+            return Ok(Value::Null);
+        }
+        // What has its own end needs no other: a cut behind it took nothing.
+        let is_all = |value: &Value| self.is_complete() || value.is_object() || value.is_array();
+        reading::whole(&self.body).filter(is_all).ok_or_else(|| self.unreadable())
+    }
+
+    /// What `read` finds in the body of a 2xx: in the JSON that it is, else in what stands in it somewhere. `Ok(None)` if
+    /// the body is JSON, or empty, and has nothing for `read`.
+    pub fn find<T>(&self, read: impl Fn(&Value) -> Option<T>) -> Result<Option<T>, CallError> {
+        match (self.json(), reading::find(&self.body, &read)) {
+            (_, Some(Some(found))) => Ok(Some(found)),
+            (whole, _) => whole.map(|_| None),
+        }
+    }
+
+    /// [`Answer::find`], and where the end of the body is missing also in what came before the cut.
+    pub fn find_in_remains<T>(&self, read: impl Fn(&Value) -> Option<T>) -> Result<Option<T>, CallError> {
+        let found = self.find(&read);
+        if found.is_ok() {
+            return found;
+        }
+        reading::remains(&self.body).as_ref().and_then(read).map_or(found, |found| Ok(Some(found)))
+    }
+
+    fn unreadable(&self) -> CallError {
+        CallError::Unreadable {
+            detail: match &self.ending {
+                Ending::TooLong => "its body is too long".to_owned(),
+                Ending::Cut { detail } => format!("its body was cut: {detail}"),
+                Ending::Complete => "its body is no JSON".to_owned(),
+            },
         }
     }
 

@@ -9,6 +9,7 @@ mod answer;
 mod caller;
 mod decoding;
 mod http;
+pub mod reading;
 pub mod retry_after;
 mod schedule;
 #[cfg(test)]
