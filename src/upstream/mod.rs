@@ -111,6 +111,15 @@ impl CallError {
         }
     }
 
+    /// Whether a refusal names this attribute: in the place that it gives, or in its words.
+    pub fn is_about(&self, slug: &str) -> bool {
+        let (Self::Rejected { detail, .. } | Self::Conflict { detail, .. } | Self::Forbidden { detail }) = self else {
+            return false;
+        };
+        let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+        detail.split(|c| !is_part(c)).any(|word| word == slug)
+    }
+
     /// The label of metrics: a small fixed set.
     pub fn outcome(&self) -> &'static str {
         match self {
