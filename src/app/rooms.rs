@@ -48,7 +48,9 @@ pub(super) fn build(
     let client =
         http_clients(alc.timeout.min(attio.timeout)).map_err(|error| BuildError::HttpClient(error.to_string()))?;
     let upstream_timeout = alc.timeout.max(attio.timeout);
-    let caller = |upstream, timeout| Caller::new(client.clone(), upstream, timeout, clock.clone());
+    let caller = |upstream, timeout| {
+        Caller::new(client.clone(), upstream, timeout, clock.clone()).with_deadline(leads.send_deadline)
+    };
     let redirect_uri = |path| {
         let mut url = http.public_url.clone();
         url.set_path(path);

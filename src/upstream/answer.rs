@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use reqwest::{
     StatusCode,
-    header::{DATE, HeaderMap, HeaderName, RETRY_AFTER},
+    header::{DATE, HeaderMap, RETRY_AFTER},
 };
 use serde_json::Value;
 
@@ -26,6 +26,8 @@ pub struct Answer {
     /// Its body, or as much of it as was read: see [`Answer::is_complete`].
     pub body: Vec<u8>,
     pub(super) ending: Ending,
+    /// What `Retry-After` can ask at most.
+    pub(super) longest_wait: Duration,
     /// When the headers were here, on our clock.
     pub received: Timestamp,
 }
@@ -126,10 +128,8 @@ impl Answer {
 
     /// `Retry-After`, on our clock.
     pub fn retry_after(&self) -> Option<Timestamp> {
-        retry_after::parse(self.header(RETRY_AFTER)?, self.header(DATE), self.received)
-    }
-
-    fn header(&self, name: HeaderName) -> Option<&str> {
-        self.headers.get(name)?.to_str().ok()
+        let values = self.headers.get_all(RETRY_AFTER).iter().filter_map(|value| value.to_str().ok());
+        let date = self.headers.get(DATE).and_then(|date| date.to_str().ok());
+        retry_after::parse(values, date, self.received, self.longest_wait)
     }
 }

@@ -12,7 +12,7 @@ use url::Url;
 use super::{
     CallError, HttpClients,
     answer::{Answer, Ending},
-    decoding, words,
+    decoding, retry_after, words,
 };
 use crate::clock::{SharedClock, until};
 
@@ -31,13 +31,21 @@ pub struct Caller {
     upstream: &'static str,
     timeout: Duration,
     clock: SharedClock,
+    longest_wait: Duration,
 }
 
 impl Caller {
     /// `http` comes from [`super::http_clients`]; `upstream` is the metrics label (`alc`, `attio`); `timeout` is for one whole
     /// attempt, from the name look-up to the last byte of the body.
     pub fn new(http: HttpClients, upstream: &'static str, timeout: Duration, clock: SharedClock) -> Self {
-        Self { http, upstream, timeout, clock }
+        Self { http, upstream, timeout, clock, longest_wait: retry_after::LONGEST }
+    }
+
+    /// The same for work that has to be done by a deadline of this length: `Retry-After` keeps it waiting for no more than
+    /// a quarter of that.
+    #[must_use]
+    pub fn with_deadline(self, deadline: Duration) -> Self {
+        Self { longest_wait: deadline / 4, ..self }
     }
 
     /// The time on the clock that answers are measured by.
@@ -94,7 +102,7 @@ impl Caller {
         let (status, headers) = (response.status(), response.headers().clone());
         let (body, ending) = read(response, cap, deadline).await;
         let (body, ending) = decoding::decode(&headers, body, ending, cap);
-        Ok(Answer { status, headers, body, ending, received })
+        Ok(Answer { status, headers, body, ending, longest_wait: self.longest_wait, received })
     }
 }
 

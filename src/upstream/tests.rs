@@ -169,6 +169,19 @@ async fn retry_after_is_a_time_on_our_clock() {
     // Their clock is a year behind ours.
     let dates = "date: Sun, 21 Sep 2025 14:13:20 GMT\r\nretry-after: Sun, 21 Sep 2025 14:13:29 GMT\r\n";
     assert_eq!(meaning("429 X", dates, "").await, limited(9));
+    for (header, seconds) in [
+        ("retry-after: 4.0\r\n", 4),
+        ("retry-after: 1790000009\r\n", 9),
+        ("retry-after: 5\r\nretry-after: 8\r\n", 8),
+        ("Retry-After : 9s\r\n", 9),
+        ("retry-after: 86400\r\n", 3600),
+    ] {
+        assert_eq!(meaning("429 X", header, "").await, limited(seconds), "{header}");
+    }
+    let url = answering("HTTP/1.1 429 X\r\nretry-after: 86400\r\ncontent-length: 0\r\n\r\n");
+    let hasty = caller(&clock()).with_deadline(Duration::from_secs(60));
+    let answer = hasty.call("test", hasty.request(Method::GET, url)).await.expect("an answer");
+    assert_eq!(answer.error(&[]), limited(15));
     for useless in ["", "retry-after: soon\r\n", "retry-after: 0\r\n"] {
         assert_eq!(meaning("429 X", useless, "").await, limited(1), "{useless}");
     }
