@@ -11,6 +11,7 @@ mod shapes;
 pub mod signature;
 #[cfg(test)]
 mod tests;
+pub mod webhook_key;
 
 use features::{Feature, Features};
 use reqwest::{Method, RequestBuilder, header::ACCEPT};
@@ -67,7 +68,7 @@ pub struct ListedLead {
 pub struct CreatedWebhook {
     /// ALC's id, numbers as text; `None` if the answer had no usable one.
     pub id: Option<String>,
-    /// `whsec_…`: callbacks are signed. As ALC gave it; whether it can be a key is for [`signature::check_key`] to say.
+    /// `whsec_…`: callbacks are signed. As ALC gave it; whether it can be a key is for [`webhook_key::check`] to say.
     pub secret: Option<SecretString>,
 }
 

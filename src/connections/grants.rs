@@ -211,7 +211,7 @@ impl Connections {
                         tracing::warn!(%workspace, connection = %id, "ALC says that its grant is dead");
                         return (Fact::RefreshRefused { connection: id, owner, generation }, None);
                     }
-                    Err(error @ (TokenError::Refused { .. } | TokenError::Unavailable { .. })) => error.to_string(),
+                    Err(error) => error.to_string(),
                 }
             }
         };
