@@ -4,6 +4,7 @@
 //! [`App::public_addr`]), and that after [`Lifecycle::stop`] a run ends within [`STOP_LIMIT`]: unready first, then no new
 //! connections, then what is under way finishes, then the store closes.
 
+mod error;
 mod rooms;
 
 use std::{
@@ -17,6 +18,7 @@ use actix_web::{HttpServer, dev::Server, middleware::from_fn, web::ServiceConfig
 use futures_util::future;
 use tokio::signal::unix::{SignalKind, signal};
 
+pub use self::error::BuildError;
 use self::rooms::Rooms;
 use crate::{
     clock::{SharedClock, SystemClock},
@@ -50,28 +52,6 @@ pub struct Parts {
     pub store: Option<Store>,
 }
 
-/// Why an App could not be built.
-#[derive(Debug, thiserror::Error)]
-pub enum BuildError {
-    /// The store did not open.
-    #[error("the store cannot be opened: {0}")]
-    Store(String),
-    /// A key cannot be used.
-    #[error("{0}")]
-    Keys(String),
-    /// No HTTP client for ALC and Attio.
-    #[error("{0}")]
-    HttpClient(String),
-    /// A listener's address is taken or not ours.
-    #[error("{variable} cannot be bound: {source}")]
-    Bind {
-        /// The setting.
-        variable: &'static str,
-        /// The system's reason.
-        source: io::Error,
-    },
-}
-
 /// Everything, ready to run.
 pub struct App {
     services: Services,
@@ -97,6 +77,7 @@ impl App {
         let (management, management_addr) = bind("ALC_CONNECTOR__MANAGEMENT__BIND", config.management.bind)?;
         let limits = Limits::new(config.http.requests_per_second);
         let clock = parts.clock.or_else(|| store.clock()).unwrap_or_else(|| Arc::new(SystemClock));
+        let store = store.on_clock(clock.clone());
         let Rooms { authorization, connections, leads, reconciler } = rooms::build(config, &store, &clock, &lifecycle)?;
         let services =
             Services { lifecycle, clock: http::Clock(clock), store, authorization, connections, leads, limits };

@@ -9,21 +9,22 @@
 //! is deserialised whole, because that would stop at the first fault.
 
 mod check;
+mod fault;
 pub mod keys;
 mod layers;
 mod reader;
 mod sections;
+mod written;
 
 #[cfg(test)]
 mod tests;
 
 use std::net::SocketAddr;
 
+pub use fault::{Fault, Faults};
 pub use layers::Environment;
-pub use reader::{Fault, Faults};
 pub use sections::{
-    Alc, Attio, AttioApp, AttioAttributes, AttioCredential, AttioOAuth, AttioTitles, Http, Keys, Leads, Management,
-    Retry, Store, Telemetry,
+    Alc, Attio, AttioApp, AttioCredential, AttioOAuth, Http, Keys, Leads, Management, Retry, Store, Telemetry,
 };
 
 use self::reader::Reader;

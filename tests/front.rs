@@ -48,7 +48,7 @@ impl Nothing {
 #[async_trait]
 impl Engine for Nothing {
     async fn load(&self, _: &Tenant, _: &[Key], _: &[Gate], _: Timestamp) -> Result<Loaded, StoreError> {
-        self.answer(Loaded { documents: Vec::new(), gates: Vec::new() })
+        self.answer(Loaded::new(Vec::new(), Vec::new()))
     }
 
     async fn commit(&self, _: &Tenant, _: &Commit, _: Timestamp) -> Result<Committed, StoreError> {

@@ -3,8 +3,8 @@
 //! Owns the shapes of Attio's API (docs.attio.com/rest-api; its OpenAPI document of 2026-03) and what its errors mean.
 //! Promises that the token appears in the `Authorization` header and nowhere else.
 
+pub mod attributes;
 pub mod oauth;
-pub mod schema;
 #[cfg(test)]
 mod tests;
 pub mod webhooks;
@@ -14,6 +14,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use url::Url;
 
+pub use self::attributes::{Attributes, Titles};
 use crate::ids::{RecordId, WorkspaceId};
 pub use crate::upstream::CallError;
 use crate::upstream::{Answer, Caller};

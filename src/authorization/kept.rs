@@ -21,8 +21,8 @@ use crate::{
     ids::WorkspaceId,
     sealing::{OpenError, Place, Sealed},
     store::{
-        Aggregate, Change, Commit, Committed, Key, Kind, LeaseChange, Leased, StoreError, Tenant, Version, Versioned,
-        Write, put,
+        Aggregate, Change, Commit, Committed, Kind, LeaseChange, Leased, Patience, StoreError, Tenant, Version,
+        Versioned, Write, put,
     },
 };
 
@@ -39,9 +39,6 @@ const LONGEST_WAIT: Duration = Duration::from_secs(2 * 60 * 60);
 const PATIENCE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// The version of a mark that was just made.
 const MARKED: Version = 1;
-/// How often a commit is repeated whose answer was lost.
-const COMMIT_TRIES: u32 = 4;
-const PAUSE: Duration = Duration::from_millis(100);
 
 /// An attempt in the store.
 #[derive(Serialize, Deserialize)]
@@ -203,12 +200,8 @@ impl Authorization {
 
     /// Takes `state` with the tokens that wait under it.
     pub(super) async fn take_held(&self, state: &str) -> Result<Result<Taken, StateFault>, StoreError> {
-        let (tenant, key) = (Tenant::new(state), Key::new(Kind::Attempt, state));
-        let loaded = self.inner.store.load(&tenant, &[key], &[], self.inner.clock.now()).await?;
-        let Some(document) = loaded.documents.into_iter().next().flatten() else {
-            return Ok(Err(StateFault::Expired));
-        };
-        let Versioned { value: mut kept, document } = Versioned::<Kept>::read(document)?;
+        let found = self.inner.store.find::<Kept>(&Tenant::new(state), state).await?;
+        let Some(Versioned { value: mut kept, document }) = found else { return Ok(Err(StateFault::Expired)) };
         let Some(held) = kept.held.as_mut().filter(|held| held.phase == Phase::Waiting) else {
             return Ok(Err(StateFault::Used));
         };
@@ -278,16 +271,13 @@ impl Authorization {
     /// `false`: somebody else was faster.
     async fn write(&self, state: &str, kept: &Kept, expected: Option<Version>) -> Result<bool, StoreError> {
         let write = put(state, kept, expected, LeaseChange::Leave { due: Some(kept.due()) });
-        let (tenant, commit) = (Tenant::new(state), Commit::of(vec![write]));
-        let mut tries = 1;
-        loop {
-            match self.inner.store.commit(&tenant, &commit, self.inner.clock.now()).await {
-                Ok(committed) => return Ok(matches!(committed, Committed::Done(_))),
-                Err(StoreError::Unavailable(_)) if tries < COMMIT_TRIES => tries += 1,
-                Err(error) => return Err(error),
-            }
-            tokio::time::sleep(PAUSE).await;
-        }
+        self.commit(&Tenant::new(state), write, Patience::CALLER).await
+    }
+
+    /// `false`: somebody else was faster. Loading again would not help: who comes with a state takes it or does not.
+    async fn commit(&self, tenant: &Tenant, write: Write, patience: Patience) -> Result<bool, StoreError> {
+        let committed = self.inner.store.tries(tenant, patience).commit(&Commit::of(vec![write])).await?;
+        Ok(matches!(committed, Committed::Done(_)))
     }
 
     fn seal_for(&self, state: &str, field: &str, token: &SecretString) -> Sealed {
@@ -308,14 +298,14 @@ impl Authorization {
         let mut version = document.version;
         if kept.held.is_none() && now >= kept.forget_at {
             let erase = Write { key: leased.key.clone(), expected: Some(version), change: Change::Erase };
-            return self.settle(&leased.tenant, erase).await.map(drop);
+            return self.commit(&leased.tenant, erase, Patience::CALLER).await.map(drop);
         }
         if let Some(held) = kept.held.as_mut().filter(|held| held.due_at <= now) {
             if held.phase != Phase::Unwanted {
                 // First of all nobody may take them any more.
                 held.phase = Phase::Unwanted;
                 let mark = put(state, &kept, Some(version), LeaseChange::Hold(lease));
-                if !self.settle(&leased.tenant, mark).await? {
+                if !self.commit(&leased.tenant, mark, Patience::CALLER).await? {
                     return Ok(());
                 }
                 version += 1;
@@ -324,14 +314,7 @@ impl Authorization {
         }
         // Whoever woke it early must not make the state good again.
         let end = LeaseChange::End { token: lease.token, due: Some(kept.due()) };
-        self.settle(&leased.tenant, put(state, &kept, Some(version), end)).await.map(drop)
-    }
-
-    /// `false`: somebody else had the lease and does it.
-    async fn settle(&self, tenant: &Tenant, write: Write) -> Result<bool, StoreError> {
-        let commit = Commit::of(vec![write]);
-        let committed = self.inner.store.commit(tenant, &commit, self.inner.clock.now()).await?;
-        Ok(matches!(committed, Committed::Done(_)))
+        self.commit(&leased.tenant, put(state, &kept, Some(version), end), Patience::Fact).await.map(drop)
     }
 
     async fn give_back_next(&self, state: &str, kept: &mut Kept) {

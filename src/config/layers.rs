@@ -10,14 +10,10 @@ use std::{
 
 use config::{File, FileFormat, Map, Source as _, Value, ValueKind};
 
-use super::reader::Fault;
-
-/// What our variables begin with.
-pub(super) const PREFIX: &str = "ALC_CONNECTOR__";
-/// What they begin with when an underscore is missing, and what the next two begin with.
-pub(super) const NEARLY: &str = "ALC_CONNECTOR_";
-pub(super) const ENVIRONMENT: &str = "ALC_CONNECTOR_ENV";
-pub(super) const DIRECTORY: &str = "ALC_CONNECTOR_CONFIG_DIR";
+use super::{
+    fault::Fault,
+    written::{DIRECTORY, ENVIRONMENT, NEARLY, PREFIX, Setting, Settings, Written},
+};
 
 const DEFAULT: &str = include_str!("../../config/default.toml");
 const ENVIRONMENTS: [(&str, &str); 3] = [
@@ -74,24 +70,6 @@ impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Environment {
         Self { variables, unreadable: Vec::new() }
     }
 }
-
-/// A value as it was written.
-#[derive(Clone, PartialEq, Eq)]
-pub(super) enum Written {
-    Text(String),
-    List(Vec<String>),
-}
-
-/// A value, and where it was written.
-#[derive(Clone)]
-pub(super) struct Setting {
-    pub written: Written,
-    /// The file; `None`: a variable.
-    pub file: Option<String>,
-}
-
-/// By dotted path: `http.bind`.
-pub(super) type Settings = BTreeMap<String, Setting>;
 
 /// Lays the layers over each other.
 pub(super) fn gather(environment: &Environment) -> (Settings, Vec<Fault>) {

@@ -3,43 +3,13 @@
 //! A field that cannot be read is `None` *and* a fault; that is the invariant which lets a section be built with `?`.
 //! What was never asked for is unknown, so the list of known keys is the reading itself.
 
-use std::{collections::BTreeSet, fmt};
+use std::collections::BTreeSet;
 
-use super::layers::{DIRECTORY, ENVIRONMENT, NEARLY, PREFIX, Settings, Written};
-
-/// Something to put right.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Fault {
-    /// The variable.
-    pub variable: String,
-    /// What is wrong with it and what to do. Never quotes a value.
-    pub message: String,
-}
-
-impl Fault {
-    pub(super) fn new(variable: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { variable: variable.into(), message: message.into() }
-    }
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.variable, self.message)
-    }
-}
-
-/// Everything that is wrong with a configuration; one line each.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Faults(pub Vec<Fault>);
-
-impl fmt::Display for Faults {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let lines: Vec<_> = self.0.iter().map(Fault::to_string).collect();
-        f.write_str(&lines.join("\n"))
-    }
-}
-
-impl std::error::Error for Faults {}
+use super::{
+    check,
+    fault::{Fault, Faults},
+    written::{DIRECTORY, ENVIRONMENT, NEARLY, PREFIX, Settings, Written},
+};
 
 /// `http.bind` → `ALC_CONNECTOR__HTTP__BIND`.
 fn variable(key: &str) -> String {
@@ -73,6 +43,12 @@ impl Reader {
             self.fault(key, format!("is not set: {hint}"));
         }
         text
+    }
+
+    /// As [`Reader::required`], for the id or the secret of an OAuth client: taken to the letter, blanks included.
+    pub(super) fn credential(&mut self, key: &'static str, hint: &str) -> Option<String> {
+        let text = self.required(key, hint)?;
+        self.judge(key, check::client_credential(&text))
     }
 
     /// As [`Reader::required`], then `parse`d; its error completes the sentence "`<variable>` …".
@@ -119,7 +95,7 @@ impl Reader {
         }
     }
 
-    fn judge<T>(&mut self, key: &str, result: Result<T, String>) -> Option<T> {
+    pub(super) fn judge<T>(&mut self, key: &str, result: Result<T, String>) -> Option<T> {
         result.map_err(|message| self.fault(key, message)).ok()
     }
 

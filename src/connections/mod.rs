@@ -34,7 +34,6 @@ pub use self::{
     connect::{ConnectError, Connected},
     connection::{Connection, Phase},
     grants::{Grant, NoGrant},
-    schema::Schema,
     triggers::{MOST_TRIGGERS, TriggerPut, TriggerRefused, TriggerView},
     webhook::{Webhook, WebhookState},
     workspace::{ConnectionView, Standing, WebhookView, Workspace},
@@ -45,7 +44,7 @@ use crate::{
     ids::{ConnectionId, WorkspaceId, unit_random},
     lifecycle::Lifecycle,
     sealing::{OpenError, Place, Sealed, Sealer},
-    store::{Change, Commit, Committed, Key, LeaseChange, Store, StoreError, Tenant, Versioned, put},
+    store::{Change, Commit, Committed, Key, LeaseChange, Store, StoreError, Tenant, Versioned, gate::Gate, put},
     upstream::Schedule,
 };
 
@@ -78,7 +77,11 @@ pub struct Settings {
     /// The workspace access token that every connection uses; `None`: each brings a grant of its own.
     pub attio_api_key: Option<SecretString>,
     /// What Attio's People need.
-    pub schema: Schema,
+    pub attributes: attio::Attributes,
+    /// What the status attribute shows.
+    pub titles: attio::Titles,
+    /// What every write to Attio goes through.
+    pub attio_gate: Gate,
     /// Whether callbacks have to be signed.
     pub webhook_signature: WebhookSignature,
     /// When what must be done is tried again.

@@ -15,13 +15,13 @@ use super::{
 };
 use crate::{
     attio::{
-        CallError,
-        schema::{Attribute, NewAttribute},
+        Attributes, CallError,
+        attributes::{Attribute, NewAttribute},
     },
     clock::until,
     store::{
         StoreError, Tenant,
-        gate::{Gate, GateReport, Verdict},
+        gate::{GateReport, Verdict},
     },
 };
 
@@ -29,21 +29,6 @@ use crate::{
 /// few writes of a connect fit into what the gate leaves free.
 const TURN: Duration = Duration::from_secs(2);
 const SCOPE: &str = "object_configuration:read-write";
-
-/// What People need.
-#[derive(Debug, Clone)]
-pub struct Schema {
-    /// The slug of the attribute that shows where a lead stands.
-    pub status: String,
-    /// What it shows.
-    pub titles: [String; 3],
-    /// The slug of the attribute that shows ALC's id; `None`: not needed.
-    pub lead_id: Option<String>,
-    /// The slug of the attribute that shows ALC's word; `None`: not needed.
-    pub result: Option<String>,
-    /// Attio's limit.
-    pub writes_per_second: u32,
-}
 
 /// One attribute that is needed.
 struct Needed<'a> {
@@ -72,40 +57,32 @@ impl From<ConnectError> for Trouble {
     }
 }
 
-impl Schema {
-    /// The least that can be asked for.
-    #[cfg(test)]
-    pub(crate) fn status_alone() -> Self {
-        let titles = ["Pending", "Complete", "Failed"].map(str::to_owned);
-        Self { status: "alc_status".to_owned(), titles, lead_id: None, result: None, writes_per_second: 25 }
-    }
-
-    fn needed(&self) -> Vec<Needed<'_>> {
-        let status = Needed {
-            slug: &self.status,
-            variable: "ATTIO__ATTRIBUTES__STATUS",
-            title: "ALC status",
-            description: "Where the person stands at Acme Lead Checker.",
-            kinds: &["select", "text"],
-            repeats: true,
-        };
-        // ALC's words are free, so they are no options.
-        let text = |slug, variable, title, description, repeats| Needed {
-            slug,
-            variable,
-            title,
-            description,
-            kinds: &["text"],
-            repeats,
-        };
-        let lead_id = self.lead_id.as_deref().map(|slug| {
-            text(slug, "ATTIO__ATTRIBUTES__LEAD_ID", "ALC lead", "The person's lead at Acme Lead Checker.", false)
-        });
-        let result = self.result.as_deref().map(|slug| {
-            text(slug, "ATTIO__ATTRIBUTES__RESULT", "ALC result", "What Acme Lead Checker found out.", true)
-        });
-        [Some(status), lead_id, result].into_iter().flatten().collect()
-    }
+fn needed(attributes: &Attributes) -> Vec<Needed<'_>> {
+    let status = Needed {
+        slug: &attributes.status,
+        variable: "ATTIO__ATTRIBUTES__STATUS",
+        title: "ALC status",
+        description: "Where the person stands at Acme Lead Checker.",
+        kinds: &["select", "text"],
+        repeats: true,
+    };
+    // ALC's words are free, so they are no options.
+    let text = |slug, variable, title, description, repeats| Needed {
+        slug,
+        variable,
+        title,
+        description,
+        kinds: &["text"],
+        repeats,
+    };
+    let lead_id = attributes.lead_id.as_deref().map(|slug| {
+        text(slug, "ATTIO__ATTRIBUTES__LEAD_ID", "ALC lead", "The person's lead at Acme Lead Checker.", false)
+    });
+    let result = attributes
+        .result
+        .as_deref()
+        .map(|slug| text(slug, "ATTIO__ATTRIBUTES__RESULT", "ALC result", "What Acme Lead Checker found out.", true));
+    [Some(status), lead_id, result].into_iter().flatten().collect()
 }
 
 impl Needed<'_> {
@@ -148,8 +125,8 @@ impl Connections {
     }
 
     async fn schema_round(&self, attempt: &Attempt, token: &SecretString) -> Result<(), Trouble> {
-        let schema = &self.settings.schema;
-        let needed = schema.needed();
+        let attributes = &self.settings.attributes;
+        let needed = needed(attributes);
         let slugs: Vec<_> = needed.iter().map(|needed| needed.slug).collect();
         self.in_time(attempt)?;
         let found = self.attio.find_attributes(token, &slugs).await;
@@ -162,7 +139,7 @@ impl Connections {
         for needed in &needed {
             let slug = needed.slug;
             if let Some(found) = of(slug) {
-                status_is_select &= slug != schema.status || found.kind == "select";
+                status_is_select &= slug != attributes.status || found.kind == "select";
                 continue;
             }
             let Needed { title, description, kinds, .. } = *needed;
@@ -176,14 +153,14 @@ impl Connections {
     }
 
     async fn ensure_options(&self, attempt: &Attempt, token: &SecretString) -> Result<(), Trouble> {
-        let Schema { status: slug, titles, .. } = &self.settings.schema;
+        let (slug, titles) = (&self.settings.attributes.status, &self.settings.titles);
         let what = |title: &str| format!("the option `{title}` of the attribute `{slug}`");
         self.in_time(attempt)?;
         let listed = self.attio.list_options(token, slug).await;
         let listed = self.judge(attempt, &format!("the options of the attribute `{slug}`"), listed).await?;
-        for title in titles {
+        for title in titles.all() {
             // Of several of one title, one that can be written goes before those that cannot.
-            let known = listed.iter().filter(|option| option.title == *title).min_by_key(|option| option.is_archived);
+            let known = listed.iter().filter(|option| option.title == title).min_by_key(|option| option.is_archived);
             if known.is_some_and(|option| !option.is_archived) {
                 continue;
             }
@@ -207,7 +184,7 @@ impl Connections {
     /// Waits for a turn at the gate that all writes to this workspace's Attio share.
     pub(super) async fn attio_turn(&self, tenant: &Tenant) -> Result<(), StoreError> {
         let now = self.clock.now();
-        if let Verdict::At(slot) = self.store.reserve(tenant, &self.attio_gate(), None, now).await? {
+        if let Verdict::At(slot) = self.store.reserve(tenant, &self.settings.attio_gate, None, now).await? {
             pause(until(now, slot).min(TURN)).await;
         }
         Ok(())
@@ -217,11 +194,7 @@ impl Connections {
     pub(super) async fn attio_limits(&self, tenant: &Tenant, until: Timestamp) {
         let report = GateReport::Limited { until };
         // Without the store nobody has a turn anyway.
-        drop(self.store.report(tenant, &self.attio_gate(), report, self.clock.now()).await);
-    }
-
-    fn attio_gate(&self) -> Gate {
-        Gate { upstream: "attio", per_second: Some(self.settings.schema.writes_per_second) }
+        drop(self.store.report(tenant, &self.settings.attio_gate, report, self.clock.now()).await);
     }
 
     async fn judge<T>(&self, attempt: &Attempt, what: &str, answer: Result<T, CallError>) -> Result<T, Trouble> {

@@ -6,7 +6,7 @@
 use secrecy::SecretString;
 
 use super::{
-    ALC, ATTIO, Leads, logical_key, place,
+    Leads, logical_key, place,
     send::Status,
     shown::{ShowFailure, Showing},
     transitions::Attempt,
@@ -84,7 +84,7 @@ impl Leads {
         };
         let poll_at = self.settings.deadlines.next_poll(0, self.parts.clock.now());
         self.record(work, |lead, now| lead.submitted(send, accepted.clone(), poll_at, now)).await?;
-        self.report(work, ALC, GateReport::Recovered).await;
+        self.report(work, self.settings.gates.alc, GateReport::Recovered).await;
         Ok(())
     }
 
@@ -102,12 +102,12 @@ impl Leads {
             CallError::NotSent { .. } => {
                 let at = self.retry_at(failures, None);
                 self.record(work, |lead, now| lead.not_sent(attempt, at, detail.clone(), now)).await?;
-                self.report(work, ALC, GateReport::Failed).await;
+                self.report(work, self.settings.gates.alc, GateReport::Failed).await;
             }
             CallError::RateLimited { until } => {
                 let at = self.retry_at(failures, Some(until));
                 self.record(work, |lead, now| lead.not_sent(attempt, at, detail.clone(), now)).await?;
-                self.report(work, ALC, GateReport::Limited { until }).await;
+                self.report(work, self.settings.gates.alc, GateReport::Limited { until }).await;
             }
             CallError::Unauthorized => {
                 self.record(work, |lead, now| lead.not_sent(attempt, now, None, now)).await?;
@@ -116,12 +116,12 @@ impl Leads {
             CallError::Unreadable { .. } => {
                 let at = self.retry_at(failures, None);
                 self.record(work, |lead, now| lead.unknown(attempt, at, detail.clone(), now)).await?;
-                self.report(work, ALC, GateReport::Recovered).await;
+                self.report(work, self.settings.gates.alc, GateReport::Recovered).await;
             }
             CallError::Unknown { retry_after, .. } => {
                 let at = self.retry_at(failures, retry_after);
                 self.record(work, |lead, now| lead.unknown(attempt, at, detail.clone(), now)).await?;
-                self.report(work, ALC, GateReport::Failed).await;
+                self.report(work, self.settings.gates.alc, GateReport::Failed).await;
             }
             CallError::Conflict { .. }
             | CallError::Forbidden { .. }
@@ -136,7 +136,7 @@ impl Leads {
                     lead.rejected(attempt, words.clone(), told, now);
                 })
                 .await?;
-                self.report(work, ALC, GateReport::Recovered).await;
+                self.report(work, self.settings.gates.alc, GateReport::Recovered).await;
             }
         }
         Ok(())
@@ -228,7 +228,7 @@ impl Leads {
             }
         };
         work.alc_go = false;
-        self.report(work, ALC, report).await;
+        self.report(work, self.settings.gates.alc, report).await;
         self.record(work, |lead, now| {
             lead.delay(at, None, now);
             lead.poll_later(at);
@@ -239,7 +239,7 @@ impl Leads {
     /// ALC is there: its gate opens, whatever the answer says of the lead.
     async fn alc_answered(&self, work: &mut Work) {
         work.alc_go = false;
-        self.report(work, ALC, GateReport::Recovered).await;
+        self.report(work, self.settings.gates.alc, GateReport::Recovered).await;
     }
 
     async fn polled(&self, work: &mut Work) -> Result<(), StoreError> {
@@ -289,14 +289,14 @@ impl Leads {
             }
             Err(CallError::RateLimited { until }) => {
                 let at = self.retry_at(failures, Some(until));
-                self.report(work, ALC, GateReport::Limited { until }).await;
+                self.report(work, self.settings.gates.alc, GateReport::Limited { until }).await;
                 self.record(work, |lead, now| lead.delay(at, None, now)).await?;
                 Ok(None)
             }
             Err(error) if error.is_ailing() => {
                 let at = self.retry_at(failures, None);
                 let detail = Some(format!("ALC, asked for the lead: {error}"));
-                self.report(work, ALC, GateReport::Failed).await;
+                self.report(work, self.settings.gates.alc, GateReport::Failed).await;
                 self.record(work, |lead, now| lead.delay(at, detail.clone(), now)).await?;
                 Ok(None)
             }
@@ -314,7 +314,7 @@ impl Leads {
             return Ok(true);
         }
         let now = self.parts.clock.now();
-        let verdict = self.parts.store.reserve(&work.tenant, &Self::alc_gate(), None, now).await?;
+        let verdict = self.parts.store.reserve(&work.tenant, &self.settings.gates.alc, None, now).await?;
         work.alc_go = verdict == Verdict::Go;
         work.alc_opens_at = opens_at(verdict);
         Ok(work.alc_go)
@@ -396,7 +396,8 @@ impl Leads {
         }
         if !work.attio_go {
             let now = self.parts.clock.now();
-            let verdict = self.parts.store.reserve(&work.tenant, &self.attio_gate(), Some(&work.key), now).await?;
+            let verdict =
+                self.parts.store.reserve(&work.tenant, &self.settings.gates.attio, Some(&work.key), now).await?;
             work.attio_opens_at = opens_at(verdict);
             if verdict != Verdict::Go {
                 return Ok(());
@@ -419,7 +420,7 @@ impl Leads {
                     }
                 })
                 .await?;
-                self.report(work, ATTIO, GateReport::Recovered).await;
+                self.report(work, self.settings.gates.attio, GateReport::Recovered).await;
                 return Ok(());
             }
             Err(error) => error,
@@ -437,9 +438,11 @@ impl Leads {
         })
         .await?;
         match error {
-            CallError::RateLimited { until } => self.report(work, ATTIO, GateReport::Limited { until }).await,
-            error if error.is_ailing() => self.report(work, ATTIO, GateReport::Failed).await,
-            _ => self.report(work, ATTIO, GateReport::Recovered).await,
+            CallError::RateLimited { until } => {
+                self.report(work, self.settings.gates.attio, GateReport::Limited { until }).await
+            }
+            error if error.is_ailing() => self.report(work, self.settings.gates.attio, GateReport::Failed).await,
+            _ => self.report(work, self.settings.gates.attio, GateReport::Recovered).await,
         }
         Ok(())
     }
@@ -506,7 +509,7 @@ impl Leads {
         let (failures, record) = (work.lead.value.attio.failures, work.lead.value.shown_at());
         match self.parts.attio.read_person(&token, record, &self.settings.attributes.status).await {
             Ok(title) => {
-                let late = title.as_deref() == Some(self.settings.titles.of(doubt.title));
+                let late = title.as_deref() == Some(super::title_text(&self.settings.titles, doubt.title));
                 self.record(work, |lead, _| lead.read_back(index, late)).await
             }
             Err(CallError::NotFound) => self.record(work, |lead, _| lead.read_back(index, false)).await,

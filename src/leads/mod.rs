@@ -42,14 +42,18 @@ pub use self::{
     tell::MOST_WAITING,
 };
 use crate::{
-    alc, attio,
+    alc,
+    attio::{self, Attributes, Titles},
     clock::{SharedClock, Timestamp},
     connections::{self, Connections, Standing, Workspace},
     ids::{ConnectionId, RecordId, WorkspaceId},
     lifecycle::Lifecycle,
     notify,
     sealing::{Place, Sealer},
-    store::{Cursor, Key, Kind, Leased, Store, StoreError, Versioned, gate::Gate},
+    store::{
+        Cursor, Key, Kind, Leased, Store, StoreError, Versioned,
+        gate::{Gate, Gates},
+    },
     upstream::Schedule,
 };
 
@@ -58,35 +62,11 @@ const TRIES: u32 = 50;
 /// ALC and Attio are answered within five seconds, whatever the store does: they try again.
 const ANSWERED_WITHIN: Duration = Duration::from_millis(4_500);
 
-/// The slugs of our attributes on People.
-#[derive(Debug, Clone)]
-pub struct Attributes {
-    /// Shows the title.
-    pub status: String,
-    /// Shows ALC's id; `None`: not written.
-    pub lead_id: Option<String>,
-    /// Shows ALC's word, or the reason of a failure; `None`: not written.
-    pub result: Option<String>,
-}
-
-/// The titles that the status attribute shows.
-#[derive(Debug, Clone)]
-pub struct Titles {
-    /// ALC has the lead.
-    pub pending: String,
-    /// ALC has given its result.
-    pub complete: String,
-    /// The send failed.
-    pub failed: String,
-}
-
-impl Titles {
-    fn of(&self, title: Title) -> &str {
-        match title {
-            Title::Pending => &self.pending,
-            Title::Complete => &self.complete,
-            Title::Failed => &self.failed,
-        }
+fn title_text(titles: &Titles, title: Title) -> &str {
+    match title {
+        Title::Pending => &titles.pending,
+        Title::Complete => &titles.complete,
+        Title::Failed => &titles.failed,
     }
 }
 
@@ -109,8 +89,8 @@ pub struct Settings {
     pub attributes: Attributes,
     /// `ATTIO__TITLES__*`.
     pub titles: Titles,
-    /// `ATTIO__WRITES_PER_SECOND`.
-    pub attio_writes_per_second: u32,
+    /// What every request to an upstream goes through.
+    pub gates: Gates,
 }
 
 /// What the service works with.
@@ -160,10 +140,6 @@ pub struct LeadPage {
     /// Where the next page begins.
     pub next_cursor: Option<String>,
 }
-
-const ALC: &str = "alc";
-const ATTIO: &str = "attio";
-const WORKFLOW: &str = "workflow";
 
 impl Leads {
     /// The service over its parts.
@@ -238,16 +214,8 @@ impl Leads {
         self.settings.upstream_timeout * 2 + Duration::from_secs(5)
     }
 
-    fn alc_gate() -> Gate {
-        Gate { upstream: ALC, per_second: None }
-    }
-
-    fn attio_gate(&self) -> Gate {
-        Gate { upstream: ATTIO, per_second: Some(self.settings.attio_writes_per_second) }
-    }
-
     fn gates(&self) -> [Gate; 2] {
-        [Self::alc_gate(), self.attio_gate()]
+        [self.settings.gates.alc, self.settings.gates.attio]
     }
 
     fn retry_at(&self, failures: u32, asked: Option<Timestamp>) -> Timestamp {
@@ -258,7 +226,7 @@ impl Leads {
     fn values(&self, lead: &Lead, showing: shown::Showing) -> (attio::Values, Option<String>) {
         let slugs = &self.settings.attributes;
         let mut values = BTreeMap::new();
-        values.insert(slugs.status.clone(), self.settings.titles.of(showing.title).to_owned());
+        values.insert(slugs.status.clone(), title_text(&self.settings.titles, showing.title).to_owned());
         let (lead_id, result) = lead.said(showing);
         let is_shown = |id: &&str| showing.title != Title::Pending && lead.attio.lead_id.as_deref() == Some(*id);
         let lead_id = lead_id.filter(|id| !is_shown(id)).map(str::to_owned);

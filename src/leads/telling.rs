@@ -4,7 +4,7 @@ use futures_util::future::join_all;
 use secrecy::SecretString;
 
 use super::{
-    Leads, WORKFLOW,
+    Leads,
     lead::{Lead, LeadView},
     logical_key, place,
     send::Status,
@@ -17,7 +17,7 @@ use crate::{
     notify::{CallbackUrl, News, Told, UrlRefused},
     store::{
         Key, StoreError, Tenant, Versioned,
-        gate::{Gate, GateReport, Verdict},
+        gate::{GateReport, Verdict},
     },
 };
 
@@ -102,7 +102,7 @@ impl Leads {
     /// Makes the calls that are due. A host that swallows calls closes a gate of its own, so that it keeps no worker
     /// from other leads for long.
     pub(super) async fn tell(&self, work: &mut Work) -> Result<(), StoreError> {
-        let gate = Gate { upstream: WORKFLOW, per_second: None };
+        let gate = self.settings.gates.workflows;
         let now = self.parts.clock.now();
         let keys = [Key::workspace()];
         let loaded = self.parts.store.load(&work.tenant, &keys, std::slice::from_ref(&gate), now).await?;
@@ -154,7 +154,7 @@ impl Leads {
         if let Some(report) = report
             && let Err(error) = self.parts.store.report(&work.tenant, &gate, report, self.parts.clock.now()).await
         {
-            tracing::warn!(%error, upstream = WORKFLOW, "could not report to the gate");
+            tracing::warn!(%error, upstream = gate.upstream, "could not report to the gate");
         }
         Ok(())
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use backon::{ConstantBuilder, Retryable as _};
 
 use super::{
-    ALC, ATTIO, Leads,
+    Leads,
     lead::Lead,
     step::{Connection, Step, Surroundings},
     two,
@@ -22,7 +22,7 @@ use crate::{
     store::{
         Change, Commit, Committed, Document, Key, Kind, Lease, LeaseChange, Leased, Reserve, StoreError, Tenant,
         Version, Versioned, Write,
-        gate::{GateReport, GateView, Verdict},
+        gate::{Gate, GateReport, GateView, Verdict},
         put,
     },
 };
@@ -215,7 +215,7 @@ impl Leads {
                 commit.checks = work.end_checks();
             }
             if matches!(change, LeaseChange::Hold(_)) && matches!(step, Step::Show(_)) {
-                commit.reserve = Some(Reserve { gate: self.attio_gate(), key: work.key.clone() });
+                commit.reserve = Some(Reserve { gate: self.settings.gates.attio, key: work.key.clone() });
             }
             match self.commit_surely(&work.tenant, &commit).await? {
                 Committed::Done(verdict) => {
@@ -350,12 +350,8 @@ impl Leads {
     }
 
     /// Tells a gate how an upstream fares; a gate without failures needs no good news.
-    pub(super) async fn report(&self, work: &mut Work, upstream: &'static str, report: GateReport) {
-        let (gate, view) = match upstream {
-            ALC => (Self::alc_gate(), &mut work.alc),
-            _ => (self.attio_gate(), &mut work.attio),
-        };
-        debug_assert!(matches!(upstream, ALC | ATTIO));
+    pub(super) async fn report(&self, work: &mut Work, gate: Gate, report: GateReport) {
+        let view = if gate == self.settings.gates.alc { &mut work.alc } else { &mut work.attio };
         match report {
             GateReport::Recovered if view.failures == 0 && view.closed_until.is_none() => return,
             GateReport::Recovered => *view = GateView::default(),
@@ -364,7 +360,7 @@ impl Leads {
         }
         if let Err(error) = self.parts.store.report(&work.tenant, &gate, report, self.parts.clock.now()).await {
             // The gate is advice; the lead's own back-off stands without it.
-            tracing::warn!(%error, upstream, "could not report to the gate");
+            tracing::warn!(%error, upstream = gate.upstream, "could not report to the gate");
         }
     }
 

@@ -5,7 +5,11 @@
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Change, Document, Key, Kind, LeaseChange, StoreError, Version, Write};
+use super::{
+    commit::{Change, Commit, LeaseChange, Write},
+    document::{Document, Key, Kind, Version},
+    error::StoreError,
+};
 
 /// A type that the store keeps.
 pub trait Aggregate: Serialize + DeserializeOwned {
@@ -99,9 +103,51 @@ impl<A: Aggregate> Versioned<A> {
         Ok(Self { value: decode(&document.body)?, document })
     }
 
+    /// One that is not stored yet.
+    pub fn new(value: A) -> Self {
+        let document = Document {
+            body: String::new(),
+            version: 0,
+            status: value.status().to_owned(),
+            created_at: value.created_at(),
+            due: None,
+            lease: None,
+            slot: None,
+        };
+        Self { value, document }
+    }
+
     /// The version that was loaded.
     pub fn version(&self) -> Version {
         self.document.version
+    }
+
+    /// The write that puts it as it is now over what was loaded.
+    pub fn put(&self, id: &str, lease: LeaseChange) -> Write {
+        put(id, &self.value, self.expected(), lease)
+    }
+
+    /// `commit`, which has this aggregate's [`Versioned::put`] among its writes, is done: from now on this is as if it
+    /// had been loaded again.
+    pub fn written(&mut self, id: &str, commit: &Commit) {
+        let Some(write) = commit.writes.iter().find(|write| write.key.kind == A::KIND && write.key.id == id) else {
+            return;
+        };
+        let Change::Put { body, status, created_at, lease, .. } = &write.change else { return };
+        self.document.version = commit.version_after(write.expected);
+        self.document.body.clone_from(body);
+        (*status).clone_into(&mut self.document.status);
+        self.document.created_at = *created_at;
+        match *lease {
+            LeaseChange::Take(lease) | LeaseChange::Hold(lease) => self.document.lease = Some(lease),
+            LeaseChange::End { due, .. } => (self.document.lease, self.document.due) = (None, due),
+            LeaseChange::Leave { due } if self.document.lease.is_none() => self.document.due = due,
+            LeaseChange::Leave { .. } => {}
+        }
+    }
+
+    fn expected(&self) -> Option<Version> {
+        (self.document.version > 0).then_some(self.document.version)
     }
 }
 

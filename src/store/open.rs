@@ -1,4 +1,4 @@
-//! Which engine a URL names, and why it did not open.
+//! Which engine a URL names.
 //!
 //! Promises that no error shows the URL: there may be a password in it.
 
@@ -7,59 +7,13 @@ use std::{path::PathBuf, sync::Arc};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{
-    Engine, Store, StoreError,
-    redis::RedisEngine,
+    engine::Engine,
+    handle::Store,
+    opening::OpenError,
+    redis::{self, RedisEngine},
     sqlite::{LOCK_PATIENCE, SqliteEngine},
 };
 use crate::lifecycle::Lifecycle;
-
-/// Why the store did not open; the texts say what to do.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// See [`check_url`].
-    #[error("STORE__URL: {0}")]
-    Url(String),
-    /// See [`check_namespace`].
-    #[error("STORE__NAMESPACE: {0}")]
-    Namespace(String),
-    /// The store gave no answer, or refused us.
-    #[error("{0}; check STORE__URL and whether it is up")]
-    Store(StoreError),
-    /// Another version's data, or another number of partitions.
-    #[error(
-        "the store has layout {found}, this version knows {known}: run the version that made it, or name another \
-         STORE__NAMESPACE or file"
-    )]
-    Layout {
-        /// What is stored.
-        found: String,
-        /// What this version writes.
-        known: String,
-    },
-    /// The server may throw data away.
-    #[error(
-        "Redis has maxmemory-policy {policy} and so would throw leads away when it is full: set `maxmemory-policy \
-         noeviction`"
-    )]
-    Evicts {
-        /// The server's policy.
-        policy: String,
-    },
-    /// Another process did not let go.
-    #[error("another process uses the database ({}): stop it, or give this one its own file", path.display())]
-    InUse {
-        /// The lock file.
-        path: PathBuf,
-    },
-    /// The folder or the lock file cannot be made.
-    #[error("{} cannot be used: {source}; make it writable or name another file in STORE__URL", folder.display())]
-    Folder {
-        /// Where.
-        folder: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-}
 
 /// What a URL names.
 #[derive(Debug)]
@@ -82,15 +36,6 @@ pub fn check_url(url: &str) -> Result<(), String> {
     target(url).map(drop)
 }
 
-/// Whether `namespace` can be a prefix of keys.
-pub fn check_namespace(namespace: &str) -> Result<(), String> {
-    let good = |c: char| c.is_ascii_alphanumeric() || "-_.:".contains(c);
-    if !namespace.is_empty() && namespace.len() <= 64 && namespace.chars().all(good) {
-        return Ok(());
-    }
-    Err("1 to 64 letters, digits, `-`, `_`, `.` or `:`".to_owned())
-}
-
 fn target(url: &str) -> Result<Target, String> {
     let Some((scheme, rest)) = url.split_once(':') else {
         return Err("has no scheme: `redis://host:6379/0`, or `sqlite:data/alc-connector.db`".to_owned());
@@ -98,7 +43,7 @@ fn target(url: &str) -> Result<Target, String> {
     match scheme {
         "sqlite" => sqlite_path(rest).map(Target::Sqlite),
         "redis" | "rediss" | "redis+cluster" | "rediss+cluster" | "redis+sentinel" => {
-            super::redis::check_url(url).map(|()| Target::Redis)
+            redis::check_url(url).map(|()| Target::Redis)
         }
         // Not named in the answer: who forgets the scheme may have begun with a password.
         _ => {
@@ -121,7 +66,7 @@ fn sqlite_path(rest: &str) -> Result<PathBuf, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::opening::check_namespace, *};
 
     #[test]
     fn sqlite_urls_name_files() {

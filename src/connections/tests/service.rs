@@ -20,15 +20,14 @@ use crate::{
     clock::{Clock as _, ManualClock, SharedClock, from_micros},
     connections::{
         ConnectError, Connected, Connections, Consent, IdentifyError, NewCode, NoGrant, OpenIncomingError, Parts,
-        RedeemError, Schema, Settings, Standing, Verdict, Webhook, WebhookSignature, Workspace, connection::Claim,
-        tenant,
+        RedeemError, Settings, Standing, Verdict, Webhook, WebhookSignature, Workspace, connection::Claim, tenant,
     },
     ids::{ConnectionId, OpaqueToken, RecordId, WebhookId, WorkspaceId},
     lifecycle::Lifecycle,
     sealing::{Sealer, generate_key},
     store::{
         Change, Commit, Committed, Key, Kind, LeaseChange, LeaseRequest, Store, Tenant, Versioned, Write,
-        gate::{Gate, Verdict as GateVerdict},
+        gate::{Gate, Gates, Verdict as GateVerdict},
         sqlite::SqliteEngine,
     },
     upstream::{Caller, Schedule, http_clients},
@@ -65,10 +64,11 @@ impl World {
         let folder = tempfile::tempdir().expect("a folder");
         let engine = SqliteEngine::open(&folder.path().join("db"), Duration::ZERO).await.expect("opens");
         let workspace = WorkspaceId::random();
+        let clock = ManualClock::new(from_micros(1_700_000_000_000_000));
         let mut world = Self {
             server: Server::new_async().await,
-            clock: ManualClock::new(from_micros(1_700_000_000_000_000)),
-            store: Store::new(Arc::new(engine)),
+            store: Store::new(Arc::new(engine)).on_clock(Arc::new(clock.clone())),
+            clock,
             sealer: Arc::new(Sealer::new(&generate_key(), None).expect("a good key")),
             workspace,
             tenant: tenant(workspace),
@@ -119,7 +119,12 @@ impl World {
         let settings = Settings {
             public_url: "http://127.0.0.1:8080".parse().expect("a URL"),
             attio_api_key: Some(SecretString::from("attio-key")),
-            schema: Schema::status_alone(),
+            attributes: attio::Attributes { status: "alc_status".to_owned(), lead_id: None, result: None },
+            titles: {
+                let [pending, complete, failed] = ["Pending", "Complete", "Failed"].map(str::to_owned);
+                attio::Titles { pending, complete, failed }
+            },
+            attio_gate: Gates::new(25).attio,
             webhook_signature,
             retry_schedule: Schedule::new([1, 5, 30].map(Duration::from_secs).to_vec()),
             upstream_timeout: Duration::from_secs(10),

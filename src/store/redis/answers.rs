@@ -44,7 +44,7 @@ pub(super) fn is_accepting(commit: &Commit) -> bool {
 pub(super) fn commit_arguments(call: &mut Call<'_>, tenant: &Tenant, commit: &Commit, now: Timestamp) {
     call.arg(commit.id.to_string()).arg(now.as_microsecond()).arg(tenant.as_str());
     call.arg(commit.checks.len()).arg(commit.writes.len());
-    gate_arguments(call, commit.reserve.as_ref().map(|reserve| &reserve.gate));
+    gate_arguments(call, commit.reserve.as_ref().map(|reserve| reserve.gate));
     call.arg(commit.reserve.as_ref().map(|reserve| member(&reserve.key)).unwrap_or_default());
     for (key, version) in &commit.checks {
         call.arg(member(key)).arg(*version);
@@ -78,10 +78,10 @@ pub(super) fn commit_arguments(call: &mut Call<'_>, tenant: &Tenant, commit: &Co
 }
 
 /// Upstream, interval and limit; blank where there is none.
-pub(super) fn gate_arguments(call: &mut Call<'_>, gate: Option<&Gate>) {
+pub(super) fn gate_arguments(call: &mut Call<'_>, gate: Option<Gate>) {
     call.arg(gate.map(|gate| gate.upstream).unwrap_or_default());
     call.arg(gate.and_then(Gate::interval_micros).map(|interval| interval.to_string()).unwrap_or_default());
-    call.arg(gate.and_then(Gate::limit).unwrap_or(0));
+    call.arg(gate.and_then(Gate::most_in_a_second).unwrap_or(0));
 }
 
 fn micros_or_blank(time: Option<Timestamp>) -> String {

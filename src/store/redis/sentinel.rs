@@ -6,7 +6,7 @@ use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use redis::{ConnectionInfo, ErrorKind, RedisError, ServerErrorKind, Value, aio::MultiplexedConnection};
 use tokio::time::timeout;
 
-use super::{address::Watched, connection::is_lost, server::connect};
+use super::{address::Watched, dial::connect, failure::is_lost};
 
 /// For all sentinels together to say whom they take for the master.
 const ASKING_TIMEOUT: Duration = Duration::from_millis(750);

@@ -9,17 +9,10 @@ use std::{
     time::Duration,
 };
 
-use redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionInfo, FromRedisValue, RedisError, aio::MultiplexedConnection,
-};
+use redis::{Cmd, ConnectionInfo, FromRedisValue, RedisError, aio::MultiplexedConnection};
 use tokio::{sync::Notify, time::Instant};
 
-use super::{address::Watched, connection::is_lost, sentinel};
-
-/// A script takes well under a millisecond; a server that is silent for so long is gone.
-pub(super) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
-/// To connect and to be let in.
-pub(super) const CONNECTION_TIMEOUT: Duration = Duration::from_secs(1);
+use super::{address::Watched, dial::connect, failure::is_lost, sentinel};
 
 /// A server that answers what only a lost one should is left no more often than that.
 const BETWEEN_RENEWALS: Duration = Duration::from_millis(500);
@@ -118,11 +111,4 @@ async fn find(place: &Place) -> Result<MultiplexedConnection, RedisError> {
         Place::At(info) => connect(info.clone()).await,
         Place::Watched(watched) => sentinel::master(watched).await,
     }
-}
-
-pub(super) async fn connect(info: ConnectionInfo) -> Result<MultiplexedConnection, RedisError> {
-    let config = AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(CONNECTION_TIMEOUT))
-        .set_response_timeout(Some(RESPONSE_TIMEOUT));
-    Client::open(info)?.get_multiplexed_async_connection_with_config(&config).await
 }

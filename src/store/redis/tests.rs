@@ -6,14 +6,28 @@ mod doors;
 mod sentinel;
 mod tls;
 
-use super::*;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use redis::Value;
+
+use super::{
+    RedisEngine,
+    clock::ServerClock,
+    keys::{self, PARTITIONS},
+    watch::policies,
+};
 use crate::{
     clock::{Clock as _, SystemClock},
+    lifecycle::Lifecycle,
     store::conformance::{
         DONE, IDLE, at, commit, create, due, erase, lead, lease_due, put, read, redis, redis_server::RedisServer,
         tenant, token,
     },
-    store::{Change, LeaseChange},
+    store::{
+        Change, Commit, Engine, Key, Kind, LeaseChange, LeaseRequest, OpenError, StoreError, Tenant,
+        gate::{Gate, GateReport, Verdict},
+    },
 };
 
 const ATTIO: Gate = Gate { upstream: "attio", per_second: Some(25) };

@@ -2,14 +2,19 @@
 
 use std::{
     io::{BufRead as _, BufReader},
+    path::Path,
     process::{Command, Stdio},
     sync::mpsc,
+    time::Duration,
 };
 
 use futures_util::future::join_all;
 
-use super::*;
+use rusqlite::Connection;
+
+use super::{SqliteEngine, file::READERS};
 use crate::store::conformance::{DONE, IDLE, at, commit, create, due, lead, lease_due, put, read, sqlite, tenant};
+use crate::store::{Commit, Engine, Key, Kind, OpenError, StoreError};
 
 const DATABASE: &str = "ALC_CONNECTOR_TEST_DATABASE";
 
@@ -146,11 +151,15 @@ async fn one_transaction_takes_all_that_waits_and_a_job_that_fails_spoils_no_oth
         Connection::open(&path)?.query_row("SELECT group_concat(tenant) FROM turns", [], |row| row.get(0))
     };
     let (release, held) = mpsc::channel::<()>();
+    let (says, runs) = mpsc::channel::<()>();
     let mut blocker = Box::pin(engine.writer.write(move |_| {
+        says.send(()).expect("the test listens");
         held.recv().expect("the test releases it");
         Ok(())
     }));
     assert!(futures_util::poll!(&mut blocker).is_pending());
+    // Else the writer may take some of the jobs below into the blocker's transaction, and the others into the next.
+    runs.recv().expect("it runs");
     let insert = |n: i64| {
         let seen = seen.clone();
         engine.writer.write(move |c| {
@@ -159,7 +168,7 @@ async fn one_transaction_takes_all_that_waits_and_a_job_that_fails_spoils_no_oth
             if n == 2 { c.execute("no such statement", []).map(drop) } else { Ok(()) }
         })
     };
-    // The first goes with the blocker or begins the next transaction; the others wait while the blocker runs.
+    // All wait while the blocker runs, and so share the next transaction.
     let mut jobs: Vec<_> = (1..=4).map(|n| Box::pin(insert(n))).collect();
     for job in &mut jobs {
         assert!(futures_util::poll!(job).is_pending());

@@ -12,7 +12,7 @@ use std::{
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use super::{failure, unavailable};
+use super::failure::{failure, unavailable};
 use crate::store::StoreError;
 
 /// Bounds the time that the first of a group waits for the last.

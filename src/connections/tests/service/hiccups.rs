@@ -105,7 +105,8 @@ impl World {
     pub(super) async fn stumbles(&mut self, fate: impl Fn(&Commit) -> Fate + Send + Sync + 'static) {
         let path = self._folder.path().join("stumbling");
         let engine = SqliteEngine::open(&path, Duration::ZERO).await.expect("opens");
-        self.store = Store::new(Arc::new(Stumbling { engine, fate }));
+        let store = Store::new(Arc::new(Stumbling { engine, fate }));
+        self.store = store.on_clock(Arc::new(self.clock.clone()));
     }
 }
 

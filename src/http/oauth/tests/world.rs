@@ -28,7 +28,7 @@ use crate::{
     ids::WorkspaceId,
     lifecycle::Lifecycle,
     sealing::{Sealer, generate_key},
-    store::{Store, sqlite::SqliteEngine},
+    store::{Store, gate::Gates, sqlite::SqliteEngine},
     upstream,
 };
 
@@ -116,9 +116,9 @@ impl World {
         let (alc, attio) = (Server::new_async().await, Server::new_async().await);
         let folder = TempDir::new().expect("a folder");
         let engine = SqliteEngine::open(&folder.path().join("test.db"), Duration::ZERO).await.expect("opens");
-        let store = Store::new(Arc::new(engine));
         let clock = ManualClock::new(Timestamp::from_second(1_800_000_000).expect("in range"));
         let shared: SharedClock = Arc::new(clock.clone());
+        let store = Store::new(Arc::new(engine)).on_clock(Arc::clone(&shared));
         let lifecycle = Lifecycle::new();
         let sealer = Arc::new(Sealer::new(&generate_key(), None).expect("a good key"));
         let limit = Duration::from_secs(5);
@@ -151,7 +151,12 @@ impl World {
             connections::Settings {
                 public_url: url(ISSUER),
                 attio_api_key: Some(SecretString::from("key")),
-                schema: connections::Schema::status_alone(),
+                attributes: attio::Attributes { status: "alc_status".to_owned(), lead_id: None, result: None },
+                titles: {
+                    let [pending, complete, failed] = ["Pending", "Complete", "Failed"].map(str::to_owned);
+                    attio::Titles { pending, complete, failed }
+                },
+                attio_gate: Gates::new(25).attio,
                 webhook_signature: WebhookSignature::WhenSecretKnown,
                 retry_schedule: upstream::Schedule::new(vec![Duration::from_secs(1)]),
                 upstream_timeout: limit,

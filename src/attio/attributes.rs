@@ -1,4 +1,4 @@
-//! The attributes of People and the options of a select, as far as we make and read them.
+//! The attributes of People that we write: which they are, what they show, and how they are found and made in Attio.
 //!
 //! Promises that an attribute is found also when it is archived: only then can it be told from one that is missing.
 
@@ -15,6 +15,35 @@ const PAGE: usize = 100;
 const MOST: usize = 10_000;
 /// The most that is read of a page, in bytes.
 const PAGE_CAP: usize = 4 * 1024 * 1024;
+
+/// The slugs of the attributes that we write.
+#[derive(Debug, Clone)]
+pub struct Attributes {
+    /// Shows where the lead stands, by one of the [`Titles`].
+    pub status: String,
+    /// Shows ALC's id of the lead; `None`: is not written.
+    pub lead_id: Option<String>,
+    /// Shows ALC's result, or the reason of a failure; `None`: is not written.
+    pub result: Option<String>,
+}
+
+/// What the status attribute shows: the titles of its options where it is a select.
+#[derive(Debug, Clone)]
+pub struct Titles {
+    /// ALC has the lead.
+    pub pending: String,
+    /// ALC has given its result.
+    pub complete: String,
+    /// It came to nothing.
+    pub failed: String,
+}
+
+impl Titles {
+    /// All of them, in the order in which a lead shows them.
+    pub fn all(&self) -> [&str; 3] {
+        [&self.pending, &self.complete, &self.failed]
+    }
+}
 
 /// An attribute of People.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]

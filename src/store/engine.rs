@@ -1,0 +1,106 @@
+//! What both engines do, and what they promise.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use super::{
+    commit::{Commit, Committed},
+    document::{Key, Kind, Tenant},
+    error::StoreError,
+    found::{Cursor, Depth, LeaseRequest, Leased, Loaded, Page},
+    gate::{Gate, GateReport, Verdict},
+};
+use crate::clock::{SharedClock, later};
+
+/// How many aggregates [`Engine::wake`] changes as one unit.
+pub(super) const WAKEN_AT_ONCE: usize = 1_000;
+
+/// Who is woken when: evenly over `spread`, in the order of `found`.
+pub(super) fn evenly<T>(found: Vec<T>, spread: Duration, now: Timestamp) -> Vec<(T, Timestamp)> {
+    let count = found.len() as u128;
+    let due = |nth: u128| {
+        let delay = u64::try_from(spread.as_micros() * nth / count).unwrap_or(u64::MAX);
+        later(now, Duration::from_micros(delay))
+    };
+    (0..).map(due).zip(found).map(|(due, one)| (one, due)).collect()
+}
+
+/// A store engine. Every method is one atomic unit on the store's side unless it says otherwise, and every one may be
+/// called by many replicas at once.
+#[async_trait]
+pub trait Engine: Send + Sync + 'static {
+    /// The aggregates and gates of one tenant as they are together, in one round trip. A receipt past its `expires_at`
+    /// is not there.
+    async fn load(&self, tenant: &Tenant, keys: &[Key], gates: &[Gate], now: Timestamp) -> Result<Loaded, StoreError>;
+
+    /// Writes all or nothing, durably. A crash in the middle leaves nothing of it; a crash after it leaves all of it,
+    /// and the same commit (same id) then answers as the first time.
+    async fn commit(&self, tenant: &Tenant, commit: &Commit, now: Timestamp) -> Result<Committed, StoreError>;
+
+    /// Leases aggregates that are due at `now`, longest due first within a tenant, tenants taking turns. Does not move
+    /// their versions. Atomic per tenant; a crash in the middle leaves leases that run out.
+    async fn lease_due(&self, request: &LeaseRequest, now: Timestamp) -> Result<Vec<Leased>, StoreError>;
+
+    /// When the next aggregate becomes due after `now`; `None`: none. What is due by `now` is [`Self::lease_due`]'s, and
+    /// must not hide what comes.
+    async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError>;
+
+    /// Makes every unleased aggregate of that tenant, kind and one of those statuses due between `now` and
+    /// `now + spread`, evenly and in the order of their creation; returns how many. Moves no version. In rounds of
+    /// a thousand, so that a crowd holds up nobody: each is atomic, what somebody leases or takes out of these
+    /// statuses meanwhile is left alone, and a crash in the middle leaves some woken. Harmless to repeat. What goes from
+    /// one of them to another meanwhile may be missed, as what is leased is: who ends a lease has to check what
+    /// the wake is about.
+    async fn wake(
+        &self,
+        tenant: &Tenant,
+        kind: Kind,
+        statuses: &[&str],
+        spread: Duration,
+        now: Timestamp,
+    ) -> Result<u64, StoreError>;
+
+    /// One page of a tenant's leads, newest first, of one status or of all, after `cursor`.
+    async fn page(
+        &self,
+        tenant: &Tenant,
+        status: Option<&str>,
+        cursor: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<Page, StoreError>;
+
+    /// Count and oldest by kind and status, over all tenants, of what is indexed (all but receipts). Not one atomic
+    /// view: each partition is read by itself.
+    async fn depths(&self, now: Timestamp) -> Result<Vec<Depth>, StoreError>;
+
+    /// Whether a write would succeed right now.
+    async fn ping(&self) -> Result<(), StoreError>;
+
+    /// Asks a gate for leave to go. With `held`, the slot kept beside that aggregate counts and is updated (no version
+    /// moves); without, a slot in the future is lost if the caller does not come back.
+    async fn reserve(
+        &self,
+        tenant: &Tenant,
+        gate: &Gate,
+        held: Option<&Key>,
+        now: Timestamp,
+    ) -> Result<Verdict, StoreError>;
+
+    /// Tells a gate what came of going.
+    async fn report(&self, tenant: &Tenant, gate: &Gate, report: GateReport, now: Timestamp) -> Result<(), StoreError>;
+
+    /// The store's own clock, where it has one that replicas share.
+    fn clock(&self) -> Option<SharedClock> {
+        None
+    }
+
+    /// What of the engine has died in this process and does not come back without a restart.
+    fn broken(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Ends the engine's threads and connections; what was acknowledged is safe.
+    async fn close(&self) {}
+}

@@ -1,0 +1,15 @@
+//! Why the store could not be asked.
+
+/// Why the store could not be asked. Never a conflict.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// No answer, or a refusal to serve: try again later. Whether a commit took effect is unknown; repeat it as it is.
+    #[error("the store is unavailable: {0}")]
+    Unavailable(String),
+    /// The store takes nothing new. What is there can still be settled.
+    #[error("the store is full")]
+    Full,
+    /// What is stored cannot be read by this version.
+    #[error("the store holds what this version cannot read: {0}")]
+    Corrupt(String),
+}

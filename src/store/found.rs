@@ -1,0 +1,131 @@
+//! What is asked for and found: loads, leases, pages and counts.
+
+use std::{fmt, str::FromStr, time::Duration};
+
+use jiff::Timestamp;
+
+use super::{
+    aggregate::{Aggregate, Versioned},
+    document::{Document, Key, Kind, Tenant},
+    error::StoreError,
+    gate::GateView,
+};
+
+/// An aggregate that [`Engine::lease_due`] leased to the caller.
+#[derive(Debug, Clone)]
+pub struct Leased {
+    /// Whose it is.
+    pub tenant: Tenant,
+    /// Which it is.
+    pub key: Key,
+    /// As it is now; its `lease` is the caller's.
+    pub document: Document,
+    /// The lease before ran out without having been ended: the step then under way has an unknown outcome.
+    pub ran_out: bool,
+}
+
+/// What [`Engine::lease_due`] may take.
+#[derive(Debug, Clone)]
+pub struct LeaseRequest {
+    /// At most that many.
+    pub max: usize,
+    /// At most that many of any one tenant.
+    pub per_tenant: usize,
+    /// Of these tenants none: they have their share already.
+    pub skip: Vec<Tenant>,
+    /// How long each lease lasts.
+    pub duration: Duration,
+}
+
+/// How many aggregates there are of a kind in a status.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Depth {
+    /// The kind.
+    pub kind: Kind,
+    /// The status label.
+    pub status: String,
+    /// How many.
+    pub count: u64,
+    /// The earliest `created_at` among them.
+    pub oldest: Option<Timestamp>,
+}
+
+/// One page of a tenant's leads, newest first.
+#[derive(Debug, Clone)]
+pub struct Page {
+    /// The aggregates.
+    pub documents: Vec<(Key, Document)>,
+    /// Where the next page begins; `None`: this was the last.
+    pub next: Option<Cursor>,
+}
+
+impl Page {
+    /// Of `limit + 1` aggregates asked for, the last only tells that there is another page.
+    pub(super) fn cut(mut documents: Vec<(Key, Document)>, limit: usize) -> Self {
+        let more = documents.len() > limit;
+        documents.truncate(limit);
+        let last = documents.last().filter(|_| more);
+        let next = last.map(|(key, document)| Cursor { created_at: document.created_at, id: key.id.clone() });
+        Self { documents, next }
+    }
+}
+
+/// A place in a tenant's leads: that of the last one seen. Travels as `<micros>.<id>`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cursor {
+    /// Its `created_at`.
+    pub created_at: Timestamp,
+    /// Its id; ties in time are broken by it, descending.
+    pub id: String,
+}
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.created_at.as_microsecond(), self.id)
+    }
+}
+
+impl FromStr for Cursor {
+    type Err = BadCursor;
+
+    fn from_str(text: &str) -> Result<Self, BadCursor> {
+        let (micros, id) = text.split_once('.').ok_or(BadCursor)?;
+        let micros = micros.parse().map_err(|_| BadCursor)?;
+        Ok(Self { created_at: Timestamp::from_microsecond(micros).map_err(|_| BadCursor)?, id: id.to_owned() })
+    }
+}
+
+/// The text is no cursor of ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a cursor: pass `next_cursor` of the previous page unchanged")]
+pub struct BadCursor;
+
+/// What [`Engine::load`] found.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// One per key asked for, in that order.
+    pub documents: Vec<Option<Document>>,
+    /// One per gate asked for, in that order.
+    pub gates: Vec<GateView>,
+    /// How many of `documents` have been taken.
+    taken: usize,
+}
+
+impl Loaded {
+    /// What was found under the keys and gates that were asked for, each in that order.
+    pub fn new(documents: Vec<Option<Document>>, gates: Vec<GateView>) -> Self {
+        Self { documents, gates, taken: 0 }
+    }
+
+    /// The aggregate under the next of the keys that were asked for, read; `None` if there is none.
+    pub fn take<A: Aggregate>(&mut self) -> Result<Option<Versioned<A>>, StoreError> {
+        let next = self.documents.get_mut(self.taken).and_then(Option::take);
+        self.taken += 1;
+        Ok(next.map(Versioned::read).transpose()?)
+    }
+
+    /// The gates that were asked for.
+    pub fn gates<const N: usize>(&self) -> [GateView; N] {
+        std::array::from_fn(|index| self.gates.get(index).copied().unwrap_or_default())
+    }
+}

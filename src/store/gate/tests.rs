@@ -1,0 +1,174 @@
+use jiff::Timestamp;
+use proptest::prelude::*;
+
+use super::*;
+use crate::clock::from_micros;
+
+const MICROS: i64 = 1_000_000;
+
+const ATTIO: Gate = Gate { upstream: "attio", per_second: Some(25) };
+const ALC: Gate = Gate { upstream: "alc", per_second: None };
+
+fn at(micros: i64) -> Timestamp {
+    from_micros(micros)
+}
+
+fn ms(ms: i64) -> Timestamp {
+    from_micros(ms * 1000)
+}
+
+fn fail(state: &mut GateState, times: u32, now: Timestamp) {
+    for _ in 0..times {
+        state.report(GateReport::Failed, now);
+    }
+}
+
+/// A crowd of leads, each knocking when its slot says so but late by its own habit.
+fn run_crowd(arrivals: &[i64], lateness: &[i64], pause: Option<(i64, i64)>) -> Vec<i64> {
+    let mut state = GateState::default();
+    let mut waiting: Vec<(i64, Option<Timestamp>, i64)> =
+        arrivals.iter().zip(lateness.iter().cycle()).map(|(arrival, late)| (*arrival, None, *late)).collect();
+    let mut left = Vec::new();
+    let mut slots = std::collections::HashSet::new();
+    let mut paused = false;
+    for _ in 0..arrivals.len() * 200 {
+        let Some(next) = (0..waiting.len()).min_by_key(|i| waiting[*i].0) else { break };
+        let (now, held, late) = waiting[next];
+        if let Some((from, until)) = pause.filter(|(from, _)| now >= *from && !paused) {
+            state.report(GateReport::Limited { until: at(until) }, at(from));
+            paused = true;
+        }
+        let reserved = state.reserve(&ATTIO, held, at(now));
+        match reserved.verdict {
+            Verdict::Go => {
+                assert!(!(paused && pause.is_some_and(|(_, until)| now < until)), "went through a pause");
+                left.push(now);
+                waiting.swap_remove(next);
+            }
+            Verdict::At(slot) => {
+                assert_eq!(reserved.slot, Some(slot));
+                assert!(slot > at(now), "a slot lies ahead");
+                if held != Some(slot) {
+                    assert!(slots.insert(slot), "two slots at once");
+                }
+                waiting[next] = (slot.as_microsecond() + late, Some(slot), late);
+            }
+        }
+    }
+    assert!(waiting.is_empty(), "{} of {} never went", waiting.len(), arrivals.len());
+    left
+}
+
+fn fullest_second(left: &[i64]) -> usize {
+    left.iter().map(|end| left.iter().filter(|t| **t > end - MICROS && *t <= end).count()).max().unwrap_or(0)
+}
+
+proptest! {
+    #[test]
+    fn no_second_sees_more_than_the_limit_and_everybody_goes(
+        arrivals in proptest::collection::vec(0i64..3_000_000, 1..120),
+        lateness in proptest::collection::vec(prop_oneof![0i64..60_000, 900_000i64..1_100_000, 2_000_000i64..2_500_000], 1..7),
+        pause in proptest::option::of((0i64..2_000_000, 1i64..5_000_000).prop_map(|(from, long)| (from, from + long))),
+    ) {
+        let left = run_crowd(&arrivals, &lateness, pause);
+        prop_assert!(fullest_second(&left) <= 25);
+    }
+
+    #[test]
+    fn a_state_survives_its_journey(arrivals in proptest::collection::vec(0i64..3_000_000, 1..40)) {
+        let mut state = GateState::default();
+        for arrival in arrivals {
+            state.reserve(&ATTIO, None, at(arrival));
+        }
+        let text = serde_json::to_string(&state).expect("serialises");
+        prop_assert_eq!(serde_json::from_str::<GateState>(&text).expect("reads"), state);
+    }
+}
+
+#[test]
+fn a_thousand_at_once_are_spread_over_forty_seconds() {
+    let left = run_crowd(&[0; 1000], &[0], None);
+    assert_eq!(*left.last().expect("all went"), 999 * 41_667);
+    assert_eq!(fullest_second(&left), 24);
+}
+
+#[test]
+fn workers_that_are_always_late_still_get_their_leads_out() {
+    let left = run_crowd(&[0; 500], &[2_000_000], None);
+    assert!(*left.iter().max().expect("all went") < 90 * MICROS, "took {left:?}");
+    assert!(fullest_second(&left) <= 25);
+}
+
+#[test]
+fn who_comes_back_after_a_pause_goes_ahead_of_new_slots() {
+    let mut state = GateState::default();
+    assert_eq!(state.reserve(&ATTIO, None, ms(0)).verdict, Verdict::Go);
+    let held = state.reserve(&ATTIO, None, ms(0)).slot;
+    state.report(GateReport::Limited { until: ms(10_000) }, ms(10));
+    let back = state.reserve(&ATTIO, held, ms(42));
+    assert_eq!(back.verdict, Verdict::At(ms(10_000)));
+    let Verdict::At(new) = state.reserve(&ATTIO, None, ms(43)).verdict else { panic!("the gate is paused") };
+    assert!(new > ms(10_000));
+    assert_eq!(state.reserve(&ATTIO, back.slot, ms(9_999)).verdict, Verdict::At(ms(10_000)));
+    assert_eq!(state.reserve(&ATTIO, back.slot, ms(10_000)).verdict, Verdict::Go);
+}
+
+#[test]
+fn a_slot_is_honoured_for_a_second_however_many_are_queued() {
+    let mut state = GateState::default();
+    state.reserve(&ATTIO, None, ms(0));
+    let held = state.reserve(&ATTIO, None, ms(0)).slot;
+    for _ in 0..200 {
+        state.reserve(&ATTIO, None, ms(0));
+    }
+    assert_eq!(state.reserve(&ATTIO, held, ms(1_041)).verdict, Verdict::Go);
+}
+
+#[test]
+fn five_failures_open_a_gate_and_each_failed_probe_doubles_the_cool_down() {
+    let mut state = GateState::default();
+    fail(&mut state, 4, ms(0));
+    assert_eq!(state.reserve(&ALC, None, ms(0)).verdict, Verdict::Go);
+    fail(&mut state, 1, ms(0));
+    let mut opens = 5_000;
+    for cool_down in [10_000, 20_000, 40_000, 80_000, 160_000, 300_000, 300_000] {
+        assert_eq!(state.view(ms(opens)).closed_until, Some(ms(opens)));
+        assert_eq!(state.reserve(&ALC, None, ms(opens - 1)).verdict, Verdict::At(ms(opens)));
+        assert_eq!(state.reserve(&ALC, None, ms(opens)).verdict, Verdict::Go, "the probe");
+        assert_eq!(state.reserve(&ALC, None, ms(opens)).verdict, Verdict::At(ms(opens + 5_000)), "only one");
+        state.report(GateReport::Failed, ms(opens));
+        opens += cool_down;
+    }
+    state.report(GateReport::Recovered, ms(opens));
+    assert_eq!(state.view(ms(opens)), GateView::default());
+    assert_eq!(state.reserve(&ALC, None, ms(opens)).verdict, Verdict::Go);
+    assert_eq!(state.reserve(&ALC, None, ms(opens)).verdict, Verdict::Go);
+}
+
+#[test]
+fn a_probe_that_nobody_reports_is_replaced_in_time() {
+    let mut state = GateState::default();
+    fail(&mut state, 5, ms(0));
+    assert_eq!(state.reserve(&ALC, None, ms(5_000)).verdict, Verdict::Go);
+    assert_eq!(state.reserve(&ALC, None, ms(34_999)).verdict, Verdict::At(ms(35_000)));
+    assert_eq!(state.reserve(&ALC, None, ms(35_000)).verdict, Verdict::Go);
+}
+
+#[test]
+fn late_failures_of_an_open_gate_do_not_lengthen_its_cool_down() {
+    let mut state = GateState::default();
+    fail(&mut state, 9, ms(0));
+    assert_eq!(state.view(ms(0)).closed_until, Some(ms(5_000)));
+}
+
+#[test]
+fn the_upstreams_limiting_pauses_and_is_no_failure() {
+    let mut state = GateState::default();
+    fail(&mut state, 5, ms(0));
+    state.report(GateReport::Limited { until: ms(2_000) }, ms(1));
+    state.report(GateReport::Limited { until: ms(1_000) }, ms(1));
+    assert_eq!(state.view(ms(1)), GateView { closed_until: Some(ms(2_000)), failures: 0 });
+    assert_eq!(state.view(ms(2_000)), GateView::default());
+    assert_eq!(state.reserve(&ALC, None, ms(1_999)).verdict, Verdict::At(ms(2_000)));
+    assert_eq!(state.reserve(&ALC, None, ms(2_000)).verdict, Verdict::Go);
+}

@@ -1,0 +1,62 @@
+//! What can keep a store from opening.
+
+use std::path::PathBuf;
+
+use super::error::StoreError;
+
+/// Why the store did not open; the texts say what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// See [`super::check_url`].
+    #[error("STORE__URL: {0}")]
+    Url(String),
+    /// See [`super::check_namespace`].
+    #[error("STORE__NAMESPACE: {0}")]
+    Namespace(String),
+    /// The store gave no answer, or refused us.
+    #[error("{0}; check STORE__URL and whether it is up")]
+    Store(StoreError),
+    /// Another version's data, or another number of partitions.
+    #[error(
+        "the store has layout {found}, this version knows {known}: run the version that made it, or name another \
+         STORE__NAMESPACE or file"
+    )]
+    Layout {
+        /// What is stored.
+        found: String,
+        /// What this version writes.
+        known: String,
+    },
+    /// The server may throw data away.
+    #[error(
+        "Redis has maxmemory-policy {policy} and so would throw leads away when it is full: set `maxmemory-policy \
+         noeviction`"
+    )]
+    Evicts {
+        /// The server's policy.
+        policy: String,
+    },
+    /// Another process did not let go.
+    #[error("another process uses the database ({}): stop it, or give this one its own file", path.display())]
+    InUse {
+        /// The lock file.
+        path: PathBuf,
+    },
+    /// The folder or the lock file cannot be made.
+    #[error("{} cannot be used: {source}; make it writable or name another file in STORE__URL", folder.display())]
+    Folder {
+        /// Where.
+        folder: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+/// Whether `namespace` can be a prefix of keys.
+pub fn check_namespace(namespace: &str) -> Result<(), String> {
+    let good = |c: char| c.is_ascii_alphanumeric() || "-_.:".contains(c);
+    if !namespace.is_empty() && namespace.len() <= 64 && namespace.chars().all(good) {
+        return Ok(());
+    }
+    Err("1 to 64 letters, digits, `-`, `_`, `.` or `:`".to_owned())
+}

@@ -1,0 +1,333 @@
+//! The engine itself: how it opens, and each operation as the scripts that it runs.
+
+use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use futures_util::future::{join_all, try_join_all};
+use jiff::Timestamp;
+use redis::{FromRedisValue, RedisError, Value};
+use secrecy::{ExposeSecret as _, SecretString};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    address::Address,
+    answers::{self, Fields, commit_arguments, is_accepting, verdict},
+    clock::ServerClock,
+    connection::{Attempts, Connection, Insist},
+    failure::{failure, is_moving},
+    keys::{self, Keys, LAYOUT, PARTITIONS, member},
+    scripts::{Call, Scripts},
+    watch::{Watch, evicting},
+};
+use crate::{
+    clock::{SharedClock, later},
+    ids::{random_uuid, unit_random},
+    lifecycle::Lifecycle,
+    store::{
+        Commit, Committed, Cursor, Depth, Engine, Key, Kind, LeaseRequest, Leased, Loaded, Page, StoreError, Tenant,
+        engine::{WAKEN_AT_ONCE, evenly},
+        gate::{Gate, GateReport, Verdict},
+        opening::{OpenError, check_namespace},
+    },
+};
+
+/// See the module.
+pub struct RedisEngine {
+    connection: Connection,
+    pub(super) keys: Keys,
+    scripts: Arc<Scripts>,
+    clock: ServerClock,
+    closed: CancellationToken,
+}
+
+impl fmt::Debug for RedisEngine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The connection knows the password.
+        f.debug_struct("RedisEngine").field("keys", &self.keys).finish_non_exhaustive()
+    }
+}
+
+/// Whether `url` names Redis as [`RedisEngine::open`] knows it; asks nobody, and never quotes the URL.
+pub fn check_url(url: &str) -> Result<(), String> {
+    Address::parse(url).map(drop)
+}
+
+impl RedisEngine {
+    /// Connects, refuses a server that would lose data or holds another layout, and measures its clock; that is
+    /// measured again now and then until `lifecycle` stops.
+    pub async fn open(url: &SecretString, namespace: &str, lifecycle: &Lifecycle) -> Result<Self, OpenError> {
+        Self::open_by(url, namespace, lifecycle, ServerClock::new()).await
+    }
+
+    pub(super) async fn open_by(
+        url: &SecretString,
+        namespace: &str,
+        lifecycle: &Lifecycle,
+        clock: ServerClock,
+    ) -> Result<Self, OpenError> {
+        let address = Address::parse(url.expose_secret()).map_err(OpenError::Url)?;
+        check_namespace(namespace).map_err(OpenError::Namespace)?;
+        let engine = Self {
+            connection: Connection::open(address).await.map_err(|error| refused(&error))?,
+            keys: Keys::new(namespace),
+            scripts: Arc::new(Scripts::new()),
+            clock,
+            closed: CancellationToken::new(),
+        };
+        if let Some(policy) = evicting(&engine.connection).await {
+            return Err(OpenError::Evicts { policy });
+        }
+        engine.check_layout().await?;
+        let watch = Watch {
+            connection: engine.connection.clone(),
+            scripts: Arc::clone(&engine.scripts),
+            place: engine.keys.partition(0),
+            clock: engine.clock.clone(),
+        };
+        let mut attempts = Attempts::new(Insist::Patiently);
+        while let Err(error) = watch.measure().await {
+            attempts.after(error).await.map_err(|error| refused(&error))?;
+        }
+        lifecycle.spawn_loop(watch.keep_measuring(engine.closed.clone(), lifecycle.clone()));
+        Ok(engine)
+    }
+
+    async fn check_layout(&self) -> Result<(), OpenError> {
+        let known = format!("{LAYOUT} in {PARTITIONS} partitions");
+        let (mut set, mut get) = (redis::cmd("SET"), redis::cmd("GET"));
+        set.arg(self.keys.layout()).arg(&known).arg("NX");
+        get.arg(self.keys.layout());
+        // A full server refuses to write even what is there already: only a new namespace writes.
+        let stored = async {
+            if let Some(found) = self.connection.insist::<Option<String>>(&get).await? {
+                return Ok(found);
+            }
+            self.connection.insist::<Value>(&set).await?;
+            self.connection.insist::<String>(&get).await
+        };
+        let found = stored.await.map_err(|error| refused(&error))?;
+        if found == known { Ok(()) } else { Err(OpenError::Layout { found, known }) }
+    }
+
+    /// Runs a script, and again as far as `insist` says.
+    async fn call<T: FromRedisValue>(&self, call: &Call<'_>, insist: Insist) -> Result<T, StoreError> {
+        self.connection.call(call, insist).await.map_err(|error| failure(&error))
+    }
+
+    /// The partitions in a random rotation, so that no tenant is always asked for last.
+    fn partitions() -> impl Iterator<Item = u8> {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is in 0.0..16.0")]
+        let start = (unit_random() * f64::from(PARTITIONS)) as u8;
+        (0..PARTITIONS).map(move |n| (start + n) % PARTITIONS)
+    }
+}
+
+fn refused(error: &RedisError) -> OpenError {
+    OpenError::Store(failure(error))
+}
+
+#[async_trait]
+impl Engine for RedisEngine {
+    async fn load(&self, tenant: &Tenant, keys: &[Key], gates: &[Gate], now: Timestamp) -> Result<Loaded, StoreError> {
+        let mut call = self.scripts.load.key(self.keys.of(tenant));
+        call.arg(tenant.as_str()).arg(keys.len());
+        for key in keys {
+            call.arg(member(key));
+        }
+        for gate in gates {
+            call.arg(gate.upstream);
+        }
+        let (found, views): (Vec<Fields>, Vec<Fields>) = self.call(&call, Insist::Patiently).await?;
+        let documents = found.into_iter().map(|fields| answers::document(fields, now)).collect::<Result<_, _>>()?;
+        let gates = views.iter().map(|fields| answers::gate_view(fields, now)).collect::<Result<_, _>>()?;
+        Ok(Loaded::new(documents, gates))
+    }
+
+    async fn commit(&self, tenant: &Tenant, commit: &Commit, now: Timestamp) -> Result<Committed, StoreError> {
+        let script = if is_accepting(commit) { &self.scripts.accept } else { &self.scripts.settle };
+        let mut call = script.key(self.keys.of(tenant));
+        commit_arguments(&mut call, tenant, commit, now);
+        let answer: String = match self.call(&call, Insist::Patiently).await {
+            Err(StoreError::Full) => {
+                // The first attempt may have been written before the store filled up, and only its answer lost.
+                let mut command = redis::cmd("GET");
+                command.arg(self.keys.commit(tenant, commit.id));
+                let known: Result<Option<_>, _> = self.connection.insist(&command).await;
+                known.map_err(|error| failure(&error))?.ok_or(StoreError::Full)?
+            }
+            answer => answer?,
+        };
+        if answer == "conflict" { Ok(Committed::Conflict) } else { verdict(&answer).map(Committed::Done) }
+    }
+
+    async fn lease_due(&self, request: &LeaseRequest, now: Timestamp) -> Result<Vec<Leased>, StoreError> {
+        let asked = Self::partitions().map(|partition| async move {
+            let mut call = self.scripts.due.key(self.keys.partition(partition));
+            call.arg(now.as_microsecond()).arg(request.max).arg(request.per_tenant.min(request.max));
+            for tenant in &request.skip {
+                call.arg(tenant.as_str());
+            }
+            self.call::<Vec<(String, i64, usize)>>(&call, Insist::Briefly).await
+        });
+        let queue = those_that_answered(join_all(asked).await)?.into_iter().flatten();
+        let shares = answers::shares(queue.collect(), request.max);
+        let until = later(now, request.duration).as_microsecond();
+        let leases = Self::partitions().filter_map(|partition| {
+            let mut call = self.scripts.lease.key(self.keys.partition(partition));
+            call.arg(now.as_microsecond()).arg(until);
+            let mut any = false;
+            for (tenant, count) in shares.iter().filter(|(tenant, _)| keys::partition(tenant) == partition) {
+                any = true;
+                call.arg(tenant.as_str()).arg(*count);
+                for _ in 0..*count {
+                    call.arg(random_uuid().to_string());
+                }
+            }
+            // Not repeated: leases whose answer was lost run out, a repeat would take more of them.
+            any.then_some(async move { self.call::<Vec<answers::LeasedFields>>(&call, Insist::Never).await })
+        });
+        let leased = those_that_answered(join_all(leases).await)?.into_iter().flatten();
+        answers::in_turns(leased.collect(), &shares)
+    }
+
+    async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        let asked = Self::partitions().map(|partition| async move {
+            let mut call = self.scripts.next.key(self.keys.partition(partition));
+            call.arg(now.as_microsecond());
+            let first: Option<String> = self.call(&call, Insist::Briefly).await?;
+            first.map(|score| answers::score(&score)).transpose()
+        });
+        Ok(those_that_answered(join_all(asked).await)?.into_iter().flatten().min())
+    }
+
+    async fn wake(
+        &self,
+        tenant: &Tenant,
+        kind: Kind,
+        statuses: &[&str],
+        spread: Duration,
+        now: Timestamp,
+    ) -> Result<u64, StoreError> {
+        let statuses: BTreeSet<_> = statuses.iter().collect();
+        let mut found = Vec::new();
+        for status in &statuses {
+            let mut after = String::new();
+            loop {
+                let mut call = self.scripts.unleased.key(self.keys.of(tenant));
+                call.arg(tenant.as_str()).arg(kind.name()).arg(status).arg(&after).arg(WAKEN_AT_ONCE);
+                let (looked, entries): (String, Vec<String>) = self.call(&call, Insist::Patiently).await?;
+                found.extend(entries);
+                after = looked;
+                if after.is_empty() {
+                    break;
+                }
+            }
+        }
+        // An entry begins with the time of creation.
+        found.sort_unstable();
+        found.dedup();
+        let mut woken = 0;
+        for round in evenly(found, spread, now).chunks(WAKEN_AT_ONCE) {
+            let mut call = self.scripts.wake.key(self.keys.of(tenant));
+            call.arg(now.as_microsecond()).arg(tenant.as_str()).arg(statuses.len());
+            for status in &statuses {
+                call.arg(status);
+            }
+            for (entry, due) in round {
+                let id = entry.split_once('|').map_or("", |(_, id)| id);
+                call.arg(member(&Key::new(kind, id))).arg(due.as_microsecond());
+            }
+            woken += self.call::<u64>(&call, Insist::Patiently).await?;
+        }
+        Ok(woken)
+    }
+
+    async fn page(
+        &self,
+        tenant: &Tenant,
+        status: Option<&str>,
+        cursor: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<Page, StoreError> {
+        let after = cursor.map(|cursor| format!("{}|{}", keys::sortable(cursor.created_at), cursor.id));
+        let mut call = self.scripts.page.key(self.keys.of(tenant));
+        call.arg(tenant.as_str()).arg(status.unwrap_or_default()).arg(after.unwrap_or_default());
+        call.arg(limit.saturating_add(1));
+        let found: Vec<(String, Fields)> = self.call(&call, Insist::Patiently).await?;
+        let mut documents = Vec::with_capacity(found.len());
+        for (id, fields) in found {
+            // Leads do not expire: any time will do.
+            if let Some(document) = answers::document(fields, Timestamp::MIN)? {
+                documents.push((Key { kind: Kind::Lead, id }, document));
+            }
+        }
+        Ok(Page::cut(documents, limit))
+    }
+
+    async fn depths(&self, _now: Timestamp) -> Result<Vec<Depth>, StoreError> {
+        let asked = Self::partitions().map(|partition| async move {
+            let call = self.scripts.depths.key(self.keys.partition(partition));
+            self.call::<Vec<(String, u64, String)>>(&call, Insist::Patiently).await
+        });
+        answers::depths(try_join_all(asked).await?.into_iter().flatten())
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        let asked = Self::partitions().map(|partition| async move {
+            let call = self.scripts.ping.key(self.keys.partition(partition));
+            self.connection.call::<Value>(&call, Insist::Briefly).await
+        });
+        // A slot on the move is nobody's loss: its tenants wait, the others do not.
+        let fault = join_all(asked).await.into_iter().filter_map(Result::err).find(|error| !is_moving(error));
+        fault.map_or(Ok(()), |error| Err(failure(&error)))
+    }
+
+    async fn reserve(
+        &self,
+        tenant: &Tenant,
+        gate: &Gate,
+        held: Option<&Key>,
+        now: Timestamp,
+    ) -> Result<Verdict, StoreError> {
+        let mut call = self.scripts.reserve.key(self.keys.of(tenant));
+        call.arg(now.as_microsecond()).arg(tenant.as_str());
+        answers::gate_arguments(&mut call, Some(*gate));
+        call.arg(held.map(member).unwrap_or_default()).arg(random_uuid().to_string());
+        let answer: String = self.call(&call, Insist::Patiently).await?;
+        verdict(&answer)
+    }
+
+    async fn report(&self, tenant: &Tenant, gate: &Gate, report: GateReport, now: Timestamp) -> Result<(), StoreError> {
+        let mut call = self.scripts.report.key(self.keys.of(tenant));
+        call.arg(now.as_microsecond()).arg(tenant.as_str()).arg(gate.upstream);
+        match report {
+            GateReport::Limited { until } => call.arg("limited").arg(until.as_microsecond()),
+            GateReport::Failed => call.arg("failed").arg(""),
+            GateReport::Recovered => call.arg("recovered").arg(""),
+        };
+        // A failure told twice would count twice.
+        let insist = if report == GateReport::Failed { Insist::Never } else { Insist::Patiently };
+        self.call(&call, insist).await
+    }
+
+    fn clock(&self) -> Option<SharedClock> {
+        Some(Arc::new(self.clock.clone()))
+    }
+
+    async fn close(&self) {
+        self.closed.cancel();
+    }
+}
+
+/// What some partitions answered: one that gives no answer now must not hold up the others. If none does, why.
+fn those_that_answered<T>(answers: Vec<Result<T, StoreError>>) -> Result<Vec<T>, StoreError> {
+    let mut lost = None;
+    let mut kept = Vec::with_capacity(answers.len());
+    for answer in answers {
+        match answer {
+            Ok(answer) => kept.push(answer),
+            Err(error) => lost = Some(error),
+        }
+    }
+    lost.filter(|_| kept.is_empty()).map_or(Ok(kept), Err)
+}

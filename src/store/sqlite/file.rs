@@ -1,0 +1,74 @@
+//! The database's file: locked against a second process, made if it is new, opened for one writer and some readers.
+
+use std::{
+    fs::{File, TryLockError},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::failure::failure;
+use crate::store::opening::OpenError;
+
+/// How long a second process waits for the first to go: as long as a container's grace period.
+pub const LOCK_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Tables and indexes have this layout.
+const LAYOUT: i64 = 1;
+pub(super) const READERS: usize = 4;
+const LOCK_POLL: Duration = Duration::from_millis(50);
+
+pub(super) async fn lock(path: &Path, patience: Duration) -> Result<File, OpenError> {
+    let file = File::options().create(true).append(true).open(path);
+    let file = file.map_err(|source| OpenError::Folder { folder: path.to_owned(), source })?;
+    let mut waited = Duration::ZERO;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if waited < patience => {
+                if waited.is_zero() {
+                    tracing::info!(path = %path.display(), "waiting for another process to let go of the database");
+                }
+                tokio::time::sleep(LOCK_POLL).await;
+                waited += LOCK_POLL;
+            }
+            Err(TryLockError::WouldBlock) => return Err(OpenError::InUse { path: path.to_owned() }),
+            Err(TryLockError::Error(source)) => return Err(OpenError::Folder { folder: path.to_owned(), source }),
+        }
+    }
+}
+
+pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+pub(super) fn connect(path: &Path) -> Result<(Connection, Vec<Connection>), OpenError> {
+    let opened = (|| {
+        let connection = Connection::open(path)?;
+        prepare(&connection)?;
+        connection.pragma_update(None, "journal_mode", "wal")?;
+        let layout: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        if layout == 0 {
+            connection.execute_batch(&format!("BEGIN;{}COMMIT;", include_str!("schema.sql")))?;
+        } else if layout != LAYOUT {
+            return Ok(Err(OpenError::Layout { found: layout.to_string(), known: LAYOUT.to_string() }));
+        }
+        let readers = (0..READERS).map(|_| {
+            let reader = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+            prepare(&reader)?;
+            Ok(reader)
+        });
+        Ok(Ok((connection, readers.collect::<Result<_, rusqlite::Error>>()?)))
+    })();
+    opened.map_err(|error| OpenError::Store(failure(&error)))?
+}
+
+fn prepare(connection: &Connection) -> Result<(), rusqlite::Error> {
+    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.pragma_update(None, "synchronous", "full")?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(())
+}
