@@ -1,9 +1,9 @@
 //! Time, as a parameter.
 //!
 //! Owns the [`Clock`] trait and its two general implementations. Nothing else in the service reads the machine's clock
-//! (clippy's `disallowed-methods` sees to it): state machines take `now`, and whoever has to wait asks the clock, so a
-//! test can move a month ahead without sleeping. The Redis engine brings a third clock, that of its server, so that
-//! replicas whose own clocks disagree still agree on leases.
+//! (clippy's `disallowed-methods` sees to it): state machines take `now`, and a task that has to wait asks the clock,
+//! so a test can move a month ahead without sleeping. The Redis engine brings a third clock, that of its server, so
+//! that replicas agree on leases although their machines' clocks do not.
 
 use std::{
     collections::BTreeMap,
@@ -91,7 +91,7 @@ impl ManualClock {
         Self { now: watch::Sender::new(truncated(start)), sleepers: Arc::default() }
     }
 
-    /// Moves the clock ahead and wakes whoever waited for a time that has come.
+    /// Moves the clock ahead and wakes the sleepers whose time has come.
     pub fn advance(&self, by: Duration) {
         self.now.send_modify(|now| *now = later(*now, by));
     }
@@ -121,7 +121,7 @@ impl Clock for ManualClock {
     }
 }
 
-/// One that waits for a time, on record until it is dropped.
+/// A task that sleeps until a time, on record until it wakes or is dropped.
 struct Sleeper {
     sleepers: Arc<Mutex<BTreeMap<u64, Timestamp>>>,
     id: u64,

@@ -121,7 +121,7 @@ impl fmt::Debug for SecretHash {
 /// The owner says where the aggregate is that holds the hash of the secret, so no token needs an index.
 #[derive(Clone)]
 pub struct OpaqueToken {
-    /// Whose aggregate knows the token, in clear.
+    /// The id of the aggregate that knows the token, in clear.
     pub owner: String,
     /// What proves it.
     pub secret: SecretString,

@@ -1,8 +1,8 @@
-//! Who is running, and how the house empties.
+//! The tasks of the process, and how a drain waits for them.
 //!
-//! Owns the only spawning: every task is tracked, so that a drain can wait for the requests and steps under way. Tasks run
-//! on the runtime that the lifecycle was made on, not on that of the actix worker which starts them: a worker's runtime
-//! has one thread and ends with the listener, while a send under way must go on.
+//! Owns the only spawning: every task is tracked, so that a drain can wait for the requests and steps under way. Tasks
+//! run on the runtime that the lifecycle was made on, not on that of the actix worker which starts them: a worker's
+//! runtime has one thread and ends with the listener, while a send under way must go on.
 //! Promises that nothing spawned here is forgotten, and that a loop which has stopped beating is noticed by `/healthz`.
 
 use std::{
@@ -55,7 +55,7 @@ impl Lifecycle {
         Self::default()
     }
 
-    /// Runs `task` to its end, whoever started it: a drain waits for it.
+    /// Runs `task` to its end, also when the request that started it is gone: a drain waits for it.
     pub fn spawn<F>(&self, task: F) -> JoinHandle<F::Output>
     where
         F: Future + Send + 'static,
@@ -135,9 +135,9 @@ impl Lifecycle {
     }
 }
 
-/// The panic of a task goes on in whoever waited for it: a fault of ours must not look like an upstream's.
+/// The panic of a task goes on in the task that waited for it: a fault of ours must not look like an upstream's.
 pub fn resume(error: JoinError) -> ! {
-    // Otherwise the runtime has ended; nobody hears the answer any more.
+    // Otherwise the runtime has ended, and with it every listener that could send an answer.
     resume_unwind(error.try_into_panic().unwrap_or_else(|_| Box::new("cut off")))
 }
 
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_tasks_panic_goes_on_in_who_waits() {
+    async fn a_tasks_panic_goes_on_in_the_task_that_waits() {
         let life = Lifecycle::new();
         let task = life.spawn(async { panic!("a fault of ours") });
         let waits = life.spawn(async move { task.await.unwrap_or_else(|error| resume(error)) });
@@ -213,7 +213,7 @@ mod tests {
         let request = tracing::error_span!("request");
         let task = request.in_scope(|| life.spawn(async { tracing::Span::current().id() }));
         assert_eq!(task.await.expect("it ended"), request.id());
-        assert!(request.id().is_some(), "somebody listens");
+        assert!(request.id().is_some(), "a subscriber listens");
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! Tells a workflow what became of its lead: the guard over callback URLs, and the client that calls them.
 //!
-//! A callback URL is chosen by whoever holds an access token, so it must lead nowhere but to the hosts that the operator
-//! has listed. Owns the rules ([`guard`], [`address`]) and what an answer means. Promises that the rules hold when a URL
-//! is taken *and* again when it is called, down to the address that is connected to (a name that resolves to something
-//! private in between reaches nobody); that no redirect is followed and no proxy used; and that no URL shows in a log, an
-//! error or `Debug`: its secrecy is all that protects it.
+//! A callback URL is chosen by the caller that holds an access token, so it must lead nowhere but to the hosts that the
+//! operator has listed. Owns the rules ([`guard`], [`address`]) and what an answer means. Promises that the rules hold
+//! when a URL is taken *and* again when it is called, down to the address that is connected to (a name that resolves to
+//! something private in between is not connected to); that no redirect is followed and no proxy used; and that no URL
+//! shows in a log, an error or `Debug`: its secrecy is all that protects it.
 
 pub mod address;
 mod guard;
@@ -53,7 +53,7 @@ pub struct News<'a> {
 pub enum Told {
     /// A 2xx: that is all.
     Heard,
-    /// 404 or 410: nobody waits there, or not yet.
+    /// 404 or 410: no step waits there any more, or none yet.
     NobodyThere,
     /// Again later.
     Again {

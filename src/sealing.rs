@@ -54,7 +54,7 @@ impl fmt::Debug for Sealed {
     }
 }
 
-/// A keyed fingerprint: tells whether two secrets are equal, and nothing to who has no key.
+/// A keyed fingerprint: tells whether two secrets are equal, and nothing without the key.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Fingerprint(String);
@@ -210,6 +210,8 @@ mod tests {
     const HERE: Place<'static> = Place { aggregate: "workspace/1", field: "token" };
 
     proptest! {
+        /// Seals any text for one place and opens it there and at any other place. Only the first gives the text back;
+        /// the other is refused, since the place is associated data of the cipher.
         #[test]
         fn what_is_sealed_opens_here_and_nowhere_else(text in ".*", aggregate in "[a-z/0-9]{0,12}", field in "[a-z]{0,8}") {
             let sealer = Sealer::new(&generate_key(), None).expect("a generated key is good");
@@ -221,6 +223,8 @@ mod tests {
             prop_assert!(matches!(sealer.open(elsewhere, &sealed), Err(OpenError::Refused)));
         }
 
+        /// Flips one bit of an envelope, anywhere from its version to its tag, and opens it. Were a part of it not
+        /// authenticated, some bit would pass unnoticed.
         #[test]
         fn any_altered_byte_is_noticed(at in 0usize..40, bit in 0u8..8) {
             let sealer = Sealer::new(&generate_key(), None).expect("a generated key is good");
@@ -231,6 +235,8 @@ mod tests {
             prop_assert!(sealer.open(HERE, &Sealed::from_text(STANDARD.encode(envelope))).is_err());
         }
 
+        /// Opens any text as if it were an envelope. What the store, or a browser, gives back may be anything: an
+        /// error, never a panic.
         #[test]
         fn nonsense_never_panics(text in ".*") {
             let sealer = Sealer::new(&generate_key(), None).expect("a generated key is good");

@@ -1,9 +1,9 @@
 //! What an operator sees: log lines, metrics, the version.
 //!
-//! Owns the process-wide subscriber, recorder and panic hook. Promises that installing either twice is harmless (tests run
-//! several Apps in one process), that a line written on behalf of a request carries its id in either format, that a panic
-//! is a line of the log which says where it was and quotes nothing, and that everything measured in seconds has buckets
-//! from a millisecond to half a minute.
+//! Owns the process-wide subscriber, recorder and panic hook. Promises that installing either twice is harmless (tests
+//! run several Apps in one process), that a line written on behalf of a request carries its id in either format, that a
+//! panic is a line of the log which says where it was and quotes nothing, and that everything measured in seconds has
+//! buckets from a millisecond to half a minute.
 
 use std::{
     io::{self, IsTerminal as _},
@@ -31,10 +31,11 @@ pub fn is_filter(filter: &str) -> bool {
 
 /// Log lines go to stdout from here on; the first call in a process wins.
 pub fn log(format: Format, filter: &str) {
-    // How the server's threads come and go is of use to nobody; whoever wants it names `actix_server` in the filter.
+    // How the server's threads come and go helps no operator; one who wants it all the same names `actix_server` in the
+    // filter.
     let filter = EnvFilter::new(format!("actix_server=warn,{filter}"));
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(io::stdout().is_terminal());
-    // An error says that somebody was first: a test, or an earlier App.
+    // An error says that an earlier App in this process, or a test, has installed one.
     let _first = match format {
         Format::Pretty => lines.try_init(),
         Format::Json => lines.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init(),

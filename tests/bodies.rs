@@ -115,14 +115,14 @@ async fn a_caller_who_hangs_up_is_counted() {
     let head = format!("{HEAD}content-length: 9\r\n\r\n");
     exchange(address, &[format!("{HEAD}content-length: 0\r\n\r\n").as_bytes()], "is not JSON");
     let line = r#"alc_connector_http_requests_total{method="POST",route="/one",status="4"#;
-    // Whoever hangs up before actix has read the head has asked for nothing: so it is done again and again.
+    // A client that hangs up before actix has read the head has asked for nothing: so it is done again and again.
     for _ in 0..200 {
         let mut stream = TcpStream::connect(address).expect("it listens");
         stream.write_all(head.as_bytes()).expect("it is read");
         tokio::time::sleep(Duration::from_millis(20)).await;
         drop(stream);
         let counted = telemetry::metrics().render();
-        // actix may still let the handler see that the body has ended: then it is an answer that nobody hears.
+        // actix may still let the handler see that the body has ended: then it is an answer that no client hears.
         let total: u64 = counted
             .lines()
             .filter(|text| text.starts_with(line))

@@ -1,4 +1,5 @@
-//! The cookie in which an attempt to connect travels: a `Cookie` header on the first line, an unsealed attempt after it.
+//! The cookie in which an attempt to connect travels: a `Cookie` header on the first line, an unsealed attempt after
+//! it.
 #![no_main]
 
 use std::sync::LazyLock;

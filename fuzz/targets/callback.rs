@@ -1,5 +1,5 @@
-//! A callback from ALC: id, timestamp and signature headers on three lines, then the body. `RIGHT` in the signature header
-//! becomes the right signature, which no fuzzer would come upon.
+//! A callback from ALC: id, timestamp and signature headers on three lines, then the body. `RIGHT` in the signature
+//! header becomes the right signature, which no fuzzer would come upon.
 #![no_main]
 
 use alc_connector::alc::{

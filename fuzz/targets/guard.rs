@@ -1,4 +1,4 @@
-//! A callback URL as somebody with an access token might choose it, and the addresses that names resolve to.
+//! A callback URL as a caller with an access token might choose it, and the addresses that names resolve to.
 #![no_main]
 
 use std::{

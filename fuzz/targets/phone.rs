@@ -10,8 +10,8 @@ fuzz_target!(|text: &str| {
     if let Ok(number) = PhoneNumber::parse(number, region) {
         let e164 = number.as_secret().expose_secret();
         let digits = e164.strip_prefix('+').expect("E.164 begins with +");
-        // E.164 has 15, but Germany and Japan gave out longer ones, and libphonenumber knows them: up to 17 digits within
-        // the country, and 3 of its own.
+        // E.164 has 15, but Germany and Japan gave out longer ones, and libphonenumber knows them: up to 17 digits
+        // within the country, and 3 of its own.
         assert!((3..=20).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit()), "{e164}");
         assert!(!digits.starts_with('0'), "{e164}: no country code");
         let again = PhoneNumber::parse(e164, None).expect("what passed passes again");

@@ -1,5 +1,5 @@
-//! An access token: header and claims as JSON on two lines, a signature on the third. Only what we signed for ourselves is
-//! believed, whatever the rest looks like.
+//! An access token: header and claims as JSON on two lines, a signature on the third. Only what we signed for ourselves
+//! is believed, whatever the rest looks like.
 #![no_main]
 
 use std::sync::LazyLock;

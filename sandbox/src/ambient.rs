@@ -54,7 +54,7 @@ where
     drop(tokio::spawn(task));
 }
 
-/// An environment variable; the demo is steered by three of them (contract §1).
+/// An environment variable; the demo is steered by those that [`crate::demo::Plan`] names.
 #[expect(clippy::disallowed_methods, reason = "the demo's own three variables, read in one place")]
 pub fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())

@@ -1,14 +1,14 @@
 //! A pretend ALC and a pretend Attio, with faults on demand.
 //!
 //! Stands wholly apart from the service: it knows the contract's papers, not the service's code. The demo and the
-//! black-box tests run against it. Each pretend service has a port of its own, remembers what was done, records what was
-//! asked, and misbehaves as told, from Rust or over HTTP (`/_sandbox/…`).
+//! black-box tests run against it. Each pretend service has a port of its own, remembers what was done, records what
+//! was asked, and misbehaves as told, from Rust or over HTTP (`/_sandbox/…`).
 //!
 //! ```no_run
 //! # async fn example() -> std::io::Result<()> {
 //! use sandbox::{Alc, Attio, Callback, Fault, Stage};
 //!
-//! let alc = Alc::start().await?;                                  // rich; `Alc::start_minimal()` has only the known part
+//! let alc = Alc::start().await?; // rich; `Alc::start_minimal()` has only the known part
 //! let attio = Attio::start().await?;
 //! let record_id = attio.add_person("Ada Lovelace", "+4915112345678");
 //! // … start the service with alc.url(), alc.authorize_url(), attio.url(), attio.api_key() …

@@ -1,4 +1,4 @@
-//! The pretend ALC keeps to alc.md, rich and minimal.
+//! The pretend ALC does what `sandbox::alc` promises, rich and minimal.
 
 use std::{collections::BTreeMap, time::Duration};
 

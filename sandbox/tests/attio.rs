@@ -1,4 +1,4 @@
-//! The pretend Attio keeps to facts.md.
+//! The pretend Attio answers in the shapes of Attio's own documents (tests/attio).
 
 use std::{ops::Deref, time::Duration};
 

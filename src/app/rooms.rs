@@ -150,6 +150,7 @@ fn connections(config: &Config, ground: &Ground, upstreams: &Upstreams) -> Conne
             attio_oauth: upstreams.attio_oauth.clone(),
             clock: ground.clock.clone(),
             lifecycle: ground.lifecycle.clone(),
+            webhooks_of_lead: leads::sent_under,
         },
         connections::Settings {
             public_url: http.public_url.clone(),
@@ -160,9 +161,9 @@ fn connections(config: &Config, ground: &Ground, upstreams: &Upstreams) -> Conne
             webhook_signature: alc.webhook_signature,
             retry_schedule: ground.schedule.clone(),
             upstream_timeout: ground.upstream_timeout,
+            retention: config.leads.retention,
         },
     )
-    .keeping_leads_for(config.leads.retention)
 }
 
 fn leads(config: &Config, ground: &Ground, upstreams: &Upstreams, connections: &Connections) -> Leads {

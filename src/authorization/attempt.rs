@@ -1,8 +1,8 @@
 //! One attempt to connect, from `/oauth/authorize` to the callback.
 //!
 //! Owns the cookie in which an attempt travels. Promises that a state is good in the browser that began, for the
-//! provider that it was made for, for ten minutes; and that beginning stores nothing: who only begins costs us no
-//! memory. That it is good once is the promise of [`super::kept`].
+//! provider that it was made for, for ten minutes; and that beginning stores nothing, so that a browser which only
+//! begins costs no memory. That it is good once is the promise of [`super::kept`].
 //!
 //! The cookie is named after our state, so two tabs do not disturb each other, and sealed for it, so the state of one
 //! attempt and the cookie of another do not fit together (login CSRF; RFC 6749 §10.12, RFC 9700 §4.7).
@@ -20,7 +20,7 @@ use crate::{
 /// How long a person may take on the provider's consent page.
 pub const LIFETIME: Duration = Duration::from_secs(10 * 60);
 
-/// Whose consent page an attempt is waiting for.
+/// The side whose consent page an attempt is waiting for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Provider {
     /// Acme Lead Checker.
@@ -171,8 +171,8 @@ fn attributes(secure: bool) -> &'static str {
     if secure { "; Path=/; HttpOnly; SameSite=Lax; Secure" } else { "; Path=/; HttpOnly; SameSite=Lax" }
 }
 
-/// The way in for `fuzz/`, which gets no other. What a browser makes up is no attempt; one of ours comes back as it was,
-/// whatever stands beside it, but not spoilt, not late, and not for another state or provider.
+/// The way in for `fuzz/`, which gets no other. What a browser makes up is no attempt; one of ours comes back as it
+/// was, whatever stands beside it, but not spoilt, not late, and not for another state or provider.
 #[cfg(fuzzing)]
 #[expect(clippy::expect_used, reason = "a fuzzer looks for panics")]
 pub fn fuzz(sealer: &Sealer, header: &str, text: &str, now: Timestamp) {
@@ -248,6 +248,8 @@ mod tests {
     }
 
     proptest! {
+        /// Puts attempts with any client state, up to the longest, into a cookie and reads them out of a `Cookie`
+        /// header. All of the attempt comes back, and the cookie stays under the 4096 bytes that browsers take.
         #[test]
         fn an_attempt_comes_back_whole_in_a_cookie_that_browsers_take(
             client_state in prop::option::of(prop_oneof!["[ -~]{1,2000}", "[ -~]{2000}"]),
@@ -267,6 +269,7 @@ mod tests {
             prop_assert_eq!(back.redirect_uri_print, attempt.redirect_uri_print);
         }
 
+        /// Reads any text as the cookie of a state. What this server has not sealed is no attempt, and no panic.
         #[test]
         fn nonsense_in_a_cookie_is_foreign(value in "\\PC{0,80}") {
             let (sealer, state) = (sealer(), state());
@@ -292,7 +295,7 @@ mod tests {
         assert_eq!(opened(&sealer, &other, &[returned(&cookie)], 0).err(), Some(StateFault::Foreign));
         let renamed = format!("{}={value}", cookie_name(&other, true));
         assert_eq!(opened(&sealer, &other, &[&renamed], 0).err(), Some(StateFault::Foreign));
-        // A cookie of the same name that somebody tossed in does not hide ours.
+        // A cookie of the same name that an attacker's subdomain has set does not hide ours.
         let tossed = format!("{}=AAAA", cookie_name(&one, true));
         assert!(opened(&sealer, &one, &[&tossed, returned(&cookie)], 0).is_ok());
     }

@@ -1,8 +1,8 @@
 //! Back from a provider's consent page: from ALC, by way of Attio where each connection brings its own grant, to the
 //! client with a code of ours.
 //!
-//! Promises that a callback runs to its end whoever still waits, that the workspace is proven by Attio before anything
-//! is connected, and that what was granted and could not be kept is given back.
+//! Promises that a callback runs to its end whether or not the browser still waits, that the workspace is proven by
+//! Attio before anything is connected, and that what was granted and could not be kept is given back.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use super::{
 use crate::{
     alc::oauth::{TokenError, Tokens},
     clock::later,
-    connections::{Consent, IdentifyError, NewCode, OpenIncomingError},
+    connections::{Consent, Granted, IdentifyError, NewCode, OpenIncomingError},
     ids::{WorkspaceId, random_secret},
     lifecycle,
     store::StoreError,
@@ -45,7 +45,7 @@ pub enum CompleteFault {
     Unavailable,
 }
 
-/// A callback whose attempt is known. No `Debug`: all of it is secret.
+/// A callback, with the attempt that it belongs to. No `Debug`: all of it is secret.
 struct Callback {
     provider: Provider,
     state: String,
@@ -65,8 +65,8 @@ enum Next {
 
 impl Authorization {
     /// `GET /oauth/callback` and `GET /oauth/callback/attio`: what `provider` answered, in the query, to the browser
-    /// that has these `Cookie` headers. Runs to its end whoever still waits: a browser that is closed must not leave a
-    /// grant that nobody knows.
+    /// that has these `Cookie` headers. Runs to its end also when the browser is closed meanwhile: a grant that was
+    /// given and is stored nowhere could never be revoked.
     pub async fn complete(
         &self,
         provider: Provider,
@@ -160,7 +160,7 @@ impl Authorization {
         connected
     }
 
-    /// From tokens that wait to an incoming connection, whose code comes back.
+    /// Makes an incoming connection of tokens that wait; gives its code.
     async fn open_incoming(
         &self,
         taken: &mut Taken,
@@ -169,7 +169,7 @@ impl Authorization {
         code: NewCode,
     ) -> Result<SecretString, RedirectError> {
         let code = self.inner.connections.open_incoming(workspace, consent, code).await.map_err(open_error)?;
-        // Before anybody can use the connection: tokens that stay here would be given back one day.
+        // Before the client can use the connection: tokens that stayed here would be given back under it.
         self.let_go(taken).await.map_err(|error| not_kept(Some(error)))?;
         Ok(code.to_text())
     }
@@ -238,8 +238,8 @@ impl Authorization {
         if let Err(error) = self.hold_attio(taken, &token).await {
             let connections = connections.clone();
             self.in_background("Attio", move || {
-                let (connections, token) = (connections.clone(), token.clone());
-                async move { connections.give_back_to_attio(None, &token).await }
+                let (connections, granted) = (connections.clone(), Granted::by_attio(token.clone()));
+                async move { connections.give_back(None, &granted).await }
             });
             return Err(not_kept(Some(error)));
         }
@@ -249,12 +249,13 @@ impl Authorization {
         self.open_incoming(taken, workspace, consent, new_code(attempt, redirect_uri)).await
     }
 
-    /// Gives back a grant that could not even be stored; nobody waits for it, and nothing remembers it.
+    /// Gives back a grant that could not even be stored. No caller waits for it, and no document remembers it: if the
+    /// process ends now, the grant stays alive at ALC.
     fn revoke_at_alc(&self, workspace: Option<WorkspaceId>, tokens: Tokens) {
         let connections = self.inner.connections.clone();
         self.in_background("ALC", move || {
-            let (connections, tokens) = (connections.clone(), tokens.clone());
-            async move { connections.give_back(workspace, &tokens).await }
+            let (connections, granted) = (connections.clone(), Granted::by_alc(tokens.clone()));
+            async move { connections.give_back(workspace, &granted).await }
         });
     }
 

@@ -1,7 +1,7 @@
 //! Our one OAuth client: the Attio app's connection.
 //!
 //! Owns its credentials and its registered redirect URIs. Promises that secrets are compared in constant time, and that
-//! a redirect URI is one of the registered ones, character for character (RFC 9700 §2.1), or nowhere to send anybody.
+//! a browser is sent to no redirect URI but a registered one, character for character (RFC 9700 §2.1).
 
 use aws_lc_rs::{constant_time, digest};
 use base64::{
@@ -11,7 +11,7 @@ use base64::{
 use secrecy::{ExposeSecret as _, SecretString};
 use url::form_urlencoded;
 
-use super::{Fault, params::Params};
+use super::{OAuthError, params::Params};
 
 /// The client as the operator registered it.
 pub(super) struct Client {
@@ -39,23 +39,23 @@ impl Client {
         self.redirect_uris.iter().map(String::as_str).find(|uri| self::fingerprint(uri) == fingerprint)
     }
 
-    /// Proves that the request comes from the client (RFC 6749 §2.3.1): by `Authorization: Basic`, or by `client_id` and
-    /// `client_secret` in the body, never by both.
-    pub(super) fn authenticate(&self, authorization: Option<&str>, params: &Params) -> Result<(), Fault> {
+    /// Proves that the request comes from the client (RFC 6749 §2.3.1): by `Authorization: Basic`, or by `client_id`
+    /// and `client_secret` in the body, never by both.
+    pub(super) fn authenticate(&self, authorization: Option<&str>, params: &Params) -> Result<(), OAuthError> {
         let id = params.get("client_id")?;
         let secret = params.get("client_secret")?;
         match (authorization, secret) {
-            (Some(_), Some(_)) => Err(Fault::InvalidRequest("authenticate by header or by body, not by both")),
+            (Some(_), Some(_)) => Err(OAuthError::InvalidRequest("authenticate by header or by body, not by both")),
             (Some(header), None) => {
                 // A `client_id` beside the header is no second authentication, but it must not contradict it.
                 let agrees = id.is_none_or(|id| self.is(id));
-                if self.is_basic(header) && agrees { Ok(()) } else { Err(Fault::InvalidClient) }
+                if self.is_basic(header) && agrees { Ok(()) } else { Err(OAuthError::InvalidClient) }
             }
             (None, Some(secret)) => {
                 let known = self.has(id.unwrap_or_default(), secret);
-                if known { Ok(()) } else { Err(Fault::InvalidClient) }
+                if known { Ok(()) } else { Err(OAuthError::InvalidClient) }
             }
-            (None, None) => Err(Fault::InvalidClient),
+            (None, None) => Err(OAuthError::InvalidClient),
         }
     }
 
@@ -114,7 +114,7 @@ mod tests {
         format!("Basic {}", STANDARD.encode(format!("{id}:{secret}")))
     }
 
-    fn authenticated(client: &Client, header: Option<&str>, body: &str) -> Result<(), Fault> {
+    fn authenticated(client: &Client, header: Option<&str>, body: &str) -> Result<(), OAuthError> {
         client.authenticate(header, &Params::parse(body.as_bytes()))
     }
 
@@ -127,9 +127,9 @@ mod tests {
                 assert_eq!(authenticated(&client, Some(&header), ""), Ok(()), "{secret}");
                 assert_eq!(authenticated(&client, Some(&header.replace("Basic", "bAsIc")), ""), Ok(()));
                 assert_eq!(authenticated(&client, Some(&header), "client_id=attio+app"), Ok(()));
-                assert_eq!(authenticated(&client, Some(&header), "client_id=other"), Err(Fault::InvalidClient));
+                assert_eq!(authenticated(&client, Some(&header), "client_id=other"), Err(OAuthError::InvalidClient));
                 let both = authenticated(&client, Some(&header), "client_secret=x");
-                assert!(matches!(both, Err(Fault::InvalidRequest(_))));
+                assert!(matches!(both, Err(OAuthError::InvalidRequest(_))));
             }
         }
     }
@@ -146,10 +146,10 @@ mod tests {
             "client_id=attio+app&client_secret=",
             "client_id=other&client_secret=a%2Bb",
         ] {
-            assert_eq!(authenticated(&client, None, body), Err(Fault::InvalidClient), "{body}");
+            assert_eq!(authenticated(&client, None, body), Err(OAuthError::InvalidClient), "{body}");
         }
         let twice = authenticated(&client, None, "client_id=attio+app&client_secret=a%2Bb&client_secret=c");
-        assert!(matches!(twice, Err(Fault::InvalidRequest(_))));
+        assert!(matches!(twice, Err(OAuthError::InvalidRequest(_))));
     }
 
     #[test]
@@ -158,7 +158,7 @@ mod tests {
         let wrong_secret = basic("attio app", "t");
         let wrong_id = basic("attio", "s");
         for header in ["", "Basic", "Basic ", "Basic !", "Bearer YTpi", "Basic YQ==", &wrong_secret, &wrong_id] {
-            assert_eq!(authenticated(&client, Some(header), ""), Err(Fault::InvalidClient), "{header}");
+            assert_eq!(authenticated(&client, Some(header), ""), Err(OAuthError::InvalidClient), "{header}");
         }
     }
 

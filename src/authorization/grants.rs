@@ -12,7 +12,7 @@ use crate::ids::OpaqueToken;
 
 /// Why the client gets no token (RFC 6749 §5.2, RFC 7009 §2.2.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
+pub enum OAuthError {
     /// Something is missing, malformed or stands twice.
     InvalidRequest(&'static str),
     /// Not our client, or it did not prove it.
@@ -29,7 +29,7 @@ pub enum Fault {
     CodeUnavailable,
 }
 
-impl Fault {
+impl OAuthError {
     /// `error`.
     pub const fn code(self) -> &'static str {
         match self {
@@ -56,7 +56,7 @@ impl Fault {
     }
 }
 
-impl From<Duplicate> for Fault {
+impl From<Duplicate> for OAuthError {
     fn from(_: Duplicate) -> Self {
         Self::InvalidRequest("a parameter stands more than once")
     }
@@ -71,26 +71,27 @@ pub(super) enum Grant {
 }
 
 impl Grant {
-    pub(super) fn parse(params: &Params) -> Result<Self, Fault> {
+    pub(super) fn parse(params: &Params) -> Result<Self, OAuthError> {
         match params.get("grant_type")? {
             Some("authorization_code") => {
-                let code = params.get("code")?.ok_or(Fault::InvalidRequest("code is missing"))?;
+                let code = params.get("code")?.ok_or(OAuthError::InvalidRequest("code is missing"))?;
                 let verifier = params.get("code_verifier")?;
                 if !verifier.is_none_or(is_verifier) {
-                    return Err(Fault::InvalidRequest("code_verifier is malformed"));
+                    return Err(OAuthError::InvalidRequest("code_verifier is malformed"));
                 }
                 Ok(Self::Code {
-                    code: OpaqueToken::parse(code).ok_or(Fault::InvalidGrant)?,
+                    code: OpaqueToken::parse(code).ok_or(OAuthError::InvalidGrant)?,
                     redirect_uri: params.get("redirect_uri")?.map(str::to_owned),
                     verifier: verifier.map(str::to_owned),
                 })
             }
             Some("refresh_token") => {
-                let token = params.get("refresh_token")?.ok_or(Fault::InvalidRequest("refresh_token is missing"))?;
-                OpaqueToken::parse(token).map(Self::Refresh).ok_or(Fault::InvalidGrant)
+                let token =
+                    params.get("refresh_token")?.ok_or(OAuthError::InvalidRequest("refresh_token is missing"))?;
+                OpaqueToken::parse(token).map(Self::Refresh).ok_or(OAuthError::InvalidGrant)
             }
-            Some(_) => Err(Fault::UnsupportedGrantType),
-            None => Err(Fault::InvalidRequest("grant_type is missing")),
+            Some(_) => Err(OAuthError::UnsupportedGrantType),
+            None => Err(OAuthError::InvalidRequest("grant_type is missing")),
         }
     }
 }
@@ -134,7 +135,7 @@ impl Granted {
 mod tests {
     use super::*;
 
-    fn parse(body: &str) -> Result<Grant, Fault> {
+    fn parse(body: &str) -> Result<Grant, OAuthError> {
         Grant::parse(&Params::parse(body.as_bytes()))
     }
 
@@ -167,7 +168,7 @@ mod tests {
             ("grant_type=password&username=a&password=b", "unsupported_grant_type"),
             ("grant_type=client_credentials", "unsupported_grant_type"),
         ] {
-            assert_eq!(parse(body).err().map(Fault::code), Some(code), "{body}");
+            assert_eq!(parse(body).err().map(OAuthError::code), Some(code), "{body}");
         }
     }
 

@@ -4,6 +4,9 @@
 //! a connection or are given back: when nobody comes back in time, when the second consent fails, and when the process
 //! that was at it is gone. Its aggregate is of [`Kind::Attempt`], its tenant the state itself.
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -18,6 +21,7 @@ use super::{
 use crate::{
     alc::oauth::Tokens,
     clock::{later, until},
+    connections::Granted,
     ids::WorkspaceId,
     sealing::{OpenError, Place, Sealed},
     store::{
@@ -70,6 +74,8 @@ struct Held {
     attio_token: Option<Sealed>,
     #[serde(default)]
     attempts: u32,
+    #[serde(flatten)]
+    unknown: Map<String, Value>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -195,6 +201,7 @@ impl Authorization {
             alc_access_token: Some(seal(ALC_ACCESS_TOKEN, &tokens.access)),
             attio_token: None,
             attempts: 0,
+            unknown: Map::new(),
         }
     }
 
@@ -288,8 +295,8 @@ impl Authorization {
         self.inner.sealer.open(Place { aggregate: &place(state), field }, sealed)
     }
 
-    /// Gives back tokens that nobody wants, one provider's at a time, and forgets a used state whose time has come; for the
-    /// reconciler, which leased it.
+    /// Gives back tokens that nobody wants, one provider's at a time, and forgets a used state whose time has come; for
+    /// the reconciler, which leased it.
     pub async fn reconcile(&self, leased: Leased) -> Result<(), StoreError> {
         let Some(lease) = leased.document.lease else { return Ok(()) };
         let Versioned { value: mut kept, document } = Versioned::<Kept>::read(leased.document)?;
@@ -350,7 +357,7 @@ impl Authorization {
         let connections = &self.inner.connections;
         match provider {
             Provider::Attio => match open(ATTIO_TOKEN, &held.attio_token)? {
-                Some(token) => connections.give_back_to_attio(held.workspace, &token).await,
+                Some(token) => connections.give_back(held.workspace, &Granted::by_attio(token)).await,
                 None => Ok(()),
             },
             Provider::Alc => {
@@ -358,7 +365,7 @@ impl Authorization {
                 match open(ALC_ACCESS_TOKEN, &held.alc_access_token)? {
                     Some(access) => {
                         let tokens = Tokens { access, refresh, expires_in: None };
-                        connections.give_back(held.workspace, &tokens).await
+                        connections.give_back(held.workspace, &Granted::by_alc(tokens)).await
                     }
                     None => Ok(()),
                 }

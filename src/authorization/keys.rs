@@ -1,8 +1,8 @@
 //! The keys that sign our access tokens.
 //!
 //! Owns the Ed25519 key pairs that the operator gives: the current one signs and verifies, the previous one only
-//! verifies. Promises that both are published (RFC 7517, RFC 8037) under their RFC 7638 thumbprints, and that no private
-//! part leaves this file or shows in `Debug`.
+//! verifies. Promises that both are published (RFC 7517, RFC 8037) under their RFC 7638 thumbprints, and that no
+//! private part leaves this file or shows in `Debug`.
 
 use std::fmt;
 

@@ -1,10 +1,10 @@
-//! The authorization server towards Attio (RFC 6749): who may use this service, and how they prove it.
+//! The authorization server towards Attio (RFC 6749): which clients may use this service, and how they prove it.
 //!
 //! Owns the way from the app's connect button through the consent pages to tokens of ours, and those tokens. The token
 //! that the Attio app holds is *ours*; ALC's tokens never leave this service. Promises:
 //!
 //! - beginning stores nothing; a state is taken once, in the browser that began ([`attempt`], [`kept`]);
-//! - nobody is sent to a URI that is not registered ([`AuthorizeFault`]);
+//! - no browser is sent to a URI that is not registered ([`AuthorizeFault`]);
 //! - the workspace is proven by Attio, never taken from a request;
 //! - tokens that were granted and that we could not keep are revoked.
 //!
@@ -34,7 +34,7 @@ use self::{
 pub use self::{
     attempt::{Provider, StateFault},
     callback::{CompleteFault, Completed},
-    grants::{Fault, Granted},
+    grants::{Granted, OAuthError},
     metadata::Metadata,
     request::{AuthorizeFault, MAX_CLIENT_STATE},
     tokens::{BadToken, Subject},
@@ -128,7 +128,7 @@ impl Authorization {
         Self { inner: Arc::new(inner) }
     }
 
-    /// Who we say we are: `iss`, and what all endpoints begin with.
+    /// The name of this server: `iss`, and what the URLs of all endpoints begin with.
     pub fn issuer(&self) -> &str {
         &self.inner.issuer
     }
@@ -151,12 +151,13 @@ impl Authorization {
         self.inner.tokens.keys().jwks()
     }
 
-    /// Whom a bearer token speaks for.
+    /// The workspace and the connection that a bearer token speaks for.
     pub fn verify(&self, token: &SecretString) -> Result<Subject, BadToken> {
         self.inner.tokens.verify(token, self.inner.clock.now())
     }
 
-    /// Whom a bearer token speaks for, or spoke for: for removal only.
+    /// The workspace and the connection that a bearer token speaks for, or spoke for before it expired: for removal
+    /// only.
     pub fn verify_ignoring_expiry(&self, token: &SecretString) -> Result<Subject, BadToken> {
         self.inner.tokens.verify_ignoring_expiry(token)
     }
@@ -183,7 +184,7 @@ impl Authorization {
     }
 
     /// `POST /oauth/token` (RFC 6749 §4.1.3, §6): `authorization` is the header, `body` the form.
-    pub async fn token(&self, authorization: Option<&str>, body: &[u8]) -> Result<Granted, Fault> {
+    pub async fn token(&self, authorization: Option<&str>, body: &[u8]) -> Result<Granted, OAuthError> {
         let inner = &self.inner;
         let params = Params::parse(body);
         inner.client.authenticate(authorization, &params)?;
@@ -203,16 +204,16 @@ impl Authorization {
         })
     }
 
-    /// `POST /oauth/revoke` (RFC 7009): the end of the token's connection. What is no token of ours is done already. Runs
-    /// to its end whoever still waits.
-    pub async fn revoke(&self, authorization: Option<&str>, body: &[u8]) -> Result<(), Fault> {
+    /// `POST /oauth/revoke` (RFC 7009): the end of the token's connection. What is no token of ours is done already.
+    /// Runs to its end also when the client hangs up.
+    pub async fn revoke(&self, authorization: Option<&str>, body: &[u8]) -> Result<(), OAuthError> {
         let inner = &self.inner;
         let params = Params::parse(body);
         inner.client.authenticate(authorization, &params)?;
-        let token = params.get("token")?.ok_or(Fault::InvalidRequest("token is missing"))?;
+        let token = params.get("token")?.ok_or(OAuthError::InvalidRequest("token is missing"))?;
         // An access token is in no list that it could be struck off; saying so beats pretending (RFC 7009 §2.2.1).
         if self.verify(&SecretString::from(token)).is_ok() {
-            return Err(Fault::UnsupportedTokenType);
+            return Err(OAuthError::UnsupportedTokenType);
         }
         let Some(token) = OpaqueToken::parse(token) else { return Ok(()) };
         let this = self.clone();
@@ -220,44 +221,44 @@ impl Authorization {
         removal.await.unwrap_or_else(|error| lifecycle::resume(error))
     }
 
-    async fn remove_holder(&self, token: &OpaqueToken) -> Result<(), Fault> {
+    async fn remove_holder(&self, token: &OpaqueToken) -> Result<(), OAuthError> {
         match self.holder(token).await {
             Ok(Subject { workspace, connection }) => {
                 self.inner.connections.remove(workspace, connection).await.map_err(|error| store_error(&error))
             }
-            Err(Fault::InvalidGrant) => Ok(()),
+            Err(OAuthError::InvalidGrant) => Ok(()),
             Err(fault) => Err(fault),
         }
     }
 
-    async fn holder(&self, refresh_token: &OpaqueToken) -> Result<Subject, Fault> {
+    async fn holder(&self, refresh_token: &OpaqueToken) -> Result<Subject, OAuthError> {
         let (workspace, connection) =
             self.inner.connections.check_refresh_token(refresh_token).await.map_err(refresh_error)?;
         Ok(Subject { workspace, connection })
     }
 }
 
-fn redeem_error(error: RedeemError) -> Fault {
+fn redeem_error(error: RedeemError) -> OAuthError {
     match error {
         RedeemError::InvalidGrant(why) => {
             tracing::warn!(why, "a code was refused");
-            Fault::InvalidGrant
+            OAuthError::InvalidGrant
         }
         RedeemError::Store(error) => {
             tracing::warn!(%error, "a code may have been redeemed without an answer");
-            Fault::CodeUnavailable
+            OAuthError::CodeUnavailable
         }
     }
 }
 
-fn refresh_error(error: RefreshTokenError) -> Fault {
+fn refresh_error(error: RefreshTokenError) -> OAuthError {
     match error {
-        RefreshTokenError::InvalidGrant => Fault::InvalidGrant,
+        RefreshTokenError::InvalidGrant => OAuthError::InvalidGrant,
         RefreshTokenError::Store(error) => store_error(&error),
     }
 }
 
-fn store_error(error: &StoreError) -> Fault {
+fn store_error(error: &StoreError) -> OAuthError {
     tracing::warn!(%error, "the store could not be asked for a grant");
-    Fault::Unavailable
+    OAuthError::Unavailable
 }

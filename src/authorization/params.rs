@@ -1,7 +1,8 @@
 //! Parameters as OAuth has them: `application/x-www-form-urlencoded`, in a query or a body.
 //!
 //! Promises RFC 6749 §3.1 and §3.2: a parameter without a value counts as absent, one that stands twice is a fault
-//! (whoever reads it first and whoever reads it last would disagree), and one that nobody asks for is ignored.
+//! (a reader that takes the first and one that takes the last would disagree), and one that is not asked for is
+//! ignored.
 
 use url::form_urlencoded;
 
@@ -59,6 +60,8 @@ mod tests {
     }
 
     proptest! {
+        /// Appends any value to URIs with and without a query of their own, and parses the result. The value comes back
+        /// whole, the old query stays, and neither host nor fragment can be changed by what is appended.
         #[test]
         fn what_is_appended_is_read_back_and_what_was_there_stays(
             query in prop::sample::select(vec!["", "?", "?kept=1", "?kept=1&more=%20"]),

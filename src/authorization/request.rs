@@ -1,6 +1,6 @@
 //! The authorization request (RFC 6749 §4.1.1, RFC 7636 §4.3) and the answers that go back through the browser.
 //!
-//! Promises that nobody is ever redirected to a URI that is not registered, and that the client's state comes back
+//! Promises that no browser is ever redirected to a URI that is not registered, and that the client's state comes back
 //! exactly as it was given, or not at all.
 
 use std::borrow::Cow;
@@ -51,7 +51,7 @@ impl RedirectError {
         Self::new("invalid_request", description)
     }
 
-    /// The redirect URI with the error; `iss` says who answers (RFC 9207 §2).
+    /// The redirect URI with the error; `iss` names the server that answers (RFC 9207 §2).
     pub(super) fn location(&self, redirect_uri: &str, state: Option<&str>, issuer: &str) -> String {
         let mut params = vec![("error", self.code.as_str()), ("error_description", &*self.description)];
         params.extend(state.map(|state| ("state", state)));
@@ -113,7 +113,7 @@ fn code_challenge(params: &Params) -> Result<Option<String>, RedirectError> {
     match (params.get("code_challenge")?, params.get("code_challenge_method")?) {
         (None, None) => Ok(None),
         (None, Some(_)) => Err(RedirectError::invalid("code_challenge is missing")),
-        // Without a method it would be `plain` (RFC 7636 §4.3), which proves nothing to who saw the request.
+        // Without a method it would be `plain` (RFC 7636 §4.3), which an attacker who saw the request can answer too.
         (Some(_), None | Some("plain")) => Err(RedirectError::invalid("code_challenge_method must be S256")),
         (Some(challenge), Some("S256")) if is_s256(challenge) => Ok(Some(challenge.to_owned())),
         (Some(_), Some("S256")) => Err(RedirectError::invalid("code_challenge is malformed")),
@@ -249,8 +249,10 @@ mod tests {
     }
 
     proptest! {
+        /// Asks with any URI but the registered one, and with near misses of it: cut short, or with something before,
+        /// after or in the middle. None of them may lead to a redirect, whatever else the query holds.
         #[test]
-        fn whoever_asks_for_another_uri_is_not_sent_there(
+        fn no_browser_is_sent_to_another_uri(
             uri in prop_oneof![
                 "(https?:)?[/\\\\@.:?#a-z&=%0-9]{0,60}",
                 // Near misses: cut short, with something before, after or in the middle.
@@ -266,6 +268,9 @@ mod tests {
             prop_assert!(matches!(parsed, Err(AuthorizeFault::BadRedirectUri | AuthorizeFault::BadClient)));
         }
 
+        /// Asks for a response type that there is none of, with any state that a client may send. The error has to come
+        /// back to the registered URI with that state, byte by byte, or the client cannot tell which attempt it is
+        /// about.
         #[test]
         fn an_error_goes_to_the_registered_uri_with_the_exact_state(state in "[ -~]{1,2000}", response_type in "[a-z ]{1,9}") {
             prop_assume!(response_type != "code");
@@ -274,6 +279,8 @@ mod tests {
             prop_assert_eq!(echoed, Some(state));
         }
 
+        /// Makes the last redirect with any code and any state, and parses it as the client would. Nothing may be lost,
+        /// added or reordered behind what the registered URI has of its own.
         #[test]
         fn a_code_goes_to_the_registered_uri_with_the_exact_state(state in "[ -~]{1,2000}", code in "[A-Za-z0-9._-]{1,80}") {
             let location = success_location(URI, &code, Some(&state), ISSUER);

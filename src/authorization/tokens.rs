@@ -1,7 +1,8 @@
 //! Access tokens: what the Attio app shows us.
 //!
-//! Owns the claims of our JWTs. Promises that only a token that we signed with EdDSA, for ourselves, under a key of ours
-//! is believed, whatever its header says, and that its expiry is judged by the [`crate::clock`], to the second and without leeway.
+//! Owns the claims of our JWTs. Promises that only a token that we signed with EdDSA, for ourselves, under a key of
+//! ours is believed, whatever its header says, and that its expiry is judged by the [`crate::clock`], to the second and
+//! without leeway.
 
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ pub const LIFETIME: Duration = Duration::from_secs(60 * 60);
 /// `aud`: we are the resource server, too.
 const AUDIENCE: &str = "alc-connector";
 
-/// Whom a token speaks for.
+/// The workspace and the connection that a token speaks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Subject {
     /// `wks`.
@@ -29,7 +30,7 @@ pub struct Subject {
     pub connection: ConnectionId,
 }
 
-/// The token is not one of ours, or no longer good. Does not say which: who forges learns nothing.
+/// The token is not one of ours, or no longer good. Does not say which, so that a forger learns nothing from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the access token is not valid")]
 pub struct BadToken;
@@ -51,7 +52,7 @@ pub struct AccessTokens {
     keys: SigningKeys,
     issuer: String,
     validation: Validation,
-    /// What a token must be to stop things: ours, whatever we were called when we signed it.
+    /// What a token must be to stop things: signed by us, under whatever public URL.
     lenient: Validation,
 }
 
@@ -96,7 +97,7 @@ impl AccessTokens {
         SecretString::from(token)
     }
 
-    /// Whom `token` speaks for, if it is good at `now`.
+    /// The subject of `token`, if it is good at `now`.
     pub fn verify(&self, token: &SecretString, now: Timestamp) -> Result<Subject, BadToken> {
         let claims = self.decode(token, &self.validation)?;
         // RFC 7519 §4.1.4: not on or after `exp`.
@@ -106,7 +107,7 @@ impl AccessTokens {
         Ok(claims.subject())
     }
 
-    /// Whom `token` speaks for, even if it has expired, or is from before our public URL changed: enough to stop things,
+    /// The subject of `token`, even if it has expired, or is from before our public URL changed: enough to stop things,
     /// never to start any.
     pub fn verify_ignoring_expiry(&self, token: &SecretString) -> Result<Subject, BadToken> {
         Ok(self.decode(token, &self.lenient)?.subject())
@@ -223,7 +224,7 @@ mod tests {
 
     #[test]
     fn our_public_key_is_no_shared_secret() {
-        // Algorithm confusion: an HMAC keyed with what `/.well-known/jwks.json` tells everybody.
+        // Algorithm confusion: an HMAC keyed with what `/.well-known/jwks.json` publishes.
         let tokens = tokens(&generate(), None);
         let kid = tokens.keys.signing().0.to_owned();
         let jwk = tokens.keys.jwks().keys.remove(0);
@@ -245,7 +246,8 @@ mod tests {
         let theirs = tokens(&generate(), None);
         let foreign = theirs.issue(subject(), at(NOW));
         assert_eq!(ours.verify(&foreign, at(NOW)), Err(BadToken));
-        // A foreign key under our name, our key under a foreign name, no name at all, a key that the token brings along.
+        // A foreign key under our name, our key under a foreign name, no name at all, a key that the token brings
+        // along.
         let our_kid = ours.keys.signing().0.to_owned();
         let named = Header { kid: Some(our_kid), ..Header::new(Algorithm::EdDSA) };
         assert_eq!(ours.verify(&signed(&theirs, named, &claims()), at(NOW)), Err(BadToken));
@@ -284,6 +286,8 @@ mod tests {
     }
 
     proptest! {
+        /// Puts another character at any place of a good token. Header, claims and signature are all covered by the
+        /// signature, so no such token may pass.
         #[test]
         fn an_altered_token_is_refused(at_char in any::<prop::sample::Index>(), to in "[A-Za-z0-9_.-]") {
             let tokens = tokens(&generate(), None);
@@ -295,6 +299,8 @@ mod tests {
             prop_assert!(tokens.verify(&SecretString::from(text), at(NOW)).is_err());
         }
 
+        /// Verifies any text, by the more lenient of the two ways. A caller may send whatever it likes: an error, never
+        /// a panic.
         #[test]
         fn nonsense_never_panics(text in "\\PC{0,80}") {
             let tokens = tokens(&generate(), None);

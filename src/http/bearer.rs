@@ -2,8 +2,8 @@
 //!
 //! Permission is an extractor, so a handler cannot forget it. Promises that the `Authorization` header alone decides:
 //! no query parameter, no cookie, no body. Whether the connection still stands is for the services to say, on the
-//! workspace that they load anyway. Whoever speaks for a workspace is counted among its requests here, before anything
-//! is read of the body.
+//! workspace that they load anyway. The request is counted against its workspace's share here, before
+//! anything is read of the body.
 
 use std::future::{Ready, ready};
 
@@ -19,7 +19,7 @@ use crate::{
     ids::{ConnectionId, WorkspaceId},
 };
 
-/// Whoever shows a good access token.
+/// The caller's access token is good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bearer {
     /// The workspace that the request is about.
@@ -28,7 +28,7 @@ pub struct Bearer {
     pub connection: ConnectionId,
 }
 
-/// Whoever shows an access token that we once signed, even an expired one: all that it may do is stop things.
+/// The caller's access token is one that we once signed, perhaps an expired one: all that it may do is stop things.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AnyBearer {
     /// The workspace that the request is about.
@@ -79,7 +79,7 @@ fn token(request: &HttpRequest) -> Result<SecretString, Problem> {
     let mut headers = request.headers().get_all(header::AUTHORIZATION);
     let header = headers.next().ok_or_else(Problem::credentials_missing)?;
     if headers.next().is_some() {
-        // Whoever takes the first and whoever takes the last would disagree about who asks.
+        // A proxy that takes the first and a server that takes the last would disagree about the caller.
         return Err(bad_token());
     }
     let header = header.to_str().map_err(|_| bad_token())?;

@@ -1,8 +1,8 @@
-//! Probes and what operators read: `/healthz`, `/readyz`, `/metrics`, `/version`; and who asks, `healthcheck`.
+//! Probes and what operators read: `/healthz`, `/readyz`, `/metrics`, `/version`; and the client of `healthcheck`.
 //!
-//! Promises that an upstream's outage never fails a probe: unhealthy is a loop of ours that stands still, unready a store
-//! that takes no write now, or a process on its way out. All say `store-unavailable`: to a caller they are the same, since
-//! nothing of his will be stored here; `detail` tells them apart.
+//! Promises that an upstream's outage never fails a probe: unhealthy is a loop of ours that stands still, unready a
+//! store that takes no write now, or a process on its way out. All say `store-unavailable`: to a caller they are the
+//! same, since nothing of his will be stored here; `detail` tells them apart.
 
 use std::{
     collections::BTreeSet,
@@ -19,14 +19,14 @@ use actix_web::{
 use serde_json::json;
 
 use super::{
-    Clock,
     endpoint::Endpoint,
     problem::{Problem, Slug},
+    services::Clock,
 };
 use crate::{clock, lifecycle::Lifecycle, store::Store, telemetry};
 
-/// A probe must answer before whoever asks gives up.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// A probe has to be answered before the orchestrator that asks gives up.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(2);
 
 /// On both listeners.
 pub fn probes() -> [Endpoint; 2] {
@@ -49,23 +49,22 @@ async fn healthz(
         return Ok(web::Json(json!({ "status": "ok" })));
     }
     let detail = format!("No sign of life from: {}. Restart the process.", stalled.join(", "));
-    Err(Problem::new(Slug::StoreUnavailable, detail).retry_after(PATIENCE))
+    Err(Problem::new(Slug::StoreUnavailable, detail).retry_after(ANSWERED_WITHIN))
 }
 
 async fn readyz(lifecycle: Data<Lifecycle>, store: Data<Store>) -> Result<impl Responder, Problem> {
     if lifecycle.is_stopping() {
-        return Err(
-            Problem::new(Slug::StoreUnavailable, "The process is stopping: ask another one.").retry_after(PATIENCE)
-        );
+        return Err(Problem::new(Slug::StoreUnavailable, "The process is stopping: ask another one.")
+            .retry_after(ANSWERED_WITHIN));
     }
-    let fault = match tokio::time::timeout(PATIENCE, store.ping()).await {
+    let fault = match tokio::time::timeout(ANSWERED_WITHIN, store.ping()).await {
         Ok(Ok(())) => return Ok(web::Json(json!({ "status": "ok" }))),
         Ok(Err(error)) => error.to_string(),
         Err(_) => "no answer in time".to_owned(),
     };
     // The store's own words may name hosts; they are for the log.
     tracing::warn!(error = fault, "the store takes no writes");
-    Err(Problem::new(Slug::StoreUnavailable, "The store takes no writes now.").retry_after(PATIENCE))
+    Err(Problem::new(Slug::StoreUnavailable, "The store takes no writes now.").retry_after(ANSWERED_WITHIN))
 }
 
 async fn version() -> impl Responder {
@@ -80,10 +79,10 @@ async fn metrics(clock: Data<Clock>, store: Data<Store>) -> impl Responder {
 /// What has a gauge already: a status that nothing is in any more must fall to zero, not stay at its last count.
 static MEASURED: Mutex<BTreeSet<(&'static str, String)>> = Mutex::new(BTreeSet::new());
 
-/// Asked of the store when somebody looks, and not otherwise: every replica sees all aggregates.
+/// Asked of the store when the metrics are scraped, and not otherwise: every replica sees all aggregates.
 async fn measure(store: &Store, clock: &Clock) {
     let now = clock.0.now();
-    let depths = tokio::time::timeout(PATIENCE, store.depths(now)).await;
+    let depths = tokio::time::timeout(ANSWERED_WITHIN, store.depths(now)).await;
     // The other gauges keep their last values through an outage; this one says so.
     metrics::gauge!("alc_connector_store_up").set(if matches!(depths, Ok(Ok(_))) { 1.0 } else { 0.0 });
     let Ok(Ok(depths)) = depths else { return };
@@ -125,7 +124,7 @@ fn ask_readyz(bind: SocketAddr) -> io::Result<String> {
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
         ip => ip,
     };
-    let patience = PATIENCE + Duration::from_secs(1);
+    let patience = ANSWERED_WITHIN + Duration::from_secs(1);
     let mut stream = TcpStream::connect_timeout(&SocketAddr::new(ip, bind.port()), patience)?;
     stream.set_read_timeout(Some(patience))?;
     stream.set_write_timeout(Some(patience))?;

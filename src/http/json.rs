@@ -1,7 +1,7 @@
 //! Bodies that come in.
 //!
-//! Owns their limits. Promises that a body is JSON by its media type (415), within its cap (413) and here in time (400),
-//! that what it gets wrong is named by a pointer, and that nothing of it is quoted.
+//! Owns their limits. Promises that a body is JSON by its media type (415), within its cap (413) and here in time
+//! (400), that what it gets wrong is named by a pointer, and that nothing of it is quoted.
 
 use std::{fmt, time::Duration};
 
@@ -21,7 +21,7 @@ use super::problem::{Fault, Problem, Slug};
 pub const LIMIT: usize = 64 * 1024;
 /// What a batch may have.
 pub const BATCH_LIMIT: usize = 1024 * 1024;
-/// Slower than this is not a slow line but somebody who holds connections open.
+/// Slower than this is not a slow line but a client that holds connections open.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// The type of a body.
@@ -58,7 +58,8 @@ fn is_json(request: &HttpRequest) -> bool {
         || essence.split_once('/').is_some_and(|(kind, subtype)| !kind.is_empty() && subtype.ends_with("+json"))
 }
 
-/// Whether the media type is any that was ever used for JSON, or none: for webhooks, whose callers are not ours to teach.
+/// Whether the media type is any that was ever used for JSON, or none: for webhooks, whose callers are not ours to
+/// teach.
 pub fn is_json_or_none(request: &HttpRequest) -> bool {
     is_json(request) || matches!(essence(request).as_str(), "" | "text/json" | "application/x-json")
 }

@@ -1,9 +1,9 @@
 //! How many requests a workspace may make: `HTTP__REQUESTS_PER_SECOND`.
 //!
 //! Promises that one workspace's flood takes nothing from another's share, that it never keeps connection-removed out
-//! (which has a share of its own: what ends things must not get lost), and that workspaces which are quiet cost no memory.
-//! Each process counts for itself. Only the workspace of a verified token is counted: nobody can spend another's share,
-//! nor fill the memory with made-up ones.
+//! (which has a share of its own: what ends things must not get lost), and that workspaces which are quiet cost no
+//! memory. Each process counts for itself. Only the workspace of a verified token is counted: nobody can spend
+//! another's share, nor fill the memory with made-up ones.
 
 use std::{num::NonZeroU32, sync::Arc};
 
@@ -59,7 +59,7 @@ impl<C: Clock + Clone> Limits<C> {
         })
     }
 
-    /// Forgets whoever has the whole of their share again.
+    /// Forgets the workspaces that have the whole of their share again.
     pub fn forget_the_quiet(&self) {
         if let Some(limiter) = &self.limiter {
             limiter.retain_recent();

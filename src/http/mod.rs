@@ -18,6 +18,8 @@ pub mod limit;
 pub mod oauth;
 pub mod problem;
 pub mod request;
+mod request_id;
+mod services;
 mod standing;
 pub mod triggers;
 
@@ -26,44 +28,11 @@ use actix_web::{
     web::{self, ServiceConfig},
 };
 
+pub use self::services::{Clock, Services};
 use self::{
     endpoint::Endpoint,
-    limit::Limits,
     problem::{Fault, Problem, Slug},
 };
-use crate::{
-    authorization::Authorization, clock::SharedClock, connections::Connections, leads::Leads, lifecycle::Lifecycle,
-    store::Store,
-};
-
-/// What the handlers work with. Each worker thread gets clones, as `web::Data`.
-#[derive(Clone)]
-pub struct Services {
-    /// Running or stopping.
-    pub lifecycle: Lifecycle,
-    /// The store's clock where it has one.
-    pub clock: Clock,
-    /// For the probes and the gauges.
-    pub store: Store,
-    /// Authorizes Attio's app.
-    pub authorization: Authorization,
-    /// The workspaces.
-    pub connections: Connections,
-    /// The leads.
-    pub leads: Leads,
-    /// The workspaces' shares of requests.
-    pub limits: Limits,
-}
-
-/// The clock as `web::Data` carries it.
-#[derive(Clone)]
-pub struct Clock(pub SharedClock);
-
-impl std::fmt::Debug for Clock {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Clock")
-    }
-}
 
 /// What the public listener serves, all of it: a test holds it against `openapi.yaml`.
 pub fn public_endpoints() -> Vec<Endpoint> {

@@ -1,7 +1,7 @@
 //! `/oauth/*` and what clients discover about it: the authorization server in HTTP.
 //!
-//! Promises that nothing here is cached or leaks into a `Referer`, that people see pages and programs see RFC 6749 JSON,
-//! and that pages run no script and show nothing that a request brought along.
+//! Promises that nothing here is cached or leaks into a `Referer`, that people see pages and programs see RFC 6749
+//! JSON, and that pages run no script and show nothing that a request brought along.
 
 #[cfg(test)]
 mod tests;
@@ -16,7 +16,7 @@ use actix_web::{
 use askama::Template;
 
 use super::{endpoint::Endpoint, json, problem::Slug};
-use crate::authorization::{Authorization, AuthorizeFault, CompleteFault, Fault, Provider, StateFault};
+use crate::authorization::{Authorization, AuthorizeFault, CompleteFault, OAuthError, Provider, StateFault};
 
 /// Marks a request that was sent on to the public host, so that it is not sent on again: behind a proxy that changes
 /// `Host` it would go round for ever.
@@ -143,7 +143,7 @@ async fn jwks(authorization: web::Data<Authorization>) -> HttpResponse {
 
 /// The form of a request, or what is wrong with it.
 async fn form(request: &HttpRequest, body: web::Payload) -> Result<web::Bytes, Refusal> {
-    let invalid = |status, what| Refusal { status, fault: Fault::InvalidRequest(what) };
+    let invalid = |status, what| Refusal { status, fault: OAuthError::InvalidRequest(what) };
     if !request.content_type().eq_ignore_ascii_case("application/x-www-form-urlencoded") {
         return Err(invalid(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send application/x-www-form-urlencoded"));
     }
@@ -167,18 +167,18 @@ fn credentials(request: &HttpRequest) -> Option<&str> {
 #[derive(Debug, Clone, Copy)]
 struct Refusal {
     status: StatusCode,
-    fault: Fault,
+    fault: OAuthError,
 }
 
-impl From<Fault> for Refusal {
-    fn from(fault: Fault) -> Self {
+impl From<OAuthError> for Refusal {
+    fn from(fault: OAuthError) -> Self {
         let status = match fault {
-            Fault::InvalidClient => StatusCode::UNAUTHORIZED,
-            Fault::Unavailable | Fault::CodeUnavailable => StatusCode::SERVICE_UNAVAILABLE,
-            Fault::InvalidRequest(_)
-            | Fault::InvalidGrant
-            | Fault::UnsupportedGrantType
-            | Fault::UnsupportedTokenType => StatusCode::BAD_REQUEST,
+            OAuthError::InvalidClient => StatusCode::UNAUTHORIZED,
+            OAuthError::Unavailable | OAuthError::CodeUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+            OAuthError::InvalidRequest(_)
+            | OAuthError::InvalidGrant
+            | OAuthError::UnsupportedGrantType
+            | OAuthError::UnsupportedTokenType => StatusCode::BAD_REQUEST,
         };
         Self { status, fault }
     }

@@ -1,7 +1,7 @@
 //! Problem details (RFC 9457): the only place that knows which status an error has.
 //!
-//! Promises that every error answer is `application/problem+json` with a stable `type`, says what to do, and carries the
-//! request's id. There is no `From` for library errors: a stray `?` must not pick a status.
+//! Promises that every error answer is `application/problem+json` with a stable `type`, says what to do, and carries
+//! the request's id. There is no `From` for library errors: a stray `?` must not pick a status.
 
 use std::{fmt, time::Duration};
 
@@ -11,6 +11,8 @@ use actix_web::{
 };
 use serde::Serialize;
 use serde_json::{Map, Value};
+
+use super::request_id;
 
 macro_rules! slugs {
     ($($(#[$doc:meta])* $variant:ident = $slug:literal, $status:literal, $title:literal;)+) => {
@@ -57,7 +59,7 @@ slugs! {
     MethodNotAllowed = "method-not-allowed", 405, "Method not allowed";
     /// The event is about another workspace than the token.
     WorkspaceMismatch = "workspace-mismatch", 409, "The connection belongs to another workspace";
-    /// ALC's grant is dead: somebody has to connect again.
+    /// ALC's grant is dead: a person has to connect again.
     ReauthorizationRequired = "reauthorization-required", 409, "ALC has to be connected again";
     /// The connection is not connected yet, or on its way out.
     ConnectionNotReady = "connection-not-ready", 409, "The connection is not ready";
@@ -94,7 +96,8 @@ slugs! {
 /// A fault in one place of the request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Fault {
-    /// RFC 6901 pointer into the body (empty: the whole of it); `#/query/…` or `#/header/…` style names for what is not in the body.
+    /// RFC 6901 pointer into the body (empty: the whole of it); `#/query/…` or `#/header/…` style names for what is not
+    /// in the body.
     pub pointer: String,
     /// What is wrong, and what would be right. Never quotes the value.
     pub detail: String,
@@ -209,7 +212,7 @@ impl ResponseError for Problem {
         let mut response = HttpResponse::build(self.status_code());
         response.content_type("application/problem+json");
         if let Some(after) = self.retry_after {
-            // Rounded up: whoever comes a second early is told to wait again.
+            // Rounded up: a caller that comes a second early is told to wait again.
             response.insert_header((header::RETRY_AFTER, after.as_millis().div_ceil(1000).max(1).to_string()));
         }
         if self.slug.status() == 401 && self.slug != Slug::InvalidSignature {
@@ -220,6 +223,6 @@ impl ResponseError for Problem {
             };
             response.insert_header((header::WWW_AUTHENTICATE, challenge));
         }
-        response.body(self.to_value(super::request::current_id().as_deref()).to_string())
+        response.body(self.to_value(request_id::current().as_deref()).to_string())
     }
 }

@@ -1,8 +1,8 @@
 //! Around every request: its id, its log line, its metrics, and the last line of defence for errors.
 //!
 //! Promises that every answer has an `x-request-id`, also of errors and panics; that problems carry the same id; and
-//! that logs and metrics name the route's pattern, never the path, the query or a header: secrets travel in those. All that is
-//! logged on behalf of a request stands in the span `request`, which has its id and nothing else.
+//! that logs and metrics name the route's pattern, never the path, the query or a header: secrets travel in those. All
+//! that is logged on behalf of a request stands in the span `request`, which has its id and nothing else.
 
 use std::{panic::AssertUnwindSafe, rc::Rc, time::Instant};
 
@@ -13,34 +13,24 @@ use actix_web::{
     error::InternalError,
     http::{
         Method, StatusCode,
-        header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue},
+        header::{CONTENT_TYPE, HeaderMap, HeaderValue},
     },
     middleware::Next,
 };
 use futures_util::FutureExt as _;
 use tracing::Instrument as _;
 
-use super::problem::{Problem, Slug};
-use crate::ids;
-
-const HEADER: HeaderName = HeaderName::from_static("x-request-id");
-const LONGEST_ID: usize = 64;
-
-tokio::task_local! {
-    static ID: Rc<str>;
-}
-
-/// The id of the request that this task answers; `None` outside of one. A task spawned from a handler has to be given it.
-pub fn current_id() -> Option<Rc<str>> {
-    ID.try_with(Rc::clone).ok()
-}
+use super::{
+    problem::{Problem, Slug},
+    request_id,
+};
 
 /// The middleware. The outermost one: what it does not see has no id.
 pub async fn track<B>(request: ServiceRequest, next: Next<B>) -> Result<ServiceResponse<BoxBody>, Error>
 where
     B: MessageBody + 'static,
 {
-    let id: Rc<str> = incoming(request.headers()).unwrap_or_else(|| ids::random_uuid().to_string()).into();
+    let id = request_id::of(request.headers());
     let of_task = Rc::clone(&id);
     // Of the highest level, so that no level takes the id from the lines that are let through. A filter that names only
     // modules has to name this one.
@@ -66,7 +56,7 @@ where
         visit.end(status);
         result
     };
-    ID.scope(of_task, visit).instrument(span).await
+    request_id::within(of_task, visit).instrument(span).await
 }
 
 /// An error that came past the handlers has lost its request: it travels on as an error with its answer inside.
@@ -95,16 +85,8 @@ fn is_problem(headers: &HeaderMap) -> bool {
 
 fn name(headers: &mut HeaderMap, id: &str) {
     if let Ok(id) = HeaderValue::from_str(id) {
-        headers.insert(HEADER, id);
+        headers.insert(request_id::HEADER, id);
     }
-}
-
-/// A caller's own id, if it can do no harm in a log.
-fn incoming(headers: &HeaderMap) -> Option<String> {
-    let id = headers.get(HEADER)?.to_str().ok()?;
-    let harmless = (1..=LONGEST_ID).contains(&id.len())
-        && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'));
-    harmless.then(|| id.to_owned())
 }
 
 /// Anybody can make up methods; a metric must not have a series for each.

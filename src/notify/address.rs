@@ -2,9 +2,9 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Whether anybody on the internet could own it. Everything with a purpose of its own is not public: private networks,
-/// this host, this link, shared carrier networks, documentation, benchmarks, multicast, and every form in which an IPv4
-/// address hides in an IPv6 one (mapped, NAT64, 6to4, Teredo), because what it hides may be any of these.
+/// Whether it is an ordinary address of the public internet. Everything with a purpose of its own is not: private
+/// networks, this host, this link, shared carrier networks, documentation, benchmarks, multicast, and every form in
+/// which an IPv4 address hides in an IPv6 one (mapped, NAT64, 6to4, Teredo), because what it hides may be any of these.
 pub fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_v4(address),

@@ -1,5 +1,5 @@
-//! What the names of callback URLs may resolve to: judged for each connection, so that a name which was harmless when its
-//! URL was taken cannot turn into an address of our own network (DNS rebinding).
+//! What the names of callback URLs may resolve to: judged for each connection, so that a name which was harmless when
+//! its URL was taken cannot turn into an address of our own network (DNS rebinding).
 
 use std::{io, net::SocketAddr, sync::Arc};
 

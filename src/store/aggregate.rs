@@ -136,7 +136,7 @@ impl<A: Aggregate> Versioned<A> {
         let Change::Put { body, status, created_at, lease, .. } = &write.change else { return };
         self.document.version = commit.version_after(write.expected);
         self.document.body.clone_from(body);
-        (*status).clone_into(&mut self.document.status);
+        self.document.status = status.clone().into_owned();
         self.document.created_at = *created_at;
         match *lease {
             LeaseChange::Take(lease) | LeaseChange::Hold(lease) => self.document.lease = Some(lease),
@@ -158,7 +158,7 @@ pub fn put<A: Aggregate>(id: &str, aggregate: &A, expected: Option<Version>, lea
         expected,
         change: Change::Put {
             body: encode(aggregate),
-            status: aggregate.status(),
+            status: aggregate.status().into(),
             created_at: aggregate.created_at(),
             lease,
             expires_at: aggregate.expires_at(),

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -41,7 +43,7 @@ pub enum Change {
         /// JSON.
         body: String,
         /// The new label.
-        status: &'static str,
+        status: Cow<'static, str>,
         /// The new place in the order of pages.
         created_at: Timestamp,
         /// What becomes of the lease.

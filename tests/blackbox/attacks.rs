@@ -1,4 +1,4 @@
-//! Attacks on the OAuth connection and on whoever holds a token of it; each is a test that the attack fails.
+//! Attacks on the OAuth connection and on the clients that hold a token of it; each is a test that the attack fails.
 
 use std::time::Duration;
 
@@ -74,7 +74,7 @@ scenario! {
         };
 
         let none = json!({"alg": "none", "typ": "JWT"});
-        // The public key, which everybody has, as the secret of an HMAC.
+        // The public key, which is published, as the secret of an HMAC.
         let jwks = send(world.client.get(format!("{}/.well-known/jwks.json", world.url()))).await.expect(200).json();
         let public = jwks["keys"][0]["x"].as_str().expect("a key").to_owned();
         let mut hmac = Header::new(Algorithm::HS256);
@@ -126,7 +126,7 @@ scenario! {
 scenario! {
     async fn a_code_is_no_use_to_another_than_who_asked_for_it(setup: Setup) {
         let world = setup.start().await;
-        // A stolen code, put into the client's exchange by somebody who began without a challenge of his own.
+        // A stolen code, put into the client's exchange by an attacker who began without a challenge.
         let (mut browser, callback) = callback_of(&world, &[("code_challenge", CHALLENGE), ("code_challenge_method", "S256")]).await;
         let code = browser.visit(&callback).await.expect(302).location_query()["code"].clone();
         let form = |more: &[(&'static str, &'static str)]| {

@@ -1,4 +1,5 @@
-//! §3.1, §3.2 with Attio OAuth: each connection brings its own grant at Attio, by a second consent.
+//! Operations `oauthCallback`, `oauthCallbackAttio` and `connectionAdded` with Attio OAuth: each connection brings its
+//! own grant at Attio, by a second consent.
 
 use reqwest::Method;
 use sandbox::{Callback, Fault, Stage};
@@ -185,7 +186,7 @@ scenario! {
         let hold = world.attio.faults().hold("self", Stage::After);
         let coming_back = spawn(async move { browser.visit(&callback).await });
         hold.reached(1).await;
-        // As if the process were gone: somebody else has to see to the tokens, before the call to Attio times out.
+        // As if the process were gone: another replica has to see to the tokens, before the call to Attio times out.
         let none = async || world.alc.living_grants() == 0 && world.attio.living_grants() == 0;
         world.pass_until("both grants are given back", MINUTE / 3, MINUTE * 20, none).await;
         hold.release();

@@ -1,4 +1,4 @@
-//! §3.2: connection-added sees to the attributes that we write.
+//! Operation `connectionAdded`: it sees to the attributes that we write in Attio.
 
 use std::time::Duration;
 

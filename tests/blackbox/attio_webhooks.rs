@@ -1,4 +1,4 @@
-//! §3.6: Attio tells of merged and deleted records.
+//! Operation `attioEvents`: Attio tells of merged and deleted records.
 
 use std::time::Duration;
 
@@ -364,7 +364,7 @@ scenario! {
         };
         call().await.expect(200);
         assert_eq!(app.lead_says(&ada, "reason").await, "record-deleted");
-        // Somebody restores the record and presses again; Attio has not seen the 200.
+        // A person restores the record in Attio and presses again; Attio has not seen the 200.
         app.press(&ada).await.expect(201);
         call().await.expect(200);
         assert_eq!(app.lead_says(&ada, "status").await, "pending");
@@ -414,7 +414,8 @@ scenario! {
         world.pass_until("Attio refuses it", Duration::from_millis(50), MINUTE, refused).await;
         world.attio.delete_and_tell(&ada.record_id).await;
         world.attio.delete_and_tell(&bob.record_id).await;
-        // What it was a part of is told too late: nobody knows any more whom to send, and there is nothing to show.
+        // The merge is told too late: name and number are erased by now, so nothing can be sent, nor is anything to be
+        // shown.
         assert_eq!(world.attio.deliver(vec![world.attio.merged_event(&other.record_id, &bob.record_id)]).await, [200]);
         world.attio.faults().clear("patch_record");
         let (before, about_ada) = (patches_of(&world, &bob.record_id), patches_of(&world, &ada.record_id));

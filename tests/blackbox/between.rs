@@ -1,5 +1,8 @@
-//! §3.2: what comes in between what was read and what is written of it: the commit has to notice. And how many commits
-//! are on their way at once.
+//! Operations `connectionRemoved` and `sendLead` at the same instant: when something else is written between a task's
+//! load and its commit, the commit has to notice. And how many commits are on their way at once.
+//!
+//! How: an SQLite engine of the test's own holds a lead's commit back at the last moment; meanwhile the test lets the
+//! other thing happen, and then lets the commit go.
 
 use std::{
     sync::{

@@ -1,4 +1,4 @@
-//! §3.2: `POST /v1/leads/batch`.
+//! Operation `sendLeads`: many presses in one request.
 
 use std::time::Duration;
 

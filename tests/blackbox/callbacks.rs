@@ -1,4 +1,4 @@
-//! §3.4: ALC calls back.
+//! Operation `alcCallback`: ALC calls back.
 
 use alc_connector::clock::earlier;
 use sandbox::{Callback, Fault, Stage, alc};

@@ -1,4 +1,4 @@
-//! §3.1, §3.2: connecting.
+//! Operations `authorize` to `connectionAdded`: connecting.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! §3.3: no lead waits for ever, and none is lost for want of a callback.
+//! Operation `sendLead`, long afterwards: no lead waits for ever, and none is lost for want of a callback.
 
 use sandbox::Callback;
 use serde_json::json;

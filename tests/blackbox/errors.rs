@@ -1,4 +1,5 @@
-//! §3: what every operation has in common, and that the contract is complete and answered in full.
+//! `x-problems` and `x-everywhere` of openapi.yaml: what every operation has in common; and that the contract names all
+//! that is served, and no more.
 
 use std::collections::BTreeSet;
 

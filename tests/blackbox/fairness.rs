@@ -1,4 +1,8 @@
 //! One workspace's crowd does not keep another's single lead waiting.
+//!
+//! How: up to ten thousand leads of a second workspace, due soon, are written straight into the store while the
+//! replicas are down. After their start, a lead of the first workspace that is due as well has to be sent soon, and few
+//! of the crowd may have gone before it.
 
 use std::time::Duration;
 
@@ -26,7 +30,13 @@ async fn open(world: &World, lifecycle: &Lifecycle) -> Store {
 }
 
 fn put(key: Key, body: String, status: &'static str, now: jiff::Timestamp, due: Option<jiff::Timestamp>) -> Write {
-    let change = Change::Put { body, status, created_at: now, lease: LeaseChange::Leave { due }, expires_at: None };
+    let change = Change::Put {
+        body,
+        status: status.into(),
+        created_at: now,
+        lease: LeaseChange::Leave { due },
+        expires_at: None,
+    };
     Write { key, expected: None, change }
 }
 
@@ -136,7 +146,8 @@ scenario! {
         let before = world.alc.journal().count("create_lead");
         world.pass(MINUTE * 30).await;
         world.alc.journal().wait_for("create_lead", before + 1).await;
-        // A quarter of the workers, and the other workspace's own, perhaps once more by whoever takes its lease over.
+        // A quarter of the workers, and the other workspace's own, perhaps once more by the worker that takes its lease
+        // over.
         let asked = world.alc.journal().count("get_lead");
         assert!(asked <= 8 * replicas + 2 * replicas, "{asked} wait for an answer");
         hanging.release();

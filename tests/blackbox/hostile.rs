@@ -1,4 +1,5 @@
-//! Who speaks bad HTTP, too slowly, or holds connections open, is answered 4xx or cut off, and nobody else notices.
+//! A client that speaks bad HTTP, or too slowly, or holds connections open, is answered 4xx or cut off, and no other
+//! client notices.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -15,7 +16,7 @@ use crate::support::{
     process::Process,
 };
 
-/// How long the service may take to get rid of anybody; a body may take 15 s.
+/// How long the service may take to get rid of such a client; a body may take 15 s.
 const LIMIT: Duration = Duration::from_secs(30);
 const IDLE: u64 = 10_000;
 

@@ -1,4 +1,4 @@
-//! §3.3: `Idempotency-Key`.
+//! Operation `sendLead`: its header `Idempotency-Key`.
 
 use std::{collections::BTreeSet, time::Duration};
 

@@ -1,4 +1,4 @@
-//! Attio's limit of 25 writes in a clock second: kept, used, and survived when somebody else has used it up.
+//! Attio's limit of 25 writes in a clock second: kept, used, and survived when another program has used it up.
 //!
 //! Time here is elastic: it goes on in small steps, each only when what may be written by then has been written or a
 //! busy machine has had its moment. The pretend Attio counts by the seconds of the same clock.
@@ -127,7 +127,8 @@ fn a_thousand_leads_over_three_replicas_use_90_percent_of_the_limit() {
     run(a_crowd_is_written_at_the_pace_of_the_limit(Setup::two_replicas(), 1, 0.90));
 }
 
-/// The same on the machine's clock and with real processes: forty seconds each, and worth something on a quiet machine only.
+/// The same on the machine's clock and with real processes: forty seconds each, and worth something on a quiet machine
+/// only.
 async fn a_crowd_in_real_time(setup: Setup, processes: usize, least: f64) {
     let mut world = setup.start().await;
     world.stop().await;
@@ -216,7 +217,7 @@ scenario! {
         world.attio.faults().always("patch_record", Fault::status(503));
         let people = press_all(&world, &app, 30).await;
         let journal = world.attio.journal();
-        // Those who were under way when it opened may be a few more than the five that it takes.
+        // The calls that were under way when the gate opened may be a few more than the five failures that open it.
         let gap = |seen: &[Seen]| seen.windows(2).rposition(|pair| seconds(&pair[0], &pair[1]) < 4.0).map(|at| at + 2);
         let probes = || {
             let seen = patches(&world);

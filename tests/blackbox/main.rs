@@ -1,6 +1,7 @@
 //! The service from outside: real HTTP, a pretend ALC and a pretend Attio, three set-ups for every scenario.
 //!
-//! Each module holds one promise of the contract. A test waits for events, never for a time; days pass on a manual clock.
+//! Each module holds one promise of the contract. A test waits for events, never for a time; days pass on a manual
+//! clock.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -24,6 +25,7 @@ mod hostile;
 mod idempotency;
 mod limits;
 mod minimal_alc;
+mod newer_version;
 mod oauth;
 mod operations;
 mod races;

@@ -1,4 +1,5 @@
-//! §3.1: the authorization server towards Attio.
+//! Operations `authorize`, `token`, `revoke`, `authorizationServerMetadata` and `jwks`: the authorization server
+//! towards Attio.
 
 use std::time::Duration;
 

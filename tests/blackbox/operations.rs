@@ -1,4 +1,4 @@
-//! §4, §5: probes, metrics, stopping, and a store that is down.
+//! Operations `healthz`, `readyz`, `metrics` and `version`; stopping, and a store that is down.
 
 use sandbox::{Callback, Stage};
 

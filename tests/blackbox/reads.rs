@@ -1,4 +1,4 @@
-//! §3.2: where leads and connections stand.
+//! Operations `lead`, `listLeads` and `connection`: where leads and connections stand.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! §3.2: connection-removed.
+//! Operation `connectionRemoved`: a workspace leaves, and what it leaves behind.
 
 use std::time::Duration;
 

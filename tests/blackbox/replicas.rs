@@ -1,4 +1,4 @@
-//! §5: replicas on one Redis share all work.
+//! Replicas on one Redis share all work: operations `sendLead` and `alcCallback` at any of them.
 
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use sandbox::{Fault, Stage};

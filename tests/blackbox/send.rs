@@ -1,4 +1,4 @@
-//! §3.3: the rows of the table.
+//! Operation `sendLead`: one press, by where the record's last send stands and what ALC answers.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! §3.2: a workspace that connects again takes over.
+//! Operation `connectionAdded`: a workspace that connects again takes over from its connection.
 
 use sandbox::{Callback, Fault};
 use serde_json::json;

@@ -1,4 +1,5 @@
-//! §3.3: what ALC did is not known. At an ALC that can look up or honours keys nothing is ever sent twice.
+//! Operation `sendLead` where ALC's answer was lost: what ALC did is not known. At an ALC that can look up or honours
+//! keys nothing is ever sent twice.
 
 use std::time::Duration;
 

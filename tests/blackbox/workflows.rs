@@ -1,4 +1,5 @@
-//! §3.5: whoever waits for a lead is told, once it has finished.
+//! Operations `sendLead` with `finish_callback_url`, `putTrigger` and `deleteTrigger`: each workflow that waits for a
+//! lead is told once the lead has finished (callback `finished`).
 
 use std::time::Duration;
 
@@ -222,7 +223,7 @@ scenario! {
     async fn what_is_owed_of_a_send_is_kept_also_if_another_begins_before_it_was_written_down(setup: Setup) {
         let (world, app) = setup.connected().await;
         let ada = world.person();
-        // Whoever has the lead in hand waits for Attio, and sees neither the end nor the press after it.
+        // The worker that holds the lead's lease waits for Attio, and sees neither the end nor the press after it.
         let hold = world.attio.faults().hold("patch_record", Stage::Before);
         press_and_wait(&world, &app, &ada, "first", None).await.expect(201);
         hold.reached(1).await;

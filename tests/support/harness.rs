@@ -276,7 +276,7 @@ impl World {
         self.lead_to(self.replicas.iter().map(|replica| replica.public).collect());
     }
 
-    /// Who is behind the door from now on, such as processes.
+    /// Which replicas the front door leads to from now on, such as processes.
     pub fn lead_to(&self, addresses: Vec<SocketAddr>) {
         self.door.lead_to(addresses);
     }
@@ -330,8 +330,8 @@ impl World {
         self.clock.now()
     }
 
-    /// Moves time ahead for everybody, once what is under way has ended: a clock that outruns an answer on its way makes
-    /// leases run out that had minutes, and a busy machine would decide which tests pass.
+    /// Moves time ahead for all parties, once what is under way has ended: a clock that outruns an answer on its way
+    /// makes leases run out that had minutes, and a busy machine would decide which tests pass.
     pub async fn pass(&self, by: Duration) {
         self.rest().await;
         self.clock.advance(by);
@@ -409,8 +409,8 @@ impl World {
 }
 
 impl Drop for World {
-    /// Whatever else a test is about: nothing secret was told, and every request to Attio had Attio's shape, and so had every
-    /// answer.
+    /// Whatever else a test is about: nothing secret was told, and every request to Attio had Attio's shape, and so had
+    /// every answer.
     fn drop(&mut self) {
         secrets::learn_members(&self.alc.state(), &["access_tokens", "refresh_token", "code", "codes", "secret"]);
         for webhook in self.alc.webhooks() {
@@ -420,7 +420,7 @@ impl Drop for World {
             match seen.operation {
                 "token" => secrets::learn_form(&seen.body, "code"),
                 "revoke" => secrets::learn_form(&seen.body, "token"),
-                // Who knows where a workflow waits can speak to it.
+                // Anybody who knows where a workflow waits can speak to it: its URL is a secret.
                 "workflow_callback" => secrets::learn(&seen.path),
                 _ => {}
             }

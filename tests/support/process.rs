@@ -19,7 +19,8 @@ use super::{
     settings::Settings,
 };
 
-/// §5: what is under way has half a minute to end, such as a commit at a store that has gone.
+/// What is under way has half a minute to end (docs/operations.md, Stopping), such as a commit at a store that has
+/// gone.
 const DRAINED_WITHIN: Duration = Duration::from_secs(30);
 
 /// `alc-connector serve` with addresses of its own; killed when dropped.

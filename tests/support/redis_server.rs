@@ -37,7 +37,7 @@ impl RedisServer {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
         for _ in 0..10 {
-            // Somebody else may take the port in between: then the server ends at once, and another port is tried.
+            // Another process may take the port in between: then the server ends at once, and another port is tried.
             let port = ports::free();
             let mut child = spawn(port, &arguments, folder.path());
             if becomes_ready(&mut child, port) {
@@ -109,7 +109,7 @@ fn becomes_ready(child: &mut Child, port: u16) -> bool {
     false
 }
 
-/// Sends one command to whoever listens on that port.
+/// Sends one command to the server that listens on that port.
 pub fn ask(port: u16, line: &str) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;

@@ -23,7 +23,7 @@ pub struct Turns {
 }
 
 impl Turns {
-    /// Opens the door; nobody is behind it yet.
+    /// Opens the door; it leads to no replica yet.
     pub async fn open(seed: u64) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
@@ -37,7 +37,7 @@ impl Turns {
         format!("http://{}", self.address)
     }
 
-    /// Who is behind the door from now on.
+    /// Which replicas the door leads to from now on.
     pub fn lead_to(&self, replicas: Vec<SocketAddr>) {
         *self.replicas.lock().unwrap_or_else(PoisonError::into_inner) = replicas;
     }

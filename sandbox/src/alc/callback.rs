@@ -1,7 +1,7 @@
 //! ALC calls back.
 //!
-//! Owns the call of `lead.processed` and its Standard Webhooks signature. Promises to send just what was asked for, good
-//! or bad, once, and to say what came back: whether ALC tries again is the test's decision.
+//! Owns the call of `lead.processed` and its Standard Webhooks signature. Promises to send just what was asked for,
+//! good or bad, once, and to say what came back: whether ALC tries again is the test's decision.
 
 use aws_lc_rs::hmac;
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -9,7 +9,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::{Alc, State, Webhook};
+use super::{
+    handle::Alc,
+    state::{Answer, Shared, State, Webhook},
+};
 
 /// How a callback is signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -142,23 +145,6 @@ impl Callback {
     }
 }
 
-/// What a callback was answered with.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Answer {
-    /// Where it went.
-    pub url: String,
-    /// Its `webhook-id`, for a repeat.
-    pub message_id: String,
-    /// The body that was sent.
-    pub sent: String,
-    /// The status; 0 when there was no answer.
-    pub status: u16,
-    /// The body of the answer.
-    pub body: String,
-    /// `Retry-After`, if it came.
-    pub retry_after: Option<String>,
-}
-
 impl Alc {
     /// Calls back once, and gives back what was answered. The lead has its result from here on, whatever the answer.
     ///
@@ -188,7 +174,7 @@ impl Alc {
     }
 }
 
-impl super::Shared {
+impl Shared {
     /// As [`Alc::call_back`]; `None` without a registration to call.
     pub(super) async fn call_back(&self, callback: Callback) -> Option<Answer> {
         let (webhook, body) = self.state().prepare(&callback)?;

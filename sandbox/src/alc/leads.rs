@@ -1,42 +1,19 @@
 //! ALC's leads.
 //!
-//! Owns leads and idempotency receipts. Promises that with keys honoured a repeated key gives the first answer and makes
-//! no lead, and that with keys ignored every POST makes one.
+//! Owns leads and idempotency receipts. Promises that with keys honoured a repeated key gives the first answer and
+//! makes no lead, and that with keys ignored every POST makes one.
 
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{Alc, State, problem};
+use super::{
+    errors::problem,
+    handle::Alc,
+    state::{Lead, Receipt, State},
+};
 use crate::wire::{Reply, Request};
-
-/// A lead that ALC took.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Lead {
-    /// ALC's id.
-    pub id: String,
-    /// The record that it is about.
-    pub record_id: String,
-    /// The person's name.
-    pub name: String,
-    /// The person's number, as sent.
-    pub phone_number: String,
-    /// `processing`, then ALC's result.
-    pub status: String,
-    /// The key that it was sent under.
-    pub idempotency_key: Option<String>,
-    /// When it was taken.
-    pub created_at: Timestamp,
-}
-
-/// What a key was answered with.
-#[derive(Debug, Clone, Serialize)]
-pub struct Receipt {
-    body: String,
-    lead_id: String,
-}
 
 impl State {
     pub(super) fn create_lead(&mut self, request: &Request, now: Timestamp) -> Reply {
@@ -126,7 +103,7 @@ impl Alc {
         self.shared.state().leads.iter().filter(|lead| lead.record_id == record_id).cloned().collect()
     }
 
-    /// Gives the newest lead of a record a result without calling anybody back, as a lost callback would leave it.
+    /// Gives the newest lead of a record a result without a callback, as a lost one would leave it.
     pub fn finish_silently(&self, record_id: &str, status: &str) {
         if let Some(lead) = self.shared.state().leads.iter_mut().rev().find(|lead| lead.record_id == record_id) {
             status.clone_into(&mut lead.status);

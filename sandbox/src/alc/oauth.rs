@@ -1,7 +1,7 @@
 //! ALC's OAuth 2.0: consent, codes, tokens, revocation.
 //!
-//! Owns grants. Promises that a code works once, for the redirect URI and the PKCE challenge it was asked with, and that a
-//! token works until it expires, is rotated away, or its grant is revoked.
+//! Owns grants. Promises that a code works once, for the redirect URI and the PKCE challenge it was asked with, and
+//! that a token works until it expires, is rotated away, or its grant is revoked.
 
 use std::collections::BTreeMap;
 
@@ -11,34 +11,17 @@ use base64::{
     prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD},
 };
 use jiff::{SignedDuration, Timestamp};
-use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{Alc, Consent, State};
+use super::{
+    handle::Alc,
+    settings::Consent,
+    state::{Code, Grant, State},
+};
 use crate::{
     ambient::random,
     wire::{Reply, Request, decode_form},
 };
-
-/// An authorization code that was handed out.
-#[derive(Debug, Clone, Serialize)]
-pub struct Code {
-    redirect_uri: String,
-    challenge: Option<String>,
-    scope: Option<String>,
-    used: bool,
-}
-
-/// What one consent gave, over all refreshes.
-#[derive(Debug, Clone, Serialize)]
-pub struct Grant {
-    /// Access tokens that work, with their expiry.
-    access_tokens: BTreeMap<String, Option<Timestamp>>,
-    /// The refresh token that works.
-    refresh_token: Option<String>,
-    code: String,
-    revoked: bool,
-}
 
 impl State {
     /// Whether a request carries an access token that works now.

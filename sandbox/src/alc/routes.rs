@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 
-use super::{Callback, Settings, Shared, problem};
+use super::{callback::Callback, errors::problem, settings::Settings, state::Shared};
 use crate::wire::{Reply, Request, Service};
 
 /// The names of ALC's operations, for faults, holds and the journal.

@@ -59,7 +59,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// All that `alc.md` assumes.
+    /// All that such services commonly have.
     pub fn rich() -> Self {
         Self {
             client_id: "alc-client".to_owned(),
@@ -81,7 +81,7 @@ impl Settings {
         }
     }
 
-    /// Nothing but what `alc.md` knows.
+    /// Nothing but the calls that ALC is known to have.
     pub fn minimal() -> Self {
         Self {
             expires_in: None,

@@ -1,34 +1,20 @@
 //! ALC's webhooks.
 //!
-//! Owns registrations. Promises that a deleted one is gone for everybody who asks over HTTP, and is kept for
+//! Owns registrations. Promises that a deleted one is gone for every caller over HTTP, and is kept for
 //! [`Callback::to`](super::Callback::to): an ALC may still have a call under way.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{Alc, State, problem};
+use super::{
+    errors::problem,
+    handle::Alc,
+    state::{State, Webhook},
+};
 use crate::{
     ambient::random_bytes,
     wire::{Reply, Request},
 };
-
-/// A registration.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Webhook {
-    /// ALC's id.
-    pub webhook_id: String,
-    /// The name it was given.
-    pub name: String,
-    /// Where ALC calls.
-    pub url: String,
-    /// `lead.processed`.
-    pub event: String,
-    /// `whsec_…`, where ALC signs.
-    pub secret: Option<String>,
-    /// Whether it was deleted.
-    pub deleted: bool,
-}
 
 impl Webhook {
     fn shown(&self) -> Value {

@@ -1,51 +1,16 @@
 //! The attributes of people, and the options of selects.
 //!
-//! Owns the schema. Promises that nothing is created by writing a value: an option or attribute that is not there is a 400.
+//! Owns the schema. Promises that nothing is created by writing a value: an option or attribute that is not there is a
+//! 400.
 
-use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{
-    Attio, State,
     errors::{invalid, not_found},
+    handle::Attio,
+    state::{Attribute, SelectOption, State},
 };
 use crate::wire::{Reply, Request};
-
-/// An option of a select attribute.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct SelectOption {
-    /// Its id.
-    pub option_id: String,
-    /// Its title.
-    pub title: String,
-    /// Whether it is archived; then it can't be written.
-    pub is_archived: bool,
-}
-
-/// An attribute of people.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Attribute {
-    /// Its id.
-    pub attribute_id: String,
-    /// Its title.
-    pub title: String,
-    /// Its description.
-    pub description: Option<String>,
-    /// Its slug.
-    pub api_slug: String,
-    /// `text`, `select`, …
-    pub kind: String,
-    /// Whether it can hold several values.
-    pub is_multiselect: bool,
-    /// Whether no two records may have the same value.
-    pub is_unique: bool,
-    /// Whether it is archived; then it can't be written.
-    pub is_archived: bool,
-    /// Whether Attio made it.
-    pub is_system: bool,
-    /// The options, of a select.
-    pub options: Vec<SelectOption>,
-}
 
 impl Attribute {
     pub(super) fn new(slug: &str, title: &str, kind: &str) -> Self {

@@ -8,7 +8,10 @@ use std::time::Duration;
 use aws_lc_rs::hmac;
 use serde_json::{Value, json};
 
-use super::{Attio, Record, Webhook};
+use super::{
+    handle::Attio,
+    state::{Record, Webhook},
+};
 use crate::ambient::http_client;
 
 impl Attio {
@@ -21,7 +24,7 @@ impl Attio {
         made
     }
 
-    /// As [`Attio::merge`], without telling anybody.
+    /// As [`Attio::merge`], without telling any webhook.
     ///
     /// # Panics
     /// Without two records of these ids.

@@ -1,33 +1,24 @@
 //! Attio's OAuth 2.0 and its tokens.
 //!
-//! Owns tokens: API keys and grants. They never expire, and there is no refresh. Promises that an unknown or revoked one
-//! makes `GET /v2/self` say `{"active": false}` with status 200, as the real one does.
+//! Owns tokens: API keys and grants. They never expire, and there is no refresh. Promises that an unknown or revoked
+//! one makes `GET /v2/self` say `{"active": false}` with status 200, as the real one does.
 
 use std::collections::BTreeMap;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use jiff::Timestamp;
-use serde::Serialize;
 use serde_json::json;
 
-use super::{Attio, State};
+use super::{
+    handle::Attio,
+    state::{State, Token},
+};
 use crate::{
     ambient::random,
     wire::{Reply, Request},
 };
 
 const SCOPE: &str = "record_permission:read-write object_configuration:read-write webhook:read-write";
-
-/// An access token.
-#[derive(Debug, Clone, Serialize)]
-pub(super) struct Token {
-    workspace_id: String,
-    member_id: String,
-    issued_at: i64,
-    active: bool,
-    /// Had at the token endpoint.
-    by_code: bool,
-}
 
 impl Token {
     pub(super) fn new(workspace_id: &str, now: Timestamp) -> Self {

@@ -6,36 +6,13 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{
-    Attribute, State,
     errors::{invalid, not_found},
+    state::{Attribute, Change, Record, State},
 };
 use crate::wire::{Reply, Request};
-
-/// One change of one attribute.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Change {
-    /// The attribute.
-    pub slug: String,
-    /// The value, plainly; none when it was cleared.
-    pub value: Option<String>,
-    /// When.
-    pub at: Timestamp,
-}
-
-/// A person.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Record {
-    /// When it was added.
-    pub created_at: Timestamp,
-    /// Its values by slug, in Attio's shape.
-    pub values: BTreeMap<String, Vec<Value>>,
-    /// Every change since it was added, in order.
-    pub changes: Vec<Change>,
-}
 
 impl Record {
     /// The first value of an attribute, plainly.

@@ -7,8 +7,9 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{
-    Settings, Shared, State,
     errors::{not_found, rate_limited, unauthorized},
+    settings::Settings,
+    state::{Shared, State},
 };
 use crate::wire::{Reply, Request, Service};
 

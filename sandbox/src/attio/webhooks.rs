@@ -3,32 +3,18 @@
 //! Owns subscriptions. Promises the secret in the answer to the creation, and nowhere else.
 
 use jiff::Timestamp;
-use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{
-    Attio, State,
     errors::{invalid, not_found},
+    handle::Attio,
     records::attio_time,
+    state::{State, Webhook},
 };
 use crate::{
     ambient::random,
     wire::{Reply, Request},
 };
-
-/// A subscription.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Webhook {
-    /// Its id.
-    pub webhook_id: String,
-    /// Where Attio delivers.
-    pub target_url: String,
-    /// What it delivers.
-    pub subscriptions: Value,
-    /// What it signs with.
-    pub secret: String,
-    created_at: Timestamp,
-}
 
 impl State {
     fn webhook_shown(&self, webhook: &Webhook) -> Value {

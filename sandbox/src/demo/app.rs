@@ -1,6 +1,7 @@
 //! Attio's platform and the Attio app, as the connector sees them.
 //!
-//! Owns the connection that Attio keeps for the app. Promises that the token stays here: the page's browser never has it.
+//! Owns the connection that Attio keeps for the app. Promises that the token stays here: the page's browser never has
+//! it.
 
 use std::{
     collections::BTreeMap,
@@ -105,7 +106,7 @@ impl App {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Learns where the connector is, and as whom to speak to it.
+    /// Learns where the connector is, and the client's credentials there.
     pub(super) fn meet(&self, connector_url: &str, client_id: &str, client_secret: &str, redirect_uri: &str) {
         let mut state = self.state();
         connector_url.clone_into(&mut state.connector_url);

@@ -1,6 +1,7 @@
 //! The processes that the demo starts: the connector, and Redis where asked for.
 //!
-//! Owns them and their directory. Promises that they end with the demo: by SIGTERM in the ordinary way, killed otherwise.
+//! Owns them and their directory. Promises that they end with the demo: by SIGTERM in the ordinary way, killed
+//! otherwise.
 
 use std::{
     fs,
@@ -21,7 +22,7 @@ use tokio::{
     process::{Child, Command},
 };
 
-use super::say;
+use super::telling::say;
 use crate::{Alc, Attio, ambient};
 
 /// What the connector has to know.
@@ -100,7 +101,7 @@ impl Children {
     }
 }
 
-/// The environment by contract §2; nothing of ours leaks in.
+/// The connector's settings, as variables; no variable of this process's own environment is among them.
 fn settings(
     plan: &ConnectorPlan<'_>,
     public: &str,

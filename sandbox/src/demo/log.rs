@@ -1,7 +1,7 @@
 //! The running log: every request between the four parties.
 //!
-//! Owns the demo's own entries, and the masking of everything shown. Promises that no token, code, state, callback path or
-//! whole phone number is in an entry.
+//! Owns the demo's own entries, and the masking of everything shown. Promises that no token, code, state, callback path
+//! or whole phone number is in an entry.
 
 use std::sync::{Mutex, PoisonError};
 

@@ -1,13 +1,14 @@
 //! The demo: `make demo`.
 //!
-//! Owns the cast: the pretend services, the connector as a child process, the page. Promises to exit 0 only if every step
-//! of a lead's life really happened, as read back from the pretend services, and to leave nothing running behind.
+//! Owns the cast: the pretend services, the connector as a child process, the page. Promises to exit 0 only if every
+//! step of a lead's life really happened, as read back from the pretend services, and to leave nothing running behind.
 
 mod app;
 mod children;
 mod log;
 mod page;
 mod story;
+mod telling;
 
 use std::{
     io,
@@ -16,7 +17,6 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
 };
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -30,7 +30,7 @@ use crate::{
 };
 use app::App;
 use children::{Children, ConnectorPlan};
-pub use story::say;
+pub use telling::say;
 
 /// How the demo is to be run.
 #[derive(Debug, Clone)]
@@ -110,7 +110,7 @@ pub async fn run(plan: &Plan) -> io::Result<bool> {
         children.show_log();
     }
     let stopped = children.stop().await;
-    let whole = story::told(stopped.is_ok(), "the connector stops on SIGTERM", "exit code 0", &told_stop(&stopped));
+    let whole = telling::told(stopped.is_ok(), "the connector stops on SIGTERM", "exit code 0", &told_stop(&stopped));
     Ok(happened && whole.is_ok())
 }
 
@@ -145,17 +145,4 @@ async fn told_to_stop() -> io::Result<()> {
         interrupted = tokio::signal::ctrl_c() => interrupted,
         _ = terminated.recv() => Ok(()),
     }
-}
-
-/// Asks `look` again and again until it gives something, for at most ten seconds.
-async fn eventually<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
-    let looking = async {
-        loop {
-            if let Some(found) = look() {
-                return found;
-            }
-            tokio::time::sleep(Duration::from_millis(25)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(10), looking).await.ok()
 }

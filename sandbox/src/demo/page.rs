@@ -1,7 +1,7 @@
 //! The demo's page: a person record, and the log.
 //!
-//! Owns what the browser sees. Promises that the status shown is what Attio shows, and that the browser gets no token: its
-//! buttons ask this server, which plays the Attio app.
+//! Owns what the browser sees. Promises that the status shown is what Attio shows, and that the browser gets no token:
+//! its buttons ask this server, which plays the Attio app.
 
 use std::{collections::BTreeMap, sync::Arc};
 

@@ -1,35 +1,15 @@
 //! The life of a lead, told step by step.
 //!
-//! Owns what the demo prints. Promises a ✓ only for what was read back from where it had to happen, and after the first ✗
-//! only how the connector stopped.
+//! Owns the order of the steps. Promises a ✓ only for what was read back from where it had to happen, and after the
+//! first ✗ only how the connector stopped.
 
 use std::time::Duration;
 
 use super::{
     app::{App, WAITING_STEP},
     children::Children,
-    eventually,
+    telling::{Failed, say, told},
 };
-
-/// A step that did not happen; it has been told already.
-#[derive(Debug)]
-pub(super) struct Failed;
-
-/// Prints a line.
-#[expect(clippy::print_stdout, reason = "the demo's whole point is to print; it does so here only")]
-pub fn say(line: &str) {
-    println!("{line}");
-}
-
-/// Tells a step: ✓ with what was found, or ✗ with what was expected and what was found.
-pub(super) fn told(happened: bool, step: &str, expected: &str, found: &str) -> Result<(), Failed> {
-    if happened {
-        say(&format!("✓ {step:<46} {found}"));
-        return Ok(());
-    }
-    say(&format!("✗ {step}\n    expected: {expected}\n    found:    {found}"));
-    Err(Failed)
-}
 
 /// The connector is up, on both its listeners.
 pub(super) async fn introduce(children: &mut Children, app: &App) -> Result<(), Failed> {
@@ -184,4 +164,17 @@ async fn disconnect(app: &App) -> Result<(), Failed> {
     let revoked = eventually(|| (app.alc.living_grants() == 0).then_some(())).await;
     let found = format!("ALC has {} living grants", app.alc.living_grants());
     told(revoked.is_some(), "access revoked", "ALC has 0 living grants within 10 s", &found)
+}
+
+/// Asks `look` again and again until it gives something, for at most ten seconds.
+async fn eventually<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
+    let looking = async {
+        loop {
+            if let Some(found) = look() {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), looking).await.ok()
 }

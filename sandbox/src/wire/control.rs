@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Reply, Request, Rule, Stage, server::Desk};
+use super::{Reply, Request, Rule, Stage, service::Desk};
 
 #[derive(Deserialize)]
 struct HoldRequest {

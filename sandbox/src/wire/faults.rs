@@ -1,7 +1,7 @@
 //! What goes wrong, when, and how often.
 //!
-//! Owns the rules and the holds of one pretend service. Promises that a rule with a count is used exactly that often, in
-//! the order of the requests' arrival, and that an operation's name is checked when the rule is made.
+//! Owns the rules and the holds of one pretend service. Promises that a rule with a count is used exactly that often,
+//! in the order of the requests' arrival, and that an operation's name is checked when the rule is made.
 
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,
@@ -259,7 +259,7 @@ impl Faults {
         }
     }
 
-    /// Releases the holds of `operation`, whoever made them.
+    /// Releases all holds of `operation`.
     pub fn release(&self, operation: &str) {
         self.plan().holds.retain(|hold| {
             let keep = hold.operation != operation;

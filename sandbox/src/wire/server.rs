@@ -5,33 +5,19 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use futures_util::future::BoxFuture;
 use serde_json::Value;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::watch,
 };
 
-use super::{Fault, Faults, Journal, Reply, Request, Stage, control::control, message::Connection};
+use super::{
+    Fault, Faults, Journal, Reply, Request, Stage,
+    control::control,
+    message::Connection,
+    service::{Desk, Service},
+};
 use crate::ambient::{self, Time};
-
-/// What a pretend service is, apart from its wire.
-pub trait Service: Send + Sync + 'static {
-    /// The names of its operations, as faults, holds and the journal use them.
-    fn operations(&self) -> &'static [&'static str];
-
-    /// Which operation a request is; `None` for what the service does not have.
-    fn operation(&self, request: &Request) -> Option<&'static str>;
-
-    /// Does the work and gives the answer.
-    fn answer<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Reply>;
-
-    /// Everything that it remembers, for `GET /_sandbox/state`.
-    fn state(&self) -> Value;
-
-    /// Its own paths below `/_sandbox/`; `None` for what it does not have.
-    fn control<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Option<Reply>>;
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
@@ -147,14 +133,6 @@ async fn listen(
             }
         }
     }
-}
-
-/// What serves the connections of one service.
-pub(super) struct Desk {
-    pub(super) service: Arc<dyn Service>,
-    pub(super) faults: Faults,
-    pub(super) journal: Journal,
-    pub(super) time: Time,
 }
 
 async fn converse(stream: TcpStream, desk: &Desk) {

@@ -12,13 +12,16 @@ use uuid::Uuid;
 use crate::{
     clock::{from_micros, later},
     connections::{
-        Phase, Standing, WebhookState, Workspace,
-        attio_grant::AttioGrant,
-        connection::{Claim, Code, Connection, FreshTokens},
-        facts::Fact,
-        steps::{PATIENCE, Step},
-        webhook::Webhook,
-        workspace::MOST_INCOMING,
+        Connection, Phase, Standing, Webhook, WebhookState, Workspace,
+        workspace::{
+            agenda::Step,
+            claim::Claim,
+            code::Code,
+            grant::{AttioGrant, FreshTokens},
+            settle::CLEAN_UP_LIMIT,
+            side::Side,
+            transitions::MOST_INCOMING,
+        },
     },
     ids::{ConnectionId, OpaqueToken, WebhookId, WorkspaceId, random_uuid},
     sealing::Sealed,
@@ -38,13 +41,7 @@ fn tokens(now: Timestamp, with_refresh: bool) -> FreshTokens {
 }
 
 fn connection(now: Timestamp, with_refresh: bool, with_attio: bool) -> Connection {
-    let code = Code {
-        hash: OpaqueToken::new("w").hash(),
-        redirect_uri: "https://app".to_owned(),
-        challenge: None,
-        expires_at: later(now, MINUTE),
-        used: false,
-    };
+    let code = Code::new(OpaqueToken::new("w").hash(), "https://app".to_owned(), None, now);
     let attio = with_attio.then(|| AttioGrant::new(Sealed::from_text("attio")));
     Connection::incoming(ConnectionId::random(), tokens(now, with_refresh), attio, code, 0.5, now)
 }
@@ -102,6 +99,9 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
+/// What an upstream answered, to be recorded.
+type Fact = Box<dyn Fn(&mut Workspace, Timestamp)>;
+
 /// A workspace and what the test remembers of the outside.
 struct World {
     workspace: Workspace,
@@ -143,18 +143,18 @@ impl World {
             Event::Step(outcome) => self.step(outcome),
             Event::BeginConnecting(which) => {
                 let Some(id) = self.pick(which) else { return };
-                let claim = Claim { owner: random_uuid(), until: later(now, MINUTE) };
-                if self.workspace.claim_connecting(id, claim, now) {
+                let claim = Claim::new(random_uuid(), later(now, MINUTE));
+                if self.workspace.claim_connecting(id, claim.clone(), now) {
                     self.connecting.insert(id, claim.owner);
                     let token = OpaqueToken::new("w").hash();
                     let webhook = Webhook::intended(WebhookId::random(), id, token, now);
-                    assert!(self.workspace.intend_webhook(webhook, claim.owner));
+                    assert!(self.workspace.intend_webhook(Side::Alc, webhook, claim.owner));
                 }
             }
             Event::Register(which) => {
                 let Some(id) = self.pick(which) else { return };
                 let Some(webhook) = self.workspace.connection(id).and_then(|it| it.webhook) else { return };
-                self.workspace.webhook_registered(webhook, Some("alc".to_owned()), None, now);
+                self.workspace.webhook_registered(Side::Alc, webhook, Some("alc".to_owned()), None, now);
             }
             Event::FinishConnecting(which) => {
                 let Some(id) = self.pick(which) else { return };
@@ -176,30 +176,29 @@ impl World {
             }
             Event::BeginRefresh(which) => {
                 let Some(id) = self.pick(which) else { return };
-                let claim = Claim { owner: random_uuid(), until: later(now, MINUTE) };
-                if self.workspace.claim_refresh(id, claim, now) {
+                let claim = Claim::new(random_uuid(), later(now, MINUTE));
+                if self.workspace.claim_refresh(id, claim.clone(), now) {
                     let generation = self.workspace.connection(id).expect("claimed").alc.generation;
                     self.refreshing.insert(id, (claim.owner, generation));
                 }
             }
             Event::Refreshed(which) => {
                 let Some((id, owner, _)) = self.refresh_of(which) else { return };
-                Fact::Refreshed { connection: id, owner, tokens: tokens(now, true) }.apply(&mut self.workspace, now);
+                self.workspace.refreshed(id, tokens(now, true), owner, now);
                 self.revoked.remove(&id);
             }
             Event::RefreshRefused(which) => {
                 let Some((connection, owner, generation)) = self.refresh_of(which) else { return };
-                Fact::RefreshRefused { connection, owner, generation }.apply(&mut self.workspace, now);
+                self.workspace.refresh_refused(connection, generation, owner);
             }
             Event::RefreshFailed(which) => {
                 let Some((connection, owner, _)) = self.refresh_of(which) else { return };
-                let retry_at = later(now, MINUTE);
-                Fact::RefreshFailed { connection, owner, retry_at }.apply(&mut self.workspace, now);
+                self.workspace.refresh_failed(connection, owner, later(now, MINUTE));
             }
             Event::AccessRefused(which) => {
                 let Some(connection) = self.pick(which) else { return };
                 let generation = self.workspace.connection(connection).expect("picked").alc.generation;
-                Fact::AccessRefused { connection, generation }.apply(&mut self.workspace, now);
+                self.workspace.access_refused(connection, generation, now);
             }
             Event::AttioRefused(which) => {
                 let Some(connection) = self.pick(which) else { return };
@@ -221,7 +220,7 @@ impl World {
         self.workspace.settle(self.now);
         for connection in before {
             if self.workspace.connection(connection.id).is_none() {
-                let tired = connection.leaving_since.is_some_and(|since| later(since, PATIENCE) <= self.now);
+                let tired = connection.leaving_since.is_some_and(|since| later(since, CLEAN_UP_LIMIT) <= self.now);
                 assert!(
                     connection.alc.dead || tired || self.revoked.contains(&connection.id),
                     "tokens were erased while they were good at ALC"
@@ -244,10 +243,7 @@ impl World {
     fn step(&mut self, outcome: Outcome) {
         self.settle();
         let now = self.now;
-        let retry_at = later(now, MINUTE);
-        let step = self.workspace.next_step(now);
-        let facts = match step {
-            Step::DeleteAttioWebhook(webhook) => vec![Fact::AttioWebhookGone { webhook }],
+        let fact = match self.workspace.next_step(now) {
             Step::Rest => return,
             Step::Settle => panic!("settled already"),
             Step::Forget => {
@@ -256,77 +252,96 @@ impl World {
                 self.workspace = Workspace::new(self.workspace.id, now);
                 return;
             }
-            Step::WakeLeads => vec![Fact::LeadsWoken { since: self.workspace.wake_leads }],
-            Step::Refresh(connection) => {
-                let claim = Claim { owner: random_uuid(), until: later(now, MINUTE) };
-                assert!(self.workspace.claim_refresh(connection, claim, now), "a refresh is due only when unclaimed");
-                let generation = self.workspace.connection(connection).expect("due").alc.generation;
-                let owner = claim.owner;
-                vec![match outcome {
-                    Outcome::Done | Outcome::Lost => Fact::Refreshed { connection, owner, tokens: tokens(now, false) },
-                    Outcome::Failed => Fact::RefreshFailed { connection, owner, retry_at },
-                    Outcome::Unauthorized => Fact::RefreshRefused { connection, owner, generation },
-                }]
-            }
-            Step::FindWebhook(webhook) => match outcome {
-                Outcome::Done => vec![Fact::WebhookMissing { webhook, retry_at }],
-                Outcome::Lost => vec![Fact::WebhookFound { webhook, alc_id: "alc".to_owned() }],
-                _ => self.webhook_refused(webhook, outcome),
-            },
-            Step::DeleteWebhook(webhook) => match outcome {
-                Outcome::Done | Outcome::Lost => vec![Fact::WebhookDeleted { webhook }],
-                _ => self.webhook_refused(webhook, outcome),
-            },
-            Step::RetireWebhook(webhook) => match outcome {
-                Outcome::Done => vec![Fact::WebhookRetired { webhook }],
-                _ => vec![Fact::WebhookPostponed { webhook, retry_at: later(now, HOUR) }],
-            },
-            Step::RevokeAtAttio(connection) => {
-                let found = self.workspace.connection(connection).expect("due");
-                assert_eq!(found.phase, Phase::Leaving);
-                let open = self.workspace.webhooks.iter().any(|it| it.connection == connection && it.may_be_at_alc());
-                assert!(!open || found.alc.dead, "the webhook is deleted before the grant is revoked");
-                match outcome {
-                    Outcome::Done | Outcome::Lost => {
-                        self.revoked_at_attio.insert(connection);
-                        vec![Fact::AttioReleased { connection }]
-                    }
-                    _ => vec![Fact::AttioRevokePostponed { connection, retry_at }],
-                }
-            }
-            Step::Revoke(connection) => {
-                let found = self.workspace.connection(connection).expect("due");
-                assert_eq!(found.phase, Phase::Leaving);
-                let open = self.workspace.webhooks.iter().any(|it| it.connection == connection && it.may_be_at_alc());
-                assert!(!open, "the webhook is deleted before the grant is revoked");
-                let generation = found.alc.generation;
-                match outcome {
-                    Outcome::Done | Outcome::Lost => {
-                        self.revoked.insert(connection);
-                        vec![Fact::Released { connection, generation }]
-                    }
-                    _ => vec![Fact::RevokePostponed { connection, retry_at }],
-                }
-            }
+            step => self.take(step, outcome),
         };
         if outcome != Outcome::Lost {
-            for fact in facts {
-                fact.apply(&mut self.workspace, now);
-            }
+            fact(&mut self.workspace, now);
         }
         self.settle();
     }
 
-    fn webhook_refused(&self, webhook: WebhookId, outcome: Outcome) -> Vec<Fact> {
-        let known = self.workspace.webhook(webhook).expect("due");
-        let cleaner = self.workspace.cleaner(known).expect("somebody can clean up");
-        let postponed = Fact::WebhookPostponed { webhook, retry_at: later(self.now, MINUTE) };
-        match outcome {
-            Outcome::Unauthorized => {
-                vec![Fact::AccessRefused { connection: cleaner.id, generation: cleaner.alc.generation }, postponed]
+    /// What the step came to.
+    fn take(&mut self, step: Step, outcome: Outcome) -> Fact {
+        let now = self.now;
+        let retry_at = later(now, MINUTE);
+        match step {
+            Step::Rest | Step::Settle | Step::Forget => unreachable!("done by the caller"),
+            Step::WakeLeads => {
+                let since = self.workspace.wake_leads;
+                Box::new(move |workspace, _| workspace.leads_woken(since))
             }
-            _ => vec![postponed],
+            Step::Refresh(connection) => self.refresh(connection, outcome),
+            Step::FindWebhook(Side::Attio, webhook) | Step::DeleteWebhook(Side::Attio, webhook) => {
+                Box::new(move |workspace, _| workspace.webhook_gone(Side::Attio, webhook))
+            }
+            Step::FindWebhook(side, webhook) => match outcome {
+                Outcome::Done => {
+                    Box::new(move |workspace, now| workspace.webhook_missing(side, webhook, retry_at, now))
+                }
+                Outcome::Lost => Box::new(move |workspace, now| {
+                    workspace.webhook_registered(side, webhook, Some("alc".to_owned()), None, now);
+                }),
+                _ => self.webhook_refused(webhook, outcome),
+            },
+            Step::DeleteWebhook(side, webhook) => match outcome {
+                Outcome::Done | Outcome::Lost => Box::new(move |workspace, _| workspace.webhook_gone(side, webhook)),
+                _ => self.webhook_refused(webhook, outcome),
+            },
+            Step::RetireWebhook(webhook) => match outcome {
+                Outcome::Done => Box::new(move |workspace, _| workspace.webhook_retired(webhook)),
+                _ => Box::new(move |workspace, _| workspace.webhook_postponed(Side::Alc, webhook, later(now, HOUR))),
+            },
+            Step::Revoke(side, connection) => self.revoke(side, connection, outcome),
         }
+    }
+
+    fn refresh(&mut self, connection: ConnectionId, outcome: Outcome) -> Fact {
+        let (now, retry_at) = (self.now, later(self.now, MINUTE));
+        let (owner, claim_ends) = (random_uuid(), later(now, MINUTE));
+        let claimed = self.workspace.claim_refresh(connection, Claim::new(owner, claim_ends), now);
+        assert!(claimed, "a refresh is due only when unclaimed");
+        let generation = self.workspace.connection(connection).expect("due").alc.generation;
+        match outcome {
+            Outcome::Done | Outcome::Lost => Box::new(move |workspace, at| {
+                workspace.refreshed(connection, tokens(now, false), owner, at);
+            }),
+            Outcome::Failed => Box::new(move |workspace, _| workspace.refresh_failed(connection, owner, retry_at)),
+            Outcome::Unauthorized => {
+                Box::new(move |workspace, _| workspace.refresh_refused(connection, generation, owner))
+            }
+        }
+    }
+
+    fn revoke(&mut self, side: Side, connection: ConnectionId, outcome: Outcome) -> Fact {
+        let retry_at = later(self.now, MINUTE);
+        let found = self.workspace.connection(connection).expect("due");
+        assert_eq!(found.phase, Phase::Leaving);
+        let open = self.workspace.webhooks.iter().any(|it| it.connection == connection && it.may_be_upstream());
+        let dead = side == Side::Attio && found.alc.dead;
+        assert!(!open || dead, "the webhook is deleted before the grant is revoked");
+        let generation = found.generation(side);
+        match outcome {
+            Outcome::Done | Outcome::Lost => {
+                match side {
+                    Side::Alc => self.revoked.insert(connection),
+                    Side::Attio => self.revoked_at_attio.insert(connection),
+                };
+                Box::new(move |workspace, _| workspace.grant_released(side, connection, generation))
+            }
+            _ => Box::new(move |workspace, _| workspace.revoke_postponed(side, connection, retry_at)),
+        }
+    }
+
+    fn webhook_refused(&self, webhook: WebhookId, outcome: Outcome) -> Fact {
+        let known = self.workspace.webhook(Side::Alc, webhook).expect("due");
+        let cleaner = self.workspace.cleaner(known).expect("there are tokens that work");
+        let (connection, generation, retry_at) = (cleaner.id, cleaner.alc.generation, later(self.now, MINUTE));
+        Box::new(move |workspace, now| {
+            if outcome == Outcome::Unauthorized {
+                workspace.access_refused(connection, generation, now);
+            }
+            workspace.webhook_postponed(Side::Alc, webhook, retry_at);
+        })
     }
 
     fn check(&self) {
@@ -344,7 +359,7 @@ impl World {
 }
 
 fn before_gone(workspace: &Workspace, id: ConnectionId) -> bool {
-    workspace.webhooks.iter().all(|webhook| webhook.connection != id || !webhook.may_be_at_alc())
+    workspace.webhooks.iter().all(|webhook| webhook.connection != id || !webhook.may_be_upstream())
 }
 
 proptest! {
@@ -378,7 +393,7 @@ proptest! {
         if let Some(current) = world.workspace.current().map(|it| it.id) {
             world.workspace.removed(current, world.now);
         }
-        let end = later(world.now, PATIENCE + 72 * HOUR);
+        let end = later(world.now, CLEAN_UP_LIMIT + 72 * HOUR);
         while world.now < end {
             world.step(Outcome::Failed);
             world.now = later(world.now, 12 * HOUR);
@@ -408,11 +423,11 @@ fn a_late_answer_to_a_refresh_revives_a_grant_that_was_thought_dead() {
     world.apply(Event::FinishConnecting(0));
     let id = world.workspace.current().expect("connected").id;
     let first = random_uuid();
-    assert!(world.workspace.claim_refresh(id, Claim { owner: first, until: later(world.now, MINUTE) }, world.now));
+    assert!(world.workspace.claim_refresh(id, Claim::new(first, later(world.now, MINUTE)), world.now));
     let asked = world.now;
     world.now = later(world.now, 2 * MINUTE);
     let second = random_uuid();
-    assert!(world.workspace.claim_refresh(id, Claim { owner: second, until: later(world.now, MINUTE) }, world.now));
+    assert!(world.workspace.claim_refresh(id, Claim::new(second, later(world.now, MINUTE)), world.now));
     world.workspace.refresh_refused(id, 1, second);
     assert_eq!(world.workspace.standing(id), Standing::ReauthorizationRequired);
     world.workspace.refreshed(id, tokens(asked, true), first, world.now);

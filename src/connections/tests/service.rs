@@ -19,14 +19,17 @@ use crate::{
     attio,
     clock::{Clock as _, ManualClock, SharedClock, from_micros},
     connections::{
-        ConnectError, Connected, Connections, Consent, IdentifyError, NewCode, NoGrant, OpenIncomingError, Parts,
-        RedeemError, Settings, Standing, Verdict, Webhook, WebhookSignature, Workspace, connection::Claim, tenant,
+        ConnectError, Connected, Connections, Consent, Granted, IdentifyError, NewCode, NoGrant, OpenIncomingError,
+        Parts, RedeemError, Settings, Standing, Webhook, WebhookSignature, Workspace, tenant,
+        workspace::{claim::Claim, side::Side},
+        writing::Edit,
     },
     ids::{ConnectionId, OpaqueToken, RecordId, WebhookId, WorkspaceId},
     lifecycle::Lifecycle,
     sealing::{Sealer, generate_key},
     store::{
-        Change, Commit, Committed, Key, Kind, LeaseChange, LeaseRequest, Store, Tenant, Versioned, Write,
+        Change, Commit, Committed, Document, Key, Kind, LeaseChange, LeaseRequest, Store, StoreError, Tenant,
+        Versioned, Write,
         gate::{Gate, Gates, Verdict as GateVerdict},
         sqlite::SqliteEngine,
     },
@@ -115,6 +118,7 @@ impl World {
             attio_oauth: None,
             clock,
             lifecycle: self.lifecycle.clone(),
+            webhooks_of_lead,
         };
         let settings = Settings {
             public_url: "http://127.0.0.1:8080".parse().expect("a URL"),
@@ -128,8 +132,9 @@ impl World {
             webhook_signature,
             retry_schedule: Schedule::new([1, 5, 30].map(Duration::from_secs).to_vec()),
             upstream_timeout: Duration::from_secs(10),
+            retention: 120 * 24 * HOUR,
         };
-        Connections::new(parts, settings).keeping_leads_for(120 * 24 * HOUR)
+        Connections::new(parts, settings)
     }
 
     /// ALC registers webhooks, and says so with this status.
@@ -222,7 +227,7 @@ impl World {
     async fn put_lead(&self, record: RecordId, status: &'static str, webhook: WebhookId, expected: Option<u64>) {
         let change = Change::Put {
             body: json!({"schema": 1, "send": {"webhook": webhook}}).to_string(),
-            status,
+            status: status.into(),
             created_at: self.clock.now(),
             lease: LeaseChange::Leave { due: None },
             expires_at: None,
@@ -231,6 +236,12 @@ impl World {
         let committed = self.store.commit(&self.tenant, &commit, self.clock.now()).await.expect("commits");
         assert!(matches!(committed, Committed::Done(_)));
     }
+}
+
+/// What [`World::put_lead`] wrote.
+fn webhooks_of_lead(document: &Document) -> Result<Vec<WebhookId>, StoreError> {
+    let body: Value = serde_json::from_str(&document.body).expect("JSON");
+    Ok(vec![serde_json::from_value(body["send"]["webhook"].clone()).expect("a webhook")])
 }
 
 fn tokens(access: &str, refresh: Option<&str>) -> Tokens {
@@ -487,7 +498,7 @@ async fn a_webhook_whose_answer_was_lost_is_made_again_to_learn_its_secret() {
     }
     let workspace = world.load().await.expect("there").value;
     assert!(workspace.webhook_by_secret(&url_secret(&hook(&hooks, 0))).is_none());
-    let webhook = workspace.sending_webhook().and_then(|id| workspace.webhook(id)).expect("there");
+    let webhook = workspace.sending_webhook().and_then(|id| workspace.webhook(Side::Alc, id)).expect("there");
     let secret = world.connections().webhook_secret(&workspace, webhook).expect("opens").expect("known");
     assert_eq!(secret.expose_secret(), "whsec_c2VjcmV0");
 }

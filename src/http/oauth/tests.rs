@@ -117,7 +117,7 @@ async fn a_state_is_good_in_the_browser_that_began_and_once() {
     world.back(&tab, "code=another-code").await.is_page(400);
     world.back(&tab, "error=access_denied").await.is_page(400);
 
-    // The other tab is not disturbed; both cookies come along, and one of somebody's who knows nothing of ASCII.
+    // The other tab is not disturbed; both cookies come along, and one of another service that knows nothing of ASCII.
     let both = format!("name=Zoë; {}; {}", tab.cookie, other.cookie);
     let answer = world.get(&format!("/oauth/callback?state={}&code=alc-code", other.state), Some(&both)).await;
     assert!(param(&answer.location(), "code").is_some());

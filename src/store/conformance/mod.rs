@@ -62,7 +62,11 @@ pub(super) fn put_as(
     lease: LeaseChange,
 ) -> Write {
     let body = format!("{{\"schema\":1,\"after\":{},\"text\":\"é\\u0000\"}}", expected.unwrap_or(0));
-    Write { key: key.clone(), expected, change: Change::Put { body, status, created_at, lease, expires_at: None } }
+    Write {
+        key: key.clone(),
+        expected,
+        change: Change::Put { body, status: status.into(), created_at, lease, expires_at: None },
+    }
 }
 
 pub(super) fn erase(key: &Key, expected: Version) -> Write {

@@ -43,7 +43,7 @@ impl Model {
             let document = Document {
                 body: body.clone(),
                 version: write.expected.unwrap_or(0) + 1,
-                status: (*status).to_owned(),
+                status: status.to_string(),
                 created_at: *created_at,
                 due,
                 lease,

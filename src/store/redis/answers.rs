@@ -61,7 +61,11 @@ pub(super) fn commit_arguments(call: &mut Call<'_>, tenant: &Tenant, commit: &Co
                 }
             }
             Change::Put { body, status, created_at, lease, expires_at } => {
-                call.arg("put").arg(body).arg(*status).arg(sortable(*created_at)).arg(micros_or_blank(*expires_at));
+                call.arg("put")
+                    .arg(body)
+                    .arg(status.as_ref())
+                    .arg(sortable(*created_at))
+                    .arg(micros_or_blank(*expires_at));
                 let ttl = expires_at.map(|at| crate::clock::until(now, at).as_millis() + GARBAGE_AGE_MS);
                 call.arg(ttl.map(|ttl| ttl.to_string()).unwrap_or_default());
                 let (change, token, time) = match lease {

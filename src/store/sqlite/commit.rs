@@ -48,7 +48,7 @@ fn attempt(c: &Connection, tenant: &Tenant, commit: &Commit, now: Timestamp) -> 
                 let document = Document {
                     body: body.clone(),
                     version: write.expected.unwrap_or(0) + 1,
-                    status: (*status).to_owned(),
+                    status: status.to_string(),
                     created_at: *created_at,
                     due,
                     lease,

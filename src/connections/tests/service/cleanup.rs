@@ -145,15 +145,15 @@ async fn a_crash_while_connecting_is_undone() {
     // The crash: the intent is stored and the webhook made, but nobody is left to say so.
     let connections = world.connections();
     let now = world.clock.now();
-    let claim = Claim { owner: crate::ids::random_uuid(), until: now + Duration::from_secs(50) };
+    let claim = Claim::new(crate::ids::random_uuid(), now + Duration::from_secs(50));
     let token = OpaqueToken::new(world.workspace);
     let webhook = Webhook::intended(WebhookId::random(), connection, token.hash(), now);
     connections
         .update(&world.tenant, |workspace, now| {
             let workspace = workspace.expect("there");
-            assert!(workspace.claim_connecting(connection, claim, now));
-            assert!(workspace.intend_webhook(webhook.clone(), claim.owner));
-            Verdict::Write(())
+            assert!(workspace.claim_connecting(connection, claim.clone(), now));
+            assert!(workspace.intend_webhook(Side::Alc, webhook.clone(), claim.owner));
+            Edit::Write(())
         })
         .await
         .expect("commits");

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use super::*;
-use crate::store::{Cursor, Depth, Engine, Leased, Loaded, Page, StoreError, gate::GateReport};
+use crate::store::{Cursor, Depth, Engine, Leased, Loaded, Page, gate::GateReport};
 
 /// What becomes of a commit.
 pub(super) enum Fate {
@@ -114,14 +114,14 @@ impl World {
     /// Gives them back by this many requests.
     async fn gives_back(&mut self, workspace: Option<WorkspaceId>, tokens: Tokens, requests: usize) {
         let revoked = self.server.mock("POST", "/oauth/revoke").expect(requests).create_async().await;
-        self.connections().give_back(workspace, &tokens).await.expect("given back");
+        self.connections().give_back(workspace, &Granted::by_alc(tokens)).await.expect("given back");
         revoked.assert_async().await;
         revoked.remove_async().await;
     }
 }
 
 fn takes_over(commit: &Commit) -> bool {
-    commit.writes.iter().any(|write| matches!(write.change, Change::Put { status: "connected", .. }))
+    commit.writes.iter().any(|write| matches!(&write.change, Change::Put { status, .. } if status == "connected"))
 }
 
 #[tokio::test]
@@ -198,14 +198,14 @@ async fn what_time_brought_about_is_written_before_anything_is_done_about_it() {
         .await;
     let (connection, _) = world.open(tokens("a1", None)).await;
     let now = world.clock.now();
-    let claim = Claim { owner: crate::ids::random_uuid(), until: now + Duration::from_secs(50) };
+    let claim = Claim::new(crate::ids::random_uuid(), now + Duration::from_secs(50));
     let webhook = Webhook::intended(WebhookId::random(), connection, OpaqueToken::new(world.workspace).hash(), now);
     let connections = world.connections();
     let crashed = connections.update(&world.tenant, |workspace, now| {
         let workspace = workspace.expect("there");
-        assert!(workspace.claim_connecting(connection, claim, now));
-        assert!(workspace.intend_webhook(webhook.clone(), claim.owner));
-        Verdict::Write(())
+        assert!(workspace.claim_connecting(connection, claim.clone(), now));
+        assert!(workspace.intend_webhook(Side::Alc, webhook.clone(), claim.owner));
+        Edit::Write(())
     });
     crashed.await.expect("commits");
     world.clock.advance(Duration::from_secs(50));

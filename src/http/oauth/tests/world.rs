@@ -26,6 +26,7 @@ use crate::{
     connections::{self, Connections, WebhookSignature},
     http::bearer::{AnyBearer, Bearer},
     ids::WorkspaceId,
+    leads,
     lifecycle::Lifecycle,
     sealing::{Sealer, generate_key},
     store::{Store, gate::Gates, sqlite::SqliteEngine},
@@ -111,6 +112,19 @@ pub(super) struct Tab {
     pub(super) challenge: String,
 }
 
+fn oauth_settings(alc: &Server) -> alc::oauth::Settings {
+    alc::oauth::Settings {
+        authorize_url: url("https://alc.example/authorize"),
+        token_url: url(&format!("{}/token", alc.url())),
+        revoke_url: Some(url(&format!("{}/revoke", alc.url()))),
+        client_id: "us".to_owned(),
+        client_secret: SecretString::from("our secret"),
+        scopes: Vec::new(),
+        client_authentication: alc::oauth::ClientAuthentication::Basic,
+        redirect_uri: url("https://connector.example/oauth/callback"),
+    }
+}
+
 impl World {
     pub(super) async fn new() -> Self {
         let (alc, attio) = (Server::new_async().await, Server::new_async().await);
@@ -124,19 +138,7 @@ impl World {
         let limit = Duration::from_secs(5);
         let http = upstream::http_clients(limit).expect("a client");
         let caller = |name| upstream::Caller::new(http.clone(), name, limit, Arc::clone(&shared));
-        let oauth = alc::oauth::OAuth::new(
-            caller("alc"),
-            alc::oauth::Settings {
-                authorize_url: url("https://alc.example/authorize"),
-                token_url: url(&format!("{}/token", alc.url())),
-                revoke_url: Some(url(&format!("{}/revoke", alc.url()))),
-                client_id: "us".to_owned(),
-                client_secret: SecretString::from("our secret"),
-                scopes: Vec::new(),
-                client_authentication: alc::oauth::ClientAuthentication::Basic,
-                redirect_uri: url("https://connector.example/oauth/callback"),
-            },
-        );
+        let oauth = alc::oauth::OAuth::new(caller("alc"), oauth_settings(&alc));
         let connections = Connections::new(
             connections::Parts {
                 store: store.clone(),
@@ -147,6 +149,7 @@ impl World {
                 attio_oauth: None,
                 clock: Arc::clone(&shared),
                 lifecycle: lifecycle.clone(),
+                webhooks_of_lead: leads::sent_under,
             },
             connections::Settings {
                 public_url: url(ISSUER),
@@ -160,6 +163,7 @@ impl World {
                 webhook_signature: WebhookSignature::WhenSecretKnown,
                 retry_schedule: upstream::Schedule::new(vec![Duration::from_secs(1)]),
                 upstream_timeout: limit,
+                retention: Duration::ZERO,
             },
         );
         let authorization = Authorization::new(

@@ -1,0 +1,126 @@
+//! ALC's bearer tokens for those who call it: opened, renewed first if they have to be.
+//!
+//! Promises that a caller gets a token of the connection that is current, and that nobody is disconnected because ALC
+//! is away.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use secrecy::SecretString;
+
+use super::{
+    service::{ALC_ACCESS_TOKEN, Connections},
+    workspace::{aggregate::Workspace, connection::Connection},
+};
+use crate::{
+    clock::later,
+    ids::{ConnectionId, WorkspaceId},
+    sealing::OpenError,
+    store::{StoreError, Tenant, Versioned},
+};
+
+/// When a token that cannot be opened is tried again: an operator has to put the sealing key back.
+const OPENED_AGAIN: Duration = Duration::from_secs(60);
+
+/// A bearer token for ALC.
+#[derive(Debug, Clone)]
+pub struct Grant {
+    /// The token.
+    pub access_token: SecretString,
+    /// Whose it is.
+    pub connection: ConnectionId,
+    /// Which of the connection's tokens, for [`Connections::alc_grant_after_401`].
+    pub generation: u64,
+}
+
+/// Why there is no bearer token for ALC.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum NoGrant {
+    /// The grant is dead: a person has to connect again.
+    #[error("ALC has to be connected again")]
+    ReauthorizationRequired,
+    /// There is no current connection.
+    #[error("the workspace is not connected")]
+    NotConnected,
+    /// The token has expired, and ALC does not answer as it should. Nobody is disconnected for that.
+    #[error("ALC's token cannot be refreshed now: {detail}")]
+    Unavailable {
+        /// When it is tried again.
+        retry_at: Timestamp,
+        /// Why, without secrets.
+        detail: String,
+    },
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Connections {
+    /// The current connection's token if it is good as it stands: the button then needs no wait of its own for it.
+    pub fn fresh_grant(&self, workspace: &Workspace, now: Timestamp) -> Option<Grant> {
+        let current = workspace.current().filter(|current| current.alc.lives(now))?;
+        self.grant(workspace.id, current).ok()
+    }
+
+    /// The current connection's token, refreshed first if it has expired. The workspace comes back if it had to be
+    /// loaded again: a caller that commits against it checks that version.
+    pub async fn alc_grant(
+        &self,
+        tenant: &Tenant,
+        workspace: &Versioned<Workspace>,
+    ) -> Result<(Grant, Option<Versioned<Workspace>>), NoGrant> {
+        let current = living(&workspace.value)?;
+        if !current.alc.must_refresh(self.clock.now()) {
+            return Ok((self.grant(workspace.value.id, current)?, None));
+        }
+        let newer = match self.renew(tenant, current.id, current.alc.generation, false).await {
+            Ok(newer) => newer,
+            // Its last seconds are better than nothing.
+            Err(NoGrant::Unavailable { .. }) if current.alc.lives(self.clock.now()) => {
+                self.load(tenant).await?.ok_or(NoGrant::NotConnected)?
+            }
+            // Another connection took over while the last tokens of this one were asked for.
+            Err(NoGrant::NotConnected) => self.load(tenant).await?.ok_or(NoGrant::NotConnected)?,
+            Err(error) => return Err(error),
+        };
+        let grant = self.grant(newer.value.id, living(&newer.value)?)?;
+        Ok((grant, Some(newer)))
+    }
+
+    /// A token other than `used`, which ALC answered with 401: one that another task got meanwhile, or a fresh one.
+    /// Where there is none to be had, the grant is dead from now on.
+    pub async fn alc_grant_after_401(
+        &self,
+        tenant: &Tenant,
+        used: &Grant,
+    ) -> Result<(Grant, Versioned<Workspace>), NoGrant> {
+        let mut workspace = self.load(tenant).await?.ok_or(NoGrant::NotConnected)?;
+        let current = living(&workspace.value)?;
+        if current.id == used.connection && current.alc.generation == used.generation {
+            workspace = self.renew(tenant, used.connection, used.generation, true).await?;
+            let grant = self.grant(workspace.value.id, living(&workspace.value)?)?;
+            return Ok((grant, workspace));
+        }
+        let (grant, newer) = self.alc_grant(tenant, &workspace).await?;
+        Ok((grant, newer.unwrap_or(workspace)))
+    }
+
+    /// The connection's token as it is.
+    pub(super) fn grant(&self, workspace: WorkspaceId, connection: &Connection) -> Result<Grant, NoGrant> {
+        let access_token = self
+            .open(workspace, connection.id, ALC_ACCESS_TOKEN, &connection.alc.access)
+            .map_err(|error| self.cannot_open(connection.id, &error))?;
+        Ok(Grant { access_token, connection: connection.id, generation: connection.alc.generation })
+    }
+
+    fn cannot_open(&self, connection: ConnectionId, error: &OpenError) -> NoGrant {
+        tracing::error!(%connection, %error, "a stored token cannot be opened");
+        NoGrant::Unavailable { retry_at: later(self.clock.now(), OPENED_AGAIN), detail: error.to_string() }
+    }
+}
+
+/// The current connection, if its grant lives.
+fn living(workspace: &Workspace) -> Result<&Connection, NoGrant> {
+    let current = workspace.current().ok_or(NoGrant::NotConnected)?;
+    if current.alc.dead { Err(NoGrant::ReauthorizationRequired) } else { Ok(current) }
+}

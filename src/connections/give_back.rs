@@ -1,0 +1,153 @@
+//! Giving tokens back to the side that granted them.
+//!
+//! Promises that a token which a connection still needs is not revoked: some servers give the same tokens again to a
+//! workspace that connects twice, and revoking them for the one would end the other.
+
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::{
+    service::{ALC_ACCESS_TOKEN, ALC_REFRESH_TOKEN, ATTIO_TOKEN, Connections, tenant},
+    workspace::{aggregate::Workspace, connection::Connection, grant::FreshTokens, side::Side},
+};
+use crate::{
+    alc::oauth::{TokenError, Tokens},
+    ids::{ConnectionId, WorkspaceId},
+    sealing::OpenError,
+};
+
+/// What one side granted, in clear. No `Debug`.
+#[derive(Clone)]
+pub struct Granted {
+    side: Side,
+    access: SecretString,
+    refresh: Option<SecretString>,
+}
+
+impl Granted {
+    /// ALC's tokens.
+    pub fn by_alc(tokens: Tokens) -> Self {
+        Self { side: Side::Alc, access: tokens.access, refresh: tokens.refresh }
+    }
+
+    /// Attio's one token.
+    pub fn by_attio(token: SecretString) -> Self {
+        Self { side: Side::Attio, access: token, refresh: None }
+    }
+
+    fn shares_a_token_with(&self, other: &Self) -> bool {
+        let same = |one: &SecretString, other: &SecretString| one.expose_secret() == other.expose_secret();
+        let same_refresh = match (&self.refresh, &other.refresh) {
+            (Some(one), Some(other)) => same(one, other),
+            _ => false,
+        };
+        same_refresh || same(&self.access, &other.access)
+    }
+}
+
+impl Connections {
+    /// Gives back what no connection keeps; of a known workspace, unless a connection of it that needs its own tokens
+    /// holds the same.
+    pub async fn give_back(&self, workspace: Option<WorkspaceId>, granted: &Granted) -> Result<(), String> {
+        let found = match workspace {
+            Some(workspace) => self.load(&tenant(workspace)).await.map_err(|error| error.to_string())?,
+            None => None,
+        };
+        self.revoke_unheld(found.as_ref().map(|found| &found.value), None, granted).await
+    }
+
+    /// The same for tokens that came for a connection which is no longer there to have them. Tried once: nothing is
+    /// left that could remember it.
+    pub(super) async fn revoke_orphans(
+        &self,
+        workspace: WorkspaceId,
+        found: Option<&Workspace>,
+        id: ConnectionId,
+        tokens: &FreshTokens,
+    ) {
+        let access = self.open(workspace, id, ALC_ACCESS_TOKEN, &tokens.access);
+        let refresh = tokens.refresh.as_ref().map(|it| self.open(workspace, id, ALC_REFRESH_TOKEN, it)).transpose();
+        let (Ok(access), Ok(refresh)) = (access, refresh) else { return };
+        let granted = Granted { side: Side::Alc, access, refresh };
+        if let Err(error) = self.revoke_unheld(found, None, &granted).await {
+            tracing::warn!(%workspace, connection = %id, %error, "could not revoke tokens of a removed connection");
+        }
+    }
+
+    /// Gives a leaving connection's grant back, unless another connection holds the same.
+    pub(super) async fn revoke_own(
+        &self,
+        side: Side,
+        workspace: &Workspace,
+        connection: &Connection,
+    ) -> Result<(), String> {
+        let granted = self.granted(side, workspace.id, connection).map_err(|error| error.to_string())?;
+        match granted {
+            Some(granted) => self.revoke_unheld(Some(workspace), Some(connection.id), &granted).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn revoke_unheld(
+        &self,
+        found: Option<&Workspace>,
+        not_by: Option<ConnectionId>,
+        granted: &Granted,
+    ) -> Result<(), String> {
+        let held = found.map(|found| self.is_held(found, not_by, granted)).transpose();
+        if held.map_err(|error| error.to_string())?.unwrap_or_default() {
+            return Ok(());
+        }
+        // A refresh token takes the access tokens with it at many servers (RFC 7009 §2.1), but not at all.
+        for token in granted.refresh.iter().chain([&granted.access]) {
+            match self.revoke(granted.side, token).await {
+                Ok(()) | Err(TokenError::InvalidGrant) => {}
+                Err(error) => return Err(error.to_string()),
+            }
+        }
+        Ok(())
+    }
+
+    async fn revoke(&self, side: Side, token: &SecretString) -> Result<(), TokenError> {
+        match (side, &self.attio_oauth) {
+            (Side::Alc, _) => self.oauth.revoke(token).await,
+            (Side::Attio, Some(oauth)) => oauth.revoke(token).await,
+            // The operator went back to an API key: without Attio's OAuth client no token can be given back.
+            (Side::Attio, None) => Ok(()),
+        }
+    }
+
+    /// Whether a connection that needs its tokens holds one of these. Fails where they cannot be opened.
+    fn is_held(
+        &self,
+        workspace: &Workspace,
+        not_by: Option<ConnectionId>,
+        granted: &Granted,
+    ) -> Result<bool, OpenError> {
+        let side = granted.side;
+        for other in workspace.connections.iter().filter(|it| Some(it.id) != not_by && workspace.lives_by(side, it)) {
+            let theirs = self.granted(side, workspace.id, other)?;
+            if theirs.is_some_and(|theirs| theirs.shares_a_token_with(granted)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// A connection's own tokens of that side, if it has any.
+    fn granted(&self, side: Side, workspace: WorkspaceId, of: &Connection) -> Result<Option<Granted>, OpenError> {
+        Ok(match side {
+            Side::Alc => {
+                let refresh = of.alc.refresh.as_ref().map(|it| self.open(workspace, of.id, ALC_REFRESH_TOKEN, it));
+                let access = self.open(workspace, of.id, ALC_ACCESS_TOKEN, &of.alc.access)?;
+                Some(Granted { side, access, refresh: refresh.transpose()? })
+            }
+            Side::Attio => match &of.attio {
+                Some(grant) => {
+                    let access = self.open(workspace, of.id, ATTIO_TOKEN, &grant.token)?;
+                    Some(Granted { side, access, refresh: None })
+                }
+                None => None,
+            },
+        })
+    }
+}

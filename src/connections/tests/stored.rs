@@ -1,0 +1,141 @@
+//! What is stored survives a rewrite by a version that does not know all of it.
+
+use serde_json::{Map, Value, json};
+
+use crate::{
+    clock::{from_micros, later},
+    connections::{
+        Connection, Webhook, Workspace,
+        workspace::{
+            claim::Claim,
+            code::Code,
+            grant::{AttioGrant, FreshTokens},
+            side::Side,
+        },
+    },
+    ids::{ConnectionId, OpaqueToken, WebhookId, WorkspaceId, random_uuid},
+    sealing::Sealed,
+    store::{decode, encode},
+};
+
+const MINUTE: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// A workspace with something in every place where a workspace can have something: one connection that was replaced, one
+/// that is current, one that is connecting.
+fn full() -> Workspace {
+    let now = from_micros(1_700_000_000_000_000);
+    let sealed = || Sealed::from_text("sealed");
+    let claim = || Claim::new(random_uuid(), later(now, MINUTE));
+    let hash = || OpaqueToken::new("w").hash();
+    let connection = || {
+        let tokens = FreshTokens { access: sealed(), refresh: Some(sealed()), lifetime: MINUTE, requested_at: now };
+        let code = Code::new(hash(), "https://app".to_owned(), Some("challenge".to_owned()), now);
+        Connection::incoming(ConnectionId::random(), tokens, Some(AttioGrant::new(sealed())), code, 0.5, now)
+    };
+    let mut workspace = Workspace::new(WorkspaceId::random(), now);
+    for _ in 0..3 {
+        let connection = connection();
+        let (id, claim) = (connection.id, claim());
+        workspace.opened(connection, now);
+        workspace.redeemed(id, hash());
+        assert!(workspace.claim_connecting(id, claim.clone(), now));
+        for side in Side::BOTH {
+            let webhook = Webhook::intended(WebhookId::random(), id, hash(), now);
+            let webhook_id = webhook.id;
+            assert!(workspace.intend_webhook(side, webhook, claim.owner));
+            workspace.webhook_registered(side, webhook_id, Some("upstream".to_owned()), Some(sealed()), now);
+        }
+        if workspace.connections.len() < 3 {
+            assert!(workspace.connected(id, claim.owner, now));
+            assert!(workspace.claim_refresh(id, Claim::new(random_uuid(), later(now, MINUTE)), now));
+        }
+    }
+    let connections: Vec<_> = workspace.connections.iter().map(|it| it.id).collect();
+    for side in Side::BOTH {
+        connections.iter().for_each(|id| workspace.revoke_postponed(side, *id, later(now, MINUTE)));
+        let webhooks: Vec<_> = workspace.webhooks(side).iter().map(|it| it.id).collect();
+        webhooks.iter().for_each(|id| workspace.webhook_postponed(side, *id, later(now, MINUTE)));
+    }
+    workspace.put_trigger("activation", sealed(), now).expect("room");
+    workspace.disconnected_at = Some(now);
+    assert!(workspace.remember_what_is_owed(MINUTE, now));
+    workspace
+}
+
+fn json_of(workspace: &Workspace) -> Value {
+    serde_json::from_str(&encode(workspace)).expect("JSON")
+}
+
+/// Shows every object of `value` to `see`, the innermost first.
+fn visit(value: &mut Value, see: &mut impl FnMut(&mut Map<String, Value>)) {
+    match value {
+        Value::Object(members) => {
+            members.values_mut().for_each(|member| visit(member, see));
+            see(members);
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| visit(item, see)),
+        _ => {}
+    }
+}
+
+#[test]
+fn what_a_newer_version_keeps_survives_at_every_level() {
+    let mut body = json_of(&full());
+    for place in [
+        "/replaced/0/at",
+        "/triggers/0/since",
+        "/webhooks/0/retry_at",
+        "/attio_webhooks/0/alc_id",
+        "/connections/0/code/challenge",
+        "/connections/0/alc/retry_at",
+        "/connections/0/attio/retry_at",
+        "/connections/1/refreshing/until",
+        "/connections/2/connecting/until",
+        "/owing_until",
+    ] {
+        assert!(body.pointer(place).is_some_and(|value| !value.is_null()), "{place} is empty in {body:#}");
+    }
+    let mut objects = 0;
+    visit(&mut body, &mut |members| {
+        objects += 1;
+        members.insert("x_of_a_newer_version".to_owned(), json!({ "nested": [objects] }));
+    });
+    // The workspace, three connections with a code and two grants each, two that refresh, one that connects, six webhooks,
+    // a replacement and a trigger.
+    assert_eq!(objects, 1 + 3 * 4 + 2 + 1 + 6 + 1 + 1, "{body:#}");
+    let read: Workspace = decode(&body.to_string()).expect("a workspace");
+    assert_eq!(json_of(&read), body);
+}
+
+#[test]
+fn a_value_that_only_a_newer_version_knows_is_not_guessed_at() {
+    for (place, value) in [
+        ("/connections/0/phase", json!("paused")),
+        ("/webhooks/0/state", json!("paused")),
+        ("/attio_webhooks/0/state", json!("paused")),
+    ] {
+        let mut body = json_of(&full());
+        *body.pointer_mut(place).expect(place) = value;
+        assert!(decode::<Workspace>(&body.to_string()).is_err(), "{place}");
+    }
+}
+
+#[test]
+fn names_and_values_are_those_of_every_version() {
+    let body = json_of(&full());
+    for (place, value) in [
+        ("/schema", json!(1)),
+        ("/connections/0/phase", json!("leaving")),
+        ("/connections/1/phase", json!("current")),
+        ("/connections/2/phase", json!("incoming")),
+        ("/connections/0/alc/attempts", json!(1)),
+        ("/connections/0/attio/attempts", json!(1)),
+        ("/webhooks/0/state", json!("deleting")),
+        ("/webhooks/2/state", json!("registered")),
+        ("/webhooks/2/alc_id", json!("upstream")),
+        ("/attio_webhooks/2/alc_id", json!("upstream")),
+        ("/webhooks/2/attempts", json!(1)),
+    ] {
+        assert_eq!(body.pointer(place), Some(&value), "{place} in {body:#}");
+    }
+}

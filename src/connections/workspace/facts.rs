@@ -1,0 +1,159 @@
+//! What ALC and Attio answered, as it is recorded.
+//!
+//! Promises that each fact can be applied to whatever state is found, as often as it takes: when another replica wrote
+//! first, the workspace is loaded again and the same fact is applied to that.
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::{
+    aggregate::Workspace,
+    connection::{Connection, Phase},
+    grant::FreshTokens,
+    side::Side,
+    webhook::{Webhook, WebhookState},
+};
+use crate::{
+    ids::{ConnectionId, WebhookId},
+    sealing::Sealed,
+};
+
+impl Workspace {
+    /// ALC gave new tokens to the task `owner`; `false`: there is no connection any more to have them.
+    pub(in crate::connections) fn refreshed(
+        &mut self,
+        id: ConnectionId,
+        fresh: FreshTokens,
+        owner: Uuid,
+        now: Timestamp,
+    ) -> bool {
+        let Some(connection) = self.connection_mut(id) else { return false };
+        let was_dead = connection.alc.dead;
+        let spread = connection.spread;
+        connection.alc.refreshed(fresh, spread);
+        connection.end_refreshing(owner);
+        if was_dead && connection.phase == Phase::Current {
+            // Sends that waited for a reconnect can go on.
+            self.wake_leads = Some(now);
+        }
+        true
+    }
+
+    /// ALC said `invalid_grant` to the refresh token of `generation`.
+    pub(in crate::connections) fn refresh_refused(&mut self, id: ConnectionId, generation: u64, owner: Uuid) {
+        let Some(connection) = self.connection_mut(id) else { return };
+        connection.alc.died(generation);
+        connection.end_refreshing(owner);
+    }
+
+    /// ALC gave no clear answer to a refresh.
+    pub(in crate::connections) fn refresh_failed(&mut self, id: ConnectionId, owner: Uuid, retry_at: Timestamp) {
+        let Some(connection) = self.connection_mut(id) else { return };
+        if connection.end_refreshing(owner) {
+            connection.alc.retry.postpone(retry_at);
+        }
+    }
+
+    /// ALC said 401 to the access token of `generation`.
+    pub(in crate::connections) fn access_refused(&mut self, id: ConnectionId, generation: u64, now: Timestamp) {
+        if let Some(connection) = self.connection_mut(id) {
+            connection.alc.access_refused(generation, now);
+        }
+    }
+
+    /// Attio said 401 to this connection's token.
+    pub(in crate::connections) fn attio_died(&mut self, id: ConnectionId) {
+        if let Some(grant) = self.connection_mut(id).and_then(|connection| connection.attio.as_mut()) {
+            grant.dead = true;
+        }
+    }
+
+    /// The upstream made the webhook, or lists it; `None` is what the answer did not say.
+    pub(in crate::connections) fn webhook_registered(
+        &mut self,
+        side: Side,
+        id: WebhookId,
+        upstream_id: Option<String>,
+        secret: Option<Sealed>,
+        now: Timestamp,
+    ) {
+        if let Some(webhook) = self.webhook_mut(side, id) {
+            webhook.registered(upstream_id, secret, now);
+        }
+    }
+
+    /// The upstream lists its webhooks, and this is not among them: it may yet come until `LATE_CREATION` has passed.
+    pub(in crate::connections) fn webhook_missing(
+        &mut self,
+        side: Side,
+        id: WebhookId,
+        retry_at: Timestamp,
+        now: Timestamp,
+    ) {
+        let Some(webhook) = self.webhook_mut(side, id).filter(|webhook| webhook.upstream_id.is_none()) else { return };
+        if webhook.may_come(now) {
+            webhook.retry.postpone(retry_at);
+        } else {
+            self.webhook_gone(side, id);
+        }
+    }
+
+    /// The upstream deleted it, does not have it, or will never tell. One at ALC goes on answering for its leads.
+    pub(in crate::connections) fn webhook_gone(&mut self, side: Side, id: WebhookId) {
+        self.webhook_mut(side, id).into_iter().for_each(Webhook::gone);
+        self.forget_gone(side);
+    }
+
+    /// Not done; again at `retry_at`.
+    pub(in crate::connections) fn webhook_postponed(&mut self, side: Side, id: WebhookId, retry_at: Timestamp) {
+        if let Some(webhook) = self.webhook_mut(side, id) {
+            webhook.retry.postpone(retry_at);
+        }
+    }
+
+    /// No unfinished lead was sent under it: it stops answering.
+    pub(in crate::connections) fn webhook_retired(&mut self, id: WebhookId) {
+        self.webhooks.retain(|known| known.id != id || known.may_be_upstream());
+    }
+
+    /// A webhook at Attio owes no lead an answer.
+    pub(super) fn forget_gone(&mut self, side: Side) {
+        if side == Side::Attio {
+            self.attio_webhooks.retain(|webhook| webhook.state != WebhookState::Gone);
+        }
+    }
+
+    /// The grant of that generation is revoked, or has to stay for another connection.
+    pub(in crate::connections) fn grant_released(&mut self, side: Side, id: ConnectionId, generation: u64) {
+        if let Some(connection) = self.connection_mut(id).filter(|it| it.generation(side) == generation) {
+            connection.release(side);
+        }
+    }
+
+    /// The grant is not revoked; again at `retry_at`.
+    pub(in crate::connections) fn revoke_postponed(&mut self, side: Side, id: ConnectionId, retry_at: Timestamp) {
+        if let Some(retry) = self.connection_mut(id).and_then(|connection| connection.retry_mut(side)) {
+            retry.postpone(retry_at);
+        }
+    }
+
+    /// The leads were made due, because of a change `since` then.
+    pub(in crate::connections) fn leads_woken(&mut self, since: Option<Timestamp>) {
+        if self.wake_leads == since {
+            self.owes_attio = false;
+        }
+        // A change of connection meanwhile is told again.
+        self.wake_leads = self.wake_leads.filter(|at| Some(*at) != since);
+    }
+}
+
+impl Connection {
+    /// The task `owner` does not refresh any more; whether it still had its claim.
+    fn end_refreshing(&mut self, owner: Uuid) -> bool {
+        let is_own = self.refreshing.as_ref().is_some_and(|claim| claim.owner == owner);
+        if is_own {
+            self.refreshing = None;
+        }
+        is_own
+    }
+}

@@ -1,0 +1,134 @@
+//! A webhook of ours at ALC or at Attio, from the intent to the day when nobody calls it any more.
+//!
+//! Promises that a webhook answers as long as it stands here: also before the answer to its creation was seen and, at
+//! ALC, after ALC deleted it, until the leads sent under it have finished.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::retry::Retry;
+use crate::{
+    clock::until,
+    ids::{ConnectionId, SecretHash, WebhookId},
+    sealing::Sealed,
+};
+
+/// How long its creation may still be under way, here or upstream: all tries of a connect, and what was hung up on.
+const LATE_CREATION: Duration = Duration::from_secs(60);
+
+/// What is known of it upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WebhookState {
+    /// About to be created; perhaps it was.
+    Intended,
+    /// The upstream has it.
+    Registered,
+    /// To be deleted upstream, if it is there.
+    Deleting,
+    /// Not upstream any more, or given up.
+    Gone,
+}
+
+/// One webhook upstream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Webhook {
+    /// Ours; part of its name at ALC.
+    pub id: WebhookId,
+    /// What is known of it upstream.
+    pub state: WebhookState,
+    /// Whose tokens made it, and delete it.
+    pub(in crate::connections) connection: ConnectionId,
+    pub(in crate::connections) created_at: Timestamp,
+    /// Of the secret in its URL.
+    pub(in crate::connections) token: SecretHash,
+    /// The upstream's own id, where known: ALC's or Attio's.
+    #[serde(default, rename = "alc_id")]
+    pub(in crate::connections) upstream_id: Option<String>,
+    /// What is called here is signed with it.
+    #[serde(default)]
+    pub(in crate::connections) secret: Option<Sealed>,
+    #[serde(default)]
+    deleting_since: Option<Timestamp>,
+    /// Of finding and deleting it upstream.
+    #[serde(flatten)]
+    pub(in crate::connections) retry: Retry,
+    #[serde(flatten)]
+    extra: Map<String, Value>,
+}
+
+impl Webhook {
+    /// One that is about to be created.
+    pub(in crate::connections) fn intended(
+        id: WebhookId,
+        connection: ConnectionId,
+        token: SecretHash,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            id,
+            state: WebhookState::Intended,
+            connection,
+            created_at: now,
+            token,
+            upstream_id: None,
+            secret: None,
+            deleting_since: None,
+            retry: Retry::default(),
+            extra: Map::new(),
+        }
+    }
+
+    /// What ALC knows it by.
+    pub fn name(&self) -> String {
+        format!("alc-connector {}", self.id)
+    }
+
+    /// The upstream has it, whatever became of it here meanwhile.
+    pub(super) fn registered(&mut self, upstream_id: Option<String>, secret: Option<Sealed>, now: Timestamp) {
+        self.upstream_id = upstream_id.or_else(|| self.upstream_id.take());
+        self.secret = secret.or_else(|| self.secret.take());
+        match self.state {
+            WebhookState::Intended => self.state = WebhookState::Registered,
+            // It was thought never to have been made.
+            WebhookState::Gone => self.begin_deleting(now),
+            WebhookState::Registered | WebhookState::Deleting => {}
+        }
+    }
+
+    /// It is no longer wanted upstream.
+    pub(in crate::connections) fn unwanted(&mut self, now: Timestamp) {
+        if matches!(self.state, WebhookState::Intended | WebhookState::Registered) {
+            self.begin_deleting(now);
+        }
+    }
+
+    fn begin_deleting(&mut self, now: Timestamp) {
+        self.state = WebhookState::Deleting;
+        self.deleting_since = Some(now);
+        self.retry.reset();
+    }
+
+    /// The upstream does not have it (any more), or that will never be known.
+    pub(super) fn gone(&mut self) {
+        self.state = WebhookState::Gone;
+        self.retry.reset();
+    }
+
+    /// Whether the upstream may have it.
+    pub(in crate::connections) fn may_be_upstream(&self) -> bool {
+        self.state != WebhookState::Gone
+    }
+
+    /// Whether it may yet be made, or the answer to its creation may yet come.
+    pub(in crate::connections) fn may_come(&self, now: Timestamp) -> bool {
+        until(self.created_at, now) < LATE_CREATION
+    }
+
+    pub(super) fn deleting_since(&self) -> Timestamp {
+        self.deleting_since.unwrap_or(self.created_at)
+    }
+}

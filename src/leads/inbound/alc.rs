@@ -1,0 +1,180 @@
+//! ALC's callbacks: `POST /webhooks/alc/{token}`.
+//!
+//! Two waits for the store: what surrounds the lead; the result.
+
+use super::patience::answered_in_time;
+use crate::{
+    alc::{
+        callback::{self, Callback, Malformed, is_unfinished},
+        signature::{self, Headers},
+    },
+    clock::Timestamp,
+    connections::{self, Webhook, Workspace},
+    ids::{OpaqueToken, SendId, WebhookId, WorkspaceId},
+    leads::{
+        lead::{aggregate::Lead, result::Finished, send::PresentSend},
+        places::digest_of,
+        service::{Leads, lead_key},
+    },
+    store::{Commit, Committed, Key, LeaseChange, Patience, StoreError, Tenant, Tries, Versioned, Write},
+};
+
+/// The one event that carries a result.
+const PROCESSED: &str = "lead.processed";
+
+/// What an accepted callback came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallbackOutcome {
+    /// The lead is complete by it.
+    Finished,
+    /// A record that was never sent, or that the store lost: taken up and shown.
+    Adopted,
+    /// A repeat, another result for a finished send, or an earlier send's.
+    Repeated,
+    /// ALC is not done with the lead.
+    Unfinished,
+    /// Another event than `lead.processed`.
+    OtherEvent,
+}
+
+/// Why a callback is not accepted.
+#[derive(Debug, thiserror::Error)]
+pub enum CallbackRefused {
+    /// No webhook, or none any more, under this token.
+    #[error("the webhook is gone")]
+    Gone,
+    /// The signature is missing or wrong.
+    #[error("the signature is refused: {0}")]
+    Signature(signature::Refused),
+    /// The body is no callback.
+    #[error(transparent)]
+    Malformed(Malformed),
+    /// Not durable: ALC is to try again.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Leads {
+    /// Takes a callback; `token` is the last part of the URL.
+    pub async fn call_back(
+        &self,
+        token: &str,
+        headers: Headers<'_>,
+        body: &[u8],
+    ) -> Result<CallbackOutcome, CallbackRefused> {
+        answered_in_time(self.take_callback(token, headers, body)).await
+    }
+
+    async fn take_callback(
+        &self,
+        token: &str,
+        headers: Headers<'_>,
+        body: &[u8],
+    ) -> Result<CallbackOutcome, CallbackRefused> {
+        let token = OpaqueToken::parse(token).ok_or(CallbackRefused::Gone)?;
+        let workspace: WorkspaceId = token.owner.parse().map_err(|_| CallbackRefused::Gone)?;
+        let tenant = connections::tenant(workspace);
+        let parsed = callback::parse(body);
+        let mut tries = self.parts.store.tries(&tenant, Patience::CALLER);
+        loop {
+            let mut keys = vec![Key::workspace()];
+            keys.extend(parsed.as_ref().ok().map(|callback| lead_key(callback.record_id)));
+            let mut loaded = tries.load(&keys, &[]).await?;
+            let workspace = loaded.take::<Workspace>()?.ok_or(CallbackRefused::Gone)?.value;
+            let webhook = workspace.webhook_by_secret(&token.secret).ok_or(CallbackRefused::Gone)?;
+            let lead = match loaded.take::<Lead>()? {
+                // ALC knows only records that it was sent; should it name what a merge made, the lead that speaks for
+                // that.
+                Some(lead) if lead.value.forwarding => self.speaker(&tenant, &lead).await?.or(Some(lead)),
+                lead => lead,
+            };
+            self.prove(&workspace, webhook, headers, body)?;
+            // Another event has another form: it is not asked for a record.
+            if callback::event(body).is_some_and(|event| event != PROCESSED) {
+                return Ok(CallbackOutcome::OtherEvent);
+            }
+            let callback = parsed.as_ref().map_err(|malformed| CallbackRefused::Malformed(malformed.clone()))?;
+            if is_unfinished(&callback.status) {
+                return Ok(CallbackOutcome::Unfinished);
+            }
+            let id = headers.id.map(digest_of);
+            let applied = self.apply(&tenant, &mut tries, webhook.id, lead, callback, id.as_deref()).await?;
+            if let Some(outcome) = applied {
+                return Ok(outcome);
+            }
+        }
+    }
+
+    fn prove(
+        &self,
+        workspace: &Workspace,
+        webhook: &Webhook,
+        headers: Headers<'_>,
+        body: &[u8],
+    ) -> Result<(), CallbackRefused> {
+        let secret = self.parts.connections.webhook_secret(workspace, webhook).map_err(|error| {
+            tracing::error!(%error, "a webhook's secret cannot be opened");
+            // Fails closed: ALC tries again until the operator has put the key back.
+            StoreError::Corrupt("a webhook's secret cannot be opened".to_owned())
+        })?;
+        match secret {
+            Some(secret) => {
+                signature::verify(&secret, headers, body, self.parts.clock.now()).map_err(CallbackRefused::Signature)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Commits the result; `None` on a conflict.
+    async fn apply(
+        &self,
+        tenant: &Tenant,
+        tries: &mut Tries<'_>,
+        webhook: WebhookId,
+        found: Option<Versioned<Lead>>,
+        callback: &Callback,
+        id: Option<&str>,
+    ) -> Result<Option<CallbackOutcome>, StoreError> {
+        let now = self.parts.store.now();
+        let lead_id = callback.lead_id.as_deref();
+        let mut back = None;
+        let (lead, outcome) = match found {
+            Some(mut lead) if !lead.value.forwarding => {
+                let before = lead.value.clone();
+                let finished = lead.value.finish(&callback.status, lead_id, id, now);
+                if lead.value == before {
+                    return Ok(Some(CallbackOutcome::Repeated));
+                }
+                match finished {
+                    Finished::Now => (lead, CallbackOutcome::Finished),
+                    // Only what is remembered changes. The lead is looked at all the same: the due time that was loaded
+                    // may have been moved ahead since, by a workspace that has come back, and no version tells of that.
+                    Finished::Already => (lead, CallbackOutcome::Repeated),
+                }
+            }
+            found => {
+                let send = || PresentSend::new(SendId::random(), now);
+                let mut lead = found.unwrap_or_else(|| Versioned::new(Lead::new(callback.record_id, send())));
+                lead.value.send = send();
+                lead.value.send.webhook = Some(webhook);
+                lead.value.adopt(&callback.status, lead_id, id, now);
+                back = self.move_to_end(tenant, &mut lead, now).await?;
+                (lead, CallbackOutcome::Adopted)
+            }
+        };
+        Ok(self.write_result(tries, &lead, back, now).await?.then_some(outcome))
+    }
+
+    async fn write_result(
+        &self,
+        tries: &mut Tries<'_>,
+        lead: &Versioned<Lead>,
+        back: Option<Write>,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let id = lead_key(lead.value.record_id).id;
+        let mut commit = Commit::of(vec![lead.put(&id, LeaseChange::Leave { due: Some(now) })]);
+        commit.writes.extend(back);
+        Ok(matches!(tries.commit(&commit).await?, Committed::Done(_)))
+    }
+}

@@ -1,0 +1,18 @@
+//! How long an upstream that calls us waits for its answer.
+
+use std::{future::Future, time::Duration};
+
+use crate::store::StoreError;
+
+/// ALC and Attio are answered within five seconds, whatever the store does: they try again.
+const ANSWERED_WITHIN: Duration = Duration::from_millis(4_500);
+
+/// What comes of an upstream's call, if that is known soon enough to answer it.
+pub(super) async fn answered_in_time<T, E: From<StoreError>>(
+    doing: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    match tokio::time::timeout(ANSWERED_WITHIN, doing).await {
+        Ok(result) => result,
+        Err(_) => Err(StoreError::Unavailable("no answer in time".to_owned()).into()),
+    }
+}

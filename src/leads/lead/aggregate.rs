@@ -1,0 +1,114 @@
+//! The lead itself: what is stored of one person record.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{
+    calls::Calls,
+    send::{EarlierSend, PresentSend},
+    shown::Attio,
+};
+use crate::{
+    clock::Timestamp,
+    ids::RecordId,
+    store::{Aggregate, Kind},
+};
+
+/// Earlier sends remembered; the ids of older ones are forgotten.
+const EARLIER_KEPT: usize = 20;
+/// The label of a lead that only forwards: no status that the interface shows or the connection waits for.
+const FORWARDING: &str = "forwarding";
+
+/// One person record.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Lead {
+    /// The record in Attio.
+    pub record_id: RecordId,
+    /// The present send.
+    pub send: PresentSend,
+    /// Sends before it, oldest first.
+    #[serde(default)]
+    pub earlier: Vec<EarlierSend>,
+    /// What Attio has been shown.
+    #[serde(default)]
+    pub attio: Attio,
+    /// Digests of the `webhook-id`s that have been counted, oldest first: a repeat has no second effect.
+    #[serde(default)]
+    pub callbacks: Vec<String>,
+    /// Workflows that wait for an end, or are owed one.
+    #[serde(default)]
+    pub calls: Calls,
+    /// The record that shows it, if merges have made another one of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attio_record: Option<RecordId>,
+    /// What its record was merged into.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merged_into: Option<RecordId>,
+    /// Under which record the lead is that speaks for this one's; of itself it shows nothing any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub joined: Option<RecordId>,
+    /// No press has sent it: merges made it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub forwarding: bool,
+    /// What a newer version keeps here.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}
+
+impl Aggregate for Lead {
+    const KIND: Kind = Kind::Lead;
+    const SCHEMA: u32 = 1;
+
+    fn status(&self) -> &'static str {
+        if self.forwarding { FORWARDING } else { self.send.outcome.status.name() }
+    }
+
+    fn created_at(&self) -> Timestamp {
+        self.send.outcome.created_at
+    }
+}
+
+impl Lead {
+    /// A lead with its first send.
+    pub fn new(record_id: RecordId, send: PresentSend) -> Self {
+        Self {
+            record_id,
+            send,
+            earlier: Vec::new(),
+            attio: Attio::default(),
+            callbacks: Vec::new(),
+            calls: Calls::default(),
+            attio_record: None,
+            merged_into: None,
+            joined: None,
+            forwarding: false,
+            extra: Map::new(),
+        }
+    }
+
+    /// Begins another send on a lead whose last one has finished.
+    pub fn send_again(&mut self, next: PresentSend) {
+        debug_assert!(!self.send.outcome.status.is_live(), "a live send is joined, not followed");
+        let last = std::mem::replace(&mut self.send, next);
+        if !std::mem::take(&mut self.forwarding) {
+            self.earlier.push(last.into_earlier());
+        }
+        // The lead that spoke for the record is not there any more: else that one would have been sent again.
+        self.joined = None;
+        let surplus = self.earlier.len().saturating_sub(EARLIER_KEPT);
+        self.earlier.drain(..surplus);
+        // A person may have restored the record, or mended the attribute: a new press deserves a new try.
+        self.attio.give_another_try();
+    }
+
+    /// Whether an earlier send has ALC's lead of that id, or ALC had it before the present send began.
+    pub fn is_of_earlier_send(&self, lead_id: &str) -> bool {
+        self.earlier.iter().any(|earlier| earlier.outcome.lead_id.as_deref() == Some(lead_id))
+            || self.send.listed_before.iter().any(|listed| listed == lead_id)
+    }
+
+    /// Whether ALC may have a lead of an earlier send whose id this service never learnt.
+    pub fn has_unlearnt_earlier_send(&self) -> bool {
+        self.earlier.iter().any(|earlier| earlier.unlearnt)
+    }
+}

@@ -1,0 +1,175 @@
+//! Attio's side of a lead: what it is to show, and what came of writing that.
+//!
+//! Promises that the next thing to show is derived from the sends' states, never remembered: once a result is known,
+//! Pending is not written again, whatever was under way, and a result that another press overtook is shown all the same
+//! until the next send has something to show itself.
+
+use super::{
+    aggregate::Lead,
+    outcome::{Outcome, Reason, Status},
+    shown::{Showing, Title},
+};
+use crate::clock::Timestamp;
+
+/// Why Attio does not show it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ShowFailure {
+    /// Certainly not taken: try again.
+    Later,
+    /// No answer: it may arrive late.
+    Unseen(Showing),
+    /// Permanent until someone acts.
+    Refused,
+    /// The result is no value that Attio takes: the status goes alone.
+    ResultRefused,
+    /// The lead id is no value that Attio takes: status and result go without it.
+    LeadIdRefused,
+    /// No such record.
+    Gone,
+}
+
+impl Lead {
+    /// What Attio is to show; `None`: nothing.
+    pub fn wanted(&self) -> Option<Showing> {
+        if self.joined.is_some() || self.forwarding {
+            return None;
+        }
+        let present = &self.send.outcome;
+        if present.status == Status::Queued || present.told_in_request {
+            // As long as this send has nothing to say, the last one that had has the word: a press must not keep from
+            // Attio what ALC said before it.
+            return self.last_told_by_attio().and_then(showing);
+        }
+        showing(present)
+    }
+
+    /// The last earlier send whose outcome is Attio's to show.
+    pub fn last_told_by_attio(&self) -> Option<&Outcome> {
+        self.earlier.iter().rev().map(|earlier| &earlier.outcome).find(|earlier| !earlier.told_in_request)
+    }
+
+    /// What goes with the title of a showing: ALC's id, and the word for the result.
+    pub fn said(&self, showing: Showing) -> (Option<&str>, Option<&str>) {
+        let Some(outcome) = self.outcome_of(showing.send) else { return (None, None) };
+        let word = match showing.title {
+            Title::Pending => None,
+            Title::Complete => outcome.result.as_deref(),
+            Title::Failed => outcome.reason.map(Reason::name),
+        };
+        (outcome.lead_id.as_deref(), word)
+    }
+
+    /// Whether there is a PATCH to be made, now or later.
+    pub fn is_to_be_shown(&self) -> bool {
+        !self.attio.gone && self.wanted().is_some_and(|wanted| !self.attio.shows(wanted))
+    }
+
+    /// The doubt that is to be read back first, or ticked off if it is not worth a look by then.
+    pub fn next_doubt(&self) -> Option<(usize, Timestamp)> {
+        if self.attio.gone {
+            return None;
+        }
+        let checks = self.attio.doubts.iter().enumerate();
+        checks.filter_map(|(index, doubt)| Some((index, doubt.check_at()?))).min_by_key(|(_, at)| *at)
+    }
+
+    /// The worker that had the lease vanished, and no request to ALC was under way: a PATCH may have been, and not only
+    /// of what is wanted now, because a callback or a press may have come in during it.
+    pub fn doubt_what_was_shown(&mut self, now: Timestamp) {
+        if self.send.accepted_at.is_none() && self.earlier.is_empty() {
+            // Nothing was ever to be shown.
+            return;
+        }
+        let last = self.last_told_by_attio().map(|earlier| (earlier.id, earlier.status));
+        let present = (self.send.outcome.id, self.send.outcome.status);
+        for (send, status) in last.into_iter().chain([present]) {
+            self.attio.doubt(Showing { send, title: Title::Pending }, now);
+            match status {
+                Status::Complete => self.attio.doubt(Showing { send, title: Title::Complete }, now),
+                Status::Failed => self.attio.doubt(Showing { send, title: Title::Failed }, now),
+                Status::Queued | Status::Pending => {}
+            }
+        }
+    }
+
+    /// Attio took it.
+    pub fn shown(&mut self, showing: Showing, lead_id: Option<String>, now: Timestamp) {
+        self.attio.set_shown(Some(showing));
+        if lead_id.is_some() {
+            self.attio.lead_id = lead_id;
+        }
+        self.attio.failures = 0;
+        self.attio.retry_at = None;
+        self.attio.refused = false;
+        if showing.send != self.send.outcome.id {
+            // It was an earlier send's word or id that Attio refused, if any.
+            self.attio.result_refused = false;
+            self.attio.lead_id_refused = false;
+        }
+        if !self.attio.leaves_something_out() {
+            self.note_attios_error(None);
+        }
+        self.send.outcome.updated_at = now;
+    }
+
+    /// Attio did not take it; another PATCH at `retry_at`.
+    pub fn not_shown(&mut self, failure: ShowFailure, retry_at: Timestamp, detail: Option<String>, now: Timestamp) {
+        match failure {
+            ShowFailure::Later => {}
+            ShowFailure::Unseen(showing) => self.attio.doubt(showing, now),
+            ShowFailure::Refused => {
+                self.attio.refused = true;
+                // When a person has mended what Attio refuses, the result and the id are owed as well.
+                self.attio.result_refused = false;
+                self.attio.lead_id_refused = false;
+            }
+            ShowFailure::ResultRefused => self.attio.result_refused = true,
+            ShowFailure::LeadIdRefused => {
+                self.attio.lead_id_refused = true;
+                // Where Attio does not say which value it means, the result may have been left out for the id's sake.
+                self.attio.result_refused = false;
+            }
+            ShowFailure::Gone => self.attio.gone = true,
+        }
+        self.attio.failures = self.attio.failures.saturating_add(1);
+        self.attio.retry_at = Some(retry_at);
+        if detail.is_some() {
+            self.note_attios_error(detail);
+        }
+        self.send.outcome.updated_at = now;
+    }
+
+    /// ALC's words of refusal stay: a person who asks why a send was refused is told those, and not Attio's.
+    fn note_attios_error(&mut self, detail: Option<String>) {
+        if self.send.outcome.reason != Some(Reason::Rejected) {
+            self.send.outcome.last_error = detail;
+        }
+    }
+
+    /// A doubt was read back. With `shows_doubted`, Attio shows the doubted title instead of the wanted one: write
+    /// again.
+    pub fn read_back(&mut self, index: usize, shows_doubted: bool) {
+        if let Some(doubt) = self.attio.doubts.get_mut(index) {
+            doubt.checks = doubt.checks.saturating_add(1);
+        }
+        self.attio.doubts.retain(|doubt| doubt.check_at().is_some());
+        self.attio.failures = 0;
+        self.attio.retry_at = None;
+        if shows_doubted {
+            self.attio.set_shown(None);
+            // An earlier send's id may have come back with its title.
+            self.attio.lead_id = None;
+        }
+    }
+}
+
+/// What Attio shows of a send that has come to this.
+fn showing(outcome: &Outcome) -> Option<Showing> {
+    let title = match (outcome.status, outcome.reason) {
+        (Status::Queued, _) | (Status::Failed, Some(Reason::Superseded | Reason::RecordDeleted)) => return None,
+        (Status::Pending, _) => Title::Pending,
+        (Status::Complete, _) => Title::Complete,
+        (Status::Failed, _) => Title::Failed,
+    };
+    Some(Showing { send: outcome.id, title })
+}

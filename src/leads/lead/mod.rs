@@ -1,0 +1,20 @@
+//! The aggregate: one person record of a workspace, its present send, and what Attio and the workflows know of it.
+//!
+//! Pure: no I/O, no clock, no randomness. Promises that every transition is valid in every state, because what an
+//! upstream answered may be recorded when the lead has long gone on.
+
+pub(super) mod aggregate;
+pub(super) mod alc;
+pub(super) mod attio;
+pub(super) mod calls;
+pub(super) mod end;
+pub(super) mod merge;
+pub(super) mod next_step;
+pub(super) mod outcome;
+pub(super) mod person;
+pub(super) mod result;
+pub(super) mod send;
+pub(super) mod shown;
+#[cfg(test)]
+mod tests;
+pub(super) mod view;

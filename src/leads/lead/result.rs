@@ -1,0 +1,110 @@
+//! ALC's result of a lead, and the send that it belongs to.
+
+use super::{
+    aggregate::Lead,
+    outcome::{Reason, Status},
+};
+use crate::clock::Timestamp;
+
+/// Callback ids remembered.
+const CALLBACKS_KEPT: usize = 20;
+/// Of a result, so many characters are kept: it is shown, and told to up to two hundred workflows at a time.
+const RESULT_KEPT: usize = 1_000;
+
+/// Whether a callback or a look-up changed anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Finished {
+    /// The present send is complete by it.
+    Now,
+    /// A repeat, another result for a finished send, or an earlier send's.
+    Already,
+}
+
+impl Lead {
+    /// ALC's result, called back or looked up.
+    ///
+    /// It belongs to an earlier send if ALC's id says so, if its `webhook-id` was counted before, or if the present
+    /// send was not yet attempted. With neither id it is the present send's: a late repeat can't be told apart.
+    pub fn finish(&mut self, result: &str, lead_id: Option<&str>, callback: Option<&str>, now: Timestamp) -> Finished {
+        // ALC's id goes before the header's: unsigned, that may be the same in every call.
+        let is_named = lead_id.is_some_and(|lead_id| match &self.send.outcome.lead_id {
+            Some(own) => own == lead_id,
+            None => {
+                self.send.outcome.attempts > 0 && !self.is_of_earlier_send(lead_id) && !self.has_unlearnt_earlier_send()
+            }
+        });
+        let is_repeat = callback.is_some_and(|callback| !self.remember_call(callback));
+        if is_repeat && !is_named || !self.attribute_to_present_send(lead_id) {
+            return Finished::Already;
+        }
+        let outcome = &mut self.send.outcome;
+        if lead_id.is_some() && outcome.lead_id.is_none() {
+            outcome.lead_id = lead_id.map(str::to_owned);
+        }
+        let gives_way = match outcome.status {
+            Status::Queued | Status::Pending => true,
+            Status::Complete => false,
+            Status::Failed => !matches!(outcome.reason, Some(Reason::Superseded | Reason::RecordDeleted)),
+        };
+        if !gives_way {
+            return Finished::Already;
+        }
+        self.complete(result, now);
+        self.send.outcome.last_error = None;
+        // What Attio refused was another word.
+        self.attio.result_refused = false;
+        self.attio.refused = false;
+        self.attio.retry_at = None;
+        Finished::Now
+    }
+
+    /// A result for a record that was never sent, or a record of which the store lost the lead; also where only a merge
+    /// was remembered so far.
+    pub fn adopt(&mut self, result: &str, lead_id: Option<&str>, callback: Option<&str>, now: Timestamp) {
+        self.forwarding = false;
+        self.joined = None;
+        self.callbacks.extend(callback.map(str::to_owned));
+        self.send.outcome.lead_id = lead_id.map(str::to_owned);
+        self.complete(result, now);
+    }
+
+    fn complete(&mut self, result: &str, now: Timestamp) {
+        self.send.accepted_at.get_or_insert(now);
+        self.send.finish(Status::Complete, None, now);
+        self.send.outcome.result = Some(result.chars().take(RESULT_KEPT).collect());
+    }
+
+    /// Remembers the id of a call; `false` if it was counted before.
+    pub fn remember_call(&mut self, call: &str) -> bool {
+        if self.callbacks.iter().any(|known| known == call) {
+            return false;
+        }
+        self.callbacks.push(call.to_owned());
+        let surplus = self.callbacks.len().saturating_sub(CALLBACKS_KEPT);
+        self.callbacks.drain(..surplus);
+        true
+    }
+
+    /// Whether a result of this id is the present send's; an id that can only be an earlier send's is learnt for that.
+    fn attribute_to_present_send(&mut self, lead_id: Option<&str>) -> bool {
+        if let Some(lead_id) = lead_id {
+            let own = self.send.outcome.lead_id.as_deref();
+            if own == Some(lead_id) {
+                return true;
+            }
+            if self.is_of_earlier_send(lead_id) {
+                return false;
+            }
+            // The present send's id is known and is another one, and some earlier send's id was never learnt: this
+            // is that one. Without such a send it can only be another attempt of the present one.
+            if own.is_some()
+                && let Some(unlearnt) = self.earlier.iter_mut().rev().find(|earlier| earlier.unlearnt)
+            {
+                unlearnt.outcome.lead_id = Some(lead_id.to_owned());
+                unlearnt.unlearnt = false;
+                return false;
+            }
+        }
+        self.send.outcome.attempts > 0
+    }
+}

@@ -1,0 +1,167 @@
+//! A send: one press that is to have ALC talk to a lead, with an id of its own.
+//!
+//! Promises that `complete` is final, that `failed` gives way only to ALC's own later result, and that name and phone
+//! are gone as soon as ALC has them.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::outcome::{Outcome, Reason, Status};
+use crate::{
+    clock::Timestamp,
+    ids::{ConnectionId, SendId, WebhookId},
+    sealing::Sealed,
+};
+
+/// Name and phone number, until ALC has them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SealedPerson {
+    /// 1 to 200 characters.
+    pub name: Sealed,
+    /// E.164.
+    pub phone_number: Sealed,
+    /// What a newer version keeps here.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}
+
+/// The present send of a lead.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PresentSend {
+    /// What it has come to.
+    #[serde(flatten)]
+    pub outcome: Outcome,
+    /// The connection under which its last attempt was begun.
+    pub connection: Option<ConnectionId>,
+    /// The webhook that its last attempt was begun under: it answers until this send has finished.
+    pub webhook: Option<WebhookId>,
+    /// The webhooks of attempts before it that had no clear answer: ALC may call them, so they answer as long.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_webhooks: Vec<WebhookId>,
+    /// Erased once ALC has them or will not be sent them any more.
+    pub person: Option<SealedPerson>,
+    /// When ALC was first known to have it.
+    pub accepted_at: Option<Timestamp>,
+    /// When it became complete or failed.
+    pub finished_at: Option<Timestamp>,
+    /// A request to ALC is under way, or was when a worker vanished.
+    #[serde(default)]
+    pub under_way: bool,
+    /// An attempt had no clear answer and ALC has not been asked since.
+    #[serde(default)]
+    pub in_doubt: bool,
+    /// Some attempt had no clear answer: from then on a 409 means that ALC has it.
+    #[serde(default)]
+    pub ever_in_doubt: bool,
+    /// ALC answered an attempt 2xx, and no id could be read: ALC has it, so that another such answer ends the asking.
+    #[serde(default)]
+    pub accepted_unreadably: bool,
+    /// What ALC listed for the record before the first attempt: not this send's.
+    #[serde(default)]
+    pub listed_before: Vec<String>,
+    /// [`PresentSend::listed_before`] has been asked for, or need not be.
+    #[serde(default)]
+    pub baseline_taken: bool,
+    /// Failures in a row at ALC.
+    #[serde(default)]
+    pub failures: u32,
+    /// ALC is not asked before then.
+    pub retry_at: Option<Timestamp>,
+    /// Look-ups of a pending lead so far.
+    #[serde(default)]
+    pub polls: u32,
+    /// The next look-up of a pending lead.
+    pub poll_at: Option<Timestamp>,
+    /// Until then the caller of a send that another worker has in hand is told of a refusal.
+    #[serde(default)]
+    pub waited_until: Option<Timestamp>,
+    /// What a newer version keeps here.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}
+
+/// What is remembered of a send that another one followed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EarlierSend {
+    /// What it came to.
+    #[serde(flatten)]
+    pub outcome: Outcome,
+    /// ALC may have a lead of it whose id this service never learnt.
+    #[serde(default)]
+    pub unlearnt: bool,
+    /// What a newer version keeps here.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}
+
+impl PresentSend {
+    /// A queued send that has not been attempted.
+    pub fn new(id: SendId, now: Timestamp) -> Self {
+        Self {
+            outcome: Outcome {
+                id,
+                lead_id: None,
+                status: Status::Queued,
+                reason: None,
+                result: None,
+                told_in_request: false,
+                created_at: now,
+                updated_at: now,
+                attempts: 0,
+                last_error: None,
+            },
+            connection: None,
+            webhook: None,
+            other_webhooks: Vec::new(),
+            person: None,
+            accepted_at: None,
+            finished_at: None,
+            under_way: false,
+            in_doubt: false,
+            ever_in_doubt: false,
+            accepted_unreadably: false,
+            listed_before: Vec::new(),
+            baseline_taken: false,
+            failures: 0,
+            retry_at: None,
+            polls: 0,
+            poll_at: None,
+            waited_until: None,
+            extra: Map::new(),
+        }
+    }
+
+    /// The next attempt is begun under this connection and this webhook: another connection may have taken over.
+    pub fn put_under(&mut self, connection: Option<ConnectionId>, webhook: Option<WebhookId>) {
+        self.connection = connection;
+        if self.webhook != webhook {
+            let before = std::mem::replace(&mut self.webhook, webhook);
+            self.other_webhooks.retain(|known| Some(*known) != webhook);
+            self.other_webhooks.extend(before.filter(|_| self.ever_in_doubt));
+        }
+    }
+
+    /// What is remembered of it once another send follows.
+    pub fn into_earlier(self) -> EarlierSend {
+        EarlierSend {
+            // A send that certainly never arrived has no lead at ALC; one that was refused after an attempt without an
+            // answer may have one.
+            unlearnt: self.outcome.lead_id.is_none()
+                && (self.accepted_at.is_some() || self.ever_in_doubt || self.under_way),
+            outcome: self.outcome,
+            extra: Map::new(),
+        }
+    }
+
+    /// Ends it: no more is asked of ALC on its behalf.
+    pub fn finish(&mut self, status: Status, reason: Option<Reason>, now: Timestamp) {
+        self.outcome.status = status;
+        self.outcome.reason = reason;
+        self.outcome.updated_at = now;
+        self.finished_at = Some(now);
+        self.person = None;
+        self.in_doubt = false;
+        self.retry_at = None;
+        self.poll_at = None;
+    }
+}

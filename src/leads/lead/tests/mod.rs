@@ -1,0 +1,5 @@
+mod life;
+mod merges;
+mod stored;
+mod stories;
+mod world;

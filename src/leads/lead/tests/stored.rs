@@ -1,0 +1,116 @@
+//! What is stored survives a rewrite by a version that does not know all of it.
+
+use serde_json::{Map, Value, json};
+
+use super::super::{
+    aggregate::Lead,
+    calls::{Hook, Recipient},
+    outcome::{Reason, Status},
+    send::{PresentSend, SealedPerson},
+    shown::{Showing, Title},
+};
+use crate::{
+    clock::{from_micros, later},
+    ids::{RecordId, SendId, WebhookId},
+    leads::places::place,
+    sealing::{Sealer, generate_key},
+    store::{CodecError, decode, encode},
+};
+
+/// A lead with something in every place where a lead can have something.
+fn full() -> Lead {
+    let sealer = Sealer::new(&generate_key(), None).expect("a good key");
+    let sealed = sealer.seal(place("a", "b"), &secrecy::SecretString::from("Ada"));
+    let hook = || Hook { url: sealed.clone(), print: sealer.fingerprint("a", b"b"), extra: Map::new() };
+    let now = from_micros(1_000_000);
+    let mut lead = Lead::new(RecordId::random(), PresentSend::new(SendId::random(), now));
+    lead.calls.let_wait(hook(), now).expect("room");
+    lead.begin(now);
+    lead.submitted(lead.send.outcome.id, Some("1".to_owned()), Some(now), now);
+    let first = Showing { send: lead.send.outcome.id, title: Title::Pending };
+    lead.shown(first, Some("1".to_owned()), now);
+    lead.attio.doubt(first, now);
+    lead.finish("qualified", Some("1"), Some("call"), now);
+    lead.note_end([("trigger", now)], std::time::Duration::from_secs(60));
+    assert!(matches!(lead.calls.owed[0].to.recipient, Recipient::Step(_)));
+    assert!(matches!(lead.calls.owed[1].to.recipient, Recipient::Trigger(_)));
+    let mut next = PresentSend::new(SendId::random(), now);
+    next.put_under(None, Some(WebhookId::random()));
+    next.person = Some(SealedPerson { name: sealed.clone(), phone_number: sealed.clone(), extra: Map::new() });
+    lead.send_again(next);
+    lead.calls.let_wait(hook(), now).expect("room");
+    lead.begin(now);
+    lead.unknown(lead.attempt(), later(now, std::time::Duration::from_secs(1)), Some("no answer".to_owned()), now);
+    lead.send.other_webhooks.push(WebhookId::random());
+    lead.attio_record = Some(RecordId::random());
+    lead.merged_into = Some(RecordId::random());
+    lead.joined = Some(RecordId::random());
+    lead
+}
+
+/// Puts a member that no version knows into every object, and returns how many there are.
+fn visit(value: &mut Value, see: &mut impl FnMut(&mut Map<String, Value>)) {
+    match value {
+        Value::Object(members) => {
+            members.values_mut().for_each(|member| visit(member, see));
+            see(members);
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| visit(item, see)),
+        _ => {}
+    }
+}
+
+#[test]
+fn what_a_newer_version_keeps_survives_at_every_level() {
+    let mut body: Value = serde_json::from_str(&encode(&full())).expect("JSON");
+    let mut objects = 0;
+    visit(&mut body, &mut |members| {
+        objects += 1;
+        members.insert("x_of_a_newer_version".to_owned(), json!({ "nested": [objects] }));
+    });
+    // The lead, both sends, the person, Attio's side, what is shown, the doubt, the calls, what waits, its hook, two
+    // owed calls, their recipients, and the hook of one.
+    assert_eq!(objects, 15, "{body:#}");
+    let read: Lead = decode(&body.to_string()).expect("a lead");
+    let again: Value = serde_json::from_str(&encode(&read)).expect("JSON");
+    assert_eq!(again, body);
+}
+
+#[test]
+fn a_value_that_only_a_newer_version_knows_is_not_guessed_at() {
+    let body: Value = serde_json::from_str(&encode(&full())).expect("JSON");
+    for (pointer, value) in [
+        ("/send/status", json!("paused")),
+        ("/earlier/0/reason", json!("bored")),
+        ("/attio/doubts/0/title", json!("nearly")),
+        ("/attio/shown/title", json!("nearly")),
+        ("/calls/owed/1/to", json!({ "letter": "box" })),
+        ("/calls/noted/1", json!("paused")),
+    ] {
+        let mut body = body.clone();
+        *body.pointer_mut(pointer).expect(pointer) = value;
+        let read = decode::<Lead>(&body.to_string());
+        assert!(matches!(read, Err(CodecError::Malformed { .. })), "{pointer}: {read:?}");
+    }
+}
+
+#[test]
+fn names_and_values_are_those_of_every_version() {
+    let mut lead = full();
+    lead.expire(Reason::TimedOut, from_micros(2_000_000));
+    let body: Value = serde_json::from_str(&encode(&lead)).expect("JSON");
+    for (pointer, value) in [
+        ("/schema", json!(1)),
+        ("/send/status", json!("failed")),
+        ("/send/reason", json!("timed-out")),
+        ("/send/ever_in_doubt", json!(true)),
+        ("/earlier/0/result", json!("qualified")),
+        ("/earlier/0/told_in_request", json!(false)),
+        ("/attio/shown/title", json!("pending")),
+        ("/calls/owed/1/to/trigger", json!("trigger")),
+        ("/calls/noted/1", json!(Status::Complete.name())),
+    ] {
+        assert_eq!(body.pointer(pointer), Some(&value), "{pointer} in {body:#}");
+    }
+    assert!(body.pointer("/calls/owed/0/to/step/url").is_some_and(Value::is_string));
+}

@@ -1,0 +1,116 @@
+//! The beginning of a press: found, decided, stored, and, where its caller waits, set to work.
+
+use tracing::Instrument as _;
+
+use super::{
+    answer::{Accepted, NewLead, SendRefused, settled},
+    decide::{Course, Turn, decide},
+    receipt::Idempotency,
+    store::Stored,
+};
+use crate::{
+    clock::Timestamp,
+    connections::{Grant, Standing},
+    ids::{ConnectionId, RecordId, SendId},
+    leads::{
+        service::{Leads, lead_key},
+        work::{
+            leased::Work,
+            waiter::{self, Waiting},
+        },
+    },
+    store::{Patience, Tenant, Versioned},
+};
+
+/// How far a press has come when its handler begins to wait.
+pub(super) enum Begun {
+    /// There is nothing to wait for.
+    Answered(Accepted),
+    /// A task of ours takes the steps.
+    Ours { record: RecordId, waiting: Waiting },
+    /// Another worker has the lead in hand and goes on with this send.
+    Anothers { record: RecordId, send: SendId },
+}
+
+impl Leads {
+    /// With `patience` a send is worked on here and waited for until then; without, it is left to the reconciler.
+    pub(super) async fn begin_send(
+        &self,
+        tenant: &Tenant,
+        connection: ConnectionId,
+        new: &NewLead,
+        key: Option<&Idempotency>,
+        patience: Option<Timestamp>,
+    ) -> Result<Begun, SendRefused> {
+        let url = new.finish_callback_url.as_ref();
+        let mut tries = self.parts.store.tries(tenant, Patience::Caller(self.settings.send_wait));
+        loop {
+            let found = self.find_situation(tenant, &tries, new, key).await?;
+            let workspace = found.workspace.as_ref();
+            let standing = workspace.map_or(Standing::Unknown, |workspace| workspace.value.standing(connection));
+            match decide(standing, self.judge_key(key, &found), found.lead.as_ref().map(|lead| &lead.value)) {
+                Turn::Refuse(refused) => return Err(refused),
+                Turn::Repeat(send, view) => {
+                    if self.store_repeat(tenant, &mut tries, &found, send, url).await? {
+                        return settled(view.clone()).unwrap_or(Ok(Accepted::Queued(view))).map(Begun::Answered);
+                    }
+                }
+                Turn::Join(lead) => {
+                    let expected = found.receipt.as_ref().map(Versioned::version);
+                    let (view, send, now) = (lead.view(), lead.send.outcome.id, self.parts.store.now());
+                    let receipt = key.map(|key| self.receipt(key, send, expected, now));
+                    if self.store_joining(tenant, &mut tries, &found, url, receipt).await? {
+                        return Ok(Begun::Answered(Accepted::Joined(view)));
+                    }
+                }
+                Turn::Start => {
+                    let stored = self.store_send(tenant, &mut tries, new, found, (key, patience)).await?;
+                    if let Some(stored) = stored {
+                        return Ok(self.set_to_work(tenant, stored));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Lets a stored send go on by its course.
+    fn set_to_work(&self, tenant: &Tenant, stored: Stored) -> Begun {
+        let lead = &stored.lead.value;
+        let (record, send) = (lead.record_id, lead.send.outcome.id);
+        match stored.course {
+            Course::Here => {
+                let (waiter, waiting) = waiter::pair(send);
+                let workspace = Some(stored.workspace);
+                let mut work = Work::new(tenant.clone(), lead_key(record), stored.lead, workspace, stored.gates);
+                work.waiter = Some(waiter);
+                work.publish();
+                self.go_on_behind(work, stored.grant);
+                Begun::Ours { record, waiting }
+            }
+            Course::WithItsWorker(_) => Begun::Anothers { record, send },
+            Course::WithTheReconciler => Begun::Answered(Accepted::Queued(lead.view())),
+        }
+    }
+
+    /// Takes the steps in a task of its own: neither `SEND_WAIT` nor a caller that hangs up cancels a request under
+    /// way.
+    fn go_on_behind(&self, mut work: Work, grant: Option<Grant>) {
+        let leads = self.clone();
+        // Each line that the task logs names its lead, as those of the reconciler's steps do.
+        let (workspace, record) = (work.tenant.as_str(), work.lead.value.record_id);
+        let span = tracing::info_span!("send", kind = "lead", workspace, %record);
+        let task = async move {
+            let result = async {
+                if let Some(grant) = grant {
+                    leads.post_in_time(&mut work, grant).await?;
+                }
+                leads.run(work).await
+            };
+            if let Err(error) = result.await {
+                // The lease runs out, and the worker that takes it over finds out.
+                tracing::warn!(%error, "a send was left to the next holder of its lease");
+            }
+        };
+        self.parts.lifecycle.spawn(task.instrument(span));
+    }
+}

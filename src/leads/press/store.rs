@@ -1,0 +1,168 @@
+//! What a press writes: a commit for a repeat, for joining a live send, and for a send that begins.
+
+use super::{
+    answer::{NewLead, SendRefused},
+    decide::{Course, course},
+    find::Situation,
+    receipt::Idempotency,
+};
+use crate::{
+    clock::{Timestamp, later},
+    connections::{Grant, Standing, Workspace},
+    ids::{RecordId, SendId, random_uuid},
+    leads::{
+        lead::{
+            aggregate::Lead,
+            send::{PresentSend, SealedPerson},
+        },
+        places::{logical_key, place},
+        service::{Leads, lead_key},
+    },
+    notify::CallbackUrl,
+    store::{Commit, Committed, Key, Lease, LeaseChange, Tenant, Tries, Versioned, Write, gate::GateView},
+};
+
+/// A send that has been stored.
+pub(super) struct Stored {
+    pub(super) lead: Versioned<Lead>,
+    pub(super) workspace: Versioned<Workspace>,
+    pub(super) gates: [GateView; 2],
+    pub(super) course: Course,
+    /// With which the first attempt is to be made at once: it is marked as begun.
+    pub(super) grant: Option<Grant>,
+}
+
+impl Leads {
+    /// Lets the callback URL of a repeat wait for the repeated send, or has it told again what that came to; `false` if
+    /// the lead has moved.
+    pub(super) async fn store_repeat(
+        &self,
+        tenant: &Tenant,
+        tries: &mut Tries<'_>,
+        found: &Situation,
+        send: SendId,
+        url: Option<&CallbackUrl>,
+    ) -> Result<bool, SendRefused> {
+        let now = self.parts.store.now();
+        let Some(mut lead) = found.lead_of(send).cloned() else { return Ok(true) };
+        if !self.tell_of_repeat(tenant, &mut lead.value, send, url, now)? {
+            return Ok(true);
+        }
+        let write = lead.put(&lead_key(lead.value.record_id).id, LeaseChange::Leave { due: Some(now) });
+        Ok(matches!(tries.commit(&Commit::of(vec![write])).await?, Committed::Done(_)))
+    }
+
+    /// Writes down what joins a live send: the callback URL that waits from now on, and the key's receipt; `false` if
+    /// the lead has moved.
+    pub(super) async fn store_joining(
+        &self,
+        tenant: &Tenant,
+        tries: &mut Tries<'_>,
+        found: &Situation,
+        url: Option<&CallbackUrl>,
+        receipt: Option<Write>,
+    ) -> Result<bool, SendRefused> {
+        let Some(mut lead) = found.lead.clone() else { return Ok(false) };
+        let now = self.parts.store.now();
+        let lead_key = lead_key(lead.value.record_id);
+        let mut commit = Commit::of(Vec::new());
+        if self.let_wait(tenant, &mut lead.value, url, now)? {
+            // Looked at at once, though nothing may be due: a workspace that comes back moves due times ahead without
+            // moving a version, and what was loaded would undo that.
+            let change = LeaseChange::Leave { due: Some(now) };
+            commit.writes.push(lead.put(&lead_key.id, change));
+        } else {
+            commit.checks.push((lead_key, lead.version()));
+        }
+        commit.writes.extend(receipt);
+        if commit.writes.is_empty() {
+            return Ok(true);
+        }
+        Ok(matches!(tries.commit(&commit).await?, Committed::Done(_)))
+    }
+
+    /// Stores the intent of a send; `None` on a conflict.
+    pub(super) async fn store_send(
+        &self,
+        tenant: &Tenant,
+        tries: &mut Tries<'_>,
+        new: &NewLead,
+        found: Situation,
+        (key, patience): (Option<&Idempotency>, Option<Timestamp>),
+    ) -> Result<Option<Stored>, SendRefused> {
+        let Situation { workspace, lead: before, receipt, gates, .. } = found;
+        let Some(workspace) = workspace else { return Err(SendRefused::Standing(Standing::Unknown)) };
+        let now = self.parts.clock.now();
+        let leased = before.as_ref().is_some_and(|lead| lead.document.lease.is_some());
+        let record = before.as_ref().map_or(new.record_id, |lead| lead.value.record_id);
+        let send = self.prepare(&workspace.value, tenant, record, new, now);
+        let (mut lead, back) = match before {
+            Some(mut lead) => {
+                let back = if lead.value.forwarding { self.move_to_end(tenant, &mut lead, now).await? } else { None };
+                lead.value.follow_with(send, &workspace.value.triggers(), self.settings.deadlines.result);
+                (lead, back)
+            }
+            None => (Versioned::new(Lead::new(record, send)), None),
+        };
+        self.let_wait(tenant, &mut lead.value, new.finish_callback_url.as_ref(), now)?;
+        // A lease that another worker holds is left to it: it reloads and goes on with this send.
+        let course = course(patience, leased, self.parts.lifecycle.is_stopping());
+        let grant = self.grant_to_begin_with(course, &lead.value, &workspace.value, gates, now);
+        if grant.is_some() {
+            lead.value.begin(now);
+        }
+        if let Course::WithItsWorker(until) = course {
+            lead.value.send.waited_until = Some(until);
+        }
+        let change = match course {
+            Course::Here => LeaseChange::Take(Lease { token: random_uuid(), until: later(now, self.lease_duration()) }),
+            Course::WithItsWorker(_) | Course::WithTheReconciler => LeaseChange::Leave { due: Some(now) },
+        };
+        let id = lead_key(record).id;
+        let mut commit = Commit::of(vec![lead.put(&id, change)]);
+        commit.writes.extend(back);
+        let receipt = receipt.as_ref().map(Versioned::version);
+        commit.writes.extend(key.map(|key| self.receipt(key, lead.value.send.outcome.id, receipt, now)));
+        commit.checks.push((Key::workspace(), workspace.version()));
+        // Repeated under its id while the caller waits: 503 says that nothing was stored.
+        if tries.commit(&commit).await? == Committed::Conflict {
+            return Ok(None);
+        }
+        lead.written(&id, &commit);
+        Ok(Some(Stored { lead, workspace, gates, course, grant }))
+    }
+
+    /// The token with which the first attempt is made at once, if there is one and nothing stands in the way.
+    fn grant_to_begin_with(
+        &self,
+        course: Course,
+        lead: &Lead,
+        workspace: &Workspace,
+        [alc, _]: [GateView; 2],
+        now: Timestamp,
+    ) -> Option<Grant> {
+        let may_begin = course == Course::Here && alc.closed_until.is_none() && !lead.has_unlearnt_earlier_send();
+        if may_begin { self.parts.connections.fresh_grant(workspace, now) } else { None }
+    }
+
+    /// The send of a press, with name and number sealed.
+    fn prepare(
+        &self,
+        workspace: &Workspace,
+        tenant: &Tenant,
+        record: RecordId,
+        new: &NewLead,
+        now: Timestamp,
+    ) -> PresentSend {
+        let logical = logical_key(tenant, record);
+        let seal = |field, value| self.parts.sealer.seal(place(&logical, field), value);
+        let mut send = PresentSend::new(SendId::random(), now);
+        send.put_under(workspace.current().map(|current| current.id), workspace.sending_webhook());
+        send.person = Some(SealedPerson {
+            name: seal("name", new.name.as_secret()),
+            phone_number: seal("phone_number", new.phone_number.as_secret()),
+            extra: serde_json::Map::new(),
+        });
+        send
+    }
+}

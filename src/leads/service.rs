@@ -1,0 +1,75 @@
+//! The service that the handlers and the reconciler call: its parts, and what every part of it goes by.
+
+use std::{sync::Arc, time::Duration};
+
+use super::settings::Settings;
+use crate::{
+    alc, attio,
+    clock::{SharedClock, Timestamp},
+    connections::Connections,
+    ids::{RecordId, unit_random},
+    lifecycle::Lifecycle,
+    notify,
+    sealing::Sealer,
+    store::{Key, Kind, Store, gate::Gate},
+};
+
+/// What the service works with.
+#[derive(Clone)]
+pub struct Parts {
+    /// The store.
+    pub store: Store,
+    /// The workspaces.
+    pub connections: Connections,
+    /// ALC.
+    pub alc: alc::Client,
+    /// Attio.
+    pub attio: attio::Client,
+    /// The workflows that wait.
+    pub workflows: notify::Client,
+    /// Seals names and numbers.
+    pub sealer: Arc<Sealer>,
+    /// The time.
+    pub clock: SharedClock,
+    /// Where steps run.
+    pub lifecycle: Lifecycle,
+}
+
+/// The service. Clones share everything.
+#[derive(Clone)]
+pub struct Leads {
+    pub(super) parts: Parts,
+    pub(super) settings: Arc<Settings>,
+}
+
+impl Leads {
+    /// The service over its parts.
+    pub fn new(parts: Parts, settings: Settings) -> Self {
+        Self { parts, settings: Arc::new(settings) }
+    }
+
+    /// The region that numbers without `+` belong to.
+    pub fn default_region(&self) -> Option<&str> {
+        self.settings.default_region.as_deref()
+    }
+
+    /// How long a lease must last: two attempts at an upstream and some air.
+    pub fn lease_duration(&self) -> Duration {
+        self.settings.upstream_timeout * 2 + Duration::from_secs(5)
+    }
+
+    /// The gates that a lead passes in its life, ALC's first.
+    pub(super) fn gates(&self) -> [Gate; 2] {
+        [self.settings.gates.alc, self.settings.gates.attio]
+    }
+
+    /// When to try again after `failures` failures in a row; not before `asked`, the time that the upstream named.
+    pub(super) fn retry_at(&self, failures: u32, asked: Option<Timestamp>) -> Timestamp {
+        self.settings.schedule.next(failures, unit_random(), asked, self.parts.clock.now())
+    }
+}
+
+/// The key of a record's lead.
+pub(super) fn lead_key(record: RecordId) -> Key {
+    Key::new(Kind::Lead, record)
+}

@@ -1,0 +1,62 @@
+//! The gates before the upstreams: leave to call, and what came of calling.
+
+use super::leased::{Pass, Work};
+use crate::{
+    leads::service::Leads,
+    store::{
+        StoreError, Tenant,
+        gate::{Gate, GateReport, GateView},
+    },
+};
+
+impl Leads {
+    /// Leave from ALC's gate, which only breaks and never paces: an open one needs no visit.
+    pub(super) async fn alc_lets_through(&self, work: &mut Work) -> Result<bool, StoreError> {
+        if work.alc.go || work.alc.view.closed_until.is_none() {
+            return Ok(true);
+        }
+        let now = self.parts.clock.now();
+        let verdict = self.parts.store.reserve(&work.tenant, &self.settings.gates.alc, None, now).await?;
+        Ok(work.alc.take_down(verdict))
+    }
+
+    /// Leave from Attio's gate, which paces: the lead keeps the slot that it is given.
+    pub(super) async fn attio_lets_through(&self, work: &mut Work) -> Result<bool, StoreError> {
+        if work.attio.go {
+            return Ok(true);
+        }
+        let now = self.parts.clock.now();
+        let verdict = self.parts.store.reserve(&work.tenant, &self.settings.gates.attio, Some(&work.key), now).await?;
+        Ok(work.attio.take_down(verdict))
+    }
+
+    /// ALC has answered: its gate opens, whatever the answer says of the lead.
+    pub(super) async fn alc_answered(&self, work: &mut Work) {
+        self.report_on_alc(work, GateReport::Recovered).await;
+    }
+
+    /// Tells ALC's gate what came of a call.
+    pub(super) async fn report_on_alc(&self, work: &mut Work, report: GateReport) {
+        self.report(&work.tenant, &self.settings.gates.alc, &mut work.alc, report).await;
+    }
+
+    /// Tells Attio's gate what came of a call.
+    pub(super) async fn report_on_attio(&self, work: &mut Work, report: GateReport) {
+        self.report(&work.tenant, &self.settings.gates.attio, &mut work.attio, report).await;
+    }
+
+    /// Tells a gate how its upstream fares; a gate without failures needs no good news.
+    pub(super) async fn report(&self, tenant: &Tenant, gate: &Gate, pass: &mut Pass, report: GateReport) {
+        let view = &mut pass.view;
+        match report {
+            GateReport::Recovered if view.failures == 0 && view.closed_until.is_none() => return,
+            GateReport::Recovered => *view = GateView::default(),
+            GateReport::Failed => view.failures = view.failures.saturating_add(1),
+            GateReport::Limited { .. } => {}
+        }
+        if let Err(error) = self.parts.store.report(tenant, gate, report, self.parts.clock.now()).await {
+            // The gate is advice; the lead's own back-off stands without it.
+            tracing::warn!(%error, upstream = gate.upstream, "could not report to the gate");
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! The bearer token for ALC, and the turns that the work takes without one.
+
+use super::leased::Work;
+use crate::{
+    connections::{Grant, NoGrant, Workspace},
+    leads::{lead::outcome::Status, service::Leads},
+    store::{StoreError, Versioned},
+};
+
+impl Leads {
+    /// A token for ALC, or the turn that the work takes without one.
+    pub(super) async fn grant(&self, work: &mut Work) -> Result<Option<Grant>, StoreError> {
+        let Some(workspace) = &work.workspace else {
+            work.grants.dead = true;
+            return Ok(None);
+        };
+        match self.parts.connections.alc_grant(&work.tenant, workspace).await {
+            Ok((grant, newer)) => {
+                if newer.is_some() {
+                    work.workspace = newer;
+                }
+                Ok(Some(grant))
+            }
+            Err(refused) => {
+                self.no_grant(work, refused).await?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// ALC, which is there, refused a token: once, a fresh one is tried at once.
+    pub(super) async fn renew(&self, work: &mut Work, used: &Grant) -> Result<(), StoreError> {
+        self.alc_answered(work).await;
+        if work.grants.renewed {
+            let at = self.retry_at(work.lead.value.send.failures, None);
+            let detail = Some("ALC refuses even a fresh access token".to_owned());
+            if work.lead.value.send.outcome.status == Status::Pending {
+                return self.polled(work).await;
+            }
+            return self.record(work, |lead, now| lead.delay(at, detail.clone(), now)).await;
+        }
+        work.grants.renewed = true;
+        match self.parts.connections.alc_grant_after_401(&work.tenant, used).await {
+            Ok((_, workspace)) => {
+                work.workspace = Some(workspace);
+                Ok(())
+            }
+            Err(refused) => self.no_grant(work, refused).await,
+        }
+    }
+
+    async fn no_grant(&self, work: &mut Work, refused: NoGrant) -> Result<(), StoreError> {
+        match refused {
+            NoGrant::ReauthorizationRequired | NoGrant::NotConnected => {
+                self.reload(work).await?;
+                work.grants.refused += 1;
+                // A workspace that has connected again since deserves another try, once.
+                let lives = |workspace: &Versioned<Workspace>| {
+                    workspace.value.current().is_some_and(|current| !current.needs_reauthorization())
+                };
+                work.grants.dead = work.grants.refused > 1 || !work.workspace.as_ref().is_some_and(lives);
+                work.publish();
+                Ok(())
+            }
+            NoGrant::Unavailable { retry_at, detail } => {
+                let detail = Some(format!("ALC's token endpoint: {detail}"));
+                self.record(work, |lead, now| {
+                    lead.delay(retry_at, detail.clone(), now);
+                    lead.poll_later(retry_at);
+                })
+                .await
+            }
+            NoGrant::Store(error) => Err(error),
+        }
+    }
+}

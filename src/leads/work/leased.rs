@@ -1,0 +1,138 @@
+//! A leased lead under way: what its worker knows, and what the gates have said to it.
+
+use crate::{
+    clock::Timestamp,
+    connections::Workspace,
+    ids::SendId,
+    leads::{
+        lead::{aggregate::Lead, next_step::AlcAccess},
+        work::waiter::Waiter,
+    },
+    store::{
+        Commit, Key, Lease, LeaseChange, Tenant, Version, Versioned,
+        gate::{GateView, Verdict},
+    },
+};
+
+/// A lead under way.
+pub(in crate::leads) struct Work {
+    pub(in crate::leads) tenant: Tenant,
+    pub(super) key: Key,
+    pub(in crate::leads) lead: Versioned<Lead>,
+    /// `None`: ended, or lost to another worker.
+    pub(super) lease: Option<Lease>,
+    pub(in crate::leads) workspace: Option<Versioned<Workspace>>,
+    pub(super) alc: Pass,
+    pub(super) attio: Pass,
+    pub(super) workflows: Pass,
+    pub(super) grants: Grants,
+    pub(in crate::leads) waiter: Option<Waiter>,
+}
+
+/// What the gate before one upstream has said to this worker.
+#[derive(Default)]
+pub(super) struct Pass {
+    /// The gate as it was loaded.
+    pub(super) view: GateView,
+    /// The gate lets this lead through no earlier.
+    pub(super) opens_at: Option<Timestamp>,
+    /// The gate has said Go, and the call has not begun.
+    pub(super) go: bool,
+}
+
+/// What came of asking for grants at ALC.
+#[derive(Default)]
+pub(super) struct Grants {
+    /// The grant turned out to be dead, whatever the workspace says.
+    pub(super) dead: bool,
+    /// How often there was no grant.
+    pub(super) refused: u32,
+    /// A 401 has been answered with a fresh token once.
+    pub(super) renewed: bool,
+}
+
+impl Pass {
+    fn of(view: GateView) -> Self {
+        Self { view, ..Self::default() }
+    }
+
+    /// Takes down what the gate has said; whether it said Go.
+    pub(super) fn take_down(&mut self, verdict: Verdict) -> bool {
+        self.go = verdict == Verdict::Go;
+        self.opens_at = match verdict {
+            Verdict::Go => None,
+            Verdict::At(slot) => Some(slot),
+        };
+        self.go
+    }
+}
+
+impl Work {
+    /// A leased lead in what surrounds it; nothing asked and nothing done yet.
+    pub(in crate::leads) fn new(
+        tenant: Tenant,
+        key: Key,
+        lead: Versioned<Lead>,
+        workspace: Option<Versioned<Workspace>>,
+        gates: [GateView; 2],
+    ) -> Self {
+        let [alc, attio] = gates.map(Pass::of);
+        Self {
+            tenant,
+            key,
+            lease: lead.document.lease,
+            lead,
+            workspace,
+            alc,
+            attio,
+            workflows: Pass::default(),
+            grants: Grants::default(),
+            waiter: None,
+        }
+    }
+
+    /// Tells the caller that waits for this work, if one does, how far it has come.
+    pub(in crate::leads) fn publish(&self) {
+        if let Some(waiter) = &self.waiter {
+            waiter.publish(|progress| {
+                progress.lead = self.lead.value.view_of(waiter.send).or_else(|| progress.lead.take());
+                progress.reauthorization = self.grants.dead;
+            });
+        }
+    }
+
+    /// Whether the caller that waits for this work is the one to be told of this send's refusal. See also
+    /// [`Lead::is_watched`].
+    pub(super) fn claim_refusal(&self, send: SendId) -> bool {
+        self.waiter.as_ref().is_some_and(|waiter| waiter.claim_refusal(send))
+    }
+
+    /// Whether the workspace has access to ALC.
+    pub(super) fn alc_access(&self) -> AlcAccess {
+        // A workspace that the store has lost connects again: until then its leads wait, within their deadlines.
+        let Some(workspace) = &self.workspace else { return AlcAccess::Reauthorization };
+        match (workspace.value.current(), workspace.value.disconnected_at) {
+            (Some(current), _) if self.grants.dead || current.needs_reauthorization() => AlcAccess::Reauthorization,
+            (Some(_), _) => AlcAccess::Connected,
+            (None, Some(since)) => AlcAccess::Disconnected { since },
+            // Between two connections: the next one wakes its leads.
+            (None, None) => AlcAccess::Reauthorization,
+        }
+    }
+
+    /// What must still stand for the lease to end: nothing was connected or removed since the workspace was loaded. A
+    /// connect wakes the workspace's leads but passes over the leased ones: this one would sleep on.
+    pub(super) fn checks_at_the_end(&self) -> Vec<(Key, Version)> {
+        self.workspace.iter().map(|workspace| (Key::workspace(), workspace.version())).collect()
+    }
+
+    /// `commit` has written the lead as it is in `lead`, with this change of its lease.
+    pub(super) fn written(&mut self, lead: Lead, change: LeaseChange, commit: &Commit) {
+        self.lead.value = lead;
+        self.lead.written(&self.key.id, commit);
+        self.lease = match change {
+            LeaseChange::Hold(lease) | LeaseChange::Take(lease) => Some(lease),
+            LeaseChange::End { .. } | LeaseChange::Leave { .. } => None,
+        };
+    }
+}

@@ -1,0 +1,16 @@
+//! What a worker that holds a lead's lease does: step after step, until nothing is left to do now.
+//!
+//! Promises that what an upstream answered is never dropped: on a conflict the fact is applied to what is found and
+//! committed again, and a worker that lost its lease still records it and takes no further step.
+
+pub(super) mod alc;
+mod attio;
+mod gates;
+mod grant;
+pub(super) mod leased;
+mod look_ups;
+mod record;
+pub(super) mod run;
+mod triage;
+pub(super) mod waiter;
+pub(super) mod workflows;

@@ -1,0 +1,175 @@
+//! How a worker writes down what it has learnt.
+//!
+//! Every commit after which nothing is left to do now ends the lease, so resting costs no commit of its own.
+
+use std::time::Duration;
+
+use super::leased::Work;
+use crate::{
+    clock::{Timestamp, later, until},
+    connections::Workspace,
+    leads::{
+        lead::{
+            aggregate::Lead,
+            next_step::{Step, Surroundings},
+        },
+        service::Leads,
+    },
+    store::{Commit, Committed, Key, Lease, LeaseChange, Patience, Reserve, StoreError, Tenant, Versioned, put},
+};
+
+impl Leads {
+    /// Writes a fact down, come what may; see the promises of [`super`].
+    pub(in crate::leads) async fn record(
+        &self,
+        work: &mut Work,
+        fact: impl Fn(&mut Lead, Timestamp),
+    ) -> Result<(), StoreError> {
+        self.record_within(work, |lead, _, now| fact(lead, now)).await
+    }
+
+    /// As [`Leads::record`], for a fact that depends on the workspace as it is then.
+    pub(super) async fn record_within(
+        &self,
+        work: &mut Work,
+        fact: impl Fn(&mut Lead, Option<&Versioned<Workspace>>, Timestamp),
+    ) -> Result<(), StoreError> {
+        let tenant = work.tenant.clone();
+        let mut tries = self.parts.store.tries(&tenant, Patience::Fact);
+        loop {
+            let now = self.parts.clock.now();
+            let mut lead = work.lead.value.clone();
+            fact(&mut lead, work.workspace.as_ref(), now);
+            if work.lead.value.send.outcome.status.is_live() && !lead.send.outcome.status.is_live() {
+                self.look_for_triggers(work).await;
+            }
+            let (commit, change) = self.commit_of(work, &lead, now);
+            match tries.commit(&commit).await? {
+                Committed::Done(verdict) => {
+                    work.written(lead, change, &commit);
+                    if commit.reserve.is_some() {
+                        work.attio.take_down(verdict);
+                    }
+                    work.publish();
+                    return Ok(());
+                }
+                Committed::Conflict => {
+                    if !self.reload(work).await? {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
+    /// The commit that writes `lead`: it ends the lease if nothing is left to do now, and reserves a slot at Attio's
+    /// gate if the record there is to be written next.
+    fn commit_of(&self, work: &Work, lead: &Lead, now: Timestamp) -> (Commit, LeaseChange) {
+        let step = self.step_of(work, lead, now);
+        let change = match work.lease {
+            None => LeaseChange::Leave { due: Some(now) },
+            Some(lease) => match step {
+                Step::Rest(due) => LeaseChange::End { token: lease.token, due: Some(due) },
+                _ => LeaseChange::Hold(self.extended(lease, now)),
+            },
+        };
+        let mut commit = Commit::of(vec![put(&work.key.id, lead, Some(work.lead.version()), change)]);
+        match change {
+            LeaseChange::End { .. } => commit.checks = work.checks_at_the_end(),
+            LeaseChange::Hold(_) if matches!(step, Step::Show(_)) => {
+                commit.reserve = Some(Reserve { gate: self.settings.gates.attio, key: work.key.clone() });
+            }
+            _ => {}
+        }
+        (commit, change)
+    }
+
+    /// The step that `lead` would need next in the surroundings of this work.
+    pub(super) fn step_of(&self, work: &Work, lead: &Lead, now: Timestamp) -> Step {
+        let workspace = work.workspace.as_ref().map(|found| &found.value);
+        let around = Surroundings {
+            alc: work.alc_access(),
+            attio: workspace.is_some_and(|found| self.parts.connections.attio_token(found).is_some()),
+            alc_opens_at: work.alc.opens_at,
+            attio_opens_at: work.attio.opens_at,
+            workflows_open_at: work.workflows.opens_at,
+            triggers_since: workspace.and_then(Workspace::triggers_since),
+            deadlines: &self.settings.deadlines,
+        };
+        lead.next_step(now, &around)
+    }
+
+    /// A send that ends in a worker's hands is told to the triggers of now, not to those of when the work began. If the
+    /// store does not answer, what is known has to do: the fact matters more.
+    async fn look_for_triggers(&self, work: &mut Work) {
+        if let Ok(Some(found)) = self.parts.store.find(&work.tenant, "").await {
+            work.workspace = Some(found);
+        }
+    }
+
+    /// Marks an attempt at ALC as begun, if the workspace still stands as it was; `false`: look again.
+    pub(super) async fn begin(&self, work: &mut Work) -> Result<bool, StoreError> {
+        let (Some(lease), Some(workspace)) = (work.lease, &work.workspace) else { return Ok(false) };
+        let now = self.parts.clock.now();
+        let mut lead = work.lead.value.clone();
+        lead.begin(now);
+        lead.send.put_under(workspace.value.current().map(|current| current.id), workspace.value.sending_webhook());
+        let change = LeaseChange::Hold(self.extended(lease, now));
+        let mut commit = Commit::of(vec![put(&work.key.id, &lead, Some(work.lead.version()), change)]);
+        // So that no send begins after a removal: the workspace's version must still be the one that was looked at.
+        commit.checks.push((Key::workspace(), workspace.version()));
+        match self.commit_surely(&work.tenant, &commit).await? {
+            Committed::Done(_) => {
+                work.written(lead, change, &commit);
+                Ok(true)
+            }
+            Committed::Conflict => {
+                self.reload(work).await?;
+                Ok(false)
+            }
+        }
+    }
+
+    /// Makes sure that a whole attempt at an upstream fits into the rest of the lease; `false`: plan anew, for the
+    /// lease had to be extended and anything may have come in.
+    pub(super) async fn ensure_time(&self, work: &mut Work) -> Result<bool, StoreError> {
+        if self.has_time(work) {
+            return Ok(true);
+        }
+        if work.lease.is_some() {
+            self.record(work, |_, _| {}).await?;
+        }
+        Ok(false)
+    }
+
+    /// Whether a whole attempt at an upstream fits into the rest of the lease.
+    pub(super) fn has_time(&self, work: &Work) -> bool {
+        let needed = self.settings.upstream_timeout + Duration::from_secs(1);
+        work.lease.is_some_and(|lease| until(self.parts.clock.now(), lease.until) >= needed)
+    }
+
+    /// Loads lead and workspace again; `false` if the lead is gone. Notices a lease that went to another worker.
+    pub(super) async fn reload(&self, work: &mut Work) -> Result<bool, StoreError> {
+        let keys = [Key::workspace(), work.key.clone()];
+        let mut loaded = self.parts.store.tries(&work.tenant, Patience::Fact).load(&keys, &[]).await?;
+        work.workspace = loaded.take()?;
+        let Some(lead) = loaded.take::<Lead>()? else {
+            work.lease = None;
+            return Ok(false);
+        };
+        let stored = lead.document.lease;
+        work.lead = lead;
+        work.lease = work.lease.filter(|lease| stored.is_some_and(|stored| stored.token == lease.token));
+        Ok(true)
+    }
+
+    /// Repeats a commit whose answer was lost, under its id, for as long as it may matter.
+    pub(super) async fn commit_surely(&self, tenant: &Tenant, commit: &Commit) -> Result<Committed, StoreError> {
+        self.parts.store.tries(tenant, Patience::Fact).commit(commit).await
+    }
+
+    /// The lease, long enough again for what comes next.
+    fn extended(&self, lease: Lease, now: Timestamp) -> Lease {
+        Lease { until: later(now, self.lease_duration()).max(lease.until), ..lease }
+    }
+}

@@ -1,0 +1,115 @@
+//! The worker's loop: takes a leased lead from step to step.
+
+use std::time::Duration;
+
+use super::leased::Work;
+use crate::{
+    clock::{Timestamp, later},
+    leads::{
+        lead::{aggregate::Lead, next_step::Step},
+        service::Leads,
+    },
+    store::{Change, CodecError, Commit, Committed, Key, Lease, LeaseChange, Leased, StoreError, Versioned, Write},
+};
+
+/// When a lead that this version cannot read is looked at again: by then a newer version may have had it.
+const UNREADABLE_AGAIN: Duration = Duration::from_secs(5 * 60);
+
+impl Leads {
+    /// Takes a leased lead as far as it goes now; what the reconciler calls.
+    pub async fn step(&self, leased: Leased) -> Result<(), StoreError> {
+        let lead = match Versioned::<Lead>::read(leased.document.clone()) {
+            Ok(lead) => lead,
+            Err(error) => return self.leave_alone(leased, &error).await,
+        };
+        let gates = self.gates();
+        let mut loaded =
+            self.parts.store.load(&leased.tenant, &[Key::workspace()], &gates, self.parts.store.now()).await?;
+        let mut work = Work::new(leased.tenant, leased.key, lead, loaded.take()?, loaded.gates());
+        if leased.ran_out || work.lead.value.send.under_way {
+            self.record(&mut work, Lead::lost).await?;
+        }
+        self.run(work).await
+    }
+
+    /// A lead that this version cannot read, because a newer one has written it, stays as it is.
+    async fn leave_alone(&self, leased: Leased, error: &CodecError) -> Result<(), StoreError> {
+        tracing::warn!(%error, "a lead is left alone: a newer version of this service has to go on with it");
+        let (Some(lease), false) = (leased.document.lease, leased.ran_out) else {
+            // The next holder has to learn that the one before vanished: so this lease runs out too.
+            return Ok(());
+        };
+        let change = Change::Put {
+            body: leased.document.body,
+            status: leased.document.status.into(),
+            created_at: leased.document.created_at,
+            lease: LeaseChange::End { token: lease.token, due: Some(later(self.parts.store.now(), UNREADABLE_AGAIN)) },
+            expires_at: None,
+        };
+        let write = Write { key: leased.key, expected: Some(leased.document.version), change };
+        // On a conflict the lease runs out: what has come in meanwhile is not this version's to work on either.
+        let _ = self.parts.store.commit(&leased.tenant, &Commit::of(vec![write]), self.parts.store.now()).await?;
+        Ok(())
+    }
+
+    /// Takes steps until nothing is left to do now, the lease is lost, or the process stops.
+    pub(in crate::leads) async fn run(&self, mut work: Work) -> Result<(), StoreError> {
+        while let Some(lease) = work.lease {
+            let now = self.parts.clock.now();
+            let step = self.step_of(&work, &work.lead.value, now);
+            if self.parts.lifecycle.is_stopping() && !matches!(step, Step::Rest(_)) {
+                // Another replica goes on at once.
+                return self.end(&mut work, lease, now).await;
+            }
+            match step {
+                Step::Rest(due) => self.end(&mut work, lease, due).await?,
+                Step::Expire(reason) => self.record(&mut work, move |lead, now| lead.expire(reason, now)).await?,
+                Step::NoteEnd => self.note_end(&mut work).await?,
+                Step::TakeBaseline => self.take_baseline(&mut work).await?,
+                Step::LookUp => self.look_up(&mut work).await?,
+                Step::Submit => self.submit(&mut work).await?,
+                Step::Show(showing) => self.show(&mut work, showing).await?,
+                Step::ReadBack(doubt) => self.read_back(&mut work, doubt).await?,
+                Step::Poll => self.poll(&mut work).await?,
+                Step::Tell => self.call_workflows(&mut work).await?,
+                Step::Forget => self.forget(&mut work).await?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn end(&self, work: &mut Work, lease: Lease, due: Timestamp) -> Result<(), StoreError> {
+        let change = LeaseChange::End { token: lease.token, due: Some(due) };
+        let mut commit = Commit::of(vec![work.lead.put(&work.key.id, change)]);
+        commit.checks = work.checks_at_the_end();
+        match self.commit_surely(&work.tenant, &commit).await? {
+            Committed::Done(_) => work.written(work.lead.value.clone(), change, &commit),
+            Committed::Conflict => {
+                // Something came in meanwhile; it would sleep until our due time.
+                self.reload(work).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn forget(&self, work: &mut Work) -> Result<(), StoreError> {
+        if self.speaker(&work.tenant, &work.lead).await?.is_some() {
+            // As long as the other lead is there, it has to be found from here: else a press would send twice.
+            return self
+                .record(work, |lead, now| {
+                    // A trigger that came since is not told of an end long past.
+                    lead.note_end([], self.settings.deadlines.result);
+                    lead.send.finished_at = Some(now);
+                })
+                .await;
+        }
+        let write = Write { key: work.key.clone(), expected: Some(work.lead.version()), change: Change::Erase };
+        match self.commit_surely(&work.tenant, &Commit::of(vec![write])).await? {
+            Committed::Done(_) => work.lease = None,
+            Committed::Conflict => {
+                self.reload(work).await?;
+            }
+        }
+        Ok(())
+    }
+}

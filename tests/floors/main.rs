@@ -1,0 +1,80 @@
+//! Reads the sources and fails on what docs/architecture.md and CONTRIBUTING.md rule out. One file for each wall, and
+//! in each the checker itself on made-up sources: a rule that can't be seen to fail is no rule.
+
+mod circles;
+mod pure;
+mod rooms;
+mod shape;
+mod source;
+
+use std::fmt;
+use std::fs;
+use std::path::Path;
+
+/// The service and the sandbox are two crates: the paths inside each begin at its own root.
+const CRATES: [&str; 2] = ["src", "sandbox/src"];
+
+#[test]
+fn a_room_uses_only_what_is_below_it() {
+    nothing_against(read(&["src"]).iter().flat_map(|(file, source)| rooms::floors(file, source)));
+}
+
+#[test]
+fn pure_state_stays_pure() {
+    nothing_against(pure::impurities(&read(&["src"])));
+}
+
+#[test]
+fn no_files_import_each_other_in_a_circle() {
+    nothing_against(CRATES.iter().flat_map(|root| circles::circles(root, &read(&[root]))));
+}
+
+#[test]
+fn files_are_small_and_named_for_what_they_hold() {
+    nothing_against(shape::names_and_length(&read(&CRATES)));
+}
+
+#[test]
+fn comments_fit_their_lines() {
+    let all = read(&["src", "sandbox/src", "sandbox/tests", "tests", "fuzz/targets"]);
+    nothing_against(all.iter().flat_map(|(file, source)| shape::comments(file, source)));
+}
+
+#[track_caller]
+fn nothing_against(offences: impl IntoIterator<Item = Offence>) {
+    let report: Vec<String> = offences.into_iter().map(|offence| offence.to_string()).collect();
+    assert!(report.is_empty(), "{} offences:\n{}", report.len(), report.join("\n"));
+}
+
+struct Offence {
+    file: String,
+    line: usize,
+    rule: String,
+}
+
+impl fmt::Display for Offence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: {}", self.file, self.line, self.rule)
+    }
+}
+
+/// Every source file below these folders, with its path from the root and its text.
+fn read(below: &[&str]) -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = Vec::new();
+    let mut folders: Vec<_> = below.iter().map(|folder| root.join(folder)).collect();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("the folder is readable") {
+            let path = entry.expect("the entry is readable").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs" || extension == "lua") {
+                let name = path.strip_prefix(root).expect("below the root").display().to_string();
+                found.push((name, fs::read_to_string(&path).expect("the file is readable")));
+            }
+        }
+    }
+    assert!(found.len() > 4, "the sources are not where they are looked for");
+    found.sort();
+    found
+}
