@@ -21,7 +21,7 @@ use url::Url;
 
 use crate::ids::{RecordId, SendId};
 pub use crate::upstream::CallError;
-use crate::upstream::{Answer, Caller};
+use crate::upstream::{Answer, Caller, Repeat};
 
 /// The most that is read of the answer to a lead, in bytes: an id that stands behind a long echo of what we sent is worth
 /// reading on for.
@@ -105,7 +105,10 @@ impl Client {
             .request(Method::POST, self.url(&["leads"]), token)
             .header("Idempotency-Key", send.to_string())
             .json(&body);
-        let answer = self.caller.call_capped("submit_lead", request, LEAD_CAP).await?;
+        // A pooled connection that dies under the request says nothing of what ALC did. Where ALC can be asked that, nothing
+        // is sent twice; where it cannot, a repeat at once is what keeps the lead from being lost.
+        let repeat = if self.features.is_known_to_list_leads() { Repeat::Never } else { Repeat::OnFreshConnection };
+        let answer = self.caller.call_with("submit_lead", request, LEAD_CAP, repeat).await?;
         if answer.status.is_success() {
             return Ok(AcceptedLead { id: answer.find_in_remains(shapes::lead_id)? });
         }
@@ -123,7 +126,10 @@ impl Client {
     pub async fn find_leads(&self, token: &SecretString, record: RecordId) -> Result<Vec<ListedLead>, CallError> {
         let mut url = self.url(&["leads"]);
         url.query_pairs_mut().append_pair("recordId", &record.to_string());
-        self.list(Feature::FindLeads, "find_leads", url, token, |value| shapes::leads(value, record)).await
+        let found =
+            self.list(Feature::FindLeads, "find_leads", url, token, |value| shapes::leads(value, record)).await?;
+        self.features.remember_leads_were_listed();
+        Ok(found)
     }
 
     /// `GET /api/v1/leads/{id}`. 404 and 410 are [`CallError::NotFound`]; 405 and 501 are [`CallError::Unsupported`],

@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use url::Url;
 
 use super::{
-    CallError, HttpClients,
+    CallError, HttpClients, Repeat,
     answer::{Answer, Ending},
     decoding, retry_after, words,
 };
@@ -79,8 +79,29 @@ impl Caller {
         request: RequestBuilder,
         cap: usize,
     ) -> Result<Answer, CallError> {
+        self.measured(operation, request, cap, None).await
+    }
+
+    /// [`Caller::call_capped`] where the operation knows better than the request what a dead connection means.
+    pub async fn call_with(
+        &self,
+        operation: &'static str,
+        request: RequestBuilder,
+        cap: usize,
+        repeat: Repeat,
+    ) -> Result<Answer, CallError> {
+        self.measured(operation, request, cap, Some(repeat)).await
+    }
+
+    async fn measured(
+        &self,
+        operation: &'static str,
+        request: RequestBuilder,
+        cap: usize,
+        repeat: Option<Repeat>,
+    ) -> Result<Answer, CallError> {
         let began = self.clock.now();
-        let result = self.attempt(request, cap).await;
+        let result = self.attempt(request, cap, repeat).await;
         let outcome = match &result {
             Ok(answer) => answer.outcome(),
             Err(error) => error.outcome(),
@@ -94,10 +115,11 @@ impl Caller {
         result
     }
 
-    async fn attempt(&self, request: RequestBuilder, cap: usize) -> Result<Answer, CallError> {
+    async fn attempt(&self, request: RequestBuilder, cap: usize, repeat: Option<Repeat>) -> Result<Answer, CallError> {
         let request = request.build().map_err(|error| CallError::NotSent { detail: words::of_error(&error) })?;
         let deadline = tokio::time::sleep(self.timeout).deadline();
-        let response = self.http.send(request, deadline).await?;
+        let repeat = repeat.unwrap_or_else(|| Repeat::of(&request));
+        let response = self.http.send(request, deadline, repeat).await?;
         let received = self.clock.now();
         let (status, headers) = (response.status(), response.headers().clone());
         let (body, ending) = read(response, cap, deadline).await;

@@ -85,6 +85,28 @@ pub fn http_clients_with(
     Ok(HttpClients { pooled: build(IDLE_CONNECTIONS)?, fresh: build(0)? })
 }
 
+/// What becomes of a request whose pooled connection dies under it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Repeat {
+    /// Its outcome is unknown.
+    Never,
+    /// It is sent once more, on a connection of its own.
+    OnFreshConnection,
+    /// It is not put on a pooled connection: twice would be one too many, and nothing else settles an unknown outcome.
+    Impossible,
+}
+
+impl Repeat {
+    /// Whether doing it twice does no more than doing it once: by its method (RFC 9110 §9.2.2; what we PATCH sets values),
+    /// or because the upstream can tell a repeat by its key.
+    pub(super) fn of(request: &Request) -> Self {
+        let is_safe = request.method() == Method::PATCH
+            || request.method().is_idempotent()
+            || request.headers().contains_key("idempotency-key");
+        if is_safe { Self::OnFreshConnection } else { Self::Impossible }
+    }
+}
+
 tokio::task_local! {
     /// Whether the request that this task is sending has asked for a connection. One that has not was put on a pooled
     /// connection: the HTTP client does not tell, and nothing else shows it.
@@ -103,30 +125,27 @@ impl HttpClients {
     /// is sent once more on a connection of its own where that is safe. What is not safe to repeat goes out on a
     /// connection of its own to begin with, where this cannot happen. One inaccuracy stays: the HTTP client does not
     /// tell an end before the first byte of an answer from an end within its head.
-    pub(super) async fn send(&self, request: Request, deadline: Instant) -> Result<Response, CallError> {
-        let again = if is_safe_to_repeat(&request) { request.try_clone() } else { None };
-        let Some(again) = again else {
+    pub(super) async fn send(
+        &self,
+        request: Request,
+        deadline: Instant,
+        repeat: Repeat,
+    ) -> Result<Response, CallError> {
+        if repeat == Repeat::Impossible {
             return within(deadline, self.fresh.execute(request)).await.map_err(|error| named(error, false));
-        };
+        }
+        let again = if repeat == Repeat::Never { None } else { request.try_clone() };
         let connects = Arc::new(AtomicBool::new(false));
         let sent = CONNECTS.scope(Arc::clone(&connects), within(deadline, self.pooled.execute(request))).await;
-        match sent {
-            Ok(response) => Ok(response),
-            Err(Failed::Http(error)) if !connects.load(Ordering::Relaxed) && is_closed(&error) => {
+        match (sent, again) {
+            (Ok(response), _) => Ok(response),
+            (Err(Failed::Http(error)), Some(again)) if !connects.load(Ordering::Relaxed) && is_closed(&error) => {
                 tracing::debug!("a pooled connection was closed under a request, which is sent again on a fresh one");
                 within(deadline, self.fresh.execute(again)).await.map_err(|error| named(error, true))
             }
-            Err(error) => Err(named(error, false)),
+            (Err(error), _) => Err(named(error, false)),
         }
     }
-}
-
-/// Whether doing it twice does no more than doing it once: by its method (RFC 9110 §9.2.2; what we PATCH sets values), or
-/// because the upstream can tell a repeat by its key.
-fn is_safe_to_repeat(request: &Request) -> bool {
-    request.method() == Method::PATCH
-        || request.method().is_idempotent()
-        || request.headers().contains_key("idempotency-key")
 }
 
 /// Why there is no response.

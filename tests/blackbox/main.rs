@@ -30,6 +30,7 @@ mod oauth;
 mod operations;
 mod races;
 mod reads;
+mod real_world_upstream;
 mod removal;
 mod replicas;
 mod send;
