@@ -1,8 +1,8 @@
 //! Builds everything from a [`Config`], runs it, stops it.
 //!
 //! Owns the order of both. Promises that [`App::build`] returns with both listeners bound (port 0 works: ask
-//! [`App::public_addr`]), and that after [`Lifecycle::stop`] a run ends within [`STOP_LIMIT`]: unready first, then no new
-//! connections, then what is under way finishes, then the store closes.
+//! [`App::public_addr`]), and that after [`Lifecycle::stop`] a run ends within [`STOP_LIMIT`]: unready first, then no
+//! new connections, then what is under way finishes, then the store closes.
 
 mod error;
 mod rooms;
@@ -44,7 +44,7 @@ const UPKEEP: Duration = Duration::from_secs(5);
 /// What a test puts in place of the real thing.
 #[derive(Default)]
 pub struct Parts {
-    /// Who may stop the App; its tasks run on the runtime that this was made on.
+    /// By which the test stops the App; its tasks run on the runtime that this was made on.
     pub lifecycle: Option<Lifecycle>,
     /// Instead of the store's clock or the machine's.
     pub clock: Option<SharedClock>,
@@ -68,7 +68,7 @@ impl App {
         telemetry::metrics();
         let lifecycle = parts.lifecycle.unwrap_or_default();
         // The store first: a second process on one SQLite file waits here for the first to go, which also frees its
-        // addresses, and whoever waits must not take connections that it cannot serve.
+        // addresses, and a process that waits must not take connections that it cannot serve.
         let store = match parts.store {
             Some(store) => store,
             None => open_store(&config.store, &lifecycle).await?,
@@ -186,7 +186,8 @@ fn listen(
     let server = server
         .workers(workers)
         .disable_signals()
-        // A caller that closes its end has hung up. Otherwise its handler would go on, and tell a refusal to nobody.
+        // A caller that closes its end has hung up. Otherwise its handler would go on, and tell a refusal to a caller
+        // that is gone.
         .h1_allow_half_closed(false)
         .client_request_timeout(HEAD_LIMIT)
         .client_disconnect_timeout(Duration::from_secs(5))

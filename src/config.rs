@@ -1,7 +1,7 @@
 //! The configuration: one tree, its layers, and every fault of it at once.
 //!
 //! Owns the meaning of each setting; hands out its sections by value, so that a room knows its own section and nothing
-//! else. Promises that whoever holds a [`Config`] holds a valid one (there is no other way to get it), that a
+//! else. Promises that every [`Config`] is valid (there is no way to get another one), that a
 //! configuration with faults names all of them, each with the variable to set and what to set it to, and that no secret
 //! shows in `Debug` or in a fault: faults never quote a value, because it may be a secret in the wrong place.
 //!

@@ -1,9 +1,10 @@
 //! The reconciler: leases what is due, hands it to the room that knows it, and sleeps until the next due time.
 //!
 //! Promises that it never holds more leases than it has free workers, that one tenant takes at most a quarter of them,
-//! that trouble with the store only makes it wait, and that once the process is stopping nothing new is leased. It
-//! decides nothing about an aggregate: an activation re-reads the state, so a restart, a second replica and a lost
-//! wake-up are the same code path.
+//! that trouble with the store only makes it wait, that an aggregate which this version cannot read is left alone for a
+//! while, and that once the process is stopping nothing new is leased. It decides nothing about an aggregate: an
+//! activation re-reads the state, so a restart, a second replica and a lost wake-up are the same code path. All that is
+//! logged while an aggregate is worked on stands in the span `step`, which names the lead or the workspace.
 
 use std::{
     collections::HashMap,
@@ -12,10 +13,11 @@ use std::{
 };
 
 use tokio::sync::Notify;
+use tracing::{Instrument as _, Span, field::Empty};
 
 use crate::{
     authorization::Authorization,
-    clock::{SharedClock, Timestamp},
+    clock::{SharedClock, Timestamp, later},
     connections::Connections,
     leads::Leads,
     lifecycle::{Heartbeat, Lifecycle, Turn},
@@ -26,12 +28,16 @@ use crate::{
 const WORKERS: usize = 32;
 /// Of these, at most that many of one tenant.
 const SHARE: usize = WORKERS / 4;
-/// The longest sleep: another replica's commits wake nobody here.
+/// The longest sleep: another replica's commits do not wake this one.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 /// The wait after trouble with the store.
 const AFTER_TROUBLE: Duration = Duration::from_millis(500);
 /// A loop silent for that long is stuck: a store that does not answer is given up after less.
 const SILENT_AT_MOST: Duration = Duration::from_secs(60);
+
+/// When an aggregate that this version cannot read is looked at again: by a replica of the version that wrote it, or by
+/// this one after its update.
+const UNREADABLE_AGAIN: Duration = Duration::from_secs(2 * 60);
 
 /// The loop and its workers.
 #[derive(Clone)]
@@ -94,16 +100,29 @@ impl Reconciler {
         for leased in leased {
             let worker = self.clone();
             let seat = self.busy.take(&leased.tenant);
-            self.lifecycle.spawn(async move {
+            let span = span(&leased);
+            let work = async move {
                 let _seat = seat;
-                let kind = leased.key.kind;
-                if let Err(error) = worker.step(leased).await {
-                    // The lease runs out, and whoever takes it over goes on from what is stored.
-                    tracing::warn!(%error, kind = kind.name(), "an aggregate was left to the next holder of its lease");
-                }
-            });
+                worker.work_on(leased).await;
+            };
+            self.lifecycle.spawn(work.instrument(span));
         }
         Ok(count)
+    }
+
+    async fn work_on(&self, leased: Leased) {
+        let (tenant, taken) = (leased.tenant.clone(), leased.taken());
+        match (self.step(leased).await, taken) {
+            (Ok(()), _) => {}
+            (Err(error @ (StoreError::TooNew(_) | StoreError::Corrupt(_))), Some(taken)) => {
+                let now = self.clock.now();
+                let left = self.store.put_back(&tenant, &taken, later(now, UNREADABLE_AGAIN), now).await;
+                let again_in_s = UNREADABLE_AGAIN.as_secs();
+                tracing::error!(%error, again_in_s, is_left = left.is_ok_and(|left| left), "left alone for now");
+            }
+            // The lease runs out, and the worker that takes it over goes on from what is stored.
+            (Err(error), _) => tracing::warn!(%error, "left to the next holder of its lease"),
+        }
     }
 
     async fn step(&self, leased: Leased) -> Result<(), StoreError> {
@@ -116,8 +135,8 @@ impl Reconciler {
         }
     }
 
-    /// Ends the turn in which nothing was due at `now`, and sleeps until something is due, a local write says so, a worker
-    /// is free again, or a second has passed.
+    /// Ends the turn in which nothing was due at `now`, and sleeps until something is due, a local write says so, a
+    /// worker is free again, or a second has passed.
     async fn sleep(&self, now: Timestamp, turn: Turn, heartbeat: &Heartbeat) {
         if self.busy.is_full() {
             drop(turn);
@@ -136,8 +155,8 @@ impl Reconciler {
                 return self.pause(AFTER_TROUBLE).await;
             }
         };
-        // What was due at `now` and was not leased belongs to a tenant with its share in work: a freed seat tells. What has
-        // become due since then has not been looked at: it must not wait for the longest sleep.
+        // What was due at `now` and was not leased belongs to a tenant with its share in work: a freed seat tells. What
+        // has become due since then has not been looked at: it must not wait for the longest sleep.
         heartbeat.beat(self.clock.now());
         drop(turn);
         tokio::select! {
@@ -160,6 +179,21 @@ impl Reconciler {
             () = tokio::time::sleep(wait) => {}
         }
     }
+}
+
+/// What every line says that is logged while this aggregate is worked on. Of the highest level, so that no level takes
+/// it from the lines that are let through.
+fn span(leased: &Leased) -> Span {
+    let Leased { tenant, key, .. } = leased;
+    let span = tracing::error_span!("step", kind = key.kind.name(), workspace = Empty, record = Empty, step = Empty);
+    // Tenant and id of an attempt are its OAuth state, which is secret.
+    if matches!(key.kind, Kind::Lead | Kind::Workspace) {
+        span.record("workspace", tracing::field::display(tenant));
+    }
+    if key.kind == Kind::Lead {
+        span.record("record", &*key.id);
+    }
+    span
 }
 
 impl Busy {

@@ -17,7 +17,7 @@ use alc_connector::{
     lifecycle::Lifecycle,
     store::{
         Commit, Committed, Cursor, Depth, Engine, Key, Kind, LeaseRequest, Leased, Loaded, Page, Store, StoreError,
-        Tenant,
+        Taken, Tenant,
         gate::{Gate, GateReport, Verdict},
     },
 };
@@ -57,6 +57,10 @@ impl Engine for Nothing {
 
     async fn lease_due(&self, _: &LeaseRequest, _: Timestamp) -> Result<Vec<Leased>, StoreError> {
         self.answer(Vec::new())
+    }
+
+    async fn put_back(&self, _: &Tenant, _: &Taken, _: Timestamp, _: Timestamp) -> Result<bool, StoreError> {
+        self.answer(false)
     }
 
     async fn next_due(&self, _: Timestamp) -> Result<Option<Timestamp>, StoreError> {

@@ -1,11 +1,12 @@
 //! Acme Lead Checker's client: leads, webhooks, OAuth, and what it sends us.
 //!
-//! Owns the shapes of ALC's API (known and assumed) and the memory of what this ALC lacks. Knows nothing of leads' lives.
-//! Promises that an ALC which has only the three known calls is enough, that nothing of what an answer holds beyond the
-//! known can turn a success into a failure, and that token, name, number and webhook URL appear in no error.
+//! Owns the shapes of ALC's API (known and assumed) and the memory of what this ALC lacks. Knows nothing of leads'
+//! lives. Promises that an ALC which has only the three known calls is enough, that nothing of what an answer holds
+//! beyond the known can turn a success into a failure, and that token, name, number and webhook URL appear in no error.
 
 pub mod callback;
 mod features;
+mod listed;
 pub mod oauth;
 mod shapes;
 pub mod signature;
@@ -19,6 +20,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use url::Url;
 
+pub use self::listed::{ListedLead, ListedWebhook};
 use crate::ids::{RecordId, SendId};
 pub use crate::upstream::CallError;
 use crate::upstream::{Answer, Caller, Repeat};
@@ -55,30 +57,12 @@ pub struct AcceptedLead {
     pub id: Option<String>,
 }
 
-/// A lead as ALC lists it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ListedLead {
-    /// ALC's id, numbers as text.
-    pub id: String,
-    /// ALC's word for where it stands.
-    pub status: Option<String>,
-}
-
 /// A webhook that ALC made.
 pub struct CreatedWebhook {
     /// ALC's id, numbers as text; `None` if the answer had no usable one.
     pub id: Option<String>,
     /// `whsec_…`: callbacks are signed. As ALC gave it; whether it can be a key is for [`webhook_key::check`] to say.
     pub secret: Option<SecretString>,
-}
-
-/// A webhook as ALC lists it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ListedWebhook {
-    /// ALC's id.
-    pub id: String,
-    /// The name that we gave it.
-    pub name: Option<String>,
 }
 
 impl Client {

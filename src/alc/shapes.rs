@@ -67,7 +67,7 @@ pub(super) fn status(value: &Value) -> Option<String> {
 }
 
 /// The leads of `record` in a list. A lead of another record, or of none, is dropped: an ALC that ignores the filter
-/// must not have us take somebody else's lead for ours. `None`: this is no list.
+/// must not have us take another record's lead for this one's. `None`: this is no list.
 pub(super) fn leads(value: &Value, record: RecordId) -> Option<Vec<ListedLead>> {
     let is_ours = |item: &&Value| {
         let named = first(item, "lead", &|item| {

@@ -30,7 +30,7 @@ pub(super) struct Rooms {
 const ALC_REDIRECT: &str = "/oauth/callback";
 /// And where Attio does.
 const ATTIO_REDIRECT: &str = "/oauth/callback/attio";
-/// A call to a workflow never takes longer: somebody else's lead may wait for the worker.
+/// A call to a workflow never takes longer: other leads wait for the worker.
 const WORKFLOW_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(super) fn build(

@@ -11,7 +11,7 @@ use super::{CallError, Client, error, flag, list, unreadable};
 
 /// Attributes asked for at a time.
 const PAGE: usize = 100;
-/// Nobody has more; whoever answers without end is not listened to for ever.
+/// No workspace has more: an answer without an end is not read for ever.
 const MOST: usize = 10_000;
 /// The most that is read of a page, in bytes.
 const PAGE_CAP: usize = 4 * 1024 * 1024;
@@ -59,7 +59,7 @@ pub struct Attribute {
     /// No two records may have the same value.
     #[serde(default, deserialize_with = "tolerant_flag")]
     pub is_unique: bool,
-    /// Nobody can write it.
+    /// It cannot be written.
     #[serde(default, deserialize_with = "tolerant_flag")]
     pub is_archived: bool,
 }

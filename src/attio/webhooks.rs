@@ -17,7 +17,7 @@ use crate::{
 
 /// Webhooks asked for at a time.
 const PAGE: usize = 100;
-/// Nobody has more; whoever answers without end is not listened to for ever.
+/// No workspace has more: an answer without an end is not read for ever.
 const MOST: usize = 2_000;
 
 /// What Attio made.
@@ -79,7 +79,7 @@ impl Client {
         answer.find(read)?.ok_or_else(|| unreadable("it names no webhook and secret"))
     }
 
-    /// `GET /v2/webhooks`: the id of the one whose URL is meant.
+    /// `GET /v2/webhooks`: the id of the one with this URL.
     pub async fn find_webhook(
         &self,
         token: &SecretString,

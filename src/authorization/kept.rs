@@ -1,8 +1,8 @@
 //! What the store keeps of an attempt: that its state was used and, during Attio's consent, ALC's tokens.
 //!
-//! Promises that of all who come with a state, on all replicas, one takes it; and that tokens which wait here end up in
-//! a connection or are given back: when nobody comes back in time, when the second consent fails, and when the process
-//! that was at it is gone. Its aggregate is of [`Kind::Attempt`], its tenant the state itself.
+//! Promises that of all callbacks with a state, on all replicas, one takes it; and that tokens which wait here end up
+//! in a connection or are given back: when the browser does not come back in time, when the second consent fails, and
+//! when the process that was connecting is gone. Its aggregate is of [`Kind::Attempt`], its tenant the state itself.
 
 #[cfg(test)]
 mod tests;
@@ -31,16 +31,16 @@ use crate::{
 };
 
 /// How long after its expiry a used state is remembered: more than replicas' clocks may disagree, which all follow the
-/// store's. Not longer: whoever comes back with an attempt of his own leaves a mark each time.
+/// store's. Not longer: every attempt leaves a mark, and a browser may begin as many as it likes.
 const MARGIN: Duration = Duration::from_secs(60);
-/// Whoever takes tokens makes a connection of them in far less; after that it is gone.
+/// A callback that took tokens makes a connection of them in far less; after that its process is gone.
 const TAKEN_AT_MOST: Duration = Duration::from_secs(5 * 60);
 /// The first wait after a token could not be given back; it doubles.
 const GIVE_BACK_AGAIN: Duration = Duration::from_secs(60);
 /// The longest.
 const LONGEST_WAIT: Duration = Duration::from_secs(2 * 60 * 60);
 /// How long giving back is tried.
-const PATIENCE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+const GIVE_BACK_LIMIT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// The version of a mark that was just made.
 const MARKED: Version = 1;
 
@@ -49,7 +49,7 @@ const MARKED: Version = 1;
 pub(super) struct Kept {
     /// When the state was taken or, while it waits, made.
     used_at: Timestamp,
-    /// From then on its cookie has expired by anybody's clock, and the mark may go.
+    /// From then on its cookie has expired by every replica's clock, and the mark may go.
     forget_at: Timestamp,
     #[serde(default)]
     held: Option<Held>,
@@ -61,10 +61,12 @@ pub(super) struct Kept {
 #[derive(Serialize, Deserialize)]
 struct Held {
     phase: Phase,
-    /// Whose tokens they are, once Attio has said so: what a connection of it lives on is not given back.
+    /// The workspace that the tokens are for, once Attio has named it: what a connection of it lives on is not given
+    /// back.
     #[serde(default)]
     workspace: Option<WorkspaceId>,
-    /// When somebody has to see to them: nobody came back, nobody is at it any more, or giving back failed.
+    /// When the reconciler sees to them: the browser did not come back, the process that took them is gone, or giving
+    /// them back failed.
     due_at: Timestamp,
     /// When ALC was asked for its tokens.
     asked_at: Timestamp,
@@ -83,7 +85,7 @@ struct Held {
 enum Phase {
     /// For the browser to come back from Attio.
     Waiting,
-    /// It has; somebody makes a connection of them.
+    /// It has; a callback makes a connection of them.
     Taken,
     /// To be given back.
     Unwanted,
@@ -131,7 +133,7 @@ impl Kept {
 }
 
 impl Held {
-    /// Whose tokens are given back next.
+    /// The provider whose tokens are given back next.
     fn next(&self) -> Option<Provider> {
         if self.attio_token.is_some() {
             return Some(Provider::Attio);
@@ -241,7 +243,7 @@ impl Authorization {
         self.rewrite(taken).await
     }
 
-    /// Attio has said whose they are: what the workspace lives on is not given back, whatever happens now.
+    /// Attio has named the workspace that the tokens are for: what it lives on is not given back, whatever happens now.
     pub(super) async fn belongs_to(&self, taken: &mut Taken, workspace: WorkspaceId) -> Result<(), StoreError> {
         if let Some(held) = &mut taken.kept.held {
             held.workspace = Some(workspace);
@@ -256,7 +258,7 @@ impl Authorization {
     }
 
     /// There will be no connection: the tokens are given back in the background. If not even that can be written, they
-    /// are when the time of whoever took them is over.
+    /// are given back when [`TAKEN_AT_MOST`] has passed.
     pub(super) async fn give_up(&self, mut taken: Taken) {
         if let Some(held) = &mut taken.kept.held {
             held.phase = Phase::Unwanted;
@@ -275,13 +277,14 @@ impl Authorization {
         Err(StoreError::Unavailable("the tokens are being given back already".to_owned()))
     }
 
-    /// `false`: somebody else was faster.
+    /// `false`: another callback, or the reconciler, was faster.
     async fn write(&self, state: &str, kept: &Kept, expected: Option<Version>) -> Result<bool, StoreError> {
         let write = put(state, kept, expected, LeaseChange::Leave { due: Some(kept.due()) });
         self.commit(&Tenant::new(state), write, Patience::CALLER).await
     }
 
-    /// `false`: somebody else was faster. Loading again would not help: who comes with a state takes it or does not.
+    /// `false`: another callback, or the reconciler, was faster. Loading again would not help: a callback takes its
+    /// state, or finds it taken.
     async fn commit(&self, tenant: &Tenant, write: Write, patience: Patience) -> Result<bool, StoreError> {
         let committed = self.inner.store.tries(tenant, patience).commit(&Commit::of(vec![write])).await?;
         Ok(matches!(committed, Committed::Done(_)))
@@ -295,8 +298,8 @@ impl Authorization {
         self.inner.sealer.open(Place { aggregate: &place(state), field }, sealed)
     }
 
-    /// Gives back tokens that nobody wants, one provider's at a time, and forgets a used state whose time has come; for
-    /// the reconciler, which leased it.
+    /// Gives back tokens that end up in no connection, one provider's at a time, and forgets a used state whose time
+    /// has come; for the reconciler, which leased it.
     pub async fn reconcile(&self, leased: Leased) -> Result<(), StoreError> {
         let Some(lease) = leased.document.lease else { return Ok(()) };
         let Versioned { value: mut kept, document } = Versioned::<Kept>::read(leased.document)?;
@@ -309,7 +312,7 @@ impl Authorization {
         }
         if let Some(held) = kept.held.as_mut().filter(|held| held.due_at <= now) {
             if held.phase != Phase::Unwanted {
-                // First of all nobody may take them any more.
+                // First of all no callback may take them any more.
                 held.phase = Phase::Unwanted;
                 let mark = put(state, &kept, Some(version), LeaseChange::Hold(lease));
                 if !self.commit(&leased.tenant, mark, Patience::CALLER).await? {
@@ -319,7 +322,7 @@ impl Authorization {
             }
             self.give_back_next(state, &mut kept).await;
         }
-        // Whoever woke it early must not make the state good again.
+        // Woken early, by a write of a callback, it must not make a used state good again: it is kept until its time.
         let end = LeaseChange::End { token: lease.token, due: Some(kept.due()) };
         self.commit(&leased.tenant, put(state, &kept, Some(version), end), Patience::Fact).await.map(drop)
     }
@@ -333,8 +336,12 @@ impl Authorization {
             return;
         };
         match self.give_back(state, held, provider).await {
-            Err(detail) if until(forget_at, now) < PATIENCE => {
-                tracing::warn!(detail, at = provider.title(), "tokens that nobody wants could not be given back");
+            Err(detail) if until(forget_at, now) < GIVE_BACK_LIMIT => {
+                tracing::warn!(
+                    detail,
+                    at = provider.title(),
+                    "tokens that are in no connection could not be given back"
+                );
                 let wait = GIVE_BACK_AGAIN.saturating_mul(2u32.saturating_pow(attempts.min(16)));
                 held.attempts = attempts.saturating_add(1);
                 held.due_at = later(now, wait.min(LONGEST_WAIT));

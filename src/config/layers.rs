@@ -107,8 +107,8 @@ pub(super) fn gather(environment: &Environment) -> (Settings, Vec<Fault>) {
     (settings, faults)
 }
 
-/// The files in their order: both built-in ones, then both of the operator's. What those do not mention keeps the built-in
-/// value; what they do counts, also where the built-in file of the environment says otherwise.
+/// The files in their order: both built-in ones, then both of the operator's. What those do not mention keeps the
+/// built-in value; what they do counts, also where the built-in file of the environment says otherwise.
 fn files(environment: &Environment, faults: &mut Vec<Fault>) -> Vec<(String, String)> {
     let chosen = environment.get(ENVIRONMENT).unwrap_or("development");
     let mut layers = vec![("default", DEFAULT)];

@@ -39,6 +39,10 @@ pub fn store(error: &StoreError) -> Problem {
             tracing::warn!(%error, "refused: the store cannot take it");
             Problem::store_unavailable()
         }
+        StoreError::TooNew(_) => {
+            tracing::warn!(%error, "refused: only a newer version can read this");
+            Problem::store_unavailable()
+        }
         StoreError::Corrupt(_) => {
             tracing::error!(%error, "refused: the store's content cannot be read");
             // Does not pass by itself; ALC, for one, tries again after a 500 too.
@@ -56,7 +60,9 @@ mod tests {
 
     #[test]
     fn a_store_that_is_down_passes_and_one_that_cannot_be_read_does_not() {
-        for passing in [StoreError::Unavailable("no route".to_owned()), StoreError::Full] {
+        for passing in
+            [StoreError::Unavailable("no route".to_owned()), StoreError::Full, StoreError::TooNew("a lead".to_owned())]
+        {
             let problem = store(&passing);
             assert_eq!(problem.slug(), Slug::StoreUnavailable);
             let said = problem.to_value(None).to_string();

@@ -15,7 +15,7 @@ use super::{
 pub trait Aggregate: Serialize + DeserializeOwned {
     /// Its kind.
     const KIND: Kind;
-    /// The number of its layout. A body with a greater one is not touched.
+    /// The number of its body's layout, which the body repeats as `schema`. A body with a greater one is left alone.
     const SCHEMA: u32;
 
     /// The label under which pages, wakes and depths find it.
@@ -31,29 +31,28 @@ pub trait Aggregate: Serialize + DeserializeOwned {
 }
 
 /// A body that cannot be read.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CodecError {
-    /// Not JSON of that shape. The text of the error may quote values, so it is not kept.
+    /// Not JSON of that shape. The text of serde's error may quote values, so it is not kept.
     #[error("a {kind} document is malformed")]
     Malformed {
         /// The kind's name.
         kind: &'static str,
     },
-    /// Written by a newer version.
-    #[error("a {kind} document has schema {found}, this version knows up to {known}")]
+    /// Written by a newer version: its schema number is greater than ours, or a value is none of those that we know.
+    #[error("a {kind} document was written by a newer version")]
     TooNew {
         /// The kind's name.
         kind: &'static str,
-        /// The body's schema.
-        found: u32,
-        /// Ours.
-        known: u32,
     },
 }
 
 impl From<CodecError> for StoreError {
     fn from(error: CodecError) -> Self {
-        Self::Corrupt(error.to_string())
+        match error {
+            CodecError::Malformed { .. } => Self::Corrupt(error.to_string()),
+            CodecError::TooNew { .. } => Self::TooNew(error.to_string()),
+        }
     }
 }
 
@@ -75,17 +74,26 @@ pub fn decode<A: Aggregate>(body: &str) -> Result<A, CodecError> {
     struct Head {
         schema: u32,
     }
-    let malformed = |_| CodecError::Malformed { kind: A::KIND.name() };
+    let kind = A::KIND.name();
+    let malformed = |_| CodecError::Malformed { kind };
     let mut value: serde_json::Value = serde_json::from_str(body).map_err(malformed)?;
     let head: Head = serde::Deserialize::deserialize(&value).map_err(malformed)?;
     if head.schema > A::SCHEMA {
-        return Err(CodecError::TooNew { kind: A::KIND.name(), found: head.schema, known: A::SCHEMA });
+        return Err(CodecError::TooNew { kind });
     }
     if let Some(object) = value.as_object_mut() {
         // `encode` writes it anew; among the kept unknown fields it would stand twice.
         object.remove("schema");
     }
-    serde_json::from_value(value).map_err(malformed)
+    serde_json::from_value(value).map_err(|error| {
+        if is_of_unknown_value(&error) { CodecError::TooNew { kind } } else { CodecError::Malformed { kind } }
+    })
+}
+
+/// Whether an enum has a value that we do not know. A release may add values without a new schema number, since the
+/// release before has to go on reading everything else. serde tells the two apart by its words alone.
+fn is_of_unknown_value(error: &serde_json::Error) -> bool {
+    error.to_string().starts_with("unknown variant ")
 }
 
 /// An aggregate together with what the store keeps beside it.
@@ -163,5 +171,64 @@ pub fn put<A: Aggregate>(id: &str, aggregate: &A, expected: Option<Version>, lea
             lease,
             expires_at: aggregate.expires_at(),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+    use serde_json::json;
+
+    use super::*;
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Thing {
+        colour: Colour,
+        #[serde(flatten)]
+        unknown: serde_json::Map<String, serde_json::Value>,
+    }
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(rename_all = "kebab-case")]
+    enum Colour {
+        Red,
+        Mixed { parts: Vec<Colour> },
+    }
+
+    impl Aggregate for Thing {
+        const KIND: Kind = Kind::Lead;
+        const SCHEMA: u32 = 2;
+
+        fn status(&self) -> &'static str {
+            "pending"
+        }
+
+        fn created_at(&self) -> jiff::Timestamp {
+            jiff::Timestamp::UNIX_EPOCH
+        }
+    }
+
+    #[test]
+    fn what_a_newer_version_wrote_is_told_from_what_is_malformed() {
+        let read = |value: serde_json::Value| decode::<Thing>(&value.to_string());
+        let newer = Err(CodecError::TooNew { kind: "lead" });
+        let malformed = Err(CodecError::Malformed { kind: "lead" });
+        assert!(read(json!({"schema": 2, "colour": "red", "shade": 1})).is_ok(), "an unknown field is kept");
+        assert!(read(json!({"schema": 1, "colour": {"mixed": {"parts": ["red"]}}})).is_ok());
+        assert_eq!(read(json!({"schema": 3, "colour": "red"})), newer);
+        assert_eq!(read(json!({"schema": 3})), newer);
+        assert_eq!(read(json!({"schema": 2, "colour": "green"})), newer);
+        assert_eq!(read(json!({"schema": 2, "colour": {"mixed": {"parts": ["red", "green"]}}})), newer);
+        assert_eq!(read(json!({"schema": 2})), malformed);
+        assert_eq!(read(json!({"schema": 2, "colour": 7})), malformed);
+        assert_eq!(read(json!({"colour": "red"})), malformed);
+        assert_eq!(decode::<Thing>("no JSON"), malformed);
+    }
+
+    #[test]
+    fn what_is_not_known_survives_a_rewrite() {
+        let body = json!({"schema": 2, "colour": "red", "shade": {"deep": [1, null]}});
+        let thing = decode::<Thing>(&body.to_string()).expect("it is read");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&encode(&thing)).expect("JSON"), body);
     }
 }

@@ -1,7 +1,7 @@
-//! Wakes who sleeps until something is due.
+//! Wakes the reconciler, which sleeps until something is due.
 //!
-//! Promises that nobody sleeps on when something was made due before it wakes anyway: neither what was written while it
-//! sleeps, nor what was written after it looked.
+//! Promises that the reconciler does not sleep on when something was made due before it wakes anyway: neither what was
+//! written while it sleeps, nor what was written after it looked.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 #[derive(Debug)]
 pub(super) struct Alarm {
     woken: Notify,
-    /// Microseconds. Who does not sleep, or does not know until when, is to be told of everything.
+    /// Microseconds. A reconciler that does not sleep, or does not know until when, is to be told of everything.
     sleeps_until: AtomicI64,
 }
 
@@ -33,14 +33,14 @@ impl Drop for Awake<'_> {
 
 impl Alarm {
     /// Resolves when it rings for something before `until`, which the caller has found to be the next due time. One
-    /// permit is kept for who does not sleep.
+    /// permit is kept for a reconciler that does not sleep now.
     pub(super) async fn sleep(&self, until: Option<Timestamp>) {
         let _awake = Awake(&self.sleeps_until);
         self.sleeps_until.store(until.map_or(i64::MAX, Timestamp::as_microsecond), Ordering::SeqCst);
         self.woken.notified().await;
     }
 
-    /// Something was made due then. Called once it is written: who looks for the next due time later finds it.
+    /// Something was made due then. Called once it is written: a later look for the next due time finds it.
     pub(super) fn ring_for(&self, due: Timestamp) {
         if due.as_microsecond() < self.sleeps_until.load(Ordering::SeqCst) {
             self.ring();
@@ -79,7 +79,7 @@ mod tests {
             commit(3, due(at(9))).await;
             assert!(futures_util::poll!(&mut sleeping).is_ready());
         }
-        // Who does not sleep is told when it does: it may have looked before.
+        // A reconciler that does not sleep is told when it does: it may have looked before.
         commit(4, due(at(20))).await;
         assert!(futures_util::poll!(pin!(store.woken(Some(at(10))))).is_ready());
         let mut sleeping = pin!(store.woken(None));

@@ -16,8 +16,8 @@ use crate::ids::random_uuid;
 /// What a write does to the lease, and so to the due time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LeaseChange {
-    /// Leaves a lease alone, live or run out; on an unleased aggregate the due time becomes `due`. Whoever is not the
-    /// holder writes this, with `Some(now)` unless there is nothing to do before a known time.
+    /// Leaves a lease alone, live or run out; on an unleased aggregate the due time becomes `due`. A writer that
+    /// does not hold the lease writes this, with `Some(now)` unless there is nothing to do before a known time.
     Leave {
         /// The due time of an unleased aggregate.
         due: Option<Timestamp>,
@@ -30,7 +30,7 @@ pub enum LeaseChange {
     End {
         /// The holder's token.
         token: Uuid,
-        /// When to look again; `None`: never, unless somebody writes.
+        /// When to look again; `None`: never, unless another writer sets a due time.
         due: Option<Timestamp>,
     },
 }
@@ -52,7 +52,8 @@ pub enum Change {
         /// collects the garbage.
         expires_at: Option<Timestamp>,
     },
-    /// Removes the aggregate from the store and from every index, whatever its lease: who erases saw its last version.
+    /// Removes the aggregate from the store and from every index, whatever its lease: the expected version says that
+    /// the writer saw its last state.
     Erase,
 }
 

@@ -87,10 +87,10 @@ impl Key {
 /// Counts the commits of an aggregate, from 1.
 pub type Version = u64;
 
-/// Who works on an aggregate, and until when nobody else does.
+/// Which worker works on an aggregate, and until when no other one does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lease {
-    /// Random; only who knows it extends or ends the lease.
+    /// Random; only the worker that knows it extends or ends the lease.
     pub token: Uuid,
     /// When the lease runs out.
     pub until: Timestamp,
@@ -109,7 +109,7 @@ pub struct Document {
     pub created_at: Timestamp,
     /// When there is work; `None`: never.
     pub due: Option<Timestamp>,
-    /// Also when it has run out but nobody has taken it over.
+    /// Also when it has run out but no other worker has taken the aggregate over.
     pub lease: Option<Lease>,
     /// The slot held at a gate.
     pub slot: Option<Timestamp>,

@@ -9,7 +9,7 @@ use super::{
     commit::{Commit, Committed},
     document::{Key, Kind, Tenant},
     error::StoreError,
-    found::{Cursor, Depth, LeaseRequest, Leased, Loaded, Page},
+    found::{Cursor, Depth, LeaseRequest, Leased, Loaded, Page, Taken},
     gate::{Gate, GateReport, Verdict},
 };
 use crate::clock::{SharedClock, later};
@@ -17,7 +17,7 @@ use crate::clock::{SharedClock, later};
 /// How many aggregates [`Engine::wake`] changes as one unit.
 pub(super) const WAKEN_AT_ONCE: usize = 1_000;
 
-/// Who is woken when: evenly over `spread`, in the order of `found`.
+/// When each of `found` is woken: evenly over `spread`, in their order.
 pub(super) fn evenly<T>(found: Vec<T>, spread: Duration, now: Timestamp) -> Vec<(T, Timestamp)> {
     let count = found.len() as u128;
     let due = |nth: u128| {
@@ -43,16 +43,27 @@ pub trait Engine: Send + Sync + 'static {
     /// their versions. Atomic per tenant; a crash in the middle leaves leases that run out.
     async fn lease_due(&self, request: &LeaseRequest, now: Timestamp) -> Result<Vec<Leased>, StoreError>;
 
-    /// When the next aggregate becomes due after `now`; `None`: none. What is due by `now` is [`Self::lease_due`]'s, and
-    /// must not hide what comes.
+    /// Gives back what [`Self::lease_due`] leased, as it was but due at `due`: for a worker that cannot read it. Moves
+    /// no version. A lease that had run out before stays one that ran out, so that the next worker is told as this one
+    /// was. `false`, and nothing is changed: the lease has ended or gone to another worker meanwhile.
+    async fn put_back(
+        &self,
+        tenant: &Tenant,
+        taken: &Taken,
+        due: Timestamp,
+        now: Timestamp,
+    ) -> Result<bool, StoreError>;
+
+    /// When the next aggregate becomes due after `now`; `None`: none. What is due by `now` is [`Self::lease_due`]'s,
+    /// and must not hide what comes.
     async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError>;
 
-    /// Makes every unleased aggregate of that tenant, kind and one of those statuses due between `now` and
-    /// `now + spread`, evenly and in the order of their creation; returns how many. Moves no version. In rounds of
-    /// a thousand, so that a crowd holds up nobody: each is atomic, what somebody leases or takes out of these
-    /// statuses meanwhile is left alone, and a crash in the middle leaves some woken. Harmless to repeat. What goes from
-    /// one of them to another meanwhile may be missed, as what is leased is: who ends a lease has to check what
-    /// the wake is about.
+    /// Makes every unleased aggregate of that tenant, kind and one of those statuses due between `now` and `now +
+    /// spread`, evenly and in the order of their creation; returns how many. Moves no version. Works in rounds of a
+    /// thousand, so that no other call waits long: each round is atomic, an aggregate that a worker leases or takes out
+    /// of these statuses meanwhile is left alone, and a crash in the middle leaves some woken. Harmless to repeat. An
+    /// aggregate that goes from one of these statuses to another meanwhile may be missed, as a leased one is: a worker
+    /// that ends a lease has to check what the wake is about.
     async fn wake(
         &self,
         tenant: &Tenant,

@@ -9,7 +9,11 @@ pub enum StoreError {
     /// The store takes nothing new. What is there can still be settled.
     #[error("the store is full")]
     Full,
-    /// What is stored cannot be read by this version.
-    #[error("the store holds what this version cannot read: {0}")]
+    /// What is stored cannot be read by any version.
+    #[error("the store holds what cannot be read: {0}")]
     Corrupt(String),
+    /// What is stored was written by a newer version: another replica may read it, and so will this one once it is
+    /// updated.
+    #[error("the store holds what a newer version wrote: {0}")]
+    TooNew(String),
 }

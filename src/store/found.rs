@@ -3,6 +3,7 @@
 use std::{fmt, str::FromStr, time::Duration};
 
 use jiff::Timestamp;
+use uuid::Uuid;
 
 use super::{
     aggregate::{Aggregate, Versioned},
@@ -11,10 +12,10 @@ use super::{
     gate::GateView,
 };
 
-/// An aggregate that [`Engine::lease_due`] leased to the caller.
+/// An aggregate that [`super::Engine::lease_due`] leased to the caller.
 #[derive(Debug, Clone)]
 pub struct Leased {
-    /// Whose it is.
+    /// The tenant that it belongs to.
     pub tenant: Tenant,
     /// Which it is.
     pub key: Key,
@@ -24,7 +25,26 @@ pub struct Leased {
     pub ran_out: bool,
 }
 
-/// What [`Engine::lease_due`] may take.
+/// Which lease on which aggregate [`super::Engine::lease_due`] gave to a worker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Taken {
+    /// The aggregate.
+    pub key: Key,
+    /// The lease's token.
+    pub token: Uuid,
+    /// As [`Leased::ran_out`].
+    pub ran_out: bool,
+}
+
+impl Leased {
+    /// What is needed to put it back.
+    pub fn taken(&self) -> Option<Taken> {
+        let token = self.document.lease?.token;
+        Some(Taken { key: self.key.clone(), token, ran_out: self.ran_out })
+    }
+}
+
+/// What [`super::Engine::lease_due`] may take.
 #[derive(Debug, Clone)]
 pub struct LeaseRequest {
     /// At most that many.
@@ -60,6 +80,19 @@ pub struct Page {
 }
 
 impl Page {
+    /// The aggregates that this version can read. The others are left out, each with a line in the log: a list must not
+    /// fail as a whole because of one entry that only a newer version can read.
+    pub fn read<A: Aggregate>(self) -> Vec<(Key, Versioned<A>)> {
+        let read = |(key, document): (Key, Document)| match Versioned::read(document) {
+            Ok(aggregate) => Some((key, aggregate)),
+            Err(error) => {
+                tracing::warn!(%error, kind = key.kind.name(), id = key.id, "left out of a list");
+                None
+            }
+        };
+        self.documents.into_iter().filter_map(read).collect()
+    }
+
     /// Of `limit + 1` aggregates asked for, the last only tells that there is another page.
     pub(super) fn cut(mut documents: Vec<(Key, Document)>, limit: usize) -> Self {
         let more = documents.len() > limit;
@@ -100,7 +133,7 @@ impl FromStr for Cursor {
 #[error("not a cursor: pass `next_cursor` of the previous page unchanged")]
 pub struct BadCursor;
 
-/// What [`Engine::load`] found.
+/// What [`super::Engine::load`] found.
 #[derive(Debug, Clone)]
 pub struct Loaded {
     /// One per key asked for, in that order.

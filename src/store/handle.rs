@@ -47,9 +47,9 @@ impl Store {
         self.clock.now()
     }
 
-    /// Resolves after a local write that may have made something due before `until`, what the caller has found to be the
-    /// next due time. One permit is kept, so a write between two calls is not missed; and whatever is written before
-    /// this is called counts, so neither is one since the caller looked.
+    /// Resolves after a local write that may have made something due before `until`, what the caller has found to be
+    /// the next due time. One permit is kept, so a write between two calls is not missed; and whatever is written
+    /// before this is called counts, so neither is one since the caller looked.
     pub async fn woken(&self, until: Option<Timestamp>) {
         self.alarm.sleep(until).await;
     }

@@ -10,10 +10,10 @@
 //! move its version: a **lease** (which worker works on it, and until when), a **due time** (when a worker should look
 //! at it), and a **slot** (when a gate lets its next request go).
 //!
-//! - As long as a lease is stored, also one that has run out, the aggregate is due when the lease's `until` has come. Its
-//!   own due time counts again once the lease has been ended.
-//! - [`Engine::lease_due`] is the only way to take over a lease that ran out, and tells the worker that it did: what the
-//!   worker before was doing then has an unknown outcome.
+//! - As long as a lease is stored, also one that has run out, the aggregate is due when the lease's `until` has come.
+//!   Its own due time counts again once the lease has been ended.
+//! - [`Engine::lease_due`] is the only way to take over a lease that ran out, and tells the worker that it did: what
+//!   the worker before was doing then has an unknown outcome.
 //! - A conflict is a value and no error. An error means that the store could not be asked.
 //!
 //! `now` is a parameter everywhere: see [`crate::clock`].
@@ -42,7 +42,7 @@ pub use self::{
     document::{Document, Key, Kind, Lease, Tenant, Version},
     engine::Engine,
     error::StoreError,
-    found::{BadCursor, Cursor, Depth, LeaseRequest, Leased, Loaded, Page},
+    found::{BadCursor, Cursor, Depth, LeaseRequest, Leased, Loaded, Page, Taken},
     handle::Store,
     open::{check_url, open},
     opening::{OpenError, check_namespace},

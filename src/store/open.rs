@@ -31,7 +31,7 @@ pub async fn open(url: &SecretString, namespace: &str, lifecycle: &Lifecycle) ->
     Ok(Store::new(engine))
 }
 
-/// Whether [`open`] would know what to do with `url`; asks nobody.
+/// Whether [`open`] would know what to do with `url`; connects to nothing.
 pub fn check_url(url: &str) -> Result<(), String> {
     target(url).map(drop)
 }
@@ -45,7 +45,7 @@ fn target(url: &str) -> Result<Target, String> {
         "redis" | "rediss" | "redis+cluster" | "rediss+cluster" | "redis+sentinel" => {
             redis::check_url(url).map(|()| Target::Redis)
         }
-        // Not named in the answer: who forgets the scheme may have begun with a password.
+        // Not named in the answer: an operator who forgets the scheme may have begun with a password.
         _ => {
             Err("its scheme is none of redis, rediss, redis+cluster, rediss+cluster, redis+sentinel, sqlite".to_owned())
         }

@@ -8,15 +8,16 @@ use super::error::StoreError;
 const UNANSWERED_PAUSE: Duration = Duration::from_millis(100);
 /// A Redis that is silent is given up after six seconds: a commit is repeated at least once.
 const CALLER_WAITS: Duration = Duration::from_secs(10);
-/// How long a store that does not answer is pressed to take a fact, before the next holder of the lease has to find out.
+/// How long a store that does not answer is pressed to take a fact, before the next holder of the lease has to find
+/// out.
 const FACT_LASTS: Duration = Duration::from_secs(20);
 
 /// How long a change is tried while the store does not answer, and how often while others keep writing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Patience {
-    /// A caller waits for the answer, and asks again after an error. A load that fails is not repeated, since nothing is
-    /// lost with it; a commit whose outcome is unknown is, for so long in real time: only its answer says whether the
-    /// caller may be told that nothing was stored.
+    /// A caller waits for the answer, and asks again after an error. A load that fails is not repeated, since nothing
+    /// is lost with it; a commit whose outcome is unknown is, for so long in real time: only its answer says whether
+    /// the caller may be told that nothing was stored.
     Caller(Duration),
     /// What an upstream answered, or whatever else cannot be asked for again. Loads are repeated as commits are, and no
     /// number of conflicts ends it.

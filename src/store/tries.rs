@@ -1,8 +1,8 @@
 //! Load, change, commit, and again: how often and for how long, said once for every room.
 //!
 //! Owns [`Patience`] and the loop over a conflict. Promises that a commit whose answer is lost is repeated as it is, so
-//! that it has one effect; that a conflict is met with what is stored by then, after a growing pause; and that a fact is
-//! not given up because others keep writing. The pauses are real time, also where a test's clock stands still.
+//! that it has one effect; that a conflict is met with what is stored by then, after a growing pause; and that a fact
+//! is not given up because others keep writing. The pauses are real time, also where a test's clock stands still.
 
 use std::{future::Future, time::Duration};
 
@@ -113,7 +113,7 @@ impl Tries<'_> {
         if matches!(self.patience, Patience::Caller(_)) && self.conflicts >= CALLERS_CONFLICTS {
             return Err(StoreError::Unavailable("others keep changing the same".to_owned()));
         }
-        // The first conflict may be the last: whoever was faster is most likely done.
+        // The first conflict may be the last: the writer that was faster is most likely done.
         tokio::time::sleep((CONFLICT_PAUSE * (self.conflicts - 1)).min(LONGEST_CONFLICT_PAUSE)).await;
         Ok(())
     }

@@ -1,9 +1,9 @@
-//! One call to somebody else's server: what `alc`, `attio` and `notify` have in common.
+//! One call to another party's server: what `alc`, `attio` and `notify` have in common.
 //!
-//! Owns how a call ends ([`CallError`]), `Retry-After`, when to try again ([`Schedule`]), the cap on answers, and the metrics of upstream calls. Promises
-//! that an outcome is named by what to do next, chosen by status first and body second; that a 2xx is a fact, whatever its
-//! body ([`CallError::Unreadable`] at worst); and that "not sent for certain" is said only where it is certain: everything
-//! else without a clear answer is [`CallError::Unknown`].
+//! Owns how a call ends ([`CallError`]), `Retry-After`, when to try again ([`Schedule`]), the cap on answers, and the
+//! metrics of upstream calls. Promises that an outcome is named by what to do next, chosen by status first and body
+//! second; that a 2xx is a fact, whatever its body ([`CallError::Unreadable`] at worst); and that "not sent for certain"
+//! is said only where it is certain: everything else without a clear answer is [`CallError::Unknown`].
 
 mod answer;
 mod caller;
@@ -45,7 +45,7 @@ pub enum CallError {
     /// 401: the credential is not good (any more).
     #[error("the credential was refused")]
     Unauthorized,
-    /// 403 (Attio): permanent until someone acts.
+    /// 403 (Attio): permanent until a person acts.
     #[error("forbidden: {detail}")]
     Forbidden {
         /// The upstream's words, capped, no secrets.

@@ -16,7 +16,7 @@ use alc_connector::{
     clock::Timestamp,
     store::{
         Commit, Committed, Cursor, Depth, Engine, Key, Kind, LeaseRequest, Leased, Loaded, Page, Store, StoreError,
-        Tenant,
+        Taken, Tenant,
         gate::{Gate, GateReport, Verdict},
         sqlite::SqliteEngine,
     },
@@ -81,6 +81,16 @@ impl Engine for HeldBack {
 
     async fn lease_due(&self, request: &LeaseRequest, now: Timestamp) -> Result<Vec<Leased>, StoreError> {
         self.engine.lease_due(request, now).await
+    }
+
+    async fn put_back(
+        &self,
+        tenant: &Tenant,
+        taken: &Taken,
+        due: Timestamp,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        self.engine.put_back(tenant, taken, due, now).await
     }
 
     async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {

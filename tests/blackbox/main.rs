@@ -38,4 +38,5 @@ mod shares;
 mod takeover;
 mod tokens;
 mod unknown_outcomes;
+mod unreadable;
 mod workflows;

@@ -40,6 +40,11 @@ fn comments_fit_their_lines() {
     nothing_against(all.iter().flat_map(|(file, source)| shape::comments(file, source)));
 }
 
+#[test]
+fn comments_name_their_actors() {
+    nothing_against(read(&CRATES).iter().flat_map(|(file, source)| shape::nameless(file, source)));
+}
+
 #[track_caller]
 fn nothing_against(offences: impl IntoIterator<Item = Offence>) {
     let report: Vec<String> = offences.into_iter().map(|offence| offence.to_string()).collect();

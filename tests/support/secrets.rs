@@ -51,6 +51,12 @@ pub fn hear(bytes: &[u8]) {
     locked(&TOLD).extend_from_slice(bytes);
 }
 
+/// The lines told so far, by all tests of this process, that have this in them.
+pub fn lines_with(text: &str) -> Vec<String> {
+    let told = String::from_utf8_lossy(&locked(&TOLD)).into_owned();
+    told.lines().filter(|line| line.contains(text)).map(str::to_owned).collect()
+}
+
 /// From now on nobody may tell this. Too short to be told from chance: not a secret.
 pub fn learn(secret: &str) {
     if secret.len() >= HEAD {

@@ -35,7 +35,7 @@ pub struct Alc {
     pub webhook_signature: WebhookSignature,
     /// Whether an unknown outcome is sent again where ALC can neither look up nor deduplicate.
     pub resend_unknown: bool,
-    /// First look-up of a lead nobody called back about; `None`: never.
+    /// When a lead is first looked up for which ALC has not called back; `None`: never.
     pub poll_after: Option<Duration>,
     /// One attempt, connect included.
     pub timeout: Duration,

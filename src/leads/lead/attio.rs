@@ -18,7 +18,7 @@ pub enum ShowFailure {
     Later,
     /// No answer: it may arrive late.
     Unseen(Showing),
-    /// Permanent until someone acts.
+    /// Permanent until a person acts.
     Refused,
     /// The result is no value that Attio takes: the status goes alone.
     ResultRefused,

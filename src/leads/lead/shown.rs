@@ -95,7 +95,7 @@ pub struct Attio {
     /// The record is gone: no further PATCH.
     #[serde(default)]
     pub gone: bool,
-    /// Attio refuses until someone acts; retried slowly.
+    /// Attio refuses until a person acts; retried slowly.
     #[serde(default)]
     pub refused: bool,
     /// Failures in a row.

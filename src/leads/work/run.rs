@@ -1,27 +1,19 @@
 //! The worker's loop: takes a leased lead from step to step.
 
-use std::time::Duration;
-
 use super::leased::Work;
 use crate::{
-    clock::{Timestamp, later},
+    clock::Timestamp,
     leads::{
         lead::{aggregate::Lead, next_step::Step},
         service::Leads,
     },
-    store::{Change, CodecError, Commit, Committed, Key, Lease, LeaseChange, Leased, StoreError, Versioned, Write},
+    store::{Change, Commit, Committed, Key, Lease, LeaseChange, Leased, StoreError, Versioned, Write},
 };
-
-/// When a lead that this version cannot read is looked at again: by then a newer version may have had it.
-const UNREADABLE_AGAIN: Duration = Duration::from_secs(5 * 60);
 
 impl Leads {
     /// Takes a leased lead as far as it goes now; what the reconciler calls.
     pub async fn step(&self, leased: Leased) -> Result<(), StoreError> {
-        let lead = match Versioned::<Lead>::read(leased.document.clone()) {
-            Ok(lead) => lead,
-            Err(error) => return self.leave_alone(leased, &error).await,
-        };
+        let lead = Versioned::<Lead>::read(leased.document)?;
         let gates = self.gates();
         let mut loaded =
             self.parts.store.load(&leased.tenant, &[Key::workspace()], &gates, self.parts.store.now()).await?;
@@ -30,26 +22,6 @@ impl Leads {
             self.record(&mut work, Lead::lost).await?;
         }
         self.run(work).await
-    }
-
-    /// A lead that this version cannot read, because a newer one has written it, stays as it is.
-    async fn leave_alone(&self, leased: Leased, error: &CodecError) -> Result<(), StoreError> {
-        tracing::warn!(%error, "a lead is left alone: a newer version of this service has to go on with it");
-        let (Some(lease), false) = (leased.document.lease, leased.ran_out) else {
-            // The next holder has to learn that the one before vanished: so this lease runs out too.
-            return Ok(());
-        };
-        let change = Change::Put {
-            body: leased.document.body,
-            status: leased.document.status.into(),
-            created_at: leased.document.created_at,
-            lease: LeaseChange::End { token: lease.token, due: Some(later(self.parts.store.now(), UNREADABLE_AGAIN)) },
-            expires_at: None,
-        };
-        let write = Write { key: leased.key, expected: Some(leased.document.version), change };
-        // On a conflict the lease runs out: what has come in meanwhile is not this version's to work on either.
-        let _ = self.parts.store.commit(&leased.tenant, &Commit::of(vec![write]), self.parts.store.now()).await?;
-        Ok(())
     }
 
     /// Takes steps until nothing is left to do now, the lease is lost, or the process stops.

@@ -77,7 +77,7 @@ pub(super) async fn a_commit_repeated_after_a_lost_answer_has_one_effect_and_the
     let mut first = None;
     for n in 0..3 {
         let repeated = Commit {
-            reserve: Some(Reserve { gate: gate.clone(), key: lead(n) }),
+            reserve: Some(Reserve { gate, key: lead(n) }),
             ..Commit::of(vec![put(&lead(n), None, due(at(0)))])
         };
         let verdict = engine.commit(&tenant(), &repeated, at(0)).await.expect("answers");

@@ -27,7 +27,7 @@ pub(super) async fn a_slot_is_kept_beside_the_aggregate_and_honoured(engine: &dy
     let Verdict::At(slot) = reserve(engine, &ATTIO, Some(&lead(1)), at(0)).await else { panic!("one at a time") };
     let document = read(engine, &lead(1), at(0)).await.expect("it is there");
     assert_eq!((document.slot, document.version), (Some(slot), 1));
-    // Whoever comes later is behind it, and coming back early changes nothing.
+    // A request that comes later is behind it, and coming back early changes nothing.
     for _ in 0..50 {
         assert!(reserve(engine, &ATTIO, None, at(0)).await > Verdict::At(slot));
     }
@@ -125,7 +125,7 @@ pub(super) async fn a_crowd_is_paced_as_the_arithmetic_says(engine: &dyn Engine)
             assert_eq!(reserve(engine, &ATTIO, None, now).await, expected.verdict, "step {step}");
             left.extend((expected.verdict == Verdict::Go).then_some(now));
         } else {
-            // Mostly whoever's slot has come.
+            // Mostly the one whose slot has come.
             let who = if draw.is_multiple_of(3) {
                 usize::try_from(draw % 40).expect("small")
             } else {

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use futures_util::future::join_all;
 
 use super::*;
+use crate::clock::earlier;
 
 pub(super) async fn leave_sets_the_due_time_of_who_is_unleased_and_leaves_a_lease_alone(engine: &dyn Engine) {
     let key = lead(1);
@@ -99,6 +100,37 @@ pub(super) async fn a_lease_that_ran_out_is_taken_over_and_the_loser_still_recor
     let end = LeaseChange::End { token: token(&second.document), due: None };
     assert_eq!(commit(engine, vec![put(&key, Some(2), end)], at(33)).await, DONE);
     assert!(lease_due(engine, 10, at(1000)).await.is_empty());
+}
+
+pub(super) async fn what_is_put_back_is_as_it_was_but_due_later(engine: &dyn Engine) {
+    let key = lead(1);
+    create(engine, &tenant(), &key, due(at(0))).await;
+    let first = lease_due(engine, 10, at(1)).await.remove(0);
+    let taken = first.taken().expect("it is leased");
+    let put_back = async |taken: &Taken, due, now| engine.put_back(&tenant(), taken, due, now).await.expect("answers");
+    assert!(!put_back(&Taken { token: random_uuid(), ..taken.clone() }, at(50), at(2)).await, "another's lease");
+    assert!(!put_back(&Taken { key: lead(2), ..taken.clone() }, at(50), at(2)).await, "not there");
+    assert_eq!(read(engine, &key, at(2)).await, Some(first.document.clone()));
+    assert!(put_back(&taken, at(50), at(2)).await);
+    let document = read(engine, &key, at(2)).await.expect("it is there");
+    assert_eq!(document, Document { lease: None, due: Some(at(50)), ..first.document.clone() });
+    assert_eq!(engine.next_due(at(2)).await.expect("answers"), Some(at(50)));
+    assert!(!put_back(&taken, at(60), at(2)).await, "the lease has ended");
+    assert!(lease_due(engine, 10, ms(49_999)).await.is_empty());
+    let second = lease_due(engine, 10, at(50)).await.remove(0);
+    assert!(!second.ran_out);
+    // The worker died; the one that takes over cannot read it, and nor can the next: all are told of the first.
+    let mut now = at(80);
+    for _ in 0..2 {
+        let over = lease_due(engine, 10, now).await.remove(0);
+        assert!(over.ran_out);
+        now = later(now, Duration::from_secs(100));
+        assert!(put_back(&over.taken().expect("it is leased"), now, at(90)).await);
+        assert_eq!(engine.next_due(at(90)).await.expect("answers"), Some(now));
+        assert!(lease_due(engine, 10, earlier(now, Duration::from_millis(1))).await.is_empty());
+    }
+    assert_eq!(read(engine, &key, now).await.expect("it is there").version, 1);
+    assert!(lease_due(engine, 10, now).await.remove(0).ran_out);
 }
 
 pub(super) async fn the_longest_due_comes_first(engine: &dyn Engine) {

@@ -15,8 +15,8 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::{
-    Change, Commit, Committed, Document, Engine, Key, Kind, Lease, LeaseChange, LeaseRequest, Leased, Tenant, Version,
-    Write, gate::Verdict, redis::RedisEngine, sqlite::SqliteEngine,
+    Change, Commit, Committed, Document, Engine, Key, Kind, Lease, LeaseChange, LeaseRequest, Leased, Taken, Tenant,
+    Version, Write, gate::Verdict, redis::RedisEngine, sqlite::SqliteEngine,
 };
 use crate::{
     clock::{from_micros, later},
@@ -171,6 +171,7 @@ suite! {
         only_the_holder_holds_and_ends,
         an_end_that_names_a_moved_version_conflicts,
         a_lease_that_ran_out_is_taken_over_and_the_loser_still_records_its_fact,
+        what_is_put_back_is_as_it_was_but_due_later,
         the_longest_due_comes_first,
         what_is_not_due_stays,
         one_due_lead_comes_out_beside_ten_thousand_of_another,

@@ -69,6 +69,18 @@ impl Model {
         count
     }
 
+    fn put_back(&mut self, tenant: &Tenant, taken: &Taken, due: Timestamp) -> bool {
+        let place = (tenant.clone(), taken.key.clone());
+        let Some(document) = self.kept.get_mut(&place) else { return false };
+        let Some(lease) = document.lease.filter(|lease| lease.token == taken.token) else { return false };
+        if taken.ran_out {
+            document.lease = Some(Lease { until: due, ..lease });
+        } else {
+            (document.lease, document.due) = (None, Some(due));
+        }
+        true
+    }
+
     /// What the engine leased must have been due, the longest due of its tenant first; then the model has it leased.
     fn leased(&mut self, leased: &[Leased], max: usize, now: Timestamp) {
         let due = |document: &Document| Self::due_at(document).is_some_and(|due| due <= now);
@@ -108,13 +120,16 @@ pub(super) async fn random_commits_and_leases_do_what_the_model_does(engine: &dy
     let mut random = Random(seed);
     let mut model = Model { kept: BTreeMap::new() };
     let mut done: Option<(Tenant, Commit)> = None;
+    let mut taken: Vec<(Tenant, Taken)> = Vec::new();
     for step in 0..600 {
         let now = at(step / 3);
         let place = format!("step {step} of seed {seed}");
         match random.below(10) {
             0 => {
                 let max = usize::try_from(random.below(5)).expect("small");
-                model.leased(&lease_due(engine, max, now).await, max, now);
+                let leased = lease_due(engine, max, now).await;
+                model.leased(&leased, max, now);
+                taken.extend(leased.iter().filter_map(|one| Some((one.tenant.clone(), one.taken()?))));
             }
             1 => {
                 if let Some((tenant, commit)) = &done {
@@ -128,6 +143,14 @@ pub(super) async fn random_commits_and_leases_do_what_the_model_does(engine: &dy
                 let expected = model.wake(&tenant, statuses, spread, now);
                 let woken = engine.wake(&tenant, Kind::Lead, statuses, spread, now).await.expect("answers");
                 assert_eq!(woken, expected, "{place}");
+            }
+            3 => {
+                if let Some((tenant, taken)) = taken.pop() {
+                    let due = later(now, Duration::from_secs(random.below(20)));
+                    let expected = model.put_back(&tenant, &taken, due);
+                    let done = engine.put_back(&tenant, &taken, due, now).await.expect("answers");
+                    assert_eq!(done, expected, "{place}");
+                }
             }
             _ => {
                 let tenant = Tenant::new(format!("t{}", random.below(4)));

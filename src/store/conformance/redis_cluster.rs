@@ -88,8 +88,8 @@ impl RedisCluster {
         ok(&self.servers[from], &format!("CLUSTER SETSLOT {slot} MIGRATING {to_id}"));
     }
 
-    /// Moves up to `max` keys; whether there were any. A key that is there already fails the test: somebody wrote beside
-    /// the keys that were still to come.
+    /// Moves up to `max` keys; whether there were any. A key that is there already fails the test: a caller wrote
+    /// beside the keys that were still to come.
     pub(crate) fn move_keys(&self, slot: u32, from: usize, to: usize, max: usize) -> bool {
         let listing = self.servers[from].command(&format!("CLUSTER GETKEYSINSLOT {slot} {max}"));
         let keys: Vec<_> = listing.lines().filter(|line| !line.starts_with(['*', '$'])).collect();

@@ -2,7 +2,7 @@
 //!
 //! Owns the arithmetic ([`GateState`]: GCRA with burst 1, and a breaker) that the SQLite engine runs as it stands and
 //! the Redis engine runs as the same steps in Lua; the conformance suite holds the two together. Promises: never two
-//! slots at once; a slot kept is honoured ahead of new ones; after a pause nobody goes early; an open gate lets one
+//! slots at once; a slot kept is honoured ahead of new ones; after a pause no request goes early; an open gate lets one
 //! probe through at a time.
 
 mod state;

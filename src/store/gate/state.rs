@@ -22,10 +22,10 @@ const MICROS: i64 = 1_000_000;
 
 /// What is stored of a gate: microseconds throughout, because that is what both engines keep.
 ///
-/// New slots lie on a grid, one interval apart. Whoever comes back and cannot use its slot any more gets a place in a
-/// second lane between the grid's points, ahead of every slot handed out afterwards: were it put behind the others each
-/// time, everybody would be put behind everybody and nobody would ever go. What really left in the last second decides
-/// on top of both lanes.
+/// New slots lie on a grid, one interval apart. A lead that comes back and cannot use its slot any more gets a place in
+/// a second lane between the grid's points, ahead of every slot handed out afterwards: were it put behind the others
+/// each time, every lead would be put behind every other and none would ever go. What really left in the last second
+/// decides on top of both lanes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GateState {
     /// The first point of the grid that new slots lie on.
@@ -93,7 +93,7 @@ impl GateState {
         match report {
             GateReport::Limited { until } => {
                 self.paused_until = self.paused_until.max(Some(until.as_microsecond()));
-                // Who limits is up.
+                // An upstream that says it is limiting is up.
                 self.close();
             }
             GateReport::Recovered => self.close(),
@@ -125,7 +125,7 @@ impl GateState {
         self.cool_down = 0;
     }
 
-    /// Before then nobody goes: a pause, a cool-down, or somebody else's probe.
+    /// Before then no request goes: there is a pause, a cool-down, or another request that probes.
     fn opens_at(&self, now: i64) -> i64 {
         let pause = self.paused_until.unwrap_or(i64::MIN);
         let Some(open) = self.open_until else { return pause };
@@ -136,7 +136,7 @@ impl GateState {
         }
     }
 
-    /// Whoever goes while the breaker is open is its probe.
+    /// The request that goes while the breaker is open is its probe.
     fn go_or(&mut self, opens: i64, now: i64) -> Verdict {
         if opens > now {
             return Verdict::At(from_micros(opens));

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 /// How much of the upstream's limit is used: the rest absorbs the jitter of the network.
 pub const SHARE_OF_LIMIT: f64 = 0.96;
 
-/// The gates of a workspace. Made once, so that all who go to one upstream agree on its gate and its pace.
+/// The gates of a workspace. Made once, so that all rooms that go to one upstream agree on its gate and its pace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Gates {
     /// Before ALC.
@@ -57,7 +57,7 @@ pub enum Verdict {
 /// What came of going through a gate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GateReport {
-    /// The upstream said that it is limiting: nobody goes before `until`.
+    /// The upstream said that it is limiting: no request goes before `until`.
     Limited {
         /// The time that the upstream named.
         until: Timestamp,
@@ -71,8 +71,8 @@ pub enum GateReport {
 /// A gate as [`super::Engine::load`] sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct GateView {
-    /// Nobody goes before then (pause or cool-down). A cool-down that is over still shows, in the past, until a probe
-    /// has been reported: then [`super::Engine::reserve`] decides who probes.
+    /// No request goes before then (pause or cool-down). A cool-down that is over still shows, in the past, until a
+    /// probe has been reported: then [`super::Engine::reserve`] decides which request probes.
     pub closed_until: Option<Timestamp>,
     /// Failures in a row.
     pub failures: u32,

@@ -25,8 +25,8 @@ pub(super) type LeasedFields = (String, String, u8, Fields);
 /// Expired receipts stay that much longer: only `now` decides, and clocks may differ.
 const GARBAGE_AGE_MS: u128 = 3_600_000;
 
-/// Whether a full store refuses it: whoever begins something, as opposed to whoever settles what is there. A holder
-/// of a lease and whoever erases settle; of the others, who creates or takes a lease begins.
+/// Whether a full store refuses the commit: one that begins something, as opposed to one that settles what is there. A
+/// commit by the holder of a lease and one that erases settle; of the others, one that creates or takes a lease begins.
 pub(super) fn is_accepting(commit: &Commit) -> bool {
     let settles = commit.writes.iter().any(|write| {
         matches!(
@@ -150,7 +150,8 @@ pub(super) fn gate_view(fields: &Fields, now: Timestamp) -> Result<GateView, Sto
     Ok(GateView { closed_until: pause.max(optional_time(open.clone())?), failures })
 }
 
-/// Who gets how many of `max`: one each by turn, then the second each, and so on. Given (tenant, turn, how many).
+/// Which tenant gets how many of `max`: one each by turn, then the second each, and so on. Given (tenant, turn, how
+/// many).
 pub(super) fn shares(mut queue: Vec<(String, i64, usize)>, max: usize) -> Vec<(Tenant, usize)> {
     queue.sort_by_key(|(_, turn, _)| *turn);
     let mut shares: Vec<_> = queue.iter().map(|(tenant, ..)| (Tenant::new(tenant), 0)).collect();
@@ -170,13 +171,21 @@ pub(super) fn shares(mut queue: Vec<(String, i64, usize)>, max: usize) -> Vec<(T
 }
 
 /// What was leased, tenants taking turns.
-pub(super) fn in_turns(leased: Vec<LeasedFields>, shares: &[(Tenant, usize)]) -> Result<Vec<Leased>, StoreError> {
+pub(super) fn in_turns(leased: Vec<LeasedFields>, shares: &[(Tenant, usize)]) -> Vec<Leased> {
     let mut queues: HashMap<Tenant, VecDeque<Leased>> = HashMap::new();
     let mut count = 0;
     for (tenant, member, ran_out, fields) in leased {
         // A kind of a newer version: its lease runs out, and that version takes it.
         let Some(key) = key_of(&member) else { continue };
-        let Some(document) = document(fields, Timestamp::MIN)? else { continue };
+        let document = match document(fields, Timestamp::MIN) {
+            Ok(Some(document)) => document,
+            Ok(None) => continue,
+            Err(error) => {
+                // One that is damaged must not keep the others from their workers.
+                tracing::error!(%error, kind = key.kind.name(), "left alone: its lease runs out");
+                continue;
+            }
+        };
         let tenant = Tenant::new(tenant);
         count += 1;
         queues.entry(tenant.clone()).or_default().push_back(Leased { tenant, key, document, ran_out: ran_out == 1 });
@@ -185,7 +194,7 @@ pub(super) fn in_turns(leased: Vec<LeasedFields>, shares: &[(Tenant, usize)]) ->
     while ordered.len() < count {
         ordered.extend(shares.iter().filter_map(|(tenant, _)| queues.get_mut(tenant)?.pop_front()));
     }
-    Ok(ordered)
+    ordered
 }
 
 /// The partitions' depths, added up.

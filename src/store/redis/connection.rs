@@ -29,7 +29,7 @@ const MOVING_PAUSES: [u64; 8] = [10, 25, 50, 100, 200, 400, 450, 450];
 pub(super) enum Insist {
     /// A second time would have a second effect.
     Never,
-    /// When the answer was lost. For who asks all partitions: one on the move must not hold up the others.
+    /// When the answer was lost. For a call to all partitions: one on the move must not hold up the others.
     Briefly,
     /// And while the tenant's slot is on the move.
     Patiently,
@@ -113,8 +113,8 @@ impl Connection {
     }
 }
 
-/// What keeps us away from one of these servers: of a whole cluster the crate says only that none let us in, and whoever
-/// sets it up has to know whether it is the address, the certificate or the password.
+/// What keeps us away from one of these servers: of a whole cluster the crate says only that none let us in, and
+/// the operator has to know whether it is the address, the certificate or the password.
 async fn why_not(servers: Vec<ConnectionInfo>) -> Option<RedisError> {
     let alone = join_all(servers.into_iter().map(connect)).await;
     // A refusal says more than silence.

@@ -24,7 +24,8 @@ use crate::{
     ids::{random_uuid, unit_random},
     lifecycle::Lifecycle,
     store::{
-        Commit, Committed, Cursor, Depth, Engine, Key, Kind, LeaseRequest, Leased, Loaded, Page, StoreError, Tenant,
+        Commit, Committed, Cursor, Depth, Engine, Key, Kind, LeaseRequest, Leased, Loaded, Page, StoreError, Taken,
+        Tenant,
         engine::{WAKEN_AT_ONCE, evenly},
         gate::{Gate, GateReport, Verdict},
         opening::{OpenError, check_namespace},
@@ -47,7 +48,7 @@ impl fmt::Debug for RedisEngine {
     }
 }
 
-/// Whether `url` names Redis as [`RedisEngine::open`] knows it; asks nobody, and never quotes the URL.
+/// Whether `url` names Redis as [`RedisEngine::open`] knows it; connects to nothing, and never quotes the URL.
 pub fn check_url(url: &str) -> Result<(), String> {
     Address::parse(url).map(drop)
 }
@@ -187,7 +188,20 @@ impl Engine for RedisEngine {
             any.then_some(async move { self.call::<Vec<answers::LeasedFields>>(&call, Insist::Never).await })
         });
         let leased = those_that_answered(join_all(leases).await)?.into_iter().flatten();
-        answers::in_turns(leased.collect(), &shares)
+        Ok(answers::in_turns(leased.collect(), &shares))
+    }
+
+    async fn put_back(
+        &self,
+        tenant: &Tenant,
+        taken: &Taken,
+        due: Timestamp,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let mut call = self.scripts.put_back.key(self.keys.of(tenant));
+        call.arg(now.as_microsecond()).arg(tenant.as_str()).arg(member(&taken.key)).arg(taken.token.to_string());
+        call.arg(due.as_microsecond()).arg(u8::from(taken.ran_out));
+        self.call(&call, Insist::Patiently).await
     }
 
     async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
@@ -277,7 +291,7 @@ impl Engine for RedisEngine {
             let call = self.scripts.ping.key(self.keys.partition(partition));
             self.connection.call::<Value>(&call, Insist::Briefly).await
         });
-        // A slot on the move is nobody's loss: its tenants wait, the others do not.
+        // A slot on the move is no fault of the store: its tenants wait, the others do not.
         let fault = join_all(asked).await.into_iter().filter_map(Result::err).find(|error| !is_moving(error));
         fault.map_or(Ok(()), |error| Err(failure(&error)))
     }

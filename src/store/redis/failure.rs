@@ -10,7 +10,8 @@ pub(super) fn is_lost(error: &RedisError) -> bool {
         error.kind(),
         ErrorKind::Server(ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown | ServerErrorKind::ClusterDown)
     );
-    // A master without replicas that may only write beside some: cut off, perhaps, while another was chosen. Nothing ran.
+    // A master without replicas that may only write beside some: cut off, perhaps, while another was chosen. Nothing
+    // ran.
     let alone = error.code() == Some("NOREPLICAS");
     demoted || alone || error.is_io_error() || error.is_unrecoverable_error()
 }

@@ -1,4 +1,4 @@
-//! Who is the master, by what the sentinels that watch it say.
+//! Which server is the master, by what the sentinels that watch it say.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use super::{address::Watched, dial::connect, failure::is_lost};
 
-/// For all sentinels together to say whom they take for the master.
+/// For all sentinels together to say which server they take for the master.
 const ASKING_TIMEOUT: Duration = Duration::from_millis(750);
 /// To connect to a server that they name and ask it for its role.
 const TRYING_TIMEOUT: Duration = Duration::from_secs(1);
@@ -34,7 +34,8 @@ fn telling(worst: &mut Option<RedisError>, error: RedisError) {
     }
 }
 
-/// The masters that the sentinels name, the most named first. Once more than half name the same, nobody is waited for.
+/// The masters that the sentinels name, the most named first. Once more than half name the same, no other one is waited
+/// for.
 async fn named(watched: &Watched, worst: &mut Option<RedisError>) -> Vec<(String, u16)> {
     let asked = watched.sentinels.iter().map(|sentinel| timeout(ASKING_TIMEOUT, named_by(sentinel, &watched.name)));
     let mut asked: FuturesUnordered<_> = asked.collect();

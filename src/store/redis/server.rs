@@ -2,7 +2,7 @@
 //!
 //! The `redis` crate's own manager keeps a connection that is merely silent, keeps a refused reconnection for ever, and
 //! dials the master that it was told of once. This makes a new connection whenever a call says that the server is lost,
-//! and swaps it; whoever calls next gets the new one.
+//! and swaps it; the next call goes over the new one.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -26,7 +26,7 @@ pub(super) enum Place {
 pub(super) struct Server {
     place: Place,
     current: Mutex<Current>,
-    /// Held by who looks for the server; the others wait for what it finds.
+    /// Held by the call that looks for the server; the others wait for what it finds.
     renewing: tokio::sync::Mutex<()>,
     replaced: Notify,
 }
@@ -36,7 +36,8 @@ struct Current {
     connection: MultiplexedConnection,
     /// When that was.
     since: Instant,
-    /// How many attempts to find the server there were when this was set: who waited for one makes none of its own.
+    /// How many attempts to find the server there were when this was set: a call that waited for one makes none of its
+    /// own.
     attempt: u64,
 }
 
@@ -72,8 +73,8 @@ impl Server {
         self.replaced.notified().await;
     }
 
-    /// Looks for the server once, unless somebody did since `attempt`. If there is none now, the next call looks again:
-    /// until then the old connection stays, which may have been slow and not lost.
+    /// Looks for the server once, unless another call did since `attempt`. If there is none now, the next call looks
+    /// again: until then the old connection stays, which may have been slow and not lost.
     async fn renew(&self, attempt: u64) {
         let _renewing = self.renewing.lock().await;
         let mut current = self.current();

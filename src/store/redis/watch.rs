@@ -10,7 +10,7 @@ use crate::lifecycle::Lifecycle;
 
 const CLOCK_MEASURED_EVERY: Duration = Duration::from_secs(30);
 
-/// Keeps the clock right, and an eye on who takes the server's place.
+/// Keeps the clock right, and an eye on the server that takes this one's place.
 pub(super) struct Watch {
     pub(super) connection: Connection,
     pub(super) scripts: Arc<Scripts>,
@@ -51,7 +51,7 @@ impl Watch {
                     }
                 }
             }
-            // Without an answer the last offset serves on: whoever needs the server notices its loss.
+            // Without an answer the last offset serves on: the next call notices the loss.
             drop(self.measure().await);
         }
     }

@@ -9,13 +9,13 @@ use super::rows;
 use crate::{
     clock::{from_micros, later},
     ids::random_uuid,
-    store::{Key, Kind, Lease, LeaseRequest, Leased, Tenant},
+    store::{Key, Kind, Lease, LeaseRequest, Leased, Taken, Tenant},
 };
 
 type Result<T> = std::result::Result<T, rusqlite::Error>;
 
-/// Puts a tenant in the queue for leases, after something changed its earliest due time. Who waits for its turn
-/// already keeps its place.
+/// Puts a tenant in the queue for leases, after something changed its earliest due time. A tenant that waits
+/// for its turn already keeps its place.
 pub(super) fn requeue(c: &Connection, tenant: &Tenant, now: Timestamp) -> Result<()> {
     let now = now.as_microsecond();
     let Some(earliest) = earliest(c, tenant)? else {
@@ -122,6 +122,24 @@ fn lease_one(c: &Connection, tenant: &Tenant, key: Key, duration: Duration, now:
     Ok(Some(Leased { tenant: tenant.clone(), key, document, ran_out }))
 }
 
+/// See [`crate::store::Engine::put_back`].
+pub(super) fn put_back(c: &Connection, tenant: &Tenant, taken: &Taken, due: Timestamp, now: Timestamp) -> Result<bool> {
+    let change = if taken.ran_out { "lease_until = ?5" } else { "lease_token = NULL, lease_until = NULL, due = ?5" };
+    let changed = c
+        .prepare_cached(&format!(
+            "UPDATE aggregates SET {change} WHERE tenant = ?1 AND kind = ?2 AND id = ?3 AND lease_token = ?4"
+        ))?
+        .execute(params![
+            tenant.as_str(),
+            taken.key.kind.name(),
+            taken.key.id,
+            taken.token.to_string(),
+            due.as_microsecond()
+        ])?;
+    requeue(c, tenant, now)?;
+    Ok(changed > 0)
+}
+
 /// Whether anything is.
 pub(super) fn any(c: &Connection, now: Timestamp) -> Result<bool> {
     c.prepare_cached("SELECT EXISTS (SELECT 1 FROM aggregates WHERE due_at <= ?1)")?
@@ -135,7 +153,7 @@ pub(super) fn next(c: &Connection, now: Timestamp) -> Result<Option<Timestamp>> 
         .map(|due| due.map(from_micros))
 }
 
-/// See [`crate::store::Engine::wake`]: the ids of who is to be woken, in the order of their creation.
+/// See [`crate::store::Engine::wake`]: the ids of the aggregates to be woken, in the order of their creation.
 pub(super) fn unleased(c: &Connection, tenant: &Tenant, kind: Kind, statuses: &[String]) -> Result<Vec<String>> {
     let mut found: Vec<(i64, String)> = Vec::new();
     for (at, status) in statuses.iter().enumerate() {

@@ -21,7 +21,8 @@ use super::{
 use crate::{
     clock::from_micros,
     store::{
-        Commit, Committed, Cursor, Depth, Engine, Key, Kind, LeaseRequest, Leased, Loaded, Page, StoreError, Tenant,
+        Commit, Committed, Cursor, Depth, Engine, Key, Kind, LeaseRequest, Leased, Loaded, Page, StoreError, Taken,
+        Tenant,
         engine::{WAKEN_AT_ONCE, evenly},
         gate::{Gate, GateReport, GateView, Verdict},
         opening::OpenError,
@@ -93,6 +94,17 @@ impl Engine for SqliteEngine {
             return Ok(Vec::new());
         }
         self.writer.write(move |c| due::lease(c, &request, now)).await
+    }
+
+    async fn put_back(
+        &self,
+        tenant: &Tenant,
+        taken: &Taken,
+        due: Timestamp,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let (tenant, taken) = (tenant.clone(), taken.clone());
+        self.writer.write(move |c| due::put_back(c, &tenant, &taken, due, now)).await
     }
 
     async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {

@@ -12,7 +12,7 @@ CREATE TABLE aggregates (
     slot        INTEGER,
     expires_at  INTEGER,
     body        TEXT    NOT NULL,
-    -- When somebody should look: a lease, live or run out, outranks the due time. Receipts are in no index.
+    -- When a worker should look: a lease, live or run out, outranks the due time. Receipts are in no index.
     due_at      INTEGER GENERATED ALWAYS AS (iif(kind = 'receipt', NULL, coalesce(lease_until, due))) VIRTUAL,
     PRIMARY KEY (tenant, kind, id)
 ) STRICT;

@@ -1,7 +1,7 @@
 //! The one thread that writes.
 //!
 //! Owns the writing connection and the lock on the database's folder. Promises group commit: whatever waits is written
-//! as one transaction and synced once, nobody is answered before the sync, and a job that fails spoils no other.
+//! as one transaction and synced once, no caller is answered before the sync, and a job that fails spoils no other.
 
 use std::{
     fs::File,
@@ -20,7 +20,7 @@ const LARGEST_GROUP: usize = 256;
 
 type Answer<T> = Result<T, StoreError>;
 
-/// A write and who waits for it.
+/// A write and the caller that waits for it.
 trait Job: Send {
     fn run(&mut self, connection: &Connection) -> Result<(), rusqlite::Error>;
     fn answer(self: Box<Self>, durable: Result<(), StoreError>);
@@ -41,7 +41,7 @@ impl<T: Send, F: FnMut(&Connection) -> Result<T, rusqlite::Error> + Send> Job fo
     fn answer(self: Box<Self>, durable: Result<(), StoreError>) {
         let Self { done, reply, .. } = *self;
         let answer = durable.and_then(|()| done.ok_or_else(|| unavailable("the write did not run")));
-        // Nobody may be waiting any more; what is written stays written.
+        // The caller may have hung up; what is written stays written.
         drop(reply.send(answer));
     }
 }

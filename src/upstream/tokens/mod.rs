@@ -4,6 +4,7 @@
 //! cost the access token, that token values fit into a header, and that neither a token nor a client's secret appears in
 //! an error.
 
+mod error;
 mod refusal;
 mod response;
 
@@ -13,6 +14,7 @@ use reqwest::RequestBuilder;
 use secrecy::SecretString;
 use serde_json::Value;
 
+pub use self::error::{TokenError, unavailable};
 use super::{Answer, Caller};
 
 /// The most that is read of an answer, in bytes.
@@ -27,34 +29,6 @@ pub struct Tokens {
     pub refresh: Option<SecretString>,
     /// `None`: unknown, to be taken as an hour.
     pub expires_in: Option<Duration>,
-}
-
-/// Why there are no tokens.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum TokenError {
-    /// `invalid_grant`, in whatever form: this code or refresh token is dead.
-    #[error("the grant is dead (invalid_grant)")]
-    InvalidGrant,
-    /// A clear refusal that does not say so: a 4xx of the endpoint's own, or an error in a 200. Once is a deployment or a
-    /// setting of our client; again and again over some minutes it is the grant.
-    #[error("the token endpoint refused: {error}")]
-    Refused {
-        /// The RFC 6749 §5.2 code, or the status.
-        error: String,
-    },
-    /// A 2xx whose token we cannot use. Something was granted.
-    #[error("the token endpoint gave a token that cannot be used: {detail}")]
-    Unusable {
-        /// Why, without secrets.
-        detail: String,
-    },
-    /// No clear answer: a timeout, a 5xx, 408, 425, 429, a 2xx that cannot be read. It says nothing about the grant; try
-    /// again.
-    #[error("no clear answer from the token endpoint: {detail}")]
-    Unavailable {
-        /// Why, without secrets.
-        detail: String,
-    },
 }
 
 /// Asks for tokens. What comes back is a well-formed success of RFC 6749 §5.1, with the members that we use and no
@@ -89,9 +63,4 @@ pub fn refusal(answer: &Answer) -> TokenError {
         None if !answer.is_complete() => unavailable(&format!("status {status}, and its body was cut")),
         None => TokenError::Refused { error: format!("status {status}") },
     }
-}
-
-/// No clear answer, for this reason.
-pub fn unavailable(detail: &str) -> TokenError {
-    TokenError::Unavailable { detail: detail.to_owned() }
 }

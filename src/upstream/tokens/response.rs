@@ -29,7 +29,8 @@ pub(super) fn found(answer: &Answer) -> Option<Value> {
 ///   type is refused (§7.1: a client must not use a token of a type that it does not know).
 /// - `expires_in`: a number, perhaps as text; zero, negative or unreadable counts as missing; at most ten years.
 /// - `refresh_token`: one that cannot be used counts as missing.
-/// - Tokens consist of the characters that §A.12 and §A.17 allow (printable ASCII): the access token goes into a header.
+/// - Tokens consist of the characters that §A.12 and §A.17 allow (printable ASCII): the access token goes into a
+///   header.
 pub(super) fn tidy(body: &Value) -> Result<Value, TokenError> {
     let mut tidy = Map::new();
     let access = token(body.get("access_token"))

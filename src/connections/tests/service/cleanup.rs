@@ -142,7 +142,7 @@ async fn a_crash_while_connecting_is_undone() {
     let (hooks, _) = world.alc_registers(201, None).await;
     world.alc_lists(&hooks).await;
     let (connection, _) = world.open(tokens("a1", None)).await;
-    // The crash: the intent is stored and the webhook made, but nobody is left to say so.
+    // The crash: the intent is stored and the webhook made, but the task that would record it is gone.
     let connections = world.connections();
     let now = world.clock.now();
     let claim = Claim::new(crate::ids::random_uuid(), now + Duration::from_secs(50));

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use super::*;
-use crate::store::{Cursor, Depth, Engine, Leased, Loaded, Page, gate::GateReport};
+use crate::store::{Cursor, Depth, Engine, Leased, Loaded, Page, StoreError, Taken, gate::GateReport};
 
 /// What becomes of a commit.
 pub(super) enum Fate {
@@ -17,11 +17,11 @@ pub(super) enum Fate {
     Lost,
     /// Not kept.
     Refused,
-    /// Kept, and whoever asked is told for good that it was not.
+    /// Kept, and the writer is told for good that it was not.
     Denied,
 }
 
-/// SQLite, and whoever decides what becomes of each commit.
+/// SQLite, and a function of the test that decides what becomes of each commit.
 struct Stumbling<F> {
     engine: SqliteEngine,
     fate: F,
@@ -50,6 +50,16 @@ impl<F: Fn(&Commit) -> Fate + Send + Sync + 'static> Engine for Stumbling<F> {
 
     async fn lease_due(&self, request: &LeaseRequest, now: Timestamp) -> Result<Vec<Leased>, StoreError> {
         self.engine.lease_due(request, now).await
+    }
+
+    async fn put_back(
+        &self,
+        tenant: &Tenant,
+        taken: &Taken,
+        due: Timestamp,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        self.engine.put_back(tenant, taken, due, now).await
     }
 
     async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {

@@ -1,4 +1,4 @@
--- What every script knows: where things are, how an aggregate is read, who is due. KEYS[1] is the partition, as
+-- What every script knows: where things are, how an aggregate is read, which tenants have something due. KEYS[1] is the partition, as
 -- "<namespace>:{<number>}:"; every other key begins with it, so that one script touches one slot.
 -- Times are microseconds, as text: Lua's own tostring() would round them.
 local p = KEYS[1]
@@ -43,8 +43,8 @@ local function label_key(kind, status) return p .. 'n:' .. kind .. ':' .. status
 local function tenant_label_key(tenant, kind, status) return p .. 't:' .. tenant .. ':n:' .. kind .. ':' .. status end
 local function tenant_leads_key(tenant) return p .. 't:' .. tenant .. ':leads' end
 
--- Puts a tenant in the queue for leases, after something changed its earliest due time. Who waits for its turn already
--- keeps its place; who was just served goes to the end.
+-- Puts a tenant in the queue for leases, after something changed its earliest due time. A tenant that waits for its turn already
+-- keeps its place; one that was just served goes to the end.
 local function requeue(tenant, now, served)
   local first = redis.call('ZRANGE', tenant_due_key(tenant), 0, 0, 'WITHSCORES')
   if not first[1] then

@@ -34,7 +34,7 @@ local function gate_close(g)
   g.failures, g.open, g.probe, g.cool = 0, nil, nil, 0
 end
 
--- Before then nobody goes: a pause, a cool-down, or somebody else's probe.
+-- Before then no request goes: there is a pause, a cool-down, or another request that probes.
 local function gate_opens(g, now)
   local pause = g.paused or -math.huge
   if not g.open then return pause end
@@ -44,7 +44,7 @@ local function gate_opens(g, now)
   return math.max(pause, g.open)
 end
 
--- Whoever goes while the breaker is open is its probe.
+-- The request that goes while the breaker is open is its probe.
 local function gate_go(g, opens, now)
   if opens > now then return text(opens) end
   if g.open then g.probe = now + PATIENCE end

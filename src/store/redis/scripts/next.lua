@@ -1,5 +1,5 @@
 -- The first due time of the partition after `now`, or nothing. ARGV: now.
--- Whoever has something due by now may have something later as well; they are few when somebody asks, since what is due
+-- A tenant with something due by now may have something later as well; such are few when a replica asks, since what is due
 -- was leased just before.
 local after = '(' .. ARGV[1]
 local function first(key) return redis.call('ZRANGEBYSCORE', key, after, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)[2] end

@@ -1,2 +1,2 @@
--- The time of the server that holds the partition, so that in a cluster everybody asks the same one.
+-- The time of the server that holds the partition, so that in a cluster all replicas ask the same one.
 return redis.call('TIME')

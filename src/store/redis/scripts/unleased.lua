@@ -1,4 +1,4 @@
--- Who of a status has no lease, in the order of creation: how far it looked ("" at the end), and index entries.
+-- The aggregates of a status that have no lease, in the order of creation: how far it looked ("" at the end), and index entries.
 -- ARGV: tenant, kind, status, how far the round before looked or "", how many to look at.
 local tenant, kind, status, after, most = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
 local key = tenant_label_key(tenant, kind, status)

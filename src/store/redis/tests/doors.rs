@@ -40,7 +40,7 @@ impl Door {
         Self { port, silent }
     }
 
-    /// What is connected now hears nothing more, and is not told so; whoever connects from now on does.
+    /// What is connected now hears nothing more, and is not told so; a connection made from now on does.
     fn fall_silent(&self) {
         for silent in &*self.silent.lock().expect("no panic") {
             silent.store(true, Ordering::Relaxed);

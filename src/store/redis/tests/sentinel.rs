@@ -60,8 +60,8 @@ impl Watched {
         self.ports.push(port);
     }
 
-    /// What a sentinel or a server answers; "" as long as it does not: a sentinel has clients dropped when it reconfigures
-    /// their server.
+    /// What a sentinel or a server answers; "" as long as it does not: a sentinel has clients dropped when it
+    /// reconfigures their server.
     fn ask(&self, port: u16, line: &str) -> String {
         crate::store::conformance::redis_server::ask(port, line).unwrap_or_default()
     }
@@ -142,7 +142,7 @@ async fn a_master_that_is_demoted_is_left_for_the_new_one() {
     let engine = RedisEngine::open(&watched.url().into(), "alc", &Lifecycle::new()).await.expect("it opens");
     assert_eq!(insist(&engine, &lead(1)).await, 0);
     assert!(watched.ask(watched.ports[0], "SENTINEL FAILOVER main").starts_with("+OK"));
-    // Sentinel cuts off whoever speaks to a server that it gives another role: asked again.
+    // Sentinel cuts off clients that speak to a server that it gives another role: asked again.
     let (old, new) = (watched.master.port(), watched.replica.port());
     wait("the replica was promoted", || watched.ask(new, "ROLE").contains("master"));
     // As Sentinel will have it in a while; and our connection stays: only the refusal to write tells.

@@ -1,7 +1,7 @@
 //! TLS with an authority of one's own, a user and a password.
 //!
-//! Whom to trust is told by the environment, which is a process's: each attempt is a process of its own, this test binary
-//! asked for the one test that opens a store.
+//! Whom to trust is told by the environment, which is a process's: each attempt is a process of its own, this test
+//! binary asked for the one test that opens a store.
 
 use std::{path::Path, process::Command};
 
@@ -93,7 +93,7 @@ fn a_cluster_is_as_strict_at_every_server() {
     }
 }
 
-/// Whoever has the password may use the connector's own keys and no more.
+/// A client with the password may use the connector's own keys and no more.
 const USER: &str = "ACL SETUSER app on >hunter2 ~alc:* +@all -@dangerous +info";
 
 /// A server's arguments for TLS on that port.
