@@ -25,8 +25,8 @@ use crate::ids::{RecordId, SendId};
 pub use crate::upstream::CallError;
 use crate::upstream::{Answer, Caller, Repeat};
 
-/// The most that is read of the answer to a lead, in bytes: an id that stands behind a long echo of what we sent is worth
-/// reading on for.
+/// The most that is read of the answer to a lead, in bytes: an id that stands behind a long echo of what we sent is
+/// worth reading on for.
 const LEAD_CAP: usize = 1024 * 1024;
 
 /// The most that is read of a list, in bytes: an ALC that ignores the filter lists everything.
@@ -75,8 +75,8 @@ impl Client {
     ///
     /// Errors: any 4xx but 401, 408, 409, 425 and 429 is [`CallError::Rejected`], 404 and 405 too, since nothing can do
     /// without this operation. [`CallError::Conflict`] carries the id of the lead that is there already, if ALC tells.
-    /// A 2xx in which no id can be found by any reading is [`CallError::Unreadable`]; one that is JSON, or empty, and has
-    /// no id is [`AcceptedLead`] without one.
+    /// A 2xx in which no id can be found by any reading is [`CallError::Unreadable`]; one that is JSON, or empty, and
+    /// has no id is [`AcceptedLead`] without one.
     pub async fn submit_lead(
         &self,
         token: &SecretString,
@@ -89,8 +89,8 @@ impl Client {
             .request(Method::POST, self.url(&["leads"]), token)
             .header("Idempotency-Key", send.to_string())
             .json(&body);
-        // A pooled connection that dies under the request says nothing of what ALC did. Where ALC can be asked that, nothing
-        // is sent twice; where it cannot, a repeat at once is what keeps the lead from being lost.
+        // A pooled connection that dies under the request says nothing of what ALC did. Where ALC can be asked that,
+        // nothing is sent twice; where it cannot, a repeat at once is what keeps the lead from being lost.
         let repeat = if self.features.is_known_to_list_leads() { Repeat::Never } else { Repeat::OnFreshConnection };
         let answer = self.caller.call_with("submit_lead", request, LEAD_CAP, repeat).await?;
         if answer.status.is_success() {
@@ -181,8 +181,8 @@ impl Client {
         Err(answer.error(&[token.expose_secret()]))
     }
 
-    /// A `GET` on a collection that ALC may not have. A list that was cut is [`CallError::Unreadable`]: what is missing of
-    /// it might be just what is looked for.
+    /// A `GET` on a collection that ALC may not have. A list that was cut is [`CallError::Unreadable`]: what is missing
+    /// of it might be just what is looked for.
     async fn list<T>(
         &self,
         feature: Feature,

@@ -1,8 +1,8 @@
 //! The shapes of ALC's answers, read tolerantly.
 //!
 //! Only `id` and `webhook_id` are known for certain; the rest is what such APIs commonly do. Nothing here fails: what
-//! cannot be read is `None`, and the caller decides what that means. Promises that the known member at its known place is
-//! what counts where it is there, whatever stands beside it.
+//! cannot be read is `None`, and the caller decides what that means. Promises that the known member at its known place
+//! is what counts where it is there, whatever stands beside it.
 
 use secrecy::SecretString;
 use serde_json::Value;

@@ -55,7 +55,7 @@ pub(super) fn duration_up_to(limit: Duration) -> impl Fn(&str) -> Result<Duratio
     }
 }
 
-/// People's attributes that Attio makes and fills: writing there would overwrite what people know of somebody.
+/// People's attributes that Attio makes and fills: writing there would overwrite what people know of a person.
 const OF_ATTIO: [&str; 14] = [
     "name",
     "email_addresses",

@@ -57,8 +57,8 @@ impl Answer {
         reading::whole(&self.body).filter(is_all).ok_or_else(|| self.unreadable())
     }
 
-    /// What `read` finds in the body of a 2xx: in the JSON that it is, else in what stands in it somewhere. `Ok(None)` if
-    /// the body is JSON, or empty, and has nothing for `read`.
+    /// What `read` finds in the body of a 2xx: in the JSON that it is, else in what stands in it somewhere. `Ok(None)`
+    /// if the body is JSON, or empty, and has nothing for `read`.
     pub fn find<T>(&self, read: impl Fn(&Value) -> Option<T>) -> Result<Option<T>, CallError> {
         match (self.json(), reading::find(&self.body, &read)) {
             (_, Some(Some(found))) => Ok(Some(found)),

@@ -35,14 +35,14 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// `http` comes from [`super::http_clients`]; `upstream` is the metrics label (`alc`, `attio`); `timeout` is for one whole
-    /// attempt, from the name look-up to the last byte of the body.
+    /// `http` comes from [`super::http_clients`]; `upstream` is the metrics label (`alc`, `attio`); `timeout` is for
+    /// one whole attempt, from the name look-up to the last byte of the body.
     pub fn new(http: HttpClients, upstream: &'static str, timeout: Duration, clock: SharedClock) -> Self {
         Self { http, upstream, timeout, clock, longest_wait: retry_after::LONGEST }
     }
 
-    /// The same for work that has to be done by a deadline of this length: `Retry-After` keeps it waiting for no more than
-    /// a quarter of that.
+    /// The same for work that has to be done by a deadline of this length: `Retry-After` keeps it waiting for no more
+    /// than a quarter of that.
     #[must_use]
     pub fn with_deadline(self, deadline: Duration) -> Self {
         Self { longest_wait: deadline / 4, ..self }
@@ -64,8 +64,8 @@ impl Caller {
     }
 
     /// One attempt with at most [`BODY_CAP`] bytes of body read. Any status is an `Ok`: [`Answer::error`] names what it
-    /// means. Errors are only [`CallError::NotSent`], [`CallError::Unknown`], and [`CallError::Unreadable`] for an answer
-    /// whose head cannot be read.
+    /// means. Errors are only [`CallError::NotSent`], [`CallError::Unknown`], and [`CallError::Unreadable`] for an
+    /// answer whose head cannot be read.
     ///
     /// `operation` is a metrics label: one word out of a small fixed set.
     pub async fn call(&self, operation: &'static str, request: RequestBuilder) -> Result<Answer, CallError> {

@@ -1,10 +1,10 @@
 //! Content codings of an answer (RFC 9110 §8.4.1): gzip, deflate, br and zstd, decoded wherever they come.
 //!
-//! We send no `Accept-Encoding`, so an upstream may use any coding (RFC 9110 §12.5.3), and proxies do. The HTTP client's
-//! own decoder is not used: it would send an `Accept-Encoding`, which invites every upstream to compress; it knows a
-//! coding only alone and in small letters; and it loses the body of an answer whose label is wrong. Promises that no
-//! more than the cap is decoded, however small the answer was on the wire, that what was decoded before a fault stays,
-//! and that a body which is not what its label says is left as it came.
+//! We send no `Accept-Encoding`, so an upstream may use any coding (RFC 9110 §12.5.3), and proxies do. The HTTP
+//! client's own decoder is not used: it would send an `Accept-Encoding`, which invites every upstream to compress; it
+//! knows a coding only alone and in small letters; and it loses the body of an answer whose label is wrong. Promises
+//! that no more than the cap is decoded, however small the answer was on the wire, that what was decoded before a fault
+//! stays, and that a body which is not what its label says is left as it came.
 
 use std::io::{ErrorKind, Read};
 

@@ -1,8 +1,8 @@
 //! The HTTP clients: their settings, what they forgive, and the one repeat of a request that met a dead connection.
 //!
-//! Promises that what other clients skip in the head of an answer (an invalid header, a blank before the colon, a folded
-//! line, many headers) is skipped here too: the answer has come, and what it says counts. Promises that a request is
-//! repeated only where that is safe, at most once, and within the time of one attempt.
+//! Promises that what other clients skip in the head of an answer (an invalid header, a blank before the colon, a
+//! folded line, many headers) is skipped here too: the answer has come, and what it says counts. Promises that a
+//! request is repeated only where that is safe, at most once, and within the time of one attempt.
 
 use std::{
     error::Error,
@@ -97,8 +97,8 @@ pub enum Repeat {
 }
 
 impl Repeat {
-    /// Whether doing it twice does no more than doing it once: by its method (RFC 9110 §9.2.2; what we PATCH sets values),
-    /// or because the upstream can tell a repeat by its key.
+    /// Whether doing it twice does no more than doing it once: by its method (RFC 9110 §9.2.2; what we PATCH sets
+    /// values), or because the upstream can tell a repeat by its key.
     pub(super) fn of(request: &Request) -> Self {
         let is_safe = request.method() == Method::PATCH
             || request.method().is_idempotent()
@@ -189,8 +189,8 @@ fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn Error + 'static)
     std::iter::successors(error.source(), |cause: &&(dyn Error + 'static)| (*cause).source())
 }
 
-/// Whether an HTTP answer came whose headers cannot be read by any leniency of the HTTP client: two lengths, say. What is
-/// no HTTP at all, or has no status, is no answer.
+/// Whether an HTTP answer came whose headers cannot be read by any leniency of the HTTP client: two lengths, say. What
+/// is no HTTP at all, or has no status, is no answer.
 fn has_a_bad_head(error: &hyper::Error) -> bool {
     let is_http = !error.is_parse_status() && !error.to_string().contains("HTTP version");
     error.is_parse() && is_http

@@ -1,9 +1,9 @@
 //! JSON in the body of an answer, read past what is around it and what is missing of it.
 //!
-//! An upstream that said 2xx has done what was asked. Whatever can be had of its words is worth having: without them the
-//! same request goes out again. Promises that a body which is JSON is read as exactly that JSON; that nothing is read out
-//! of the inside of a broken value, where an `id` may be anybody's; and that what is read of a cut body stands in the
-//! whole one, at the same place.
+//! An upstream that said 2xx has done what was asked. Whatever can be had of its words is worth having: without them
+//! the same request goes out again. Promises that a body which is JSON is read as exactly that JSON; that nothing is
+//! read out of the inside of a broken value, where an `id` may be anybody's; and that what is read of a cut body stands
+//! in the whole one, at the same place.
 
 use std::borrow::Cow;
 
@@ -29,8 +29,9 @@ fn first(text: &str) -> Option<Value> {
     (is_container(&value) || text[values.byte_offset()..].trim().is_empty()).then_some(value)
 }
 
-/// What `read` makes of a body: of the value that it is, else of the first one in it of which it makes something. `None`:
-/// the body is not JSON, nor has it anything for `read` within; `Some(None)`: it is JSON, without what `read` looks for.
+/// What `read` makes of a body: of the value that it is, else of the first one in it of which it makes something.
+/// `None`: the body is not JSON, nor has it anything for `read` within; `Some(None)`: it is JSON, without what `read`
+/// looks for.
 pub fn find<T>(body: &[u8], read: impl Fn(&Value) -> Option<T>) -> Option<Option<T>> {
     let whole = whole(body);
     let within = || within(body).find_map(|value| read(&value)).map(Some);
@@ -46,8 +47,8 @@ fn is_container(value: &Value) -> bool {
     value.is_object() || value.is_array()
 }
 
-/// The objects and lists in a body that begins with something else: a warning of the upstream's own, `)]}',`, the name of
-/// a function, `data:`. None in a page of HTML, whose scripts hold objects that have nothing to do with us.
+/// The objects and lists in a body that begins with something else: a warning of the upstream's own, `)]}',`, the name
+/// of a function, `data:`. None in a page of HTML, whose scripts hold objects that have nothing to do with us.
 pub fn within(body: &[u8]) -> impl Iterator<Item = Value> {
     let mut rest = if is_page(body) { Cow::Borrowed(&[][..]) } else { Cow::Borrowed(body) };
     let mut starts = 0;
@@ -235,7 +236,7 @@ mod tests {
             "<!DOCTYPE html><script>var a = {\"id\": \"L-1\"}</script>",
             "\n<HTML><body>{\"id\": \"L-1\"}",
             "<lead><id>L-1</id></lead>",
-            // The inside of what is broken is somebody else's.
+            // The inside of what is broken may be about anything.
             r#"{"customer": {"id": "L-1"} oops, "id": "L-2"}"#,
             r#"{"customer" {"id": "L-1"}}"#,
             r#"{"a": 1 "customer": {"id": "L-1"}, "id": "L-2"}"#,

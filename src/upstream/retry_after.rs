@@ -1,8 +1,8 @@
 //! `Retry-After` (RFC 9110 §10.2.3) as servers really send it, as a time on our clock.
 //!
-//! By the letter it is seconds or an HTTP date. Servers also send fractions, units, Unix times (what their framework calls
-//! the reset of a limit), RFC 3339, and several values. Promises that seconds and HTTP dates mean what the letter says,
-//! and that no value, whatever its form, keeps anybody away for longer than [`LONGEST`].
+//! By the letter it is seconds or an HTTP date. Servers also send fractions, units, Unix times (what their framework
+//! calls the reset of a limit), RFC 3339, and several values. Promises that seconds and HTTP dates mean what the letter
+//! says, and that no value, whatever its form, keeps anybody away for longer than [`LONGEST`].
 
 use std::time::Duration;
 
@@ -20,8 +20,8 @@ const UNIX_TIME: f64 = 1e9;
 /// When to try again; never before `now`, never more than `longest` (itself at most [`LONGEST`]) after it; `None` if no
 /// value is readable. Of several the longest wait counts: it satisfies all of them.
 ///
-/// `date` is the answer's own `Date`: with it a time becomes a span by the upstream's clock, so that a difference between
-/// its clock and ours does not matter.
+/// `date` is the answer's own `Date`: with it a time becomes a span by the upstream's clock, so that a difference
+/// between its clock and ours does not matter.
 pub fn parse<'a>(
     values: impl IntoIterator<Item = &'a str>,
     date: Option<&str>,
@@ -61,7 +61,8 @@ fn span(text: &str, theirs: Timestamp) -> Option<Duration> {
     Some(Duration::from_secs_f64(seconds.clamp(0.0, 1e12).ceil()))
 }
 
-/// Seconds, unless they are too many: then a Unix time, in seconds, or in milli- or microseconds as some languages have it.
+/// Seconds, unless they are too many: then a Unix time, in seconds, or in milli- or microseconds as some languages have
+/// it.
 fn bare_number(number: f64, theirs: Timestamp) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "exact for any time of this age")]
     let theirs = theirs.as_second() as f64;

@@ -59,8 +59,8 @@ pub enum Fault {
         /// Which.
         form: Oddity,
     },
-    /// If the connection has served a request before: not done, and closed without an answer, as an idle one that timed out
-    /// just then. On a fresh one: none.
+    /// If the connection has served a request before: not done, and closed without an answer, as an idle one that timed
+    /// out just then. On a fresh one: none.
     WornOut,
     /// Done; the true answer, cut off in the middle of its body.
     Truncated,

@@ -1,7 +1,7 @@
 //! Answers as the world's servers write them: true in content, odd in form.
 //!
-//! Owns the forms that a reader must get past. Promises that an answer in any of them says what the plain one says, so that
-//! a test may expect the plain outcome.
+//! Owns the forms that a reader must get past. Promises that an answer in any of them says what the plain one says, so
+//! that a test may expect the plain outcome.
 
 use std::io::Write as _;
 
@@ -95,7 +95,7 @@ impl Oddity {
             Self::HalfAnEmoji => body = with_member(&text, r#""note": "\ud83d""#),
             Self::Oversized => body = with_member(&text, &format!(r#""echo": "{}""#, "x".repeat(300_000))),
             Self::TrailingComma => {
-                body = format!("{},{} // made\n", &text[..text.len() - 1], &text[text.len() - 1..]).into()
+                body = format!("{},{} // made\n", &text[..text.len() - 1], &text[text.len() - 1..]).into();
             }
             Self::Warning => body = format!("<br />\n<b>Warning</b>: it's late in <b>/a.php</b><br />\n{text}").into(),
             Self::Guard => body = format!(")]}}',\n{text}").into(),

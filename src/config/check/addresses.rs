@@ -1,6 +1,7 @@
 //! What can never be an address: of an upstream, of a redirect, of a callback's host.
 //!
-//! A wrong address that answers is worse than one that does not: it refuses the right credentials, and those are blamed.
+//! A wrong address that answers is worse than one that does not: it refuses the right credentials, and those are
+//! blamed.
 
 use url::{Host, Url};
 
@@ -96,8 +97,8 @@ pub(in crate::config) fn redirect_uri(text: &str) -> Result<(), String> {
     endpoint(text).map(drop).map_err(|fault| format!("names a redirect URI that {fault}"))
 }
 
-/// A DNS name, lower-case, or a loopback address: callback URLs may name no other address. Names in other scripts are kept
-/// in the form in which a URL has them.
+/// A DNS name, lower-case, or a loopback address: callback URLs may name no other address. Names in other scripts are
+/// kept in the form in which a URL has them.
 pub(in crate::config) fn callback_host(text: &str) -> Result<String, String> {
     unharmed(text)?;
     let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));

@@ -1,7 +1,7 @@
 //! What can never be a credential: mostly what copying, quoting and templating leave behind.
 //!
-//! Each is refused before anything is sent: afterwards the upstream refuses it at every connect, and is blamed for it. What
-//! is odd and may be meant (a short secret, one with a comma) passes. Nothing quotes the value.
+//! Each is refused before anything is sent: afterwards the upstream refuses it at every connect, and is blamed for it.
+//! What is odd and may be meant (a short secret, one with a comma) passes. Nothing quotes the value.
 
 /// Around a value, each of them with its other half.
 const QUOTES: [(char, char); 5] = [('"', '"'), ('\'', '\''), ('`', '`'), ('“', '”'), ('‘', '’')];

@@ -130,8 +130,8 @@ impl Lead {
         }
     }
 
-    /// ALC answered this attempt 2xx, and no id could be read. Once it is worth a look-up, or a repeat under the same key,
-    /// by which the id may yet be learnt. The second time ALC counts as having the send, without an id: `true`.
+    /// ALC answered this attempt 2xx, and no id could be read. Once it is worth a look-up, or a repeat under the same
+    /// key, by which the id may yet be learnt. The second time ALC counts as having the send, without an id: `true`.
     pub fn accepted_unreadably(
         &mut self,
         attempt: PostAttempt,

@@ -138,8 +138,8 @@ impl Leads {
         }
     }
 
-    /// Which of the values beside the status Attio refuses, so that the rest is shown without it. Where Attio does not say
-    /// which it means, the result is left out first, then the id instead.
+    /// Which of the values beside the status Attio refuses, so that the rest is shown without it. Where Attio does not
+    /// say which it means, the result is left out first, then the id instead.
     fn refused_value(&self, error: &CallError, sent: &attio::Values) -> Option<ShowFailure> {
         let slugs = &self.settings.attributes;
         let is_sent = |slug: &&String| sent.contains_key(slug.as_str());

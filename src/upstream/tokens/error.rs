@@ -6,8 +6,8 @@ pub enum TokenError {
     /// `invalid_grant`, in whatever form: this code or refresh token is dead.
     #[error("the grant is dead (invalid_grant)")]
     InvalidGrant,
-    /// A clear refusal that does not say so: a 4xx of the endpoint's own, or an error in a 200. Once is a deployment or a
-    /// setting of our client; again and again over some minutes it is the grant.
+    /// A clear refusal that does not say so: a 4xx of the endpoint's own, or an error in a 200. Once is a deployment or
+    /// a setting of our client; again and again over some minutes it is the grant.
     #[error("the token endpoint refused: {error}")]
     Refused {
         /// The RFC 6749 §5.2 code, or the status.
@@ -19,8 +19,8 @@ pub enum TokenError {
         /// Why, without secrets.
         detail: String,
     },
-    /// No clear answer: a timeout, a 5xx, 408, 425, 429, a 2xx that cannot be read. It says nothing about the grant; try
-    /// again.
+    /// No clear answer: a timeout, a 5xx, 408, 425, 429, a 2xx that cannot be read. It says nothing about the grant;
+    /// try again.
     #[error("no clear answer from the token endpoint: {detail}")]
     Unavailable {
         /// Why, without secrets.

@@ -1,8 +1,8 @@
 //! What a token endpoint answers (RFC 6749 §5): ALC's and Attio's alike.
 //!
-//! Promises that only `invalid_grant` declares a grant dead at once, that an optional member which cannot be used does not
-//! cost the access token, that token values fit into a header, and that neither a token nor a client's secret appears in
-//! an error.
+//! Promises that only `invalid_grant` declares a grant dead at once, that an optional member which cannot be used does
+//! not cost the access token, that token values fit into a header, and that neither a token nor a client's secret
+//! appears in an error.
 
 mod error;
 mod refusal;

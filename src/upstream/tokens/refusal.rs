@@ -55,8 +55,8 @@ pub(super) fn form(text: &str) -> Option<Value> {
     is_form.then(|| Value::Object(pairs.collect()))
 }
 
-/// What can be the code, the likeliest first: `error` as a text; in an object (or the first of a list) its `code`, `type`,
-/// …; the same members beside it.
+/// What can be the code, the likeliest first: `error` as a text; in an object (or the first of a list) its `code`,
+/// `type`, …; the same members beside it.
 fn codes(value: &Value) -> Vec<&str> {
     const NAMES: [&str; 6] = ["error", "code", "type", "error_code", "errorCode", "reason"];
     let list = value.get("errors").and_then(Value::as_array).and_then(|errors| errors.first());

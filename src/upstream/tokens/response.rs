@@ -25,8 +25,8 @@ pub(super) fn found(answer: &Answer) -> Option<Value> {
 /// The four members that we use, and nothing else.
 ///
 /// - `access_token`: what must be usable; without the blanks around it.
-/// - `token_type`: missing, `null`, empty, of another JSON type and everything with "bearer" in it counts as bearer; another
-///   type is refused (§7.1: a client must not use a token of a type that it does not know).
+/// - `token_type`: missing, `null`, empty, of another JSON type and everything with "bearer" in it counts as bearer;
+///   another type is refused (§7.1: a client must not use a token of a type that it does not know).
 /// - `expires_in`: a number, perhaps as text; zero, negative or unreadable counts as missing; at most ten years.
 /// - `refresh_token`: one that cannot be used counts as missing.
 /// - Tokens consist of the characters that §A.12 and §A.17 allow (printable ASCII): the access token goes into a
