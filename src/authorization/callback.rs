@@ -329,7 +329,7 @@ fn exchange_error(provider: Provider, error: &TokenError) -> RedirectError {
         TokenError::InvalidGrant => {
             RedirectError::new("access_denied", format!("{provider} no longer accepts its code: connect again"))
         }
-        TokenError::Refused { .. } => {
+        TokenError::Refused { .. } | TokenError::Unusable { .. } => {
             RedirectError::new("server_error", format!("{provider} refused to exchange its code"))
         }
         TokenError::Unavailable { .. } => RedirectError::new(

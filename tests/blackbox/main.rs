@@ -34,6 +34,7 @@ mod reads;
 mod real_world_browser;
 mod real_world_http;
 mod real_world_inbound;
+mod real_world_upstream;
 mod removal;
 mod replicas;
 mod send;
