@@ -24,6 +24,7 @@ mod renewal;
 mod service;
 mod settings;
 mod triggers;
+mod unprovable;
 mod work;
 mod workspace;
 mod writing;

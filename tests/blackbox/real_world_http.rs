@@ -6,9 +6,11 @@ use sandbox::{Callback, attio::sign};
 use serde_json::json;
 
 use crate::support::{
+    ambient::eventually,
     attio_app::{AttioApp, authorization_code, authorize_url, lead_body},
     harness::{HOUR, MINUTE, Setup, World, scenario},
     http::send,
+    process::Process,
     settings::{CLIENT_ID, CLIENT_SECRET, REDIRECT_URI},
 };
 
@@ -243,5 +245,28 @@ scenario! {
         world.restart().await;
         let first = world.alc.all_webhooks()[0].webhook_id.clone();
         world.tell(Callback::new(&ada.record_id, "qualified").to(&first), 200).await;
+    }
+}
+
+scenario! {
+    async fn the_start_says_how_many_connections_nothing_can_prove(setup: Setup) {
+        let mut world = setup.alc(|alc| alc.secrets = false).connected().await.0;
+        world.live_in_real_time();
+        world.stop().await;
+        for (setting, said) in [("required", true), ("when-secret-known", false), ("off", false)] {
+            world.settings.set("ALC__WEBHOOK_SIGNATURE", setting);
+            let mut process = Process::new(&world.settings);
+            process.start().await;
+            let line = async || {
+                let log = process.log();
+                log.lines().find(|line| line.contains("WEBHOOK_SIGNATURE is required")).map(str::to_owned)
+            };
+            if said {
+                let line = eventually("it is said in the log", line).await;
+                assert!(line.contains("connections=1"), "{line}");
+            }
+            assert_eq!(process.terminate().await, Some(0));
+            assert_eq!(process.log().contains("WEBHOOK_SIGNATURE is required"), said, "{setting}");
+        }
     }
 }
