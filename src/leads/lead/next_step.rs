@@ -98,6 +98,25 @@ pub enum Step {
     Rest(Timestamp),
 }
 
+impl Step {
+    /// The word for it in the log.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Expire(_) => "expire",
+            Self::NoteEnd => "note-end",
+            Self::TakeBaseline => "take-baseline",
+            Self::LookUp => "look-up",
+            Self::Submit => "submit",
+            Self::Show(_) => "show",
+            Self::ReadBack(_) => "read-back",
+            Self::Poll => "poll",
+            Self::Tell => "tell",
+            Self::Forget => "forget",
+            Self::Rest(_) => "rest",
+        }
+    }
+}
+
 impl Lead {
     /// What to do at `now`. Every state has a next time: a finished lead is forgotten at the end of its retention.
     pub fn next_step(&self, now: Timestamp, around: &Surroundings<'_>) -> Step {
