@@ -41,6 +41,7 @@ mod send;
 mod shares;
 mod takeover;
 mod tokens;
+mod told;
 mod unknown_outcomes;
 mod unreadable;
 mod workflows;
