@@ -7,6 +7,7 @@ mod callback;
 mod leads;
 mod oauth;
 mod routes;
+mod secret_form;
 mod settings;
 mod webhooks;
 
@@ -24,6 +25,7 @@ use serde_json::{Value, json};
 pub use callback::{Answer, Callback, Signing};
 pub use leads::Lead;
 pub use routes::OPERATIONS;
+pub use secret_form::SecretForm;
 pub use settings::{Consent, Settings};
 pub use webhooks::Webhook;
 

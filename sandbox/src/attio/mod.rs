@@ -20,7 +20,7 @@ use std::{
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::sync::watch;
 
 pub use attributes::{Attribute, SelectOption};
@@ -58,6 +58,8 @@ pub struct Settings {
     pub client_id: String,
     /// Its secret.
     pub client_secret: String,
+    /// Written over the members of every token answer; what is granted stays the same.
+    pub token_members: Map<String, Value>,
     /// Whether webhooks must be https, as at the real Attio.
     pub https_webhooks_only: bool,
 }
@@ -71,6 +73,7 @@ impl Default for Settings {
             api_key: random("attio_key_"),
             client_id: "attio-client".to_owned(),
             client_secret: "attio-client-secret".to_owned(),
+            token_members: Map::new(),
             https_webhooks_only: true,
         }
     }
