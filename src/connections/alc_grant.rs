@@ -115,12 +115,7 @@ impl Connections {
     }
 
     /// ALC took `used`. Only where it had refused the same token before is there anything to record: that was a stray.
-    pub async fn alc_accepted(
-        &self,
-        tenant: &Tenant,
-        workspace: &Workspace,
-        used: &Grant,
-    ) -> Result<(), StoreError> {
+    pub async fn alc_accepted(&self, tenant: &Tenant, workspace: &Workspace, used: &Grant) -> Result<(), StoreError> {
         let doubted = workspace.connection(used.connection).is_some_and(|it| it.alc.is_doubted(used.generation));
         if doubted {
             self.record_unleased(tenant, |found, _| found.access_accepted(used.connection, used.generation)).await?;

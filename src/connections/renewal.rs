@@ -65,9 +65,15 @@ enum RefreshAnswer {
     /// `invalid_grant`, in whatever form.
     Dead,
     /// A clear refusal for another reason.
-    Denied { retry_at: Timestamp, detail: String },
+    Denied {
+        retry_at: Timestamp,
+        detail: String,
+    },
     /// No clear answer.
-    Failed { retry_at: Timestamp, detail: String },
+    Failed {
+        retry_at: Timestamp,
+        detail: String,
+    },
 }
 
 impl RefreshAnswer {
@@ -203,8 +209,11 @@ impl Connections {
                         let detail = error.to_string();
                         tracing::warn!(%workspace, connection = %id, detail, "ALC refused to refresh its tokens");
                         let now = self.clock.now();
-                        let at_most =
-                            if of.alc.retry.attempts < DENIED_TRIES { DENIED_RETRY_AT_MOST } else { REFRESH_RETRY_AT_MOST };
+                        let at_most = if of.alc.retry.attempts < DENIED_TRIES {
+                            DENIED_RETRY_AT_MOST
+                        } else {
+                            REFRESH_RETRY_AT_MOST
+                        };
                         let by_schedule = self.retry_at(of.alc.retry.attempts, None, at_most);
                         return RefreshAnswer::Denied { retry_at: AlcGrant::denied_again_at(by_schedule, now), detail };
                     }
