@@ -25,6 +25,7 @@ pub mod connections;
 pub mod http;
 pub mod ids;
 pub mod leads;
+pub mod lenient;
 pub mod lifecycle;
 pub mod notify;
 pub mod reconciler;

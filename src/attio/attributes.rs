@@ -7,7 +7,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{CallError, Client, error, unknown};
+use super::{CallError, Client, error, flag, list, unreadable};
 
 /// Attributes asked for at a time.
 const PAGE: usize = 100;
@@ -54,10 +54,10 @@ pub struct Attribute {
     #[serde(rename = "type")]
     pub kind: String,
     /// It holds several values.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "tolerant_flag")]
     pub is_multiselect: bool,
     /// No two records may have the same value.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "tolerant_flag")]
     pub is_unique: bool,
     /// It cannot be written.
     #[serde(default)]
@@ -72,7 +72,7 @@ pub struct SelectOption {
     /// What the record shows.
     pub title: String,
     /// It cannot be written.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "tolerant_flag")]
     pub is_archived: bool,
 }
 
@@ -96,6 +96,11 @@ pub struct NewAttribute<'a> {
     pub kind: &'a str,
 }
 
+/// A flag that is missing, `null` or of another type counts by what it says, and says no if it says nothing.
+fn tolerant_flag<'de, D: serde::Deserializer<'de>>(from: D) -> Result<bool, D::Error> {
+    Ok(flag(&Value::deserialize(from)?).unwrap_or_default())
+}
+
 impl Client {
     /// `GET /v2/objects/people/attributes`: the attributes with these slugs, archived ones too. Reads on until all are
     /// found or there are no more: how many Attio gives at a time is not documented.
@@ -104,10 +109,10 @@ impl Client {
         loop {
             let page = [("show_archived", "true"), ("limit", &PAGE.to_string()), ("offset", &offset.to_string())];
             let request = self.request(Method::GET, &["objects", "people", "attributes"], token).query(&page);
-            let page: Vec<Attribute> = self.listed("list_attributes", request, token).await?;
+            let page: Vec<Option<Attribute>> = self.listed("list_attributes", request, token).await?;
             let last = page.is_empty() || page.len() > PAGE;
             offset += page.len();
-            found.extend(page.into_iter().filter(|attribute| slugs.contains(&attribute.api_slug.as_str())));
+            found.extend(page.into_iter().flatten().filter(|found| slugs.contains(&found.api_slug.as_str())));
             if last || found.len() >= slugs.len() || offset > MOST {
                 return Ok(found);
             }
@@ -127,7 +132,9 @@ impl Client {
     /// `GET /v2/objects/people/attributes/{slug}/options`, archived ones too.
     pub async fn list_options(&self, token: &SecretString, slug: &str) -> Result<Vec<SelectOption>, CallError> {
         let request = self.request(Method::GET, &["objects", "people", "attributes", slug, "options"], token);
-        self.listed("list_options", request.query(&[("show_archived", "true")]), token).await
+        let listed: Vec<Option<_>> =
+            self.listed("list_options", request.query(&[("show_archived", "true")]), token).await?;
+        Ok(listed.into_iter().flatten().collect())
     }
 
     /// `POST /v2/objects/people/attributes/{slug}/options`. A title that is taken is a [`CallError::Conflict`].
@@ -143,19 +150,20 @@ impl Client {
         self.done("update_option", request.json(&json!({ "data": { "is_archived": false } })), token).await
     }
 
+    /// The items of a list, one that cannot be read as `None`: it counts for where the next page begins.
     async fn listed<T: serde::de::DeserializeOwned>(
         &self,
         operation: &'static str,
         request: reqwest::RequestBuilder,
         token: &SecretString,
-    ) -> Result<Vec<T>, CallError> {
+    ) -> Result<Vec<Option<T>>, CallError> {
         let answer = self.caller.call_capped(operation, request, PAGE_CAP).await?;
         if !answer.status.is_success() {
             return Err(error(&answer, token));
         }
-        let mut value = answer.json()?;
-        let items = value.get_mut("data").map(Value::take).unwrap_or_default();
-        serde_json::from_value(items).map_err(|_| unknown("the answer is no list of what was asked for"))
+        let listed = answer.find(list)?.ok_or_else(|| unreadable("it is no list of what was asked for"))?;
+        // What cannot be read is passed over: an attribute of a kind to come must not hide the ones beside it.
+        Ok(listed.into_iter().map(|item| serde_json::from_value(item).ok()).collect())
     }
 
     pub(super) async fn done(

@@ -37,7 +37,7 @@ impl State {
         let webhook = Webhook { webhook_id, name, url, event, secret, deleted: false };
         let mut answer = webhook.shown();
         if let Some(secret) = &webhook.secret {
-            answer["secret"] = json!(secret);
+            answer["secret"] = json!(self.settings.secret_form.write(secret));
         }
         self.webhooks.push(webhook);
         Reply::json(201, &answer)

@@ -33,7 +33,7 @@ use crate::{
         gate::{Gate, Gates, Verdict as GateVerdict},
         sqlite::SqliteEngine,
     },
-    upstream::{Caller, Schedule, http_client},
+    upstream::{Caller, Schedule, http_clients},
 };
 
 mod cleanup;
@@ -98,7 +98,7 @@ impl World {
         let clock: SharedClock = Arc::new(self.clock.clone());
         let base: Url = self.server.url().parse().expect("a URL");
         let at = |path: &str| base.join(path).expect("a URL");
-        let http = http_client(Duration::from_secs(5)).expect("a client");
+        let http = http_clients(Duration::from_secs(5)).expect("a client");
         let caller = |upstream| Caller::new(http.clone(), upstream, Duration::from_secs(5), clock.clone());
         let oauth = oauth::Settings {
             authorize_url: at("/oauth/authorize"),

@@ -10,6 +10,7 @@ pub(super) mod aggregate;
 pub(super) mod claim;
 pub(super) mod code;
 pub(super) mod connection;
+pub(super) mod doubt;
 mod facts;
 pub(super) mod grant;
 mod retry;

@@ -67,6 +67,7 @@ impl Leads {
         };
         let poll_at = self.settings.deadlines.next_poll(0, self.parts.clock.now());
         self.record(work, |lead, now| lead.submitted(attempt.send, accepted.clone(), poll_at, now)).await?;
+        self.token_accepted(work, &grant).await;
         self.alc_answered(work).await;
         Ok(())
     }
@@ -98,7 +99,7 @@ impl Leads {
             CallError::NotSent { .. } | CallError::RateLimited { .. } => {
                 self.record(work, |lead, now| lead.not_sent(attempt, at, detail.clone(), now)).await?;
             }
-            CallError::Unknown { .. } => {
+            CallError::Unreadable { .. } | CallError::Unknown { .. } => {
                 self.record(work, |lead, now| lead.unknown(attempt, at, detail.clone(), now)).await?;
             }
             CallError::Conflict { .. }

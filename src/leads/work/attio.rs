@@ -9,6 +9,7 @@ use super::{leased::Work, triage::triage};
 use crate::{
     attio::{self, Titles},
     clock::Timestamp,
+    connections::AttioRefusal,
     ids::unit_random,
     leads::{
         lead::{
@@ -52,8 +53,10 @@ impl Leads {
             Err(error) => error,
         };
         let detail = Some(format!("Attio: {error}"));
-        if error == CallError::Unauthorized && self.is_attio_grant_refused(work, &token).await? {
-            return self.record(work, |lead, now| lead.not_shown(ShowFailure::Later, now, detail.clone(), now)).await;
+        if error == CallError::Unauthorized
+            && let Some(at) = self.after_attios_401(work, &token, failures).await?
+        {
+            return self.record(work, |lead, now| lead.not_shown(ShowFailure::Later, at, detail.clone(), now)).await;
         }
         let (failure, at) = self.read_refusal(&error, showing, failures, with_result);
         self.record(work, |lead, now| {
@@ -92,14 +95,22 @@ impl Leads {
         (values, lead_id)
     }
 
-    /// Attio said 401 to a connection's own token: shown with a newer one, or when the workspace has connected again.
-    /// `false`: an API key was refused.
-    async fn is_attio_grant_refused(&self, work: &mut Work, token: &SecretString) -> Result<bool, StoreError> {
-        let Some(workspace) = self.parts.connections.attio_refused(&work.tenant, token).await? else {
-            return Ok(false);
-        };
-        work.workspace = Some(workspace);
-        Ok(true)
+    /// Attio said 401: when it is tried again. At once where a connection's own token has ended: with a newer one, or when
+    /// the workspace has connected again. `None`: the API key has ended, and an operator has to set another.
+    async fn after_attios_401(
+        &self,
+        work: &mut Work,
+        token: &SecretString,
+        failures: u32,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        Ok(match self.parts.connections.attio_refused(&work.tenant, token).await? {
+            AttioRefusal::Key => None,
+            AttioRefusal::Stray => Some(self.retry_at(failures, None)),
+            AttioRefusal::Ended(workspace) => {
+                work.workspace = workspace.map(|workspace| *workspace);
+                Some(self.parts.clock.now())
+            }
+        })
     }
 
     /// Attio's refusals by what to do next.
@@ -116,6 +127,7 @@ impl Leads {
             // The gate keeps every lead until then.
             CallError::RateLimited { until } => (ShowFailure::Later, *until),
             CallError::NotSent { .. } => (ShowFailure::Later, self.retry_at(failures, None)),
+            CallError::Unreadable { .. } => (ShowFailure::Unseen(showing), self.retry_at(failures, None)),
             CallError::Unknown { retry_after, .. } => {
                 (ShowFailure::Unseen(showing), self.retry_at(failures, *retry_after))
             }
@@ -155,9 +167,11 @@ impl Leads {
                 self.record(work, |lead, _| lead.read_back(index, late)).await
             }
             Err(CallError::NotFound) => self.record(work, |lead, _| lead.read_back(index, false)).await,
-            Err(CallError::Unauthorized) if self.is_attio_grant_refused(work, &token).await? => Ok(()),
             Err(error) => {
-                let at = self.retry_at(failures, triage(&error).asked);
+                let mut at = self.retry_at(failures, triage(&error).asked);
+                if error == CallError::Unauthorized {
+                    at = self.after_attios_401(work, &token, failures).await?.unwrap_or(at);
+                }
                 self.record(work, |lead, now| lead.not_shown(ShowFailure::Later, at, None, now)).await
             }
         }
