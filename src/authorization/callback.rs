@@ -259,9 +259,10 @@ impl Authorization {
         self.open_incoming(taken, workspace, consent, new_code(attempt, redirect_uri)).await
     }
 
-    /// Gives back a grant that could not even be stored. No caller waits for it, and no document remembers it: if the
-    /// process ends now, the grant stays alive at ALC.
-    fn revoke_at_alc(&self, workspace: Option<WorkspaceId>, tokens: Tokens) {
+    /// Gives back what was granted and could not even be stored. No caller waits for it, and no document remembers it: if
+    /// the process ends now, the grant stays alive at its provider.
+    fn give_back_unkept(&self, provider: Provider, workspace: Option<WorkspaceId>, granted: Option<Granted>) {
+        let Some(granted) = granted else { return };
         let connections = self.inner.connections.clone();
         self.inner.lifecycle.spawn(async move {
             let attempts = ExponentialBuilder::default().with_min_delay(Duration::from_millis(500)).with_max_times(2);

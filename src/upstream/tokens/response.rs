@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{TokenError, leftover::Leftover, refusal};
+use super::{error::TokenError, leftover::Leftover, refusal};
 use crate::upstream::Answer;
 
 /// The longest lifetime that is believed, in seconds: ten years. "Never" is commonly said as a huge number, and some
