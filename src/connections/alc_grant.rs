@@ -78,7 +78,8 @@ impl Connections {
         }
         let newer = match self.renew(tenant, current.id, current.alc.generation, false).await {
             Ok(newer) => newer,
-            // Its last seconds are better than nothing; and where ALC refuses to renew it, ALC's API says whether it works.
+            // Its last seconds are better than nothing; and where ALC refuses to renew it, ALC's API says whether it
+            // works.
             Err(error @ NoGrant::Unavailable { .. }) => {
                 let newest = self.load(tenant).await?.ok_or(NoGrant::NotConnected)?;
                 let alc = &living(&newest.value)?.alc;
@@ -116,8 +117,8 @@ impl Connections {
 
     /// ALC took `used`. Only where it had refused the same token before is there anything to record: that was a stray.
     pub async fn alc_accepted(&self, tenant: &Tenant, workspace: &Workspace, used: &Grant) -> Result<(), StoreError> {
-        let doubted = workspace.connection(used.connection).is_some_and(|it| it.alc.is_doubted(used.generation));
-        if doubted {
+        let suspected = workspace.connection(used.connection).is_some_and(|it| it.alc.is_suspected(used.generation));
+        if suspected {
             self.record_unleased(tenant, |found, _| found.access_accepted(used.connection, used.generation)).await?;
         }
         Ok(())

@@ -58,11 +58,15 @@ impl Connections {
         ConnectionView { status: "reauthorization-required", ..view }
     }
 
+    /// Whether Attio says that a token is no longer active. `false` also where it does not say.
+    pub(super) async fn is_over_at_attio(&self, token: &SecretString) -> bool {
+        matches!(self.attio.identify(token).await, Ok(Identity::Inactive) | Err(CallError::Unauthorized))
+    }
+
     /// Attio said 401 to `used`, which may be a stray: `GET /v2/self` decides.
     pub async fn attio_refused(&self, tenant: &Tenant, used: &SecretString) -> Result<AttioRefusal, StoreError> {
-        match self.attio.identify(used).await {
-            Ok(Identity::Inactive) | Err(CallError::Unauthorized) => {}
-            Ok(Identity::Active { .. }) | Err(_) => return Ok(AttioRefusal::Stray),
+        if !self.is_over_at_attio(used).await {
+            return Ok(AttioRefusal::Stray);
         }
         if self.settings.attio_api_key.is_some() {
             return Ok(AttioRefusal::Key);

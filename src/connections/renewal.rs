@@ -217,8 +217,8 @@ impl Connections {
                         let by_schedule = self.retry_at(of.alc.retry.attempts, None, at_most);
                         return RefreshAnswer::Denied { retry_at: AlcGrant::denied_again_at(by_schedule, now), detail };
                     }
-                    // Something unusable was granted. It is not revoked: with many servers that would end the whole grant,
-                    // by which the connection still lives.
+                    // Something unusable was granted. It is not revoked: with many servers that would end the whole
+                    // grant, by which the connection still lives.
                     Err(error @ (TokenError::Unusable { .. } | TokenError::Unavailable { .. })) => error.to_string(),
                 }
             }

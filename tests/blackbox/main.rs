@@ -40,4 +40,5 @@ mod token_answers;
 mod tokens;
 mod unknown_outcomes;
 mod unreadable;
+mod webhook_answers;
 mod workflows;

@@ -1,4 +1,5 @@
-//! Operation `connectionAdded` when ALC's or Attio's answer to the creation of a webhook is odd: its secret, or all of it.
+//! Operation `connectionAdded` when ALC's or Attio's answer to the creation of a webhook is odd: its secret, or all of
+//! it.
 
 use sandbox::{Fault, alc::SecretForm};
 use serde_json::json;
@@ -55,12 +56,11 @@ scenario! {
 }
 
 /// Answers of 2xx that say nothing of what was made.
-fn unreadable() -> [Fault; 5] {
+fn unreadable() -> [Fault; 4] {
     [
         Fault::Garbage,
         Fault::Truncated,
         Fault::DoneBut { status: 200, body: json!("<html><body>Created</body></html>") },
-        Fault::DoneBut { status: 201, body: json!("") },
         Fault::DoneBut { status: 202, body: json!("OK") },
     ]
 }
@@ -81,6 +81,19 @@ scenario! {
             one_is_left(&world).await;
         }
         it_works(&world, &app).await;
+    }
+}
+
+scenario! {
+    async fn an_empty_answer_says_that_it_was_made(setup: Setup) {
+        let world = setup.start().await;
+        world.alc.faults().next("create_webhook", Fault::DoneBut { status: 201, body: json!("") });
+        let app = world.connect().await;
+        assert_eq!(world.alc.all_webhooks().len(), 1, "it is found in ALC's list");
+        it_works(&world, &app).await;
+        app.connection_removed().await.expect(202);
+        let none = async || world.alc.webhooks().is_empty();
+        world.pass_until("it is removed with its connection", MINUTE, HOUR, none).await;
     }
 }
 

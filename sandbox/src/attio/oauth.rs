@@ -94,11 +94,7 @@ impl State {
         let workspace_id = self.settings.workspace_id.clone();
         let token = Token { by_code: true, ..Token::new(&workspace_id, now) };
         self.tokens.insert(access_token.clone(), token);
-        let mut answer = json!({ "access_token": access_token, "token_type": "Bearer" });
-        for (name, value) in &self.settings.token_members {
-            answer[name.as_str()] = value.clone();
-        }
-        Reply::json(200, &answer)
+        Reply::json(200, &json!({ "access_token": access_token, "token_type": "Bearer" }))
     }
 
     pub(super) fn revoke(&mut self, request: &Request) -> Reply {

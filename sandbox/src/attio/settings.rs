@@ -1,7 +1,6 @@
 //! How the pretend Attio behaves.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
 use crate::ambient::random;
 
@@ -21,8 +20,6 @@ pub struct Settings {
     pub client_id: String,
     /// Its secret.
     pub client_secret: String,
-    /// Written over the members of every token answer; what is granted stays the same.
-    pub token_members: Map<String, Value>,
     /// Whether webhooks must be https, as at the real Attio.
     pub https_webhooks_only: bool,
 }
@@ -36,7 +33,6 @@ impl Default for Settings {
             api_key: random("attio_key_"),
             client_id: "attio-client".to_owned(),
             client_secret: "attio-client-secret".to_owned(),
-            token_members: Map::new(),
             https_webhooks_only: true,
         }
     }

@@ -163,8 +163,8 @@ impl Connections {
                 self.in_time(attempt)?;
                 match self.alc.list_webhooks(token).await {
                     Ok(_) => Creation::Unheard(error.to_string()),
-                    // ALC made it and lists nothing: it can never be deleted, so it is used. Its secret is lost with the
-                    // answer; where one is required the connection is refused.
+                    // ALC made it and lists nothing: it can never be deleted, so it is used. Its secret is lost with
+                    // the answer; where one is required the connection is refused.
                     Err(CallError::Unsupported) if matches!(error, CallError::Unreadable { .. }) => {
                         Creation::Made(CreatedWebhook { id: None, secret: None })
                     }

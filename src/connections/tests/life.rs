@@ -201,7 +201,7 @@ impl World {
                 let Some((connection, owner, generation)) = self.refresh_of(which) else { return };
                 let was_dead = self.workspace.connection(connection).is_some_and(|it| it.alc.dead);
                 let dead = self.workspace.refresh_denied(connection, generation, owner, later(now, MINUTE), now);
-                let asked = self.workspace.connection(connection).is_some_and(|it| it.alc.is_doubted(generation));
+                let asked = self.workspace.connection(connection).is_some_and(|it| it.alc.is_suspected(generation));
                 assert!(!dead || was_dead || asked, "a refusal was believed before ALC's API was asked");
             }
             Event::AccessRefused(which) => {

@@ -52,8 +52,8 @@ impl Workspace {
         connection.end_refreshing(owner);
     }
 
-    /// ALC refused the refresh token of `generation` clearly, but not by `invalid_grant`. Returns whether the grant is dead
-    /// by that.
+    /// ALC refused the refresh token of `generation` clearly, but not by `invalid_grant`. Returns whether the grant is
+    /// dead by that.
     pub(in crate::connections) fn refresh_denied(
         &mut self,
         id: ConnectionId,

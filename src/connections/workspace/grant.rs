@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
-    doubt::{ASK_AGAIN, Doubt},
     retry::Retry,
+    suspicion::{ASK_AGAIN, Suspicion},
 };
 use crate::{
     clock::{earlier, later, until},
@@ -56,10 +56,10 @@ pub(in crate::connections) struct AlcGrant {
     pub(in crate::connections) released: bool,
     /// ALC's API said 401 to the access token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    access_doubt: Option<Doubt>,
+    access_suspicion: Option<Suspicion>,
     /// ALC's token endpoint refused the refresh token clearly, but not by `invalid_grant`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    refresh_doubt: Option<Doubt>,
+    refresh_suspicion: Option<Suspicion>,
     /// Of refreshing or revoking.
     #[serde(flatten)]
     pub(in crate::connections) retry: Retry,
@@ -80,8 +80,8 @@ impl AlcGrant {
             generation: 1,
             dead: false,
             released: false,
-            access_doubt: None,
-            refresh_doubt: None,
+            access_suspicion: None,
+            refresh_suspicion: None,
             retry: Retry::default(),
             extra: Map::new(),
         }
@@ -101,7 +101,7 @@ impl AlcGrant {
         self.generation += 1;
         self.dead = false;
         self.released = false;
-        (self.access_doubt, self.refresh_doubt) = (None, None);
+        (self.access_suspicion, self.refresh_suspicion) = (None, None);
         self.retry.reset();
     }
 
@@ -109,22 +109,22 @@ impl AlcGrant {
     pub(super) fn died(&mut self, generation: u64) {
         if generation == self.generation {
             self.dead = true;
-            self.refresh_doubt = None;
+            self.refresh_suspicion = None;
         }
     }
 
-    /// ALC said 401 to the access token of `generation`. With a refresh token another access token is to be had; without
-    /// one ALC has to say so again and again before the whole workspace is taken for disconnected.
+    /// ALC said 401 to the access token of `generation`. With a refresh token another access token is to be had;
+    /// without one ALC has to say so again and again before the whole workspace is taken for disconnected.
     pub(in crate::connections) fn access_refused(&mut self, generation: u64, now: Timestamp) {
         if generation != self.generation {
             return;
         }
-        let is_believed = Doubt::note(&mut self.access_doubt, generation, now);
+        let is_believed = Suspicion::note(&mut self.access_suspicion, generation, now);
         if self.refresh.is_some() {
             self.expires_at = self.expires_at.min(now);
             self.refresh_at = self.refresh_at.min(now);
-            let denied = self.refresh_doubt.as_ref().filter(|doubt| doubt.is_of(generation));
-            self.dead |= denied.is_some_and(Doubt::is_believed);
+            let denied = self.refresh_suspicion.as_ref().filter(|suspicion| suspicion.is_of(generation));
+            self.dead |= denied.is_some_and(Suspicion::is_believed);
         } else if is_believed {
             self.dead = true;
         }
@@ -132,50 +132,54 @@ impl AlcGrant {
 
     /// ALC took the access token of `generation`: that it said 401 before was a stray.
     pub(in crate::connections) fn access_accepted(&mut self, generation: u64) {
-        self.access_doubt = self.access_doubt.take().filter(|doubt| !doubt.is_of(generation));
+        self.access_suspicion = self.access_suspicion.take().filter(|suspicion| !suspicion.is_of(generation));
     }
 
-    /// ALC refused the refresh token of `generation` clearly, and not by `invalid_grant`: once that is a deployment of ALC
-    /// or a setting of ours. After its API has said 401 too, it is believed when it goes on. Returns whether the grant is
-    /// dead by that.
+    /// ALC refused the refresh token of `generation` clearly, and not by `invalid_grant`: once that is a deployment of
+    /// ALC or a setting of ours. After its API has said 401 too, it is believed when it goes on. Returns whether the
+    /// grant is dead by that.
     pub(super) fn refresh_denied(&mut self, generation: u64, now: Timestamp) -> bool {
         if generation != self.generation {
             return false;
         }
-        let is_believed = Doubt::note(&mut self.refresh_doubt, generation, now);
+        let is_believed = Suspicion::note(&mut self.refresh_suspicion, generation, now);
         self.dead |= is_believed && self.was_access_refused();
         self.dead
     }
 
     /// Whether ALC's API said 401 to the access token of `generation`, as far as is known.
-    pub(in crate::connections) fn is_doubted(&self, generation: u64) -> bool {
-        self.access_doubt.as_ref().is_some_and(|doubt| doubt.is_of(generation))
+    pub(in crate::connections) fn is_suspected(&self, generation: u64) -> bool {
+        self.access_suspicion.as_ref().is_some_and(|suspicion| suspicion.is_of(generation))
     }
 
     fn was_access_refused(&self) -> bool {
-        self.is_doubted(self.generation)
+        self.is_suspected(self.generation)
     }
 
     /// Whether ALC's token endpoint refused the present refresh token without `invalid_grant`.
     fn was_refresh_denied(&self) -> bool {
-        self.refresh_doubt.as_ref().is_some_and(|doubt| doubt.is_of(self.generation))
+        self.refresh_suspicion.as_ref().is_some_and(|suspicion| suspicion.is_of(self.generation))
     }
 
     /// Dead by refusals that an operator can set right, such as a wrong client secret: for a while it is tried whether
     /// ALC takes the refresh token again, which brings the grant back to life.
     pub(super) fn may_revive(&self) -> bool {
-        let since = self.refresh_doubt.as_ref().filter(|doubt| doubt.is_of(self.generation)).map(Doubt::since);
+        let since =
+            self.refresh_suspicion.as_ref().filter(|suspicion| suspicion.is_of(self.generation)).map(Suspicion::since);
         self.dead && since.is_some_and(|since| self.retry.not_before(since) < later(since, REVIVED_WITHIN))
     }
 
     /// Until when no request is made with the access token: ALC said 401 to it, and there is no other.
     pub(in crate::connections) fn paused_until(&self, now: Timestamp) -> Option<Timestamp> {
-        let doubt = self.access_doubt.as_ref().filter(|doubt| self.refresh.is_none() && doubt.is_of(self.generation));
-        doubt.map(Doubt::ask_again_at).filter(|at| now < *at)
+        let suspicion = self
+            .access_suspicion
+            .as_ref()
+            .filter(|suspicion| self.refresh.is_none() && suspicion.is_of(self.generation));
+        suspicion.map(Suspicion::ask_again_at).filter(|at| now < *at)
     }
 
-    /// Whether the access token may work although it is past its time: ALC refuses to renew it, the time may be a guess,
-    /// and ALC's API has not refused it.
+    /// Whether the access token may work although it is past its time: ALC refuses to renew it, the time may be a
+    /// guess, and ALC's API has not refused it.
     pub(in crate::connections) fn is_worth_a_try(&self) -> bool {
         !self.dead && self.was_refresh_denied() && !self.was_access_refused()
     }

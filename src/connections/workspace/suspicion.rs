@@ -1,7 +1,7 @@
 //! Refusals that may be a mistake of ALC's: how many it takes until they are believed.
 //!
-//! Promises that one stray refusal ends nothing, however many requests meet it at the same time, and that refusals which
-//! go on over a minute are believed.
+//! Promises that one stray refusal ends nothing, however many requests meet it at the same time, and that refusals
+//! which go on over a minute are believed.
 
 use std::time::Duration;
 
@@ -11,7 +11,8 @@ use serde_json::{Map, Value};
 
 use crate::clock::{later, until};
 
-/// After a refusal ALC is asked again this much later. Refusals in between are the same one: a workspace has many leads.
+/// After a refusal ALC is asked again this much later. Refusals in between are the same one: a workspace has many
+/// leads.
 pub(in crate::connections) const ASK_AGAIN: Duration = Duration::from_secs(30);
 /// So many refusals, each at least [`ASK_AGAIN`] after the one before, are believed.
 const BELIEVED: u32 = 3;
@@ -20,7 +21,7 @@ const FORGOTTEN: Duration = Duration::from_secs(15 * 60);
 
 /// What speaks against the tokens of one generation. It says nothing about the next.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::connections) struct Doubt {
+pub(in crate::connections) struct Suspicion {
     generation: u64,
     /// When the first refusal came.
     since: Timestamp,
@@ -31,10 +32,10 @@ pub(in crate::connections) struct Doubt {
     extra: Map<String, Value>,
 }
 
-impl Doubt {
+impl Suspicion {
     /// ALC refused the tokens of `generation`; whether that is to be believed by now.
-    pub(super) fn note(doubt: &mut Option<Self>, generation: u64, now: Timestamp) -> bool {
-        let known = doubt.take().filter(|it| it.generation == generation && until(it.last_at, now) < FORGOTTEN);
+    pub(super) fn note(suspicion: &mut Option<Self>, generation: u64, now: Timestamp) -> bool {
+        let known = suspicion.take().filter(|it| it.generation == generation && until(it.last_at, now) < FORGOTTEN);
         let mut noted =
             known.unwrap_or_else(|| Self { generation, since: now, last_at: now, times: 0, extra: Map::new() });
         if noted.times == 0 || now >= noted.ask_again_at() {
@@ -42,7 +43,7 @@ impl Doubt {
             noted.last_at = now;
         }
         let is_believed = noted.is_believed();
-        *doubt = Some(noted);
+        *suspicion = Some(noted);
         is_believed
     }
 
@@ -78,8 +79,8 @@ mod tests {
 
     /// When ALC refuses at these seconds, whether each is believed.
     fn believed(refusals: &[u64]) -> Vec<bool> {
-        let mut doubt = None;
-        refusals.iter().map(|seconds| Doubt::note(&mut doubt, 1, after(*seconds))).collect()
+        let mut suspicion = None;
+        refusals.iter().map(|seconds| Suspicion::note(&mut suspicion, 1, after(*seconds))).collect()
     }
 
     #[test]
@@ -101,10 +102,10 @@ mod tests {
 
     #[test]
     fn what_was_said_of_other_tokens_counts_for_nothing() {
-        let mut doubt = None;
-        assert!(!Doubt::note(&mut doubt, 1, after(0)));
-        assert!(!Doubt::note(&mut doubt, 1, after(30)));
-        assert!(!Doubt::note(&mut doubt, 2, after(60)));
-        assert!(doubt.is_some_and(|doubt| doubt.is_of(2) && doubt.since() == after(60)));
+        let mut suspicion = None;
+        assert!(!Suspicion::note(&mut suspicion, 1, after(0)));
+        assert!(!Suspicion::note(&mut suspicion, 1, after(30)));
+        assert!(!Suspicion::note(&mut suspicion, 2, after(60)));
+        assert!(suspicion.is_some_and(|suspicion| suspicion.is_of(2) && suspicion.since() == after(60)));
     }
 }
