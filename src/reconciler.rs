@@ -37,7 +37,7 @@ const SILENT_AT_MOST: Duration = Duration::from_secs(60);
 
 /// When an aggregate that this version cannot read is looked at again: by a replica of the version that wrote it, or by
 /// this one after its update.
-const UNREADABLE_AGAIN: Duration = Duration::from_secs(2 * 60);
+const UNREADABLE_AGAIN: Duration = Duration::from_secs(5 * 60);
 
 /// The loop and its workers.
 #[derive(Clone)]

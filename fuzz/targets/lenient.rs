@@ -1,5 +1,5 @@
-//! A body of JSON, whatever its writer takes for that: the tolerant reader sees what a strict one sees, wherever the strict
-//! one sees anything, and what it has repaired stays as it is.
+//! A body of JSON, whatever its writer takes for that: the tolerant reader sees what a strict one sees, wherever the
+//! strict one sees anything, and what it has repaired stays as it is.
 #![no_main]
 
 use alc_connector::lenient;

@@ -144,7 +144,7 @@ pub fn events(body: &[u8], workspace: WorkspaceId) -> Result<Vec<Result<RecordEv
         events: Vec<Value>,
     }
     let malformed = |pointer: String, detail| Malformed { pointer, detail };
-    let call: Call = serde_json::from_slice(body)
+    let call: Call = serde_json::from_str(&lenient::json(body))
         .map_err(|_| malformed("/events".to_owned(), "must be a list, in a JSON object"))?;
     let read = |at: usize, event: &Value| {
         let kind = event.get("event_type").and_then(Value::as_str);

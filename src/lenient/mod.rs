@@ -1,13 +1,14 @@
 //! JSON as others really write it, made into JSON that a strict parser takes.
 //!
-//! Owns what counts as damage that can be repaired: another encoding than UTF-8, bytes and escapes that are no text, the
-//! extensions of JSON that widespread writers produce (`NaN`, comments, commas too many, single quotes, bare keys),
+//! Owns what counts as damage that can be repaired: another encoding than UTF-8, bytes and escapes that are no text,
+//! the extensions of JSON that widespread writers produce (`NaN`, comments, commas too many, single quotes, bare keys),
 //! numbers that no float can hold, and nesting that no parser follows. Promises that text which is strict JSON already
 //! comes back as it is, so that a tolerant reader never finds another id, record or status than a strict one; that no
 //! bytes make it panic; and that the time it takes grows with the length of the body alone. Structure is not guessed: a
 //! body that was cut stays broken, and the parser says so.
 //!
-//! No library does all of this: those that mend half a character want UTF-8 first, and those that decode want strict JSON.
+//! No library does all of this: those that mend half a character want UTF-8 first, and those that decode want strict
+//! JSON.
 
 mod encoding;
 mod repair;
@@ -20,14 +21,14 @@ use serde_json::Value;
 /// The longest id, in characters. What is longer is no id but something that would fill the store.
 pub const LONGEST_ID: usize = 200;
 
-/// `body` as strict JSON, as far as it can be made so; what is not text in it becomes U+FFFD. For what can only be taken
-/// as it is: its sender would send the same bytes again.
+/// `body` as strict JSON, as far as it can be made so; what is not text in it becomes U+FFFD. For what can only be
+/// taken as it is: its sender would send the same bytes again.
 pub fn json(body: &[u8]) -> Cow<'_, str> {
     decoded(body, repair::Broken::Replaced)
 }
 
-/// As [`json`], but a text that was broken stays unreadable: skipping it works, reading it fails. For what its sender can
-/// correct.
+/// As [`json`], but a text that was broken stays unreadable: skipping it works, reading it fails. For what its sender
+/// can correct.
 pub fn json_keeping_faults(body: &[u8]) -> Cow<'_, str> {
     decoded(body, repair::Broken::Kept)
 }

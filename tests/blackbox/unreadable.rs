@@ -71,7 +71,7 @@ scenario! {
         let left = rewritten(&world, &ada, str::to_owned).await;
         assert_eq!((&left.body, left.version, left.lease), (&newer.body, newer.version, None));
         let due = left.due.expect("it is looked at again");
-        assert!(due > world.now() && due <= world.now() + jiff::SignedDuration::from_mins(2), "{due}");
+        assert!(due > world.now() && due <= world.now() + jiff::SignedDuration::from_mins(5), "{due}");
         // As if this one had been updated: it goes on where it was.
         rewritten(&world, &ada, |body| body.replacen("\"schema\":99", "\"schema\":1", 1)).await;
         for _ in 0..replicas {

@@ -2,6 +2,7 @@
 //! in each the checker itself on made-up sources: a rule that can't be seen to fail is no rule.
 
 mod circles;
+mod map;
 mod pure;
 mod rooms;
 mod shape;
@@ -43,6 +44,12 @@ fn comments_fit_their_lines() {
 #[test]
 fn comments_name_their_actors() {
     nothing_against(read(&CRATES).iter().flat_map(|(file, source)| shape::nameless(file, source)));
+}
+
+#[test]
+fn the_map_names_every_file() {
+    let map = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/architecture.md");
+    nothing_against(map::gaps(&fs::read_to_string(map).expect("the map is readable"), &read(&["src"])));
 }
 
 #[track_caller]

@@ -49,6 +49,8 @@ pub struct Settings {
     pub secrets: bool,
     /// How these secrets are written.
     pub secret_form: SecretForm,
+    /// With which method a webhook's URL is tried before it is registered; one that does not answer 2xx is refused.
+    pub tries_urls: Option<String>,
     /// Whether callbacks carry `lead_id` and `event`.
     pub rich_callbacks: bool,
     /// Whether lead ids are JSON numbers.
@@ -83,6 +85,7 @@ impl Settings {
             webhook_list: true,
             secrets: true,
             secret_form: SecretForm::Standard,
+            tries_urls: None,
             rich_callbacks: true,
             numeric_ids: false,
             lead_ids: true,

@@ -6,6 +6,7 @@
 
 use super::{
     aggregate::Lead,
+    alc::Again,
     outcome::{Outcome, Reason, Status},
     shown::{Showing, Title},
 };
@@ -74,7 +75,7 @@ impl Lead {
     /// The worker that had the lease vanished, and no request to ALC was under way: a PATCH may have been, and not only
     /// of what is wanted now, because a callback or a press may have come in during it.
     pub fn doubt_what_was_shown(&mut self, now: Timestamp) {
-        if self.send.accepted_at.is_none() && self.earlier.is_empty() {
+        if self.send.reach.since().is_none() && self.earlier.is_empty() {
             // Nothing was ever to be shown.
             return;
         }
@@ -109,8 +110,8 @@ impl Lead {
         self.send.outcome.updated_at = now;
     }
 
-    /// Attio did not take it; another PATCH at `retry_at`.
-    pub fn not_shown(&mut self, failure: ShowFailure, retry_at: Timestamp, detail: Option<String>, now: Timestamp) {
+    /// Attio did not take it; another PATCH then.
+    pub fn not_shown(&mut self, failure: ShowFailure, again: Again, detail: Option<String>, now: Timestamp) {
         match failure {
             ShowFailure::Later => {}
             ShowFailure::Unseen(showing) => self.attio.doubt(showing, now),
@@ -122,8 +123,8 @@ impl Lead {
             ShowFailure::ResultRefused => self.attio.result_refused = true,
             ShowFailure::Gone => self.attio.gone = true,
         }
-        self.attio.failures = self.attio.failures.saturating_add(1);
-        self.attio.retry_at = Some(retry_at);
+        self.attio.failures = again.count(self.attio.failures);
+        self.attio.retry_at = Some(again.at);
         if detail.is_some() {
             self.note_attios_error(detail);
         }

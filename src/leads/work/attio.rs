@@ -8,12 +8,12 @@ use serde_json::Value;
 use super::{leased::Work, triage::triage};
 use crate::{
     attio::{self, Titles},
-    clock::Timestamp,
     connections::AttioRefusal,
     ids::unit_random,
     leads::{
         lead::{
             aggregate::Lead,
+            alc::Again,
             attio::ShowFailure,
             shown::{Showing, Title},
         },
@@ -54,16 +54,16 @@ impl Leads {
         };
         let detail = Some(format!("Attio: {error}"));
         if error == CallError::Unauthorized
-            && let Some(at) = self.after_attios_401(work, &token, failures).await?
+            && let Some(again) = self.after_attios_401(work, &token, failures).await?
         {
-            return self.record(work, |lead, now| lead.not_shown(ShowFailure::Later, at, detail.clone(), now)).await;
+            return self.record(work, |lead, now| lead.not_shown(ShowFailure::Later, again, detail.clone(), now)).await;
         }
-        let (failure, at) = self.read_refusal(&error, showing, failures, with_result);
+        let (failure, again) = self.read_refusal(&error, showing, failures, with_result);
         self.record(work, |lead, now| {
             // A merge was told of meanwhile: that the old record is gone says nothing of the new one.
             let gone_before = failure == ShowFailure::Gone && lead.shown_at() != record;
             let failure = if gone_before { ShowFailure::Later } else { failure };
-            lead.not_shown(failure, at, detail.clone(), now);
+            lead.not_shown(failure, again, detail.clone(), now);
         })
         .await?;
         self.report_on_attio(work, triage(&error).report).await;
@@ -102,13 +102,13 @@ impl Leads {
         work: &mut Work,
         token: &SecretString,
         failures: u32,
-    ) -> Result<Option<Timestamp>, StoreError> {
+    ) -> Result<Option<Again>, StoreError> {
         Ok(match self.parts.connections.attio_refused(&work.tenant, token).await? {
             AttioRefusal::Key => None,
-            AttioRefusal::Stray => Some(self.retry_at(failures, None)),
+            AttioRefusal::Stray => Some(Again::failed(self.retry_at(failures, None))),
             AttioRefusal::Ended(workspace) => {
                 work.workspace = workspace.map(|workspace| *workspace);
-                Some(self.parts.clock.now())
+                Some(Again::failed(self.parts.clock.now()))
             }
         })
     }
@@ -120,31 +120,25 @@ impl Leads {
         showing: Showing,
         failures: u32,
         with_result: bool,
-    ) -> (ShowFailure, Timestamp) {
+    ) -> (ShowFailure, Again) {
         let now = self.parts.clock.now();
-        let slowly = || self.settings.schedule.slowest(unit_random(), now);
+        let (at_once, again) = (Again::failed(now), triage(error).again(self, failures));
         match error {
-            // The gate keeps every lead until then.
-            CallError::RateLimited { until } => (ShowFailure::Later, *until),
-            CallError::NotSent { .. } => (ShowFailure::Later, self.retry_at(failures, None)),
-            CallError::Unreadable { .. } => (ShowFailure::Unseen(showing), self.retry_at(failures, None)),
-            CallError::Unknown { retry_after, .. } => {
-                (ShowFailure::Unseen(showing), self.retry_at(failures, *retry_after))
-            }
+            CallError::RateLimited { .. } | CallError::NotSent { .. } => (ShowFailure::Later, again),
+            CallError::Unreadable { .. } | CallError::Unknown { .. } => (ShowFailure::Unseen(showing), again),
             CallError::Conflict { code: Some(code), .. } if code == "concurrent_write_conflict" => {
-                let at = if failures < CONFLICTS_AT_ONCE { now } else { self.retry_at(failures, None) };
-                (ShowFailure::Later, at)
+                (ShowFailure::Later, if failures < CONFLICTS_AT_ONCE { at_once } else { again })
             }
-            CallError::Rejected { code: Some(code), .. } if code == "merge_in_progress" => {
-                (ShowFailure::Later, self.retry_at(failures, None))
-            }
-            CallError::Rejected { status: 400 | 422, .. } if with_result => (ShowFailure::ResultRefused, now),
-            CallError::NotFound => (ShowFailure::Gone, now),
+            CallError::Rejected { code: Some(code), .. } if code == "merge_in_progress" => (ShowFailure::Later, again),
+            CallError::Rejected { status: 400 | 422, .. } if with_result => (ShowFailure::ResultRefused, at_once),
+            CallError::NotFound => (ShowFailure::Gone, at_once),
             CallError::Conflict { .. }
             | CallError::Rejected { .. }
             | CallError::Forbidden { .. }
             | CallError::Unauthorized
-            | CallError::Unsupported => (ShowFailure::Refused, slowly()),
+            | CallError::Unsupported => {
+                (ShowFailure::Refused, Again::failed(self.settings.schedule.slowest(unit_random(), now)))
+            }
         }
     }
 
@@ -168,11 +162,11 @@ impl Leads {
             }
             Err(CallError::NotFound) => self.record(work, |lead, _| lead.read_back(index, false)).await,
             Err(error) => {
-                let mut at = self.retry_at(failures, triage(&error).asked);
+                let mut again = triage(&error).again(self, failures);
                 if error == CallError::Unauthorized {
-                    at = self.after_attios_401(work, &token, failures).await?.unwrap_or(at);
+                    again = self.after_attios_401(work, &token, failures).await?.unwrap_or(again);
                 }
-                self.record(work, |lead, now| lead.not_shown(ShowFailure::Later, at, None, now)).await
+                self.record(work, |lead, now| lead.not_shown(ShowFailure::Later, again, None, now)).await
             }
         }
     }

@@ -89,16 +89,12 @@ impl Leads {
             return self.polled(work).await;
         }
         let triage = triage(error);
-        let at = self.retry_at(work.lead.value.send.failures, triage.asked);
+        let again = triage.again(self, work.lead.value.send.failures);
         self.report_on_alc(work, triage.report).await;
         if !(error.is_ailing() || matches!(error, CallError::RateLimited { .. })) {
             return self.polled(work).await;
         }
-        self.record(work, |lead, now| {
-            lead.delay(at, None, now);
-            lead.poll_later(at);
-        })
-        .await
+        self.record(work, |lead, now| lead.delay(again, None, now)).await
     }
 
     pub(super) async fn polled(&self, work: &mut Work) -> Result<(), StoreError> {
@@ -149,15 +145,16 @@ impl Leads {
             Err(error) => error,
         };
         let triage = triage(&error);
-        let at = self.retry_at(work.lead.value.send.failures, triage.asked);
+        let again = triage.again(self, work.lead.value.send.failures);
         self.report_on_alc(work, triage.report).await;
         let detail = match error {
             CallError::RateLimited { .. } => None,
-            error if error.is_ailing() => Some(format!("ALC, asked for the lead: {error}")),
+            // Not ALC's own words: it may quote the name, which was not in the question and so is not masked.
+            error if error.is_ailing() => Some("ALC, asked for the lead, gave no clear answer"),
             // A refused question is an unanswerable one; waiting would only run into the deadline.
             _ => return Ok(Some(None)),
         };
-        self.record(work, |lead, now| lead.delay(at, detail.clone(), now)).await?;
+        self.record(work, |lead, now| lead.delay(again, detail.map(str::to_owned), now)).await?;
         Ok(None)
     }
 }

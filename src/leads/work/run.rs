@@ -4,7 +4,7 @@ use super::leased::Work;
 use crate::{
     clock::Timestamp,
     leads::{
-        lead::{aggregate::Lead, next_step::Step},
+        lead::{aggregate::Lead, next_step::Step, reach::Reach},
         service::Leads,
     },
     store::{Change, Commit, Committed, Key, Lease, LeaseChange, Leased, StoreError, Versioned, Write},
@@ -18,7 +18,7 @@ impl Leads {
         let mut loaded =
             self.parts.store.load(&leased.tenant, &[Key::workspace()], &gates, self.parts.store.now()).await?;
         let mut work = Work::new(leased.tenant, leased.key, lead, loaded.take()?, loaded.gates());
-        if leased.ran_out || work.lead.value.send.under_way {
+        if leased.ran_out || matches!(work.lead.value.send.reach, Reach::UnderWay { .. }) {
             self.record(&mut work, Lead::lost).await?;
         }
         self.run(work).await

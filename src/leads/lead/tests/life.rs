@@ -6,6 +6,7 @@ use super::{
     super::{
         next_step::Step,
         outcome::Reason,
+        reach::Reach,
         result::Finished,
         send::{PresentSend, SealedPerson},
         shown::Title,
@@ -50,13 +51,13 @@ fn name_and_number_are_erased_once_alc_has_them() {
 fn an_attempt_that_may_have_arrived_keeps_its_webhook_answering() {
     let mut send = PresentSend::new(SendId::random(), from_micros(0));
     let [first, second, third] = [(); 3].map(|()| Some(WebhookId::random()));
-    send.put_under(None, first);
-    send.put_under(None, second);
+    send.put_under(first);
+    send.put_under(second);
     assert_eq!((send.webhook, send.other_webhooks.len()), (second, 0), "nothing arrived under the first");
-    send.ever_in_doubt = true;
-    send.put_under(None, second);
-    send.put_under(None, third);
+    send.reach = Reach::InDoubt;
+    send.put_under(second);
+    send.put_under(third);
     assert_eq!((send.webhook, send.other_webhooks.clone()), (third, second.into_iter().collect()));
-    send.put_under(None, second);
+    send.put_under(second);
     assert_eq!((send.webhook, send.other_webhooks), (second, third.into_iter().collect()));
 }
