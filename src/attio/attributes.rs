@@ -45,9 +45,29 @@ impl Titles {
     }
 }
 
+/// Attio's id of an attribute.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+pub struct AttributeId {
+    /// The part that names the object, which is People.
+    #[serde(default)]
+    pub object_id: Option<String>,
+}
+
+/// What was found of People.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct People {
+    /// Attio's id of the object, where an attribute names it.
+    pub object_id: Option<String>,
+    /// The attributes that were looked for.
+    pub attributes: Vec<Attribute>,
+}
+
 /// An attribute of People.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Attribute {
+    /// Attio's id.
+    #[serde(default)]
+    pub id: AttributeId,
     /// Its slug.
     pub api_slug: String,
     /// `text`, `select`, …
@@ -104,17 +124,20 @@ fn tolerant_flag<'de, D: serde::Deserializer<'de>>(from: D) -> Result<bool, D::E
 impl Client {
     /// `GET /v2/objects/people/attributes`: the attributes with these slugs, archived ones too. Reads on until all are
     /// found or there are no more: how many Attio gives at a time is not documented.
-    pub async fn find_attributes(&self, token: &SecretString, slugs: &[&str]) -> Result<Vec<Attribute>, CallError> {
-        let (mut found, mut offset) = (Vec::<Attribute>::new(), 0);
+    pub async fn find_attributes(&self, token: &SecretString, slugs: &[&str]) -> Result<People, CallError> {
+        let (mut people, mut offset) = (People::default(), 0);
         loop {
             let page = [("show_archived", "true"), ("limit", &PAGE.to_string()), ("offset", &offset.to_string())];
             let request = self.request(Method::GET, &["objects", "people", "attributes"], token).query(&page);
             let page: Vec<Option<Attribute>> = self.listed("list_attributes", request, token).await?;
             let last = page.is_empty() || page.len() > PAGE;
             offset += page.len();
-            found.extend(page.into_iter().flatten().filter(|found| slugs.contains(&found.api_slug.as_str())));
-            if last || found.len() >= slugs.len() || offset > MOST {
-                return Ok(found);
+            let object_id = page.iter().flatten().find_map(|attribute| attribute.id.object_id.clone());
+            people.object_id = people.object_id.or(object_id);
+            let found = page.into_iter().flatten().filter(|found| slugs.contains(&found.api_slug.as_str()));
+            people.attributes.extend(found);
+            if last || people.attributes.len() >= slugs.len() || offset > MOST {
+                return Ok(people);
             }
         }
     }

@@ -55,7 +55,7 @@ pub struct Malformed {
 
 impl Client {
     /// `POST /v2/webhooks` for merged and deleted records. Without a filter: which fields of a record's event one may
-    /// name is not documented. What other objects' merges leave here is two forwarding leads, until they are forgotten.
+    /// name is not documented. Events of other objects are dropped here, see [`events`].
     pub async fn create_webhook(&self, token: &SecretString, url: &SecretString) -> Result<CreatedWebhook, CallError> {
         let subscription = |event_type: &str| json!({ "event_type": event_type, "filter": null });
         let body = json!({ "data": {
@@ -136,9 +136,13 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
     pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect()
 }
 
-/// The events of a call that are about records of `workspace`, each by itself: what is wrong with one is no reason to
-/// lose the others. Events of other kinds are passed over.
-pub fn events(body: &[u8], workspace: WorkspaceId) -> Result<Vec<Result<RecordEvent, Malformed>>, Malformed> {
+/// The events of a call that are about `people` (Attio's id of that object, if it is known) of `workspace`, each by
+/// itself: what is wrong with one is no reason to lose the others. Events of other kinds are passed over.
+pub fn events(
+    body: &[u8],
+    workspace: WorkspaceId,
+    people: Option<&str>,
+) -> Result<Vec<Result<RecordEvent, Malformed>>, Malformed> {
     #[derive(Deserialize)]
     struct Call {
         events: Vec<Value>,
@@ -161,7 +165,10 @@ pub fn events(body: &[u8], workspace: WorkspaceId) -> Result<Vec<Result<RecordEv
             _ => return Ok(None),
         };
         let theirs = event.pointer("/id/workspace_id").and_then(Value::as_str).and_then(|id| id.parse().ok());
-        Ok(theirs.is_none_or(|theirs: WorkspaceId| theirs == workspace).then_some(read))
+        let object = event.pointer("/id/object_id").and_then(Value::as_str);
+        let is_ours = theirs.is_none_or(|theirs: WorkspaceId| theirs == workspace)
+            && people.zip(object).is_none_or(|(people, object)| people == object);
+        Ok(is_ours.then_some(read))
     };
     Ok(call.events.iter().enumerate().filter_map(|(at, event)| read(at, event).transpose()).collect())
 }
@@ -197,10 +204,10 @@ mod tests {
             merged(workspace), merged(WorkspaceId::random()), { "event_type": "note.created" },
             { "event_type": "record.deleted", "id": { "record_id": from } },
         ] });
-        let read = events(body.to_string().as_bytes(), workspace).expect("reads");
+        let read = events(body.to_string().as_bytes(), workspace, None).expect("reads");
         assert_eq!(read, [Ok(RecordEvent::Merged { into, from }), Ok(RecordEvent::Deleted(from))]);
         for body in ["", "[]", "{}"] {
-            assert!(events(body.as_bytes(), workspace).is_err(), "{body}");
+            assert!(events(body.as_bytes(), workspace, None).is_err(), "{body}");
         }
     }
 
@@ -210,7 +217,7 @@ mod tests {
         let body = json!({ "events": [
             {}, { "event_type": "record.deleted" }, { "event_type": "record.deleted", "id": { "record_id": from } },
         ] });
-        let read = events(body.to_string().as_bytes(), WorkspaceId::random()).expect("a call");
+        let read = events(body.to_string().as_bytes(), WorkspaceId::random(), None).expect("a call");
         let pointers: Vec<_> = read.iter().map(|read| read.as_ref().map_err(|bad| bad.pointer.as_str())).collect();
         let deleted = RecordEvent::Deleted(from);
         assert_eq!(pointers, [Err("/events/0/event_type"), Err("/events/1/id/record_id"), Ok(&deleted)]);

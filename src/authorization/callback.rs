@@ -170,11 +170,11 @@ impl Authorization {
         let connections = &self.inner.connections;
         // First what needs no undoing: without a workspace there is no use in a grant at ALC.
         let workspace = connections.identify_workspace(None).await.map_err(|error| identify_error(&error))?;
-        let (alc, asked_at) = self.exchange_at_alc(code, attempt).await?;
+        let (alc, asked_at) = self.exchange_at_alc(code, attempt, Some(workspace)).await?;
         let mut taken = match self.hold_taken(state, workspace, alc.clone(), asked_at, attempt.expires_at).await {
             Ok(taken) => taken,
             Err(error) => {
-                self.revoke_at_alc(Some(workspace), alc);
+                self.give_back_unkept(Provider::Alc, Some(workspace), Some(Granted::by_alc(alc)));
                 return Err(not_kept(Some(error)));
             }
         };
@@ -200,20 +200,29 @@ impl Authorization {
         Ok(code.to_text())
     }
 
+    /// `workspace`: the one that the tokens are for, where it is known already.
     async fn exchange_at_alc(
         &self,
         code: &SecretString,
         attempt: &Attempt,
+        workspace: Option<WorkspaceId>,
     ) -> Result<(Tokens, Timestamp), RedirectError> {
         let asked_at = self.inner.clock.now();
         let exchanged = self.inner.alc.exchange(code.expose_secret(), &attempt.verifier).await;
-        exchanged.map(|tokens| (tokens, asked_at)).map_err(|error| exchange_error(Provider::Alc, &error))
+        let error = match exchanged {
+            Ok(tokens) => return Ok((tokens, asked_at)),
+            Err(error) => error,
+        };
+        if let TokenError::Unusable { leftover, .. } = &error {
+            self.give_back_unkept(Provider::Alc, workspace, Granted::unusable_by_alc(leftover.clone()));
+        }
+        Err(exchange_error(Provider::Alc, &error))
     }
 
     /// The second hop: ALC's tokens wait in the store, and the browser goes to Attio with an attempt of its own.
     async fn go_on_to_attio(&self, code: &SecretString, attempt: &Attempt) -> Result<Next, RedirectError> {
         let inner = &self.inner;
-        let (tokens, asked_at) = self.exchange_at_alc(code, attempt).await?;
+        let (tokens, asked_at) = self.exchange_at_alc(code, attempt, None).await?;
         let state = random_secret();
         let state = state.expose_secret();
         let second = Attempt {
@@ -231,7 +240,7 @@ impl Authorization {
                 Ok(Next::Attio { location, set_cookie: second.to_cookie(&inner.sealer, state, inner.secure) })
             }
             (_, held) => {
-                self.revoke_at_alc(None, tokens);
+                self.give_back_unkept(Provider::Alc, None, Some(Granted::by_alc(tokens)));
                 Err(not_kept(held.err()))
             }
         }
@@ -260,13 +269,14 @@ impl Authorization {
     ) -> Result<SecretString, RedirectError> {
         let connections = &self.inner.connections;
         let attio = connections.attio_oauth().ok_or_else(|| not_kept(None))?.clone();
-        let token = attio.exchange(code).await.map_err(|error| exchange_error(Provider::Attio, &error))?;
+        let token = attio.exchange(code).await.map_err(|error| {
+            if let TokenError::Unusable { leftover, .. } = &error {
+                self.give_back_unkept(Provider::Attio, None, Granted::unusable_by_attio(leftover.clone()));
+            }
+            exchange_error(Provider::Attio, &error)
+        })?;
         if let Err(error) = self.hold_attio(taken, &token).await {
-            let connections = connections.clone();
-            self.in_background("Attio", move || {
-                let (connections, granted) = (connections.clone(), Granted::by_attio(token.clone()));
-                async move { connections.give_back(None, &granted).await }
-            });
+            self.give_back_unkept(Provider::Attio, None, Some(Granted::by_attio(token)));
             return Err(not_kept(Some(error)));
         }
         let workspace = connections.identify_workspace(Some(&token)).await.map_err(|error| grant_error(&error))?;
@@ -275,23 +285,16 @@ impl Authorization {
         self.open_incoming(taken, workspace, consent, new_code(attempt, redirect_uri)).await
     }
 
-    /// Gives back a grant that could not even be stored. No caller waits for it, and no document remembers it: if the
-    /// process ends now, the grant stays alive at ALC.
-    fn revoke_at_alc(&self, workspace: Option<WorkspaceId>, tokens: Tokens) {
+    /// Gives back what was granted and could not even be stored. No caller waits for it, and no document remembers it: if
+    /// the process ends now, the grant stays alive at its provider.
+    fn give_back_unkept(&self, provider: Provider, workspace: Option<WorkspaceId>, granted: Option<Granted>) {
+        let Some(granted) = granted else { return };
         let connections = self.inner.connections.clone();
-        self.in_background("ALC", move || {
-            let (connections, granted) = (connections.clone(), Granted::by_alc(tokens.clone()));
-            async move { connections.give_back(workspace, &granted).await }
-        });
-    }
-
-    fn in_background<F>(&self, at: &'static str, give_back: impl Fn() -> F + Send + 'static)
-    where
-        F: Future<Output = Result<(), String>> + Send + 'static,
-    {
         self.inner.lifecycle.spawn(async move {
             let attempts = ExponentialBuilder::default().with_min_delay(Duration::from_millis(500)).with_max_times(2);
+            let give_back = || connections.give_back(workspace, &granted);
             if let Err(error) = give_back.retry(attempts).await {
+                let at = provider.title();
                 tracing::warn!(error, at, "a grant that could not be kept is still alive");
             }
         });
@@ -329,8 +332,11 @@ fn exchange_error(provider: Provider, error: &TokenError) -> RedirectError {
         TokenError::InvalidGrant => {
             RedirectError::new("access_denied", format!("{provider} no longer accepts its code: connect again"))
         }
-        TokenError::Refused { .. } | TokenError::Unusable { .. } => {
+        TokenError::Refused { .. } => {
             RedirectError::new("server_error", format!("{provider} refused to exchange its code"))
+        }
+        TokenError::Unusable { .. } => {
+            RedirectError::new("server_error", format!("{provider} gave a token that cannot be used"))
         }
         TokenError::Unavailable { .. } => RedirectError::new(
             "temporarily_unavailable",

@@ -58,8 +58,8 @@ pub enum NoGrant {
 impl Connections {
     /// The current connection's token if it is good as it stands: the button then needs no wait of its own for it.
     pub fn fresh_grant(&self, workspace: &Workspace, now: Timestamp) -> Option<Grant> {
-        let current = workspace.current().filter(|current| current.alc.lives(now))?;
-        self.grant(workspace.id, current).ok()
+        let is_good = |current: &&Connection| current.alc.lives(now) && current.alc.paused_until(now).is_none();
+        self.grant(workspace.id, workspace.current().filter(is_good)?).ok()
     }
 
     /// The current connection's token, refreshed first if it has expired. The workspace comes back if it had to be
@@ -70,14 +70,23 @@ impl Connections {
         workspace: &Versioned<Workspace>,
     ) -> Result<(Grant, Option<Versioned<Workspace>>), NoGrant> {
         let current = living(&workspace.value)?;
+        if let Some(retry_at) = current.alc.paused_until(self.clock.now()) {
+            return Err(NoGrant::Unavailable { retry_at, detail: "ALC refused the access token".to_owned() });
+        }
         if !current.alc.must_refresh(self.clock.now()) {
             return Ok((self.grant(workspace.value.id, current)?, None));
         }
         let newer = match self.renew(tenant, current.id, current.alc.generation, false).await {
             Ok(newer) => newer,
-            // Its last seconds are better than nothing.
-            Err(NoGrant::Unavailable { .. }) if current.alc.lives(self.clock.now()) => {
-                self.load(tenant).await?.ok_or(NoGrant::NotConnected)?
+            // Its last seconds are better than nothing; and where ALC refuses to renew it, ALC's API says whether it
+            // works.
+            Err(error @ NoGrant::Unavailable { .. }) => {
+                let newest = self.load(tenant).await?.ok_or(NoGrant::NotConnected)?;
+                let alc = &living(&newest.value)?.alc;
+                if !alc.lives(self.clock.now()) && !alc.is_worth_a_try() {
+                    return Err(error);
+                }
+                newest
             }
             // Another connection took over while the last tokens of this one were asked for.
             Err(NoGrant::NotConnected) => self.load(tenant).await?.ok_or(NoGrant::NotConnected)?,
@@ -88,7 +97,8 @@ impl Connections {
     }
 
     /// A token other than `used`, which ALC answered with 401: one that another task got meanwhile, or a fresh one.
-    /// Where there is none to be had, the grant is dead from now on.
+    /// Where there is none to be had, and
+    /// ALC goes on saying 401 to this one, the grant is dead from then on.
     pub async fn alc_grant_after_401(
         &self,
         tenant: &Tenant,
@@ -103,6 +113,15 @@ impl Connections {
         }
         let (grant, newer) = self.alc_grant(tenant, &workspace).await?;
         Ok((grant, newer.unwrap_or(workspace)))
+    }
+
+    /// ALC took `used`. Only where it had refused the same token before is there anything to record: that was a stray.
+    pub async fn alc_accepted(&self, tenant: &Tenant, workspace: &Workspace, used: &Grant) -> Result<(), StoreError> {
+        let suspected = workspace.connection(used.connection).is_some_and(|it| it.alc.is_suspected(used.generation));
+        if suspected {
+            self.record_unleased(tenant, |found, _| found.access_accepted(used.connection, used.generation)).await?;
+        }
+        Ok(())
     }
 
     /// The connection's token as it is.

@@ -11,9 +11,22 @@ use super::{
     writing::Edit,
 };
 use crate::{
+    attio::{CallError, Identity},
     ids::WorkspaceId,
     store::{StoreError, Tenant, Versioned},
 };
+
+/// What a 401 of Attio's comes to.
+#[derive(Debug)]
+pub enum AttioRefusal {
+    /// The API key is not active: an operator has to set another.
+    Key,
+    /// The token is not active. If it was the current connection's own, that grant is dead from now on. With the
+    /// workspace as it is then.
+    Ended(Option<Box<Versioned<Workspace>>>),
+    /// Attio says that the token is active, or does not say: again later.
+    Stray,
+}
 
 impl Connections {
     /// Attio's token for what is written under this workspace; `None`: nothing may be written there now.
@@ -45,15 +58,18 @@ impl Connections {
         ConnectionView { status: "reauthorization-required", ..view }
     }
 
-    /// Attio said 401 to `used`. If that is the current connection's own token, its grant is dead from now on; the
-    /// workspace comes back as it is then. `None`: it is an API key, which an operator has to set right.
-    pub async fn attio_refused(
-        &self,
-        tenant: &Tenant,
-        used: &SecretString,
-    ) -> Result<Option<Versioned<Workspace>>, StoreError> {
+    /// Whether Attio says that a token is no longer active. `false` also where it does not say.
+    pub(super) async fn is_over_at_attio(&self, token: &SecretString) -> bool {
+        matches!(self.attio.identify(token).await, Ok(Identity::Inactive) | Err(CallError::Unauthorized))
+    }
+
+    /// Attio said 401 to `used`, which may be a stray: `GET /v2/self` decides.
+    pub async fn attio_refused(&self, tenant: &Tenant, used: &SecretString) -> Result<AttioRefusal, StoreError> {
+        if !self.is_over_at_attio(used).await {
+            return Ok(AttioRefusal::Stray);
+        }
         if self.settings.attio_api_key.is_some() {
-            return Ok(None);
+            return Ok(AttioRefusal::Key);
         }
         let (died, workspace) = self
             .update(tenant, |workspace, _| {
@@ -72,6 +88,6 @@ impl Connections {
         if let Some(connection) = died {
             tracing::warn!(%tenant, %connection, "Attio says that its grant is dead");
         }
-        Ok(workspace)
+        Ok(AttioRefusal::Ended(workspace.map(Box::new)))
     }
 }

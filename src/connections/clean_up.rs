@@ -24,6 +24,9 @@ use crate::{
 /// Where Attio calls, below `PUBLIC_URL`.
 pub(super) const ATTIO_PATH: &str = "/webhooks/attio/";
 
+/// So many 401s in a row to the tokens of another connection may be strays.
+const STRAYS: u32 = 2;
+
 /// What a side's clean-up works with.
 enum Cleaner {
     Alc(Grant),
@@ -55,7 +58,7 @@ impl Connections {
             Cleaner::Attio(token) => match self.attio.find_webhook(token, |url| is_url_of(url, &webhook)).await {
                 Ok(Some(found)) => Answer::Found(found),
                 Ok(None) => Answer::Missing,
-                Err(error) => self.judge_attio(&webhook, error),
+                Err(error) => self.judge_attio(&webhook, token, error).await,
             },
         };
         self.note_answer(work, side, &webhook, &cleaner, answer).await
@@ -101,7 +104,7 @@ impl Connections {
                 self.attio_turn(&work.tenant).await?;
                 match self.attio.delete_webhook(token, &upstream_id).await {
                     Ok(()) => Answer::Gone,
-                    Err(error) => self.judge_attio(&webhook, error),
+                    Err(error) => self.judge_attio(&webhook, token, error).await,
                 }
             }
         };
@@ -114,6 +117,12 @@ impl Connections {
     async fn delete_at_alc(&self, grant: &Grant, webhook: &Webhook, upstream_id: &str) -> Answer {
         match self.alc.delete_webhook(&grant.access_token, upstream_id).await {
             Ok(()) | Err(CallError::Unsupported) => Answer::Gone,
+            // One 401 may be a stray; a webhook that is given up for it would stay at ALC.
+            Err(error @ CallError::Unauthorized)
+                if grant.connection != webhook.connection && webhook.retry.attempts < STRAYS =>
+            {
+                Answer::Failed(error)
+            }
             // The current connection's tokens may belong to another account at ALC, whose webhook this is not; the
             // tokens that made it are dead. A 401 is about this one request, and must not end the current connection.
             Err(error @ (CallError::Unauthorized | CallError::Forbidden { .. } | CallError::Rejected { .. }))
@@ -126,9 +135,11 @@ impl Connections {
         }
     }
 
-    fn judge_attio(&self, webhook: &Webhook, error: CallError) -> Answer {
+    async fn judge_attio(&self, webhook: &Webhook, token: &SecretString, error: CallError) -> Answer {
         match error {
             CallError::NotFound => Answer::Gone,
+            // A stray, unless Attio says of the token itself that it is over.
+            CallError::Unauthorized if !self.is_over_at_attio(token).await => Answer::Failed(error),
             // No other token could do it.
             error @ (CallError::Unauthorized | CallError::Forbidden { .. } | CallError::Rejected { .. }) => {
                 tracing::warn!(webhook = %webhook.id, %error, "a webhook stays at Attio");
@@ -195,7 +206,9 @@ impl Connections {
                 }
                 let retry_at = self.retry_at(webhook.retry.attempts, asked(&error), Duration::MAX);
                 let refused = match (cleaner, &error) {
-                    (Cleaner::Alc(grant), CallError::Unauthorized) => Some((grant.connection, grant.generation)),
+                    (Cleaner::Alc(grant), CallError::Unauthorized) if grant.connection == webhook.connection => {
+                        Some((grant.connection, grant.generation))
+                    }
                     _ => None,
                 };
                 self.note(work, |workspace, now| {

@@ -13,6 +13,7 @@ use crate::{
     alc::oauth::{TokenError, Tokens},
     ids::{ConnectionId, WorkspaceId},
     sealing::OpenError,
+    upstream::tokens::Leftover,
 };
 
 /// What one side granted, in clear. No `Debug`.
@@ -32,6 +33,25 @@ impl Granted {
     /// Attio's one token.
     pub fn by_attio(token: SecretString) -> Self {
         Self { side: Side::Attio, access: token, refresh: None }
+    }
+
+    /// ALC's tokens that cannot be used; `None`: there is nothing that could be given back.
+    pub fn unusable_by_alc(leftover: Leftover) -> Option<Self> {
+        Self::unusable(Side::Alc, leftover)
+    }
+
+    /// The same of Attio's.
+    pub fn unusable_by_attio(leftover: Leftover) -> Option<Self> {
+        Self::unusable(Side::Attio, leftover)
+    }
+
+    fn unusable(side: Side, leftover: Leftover) -> Option<Self> {
+        let Leftover { access, refresh } = leftover;
+        Some(match (access, refresh) {
+            (Some(access), refresh) => Self { side, access, refresh },
+            (None, Some(refresh)) => Self { side, access: refresh, refresh: None },
+            (None, None) => return None,
+        })
     }
 
     fn shares_a_token_with(&self, other: &Self) -> bool {

@@ -34,6 +34,7 @@ mod tests;
 
 pub use self::{
     alc_grant::{Grant, NoGrant},
+    attio_grant::AttioRefusal,
     codes::{RedeemError, Redeemed, RefreshTokenError},
     connect::attempt::{ConnectError, Connected},
     consent::{Consent, NewCode, OpenIncomingError},

@@ -16,7 +16,7 @@ use super::{
         aggregate::Workspace,
         claim::Claim,
         connection::{Connection, Phase},
-        grant::FreshTokens,
+        grant::{AlcGrant, FreshTokens},
     },
     writing::{Edit, leave_lease},
 };
@@ -29,6 +29,9 @@ use crate::{
 
 /// The longest wait between two refreshes that failed: leads are waiting for the grant.
 const REFRESH_RETRY_AT_MOST: Duration = Duration::from_secs(5 * 60);
+/// The same for the first few refreshes that ALC refuses clearly: they decide whether the grant is dead.
+const DENIED_RETRY_AT_MOST: Duration = Duration::from_secs(60);
+const DENIED_TRIES: u32 = 5;
 /// An ALC that says 401 to tokens this young would say it to the next as well: every lead would ask for its own.
 const REFUSED_AGAIN: Duration = Duration::from_secs(30);
 /// How much longer than one call a caller waits for the task that is refreshing.
@@ -59,8 +62,18 @@ struct Renewing {
 /// What ALC's token endpoint answered.
 enum RefreshAnswer {
     Fresh(FreshTokens),
+    /// `invalid_grant`, in whatever form.
     Dead,
-    Failed { retry_at: Timestamp, detail: String },
+    /// A clear refusal for another reason.
+    Denied {
+        retry_at: Timestamp,
+        detail: String,
+    },
+    /// No clear answer.
+    Failed {
+        retry_at: Timestamp,
+        detail: String,
+    },
 }
 
 impl RefreshAnswer {
@@ -70,6 +83,11 @@ impl RefreshAnswer {
         match self {
             Self::Fresh(tokens) => return workspace.refreshed(connection, tokens.clone(), owner, now),
             Self::Dead => workspace.refresh_refused(connection, generation, owner),
+            Self::Denied { retry_at, .. } => {
+                if workspace.refresh_denied(connection, generation, owner, *retry_at, now) {
+                    tracing::warn!(workspace = %workspace.id, %connection, "ALC refuses its grant again and again");
+                }
+            }
             Self::Failed { retry_at, .. } => workspace.refresh_failed(connection, owner, *retry_at),
         }
         true
@@ -87,7 +105,7 @@ impl Connections {
         refused: bool,
     ) -> Result<Versioned<Workspace>, NoGrant> {
         let wait_until = later(self.clock.now(), self.settings.upstream_timeout + MORE_THAN_A_CALL);
-        let mut detail = "the last refresh failed".to_owned();
+        let mut detail = if refused { "ALC refused the access token" } else { "the last refresh failed" }.to_owned();
         loop {
             let owner = random_uuid();
             let mut claimed_until = Timestamp::MIN;
@@ -165,7 +183,7 @@ impl Connections {
                 Ok((found, None))
             }
             RefreshAnswer::Dead => Ok((found, None)),
-            RefreshAnswer::Failed { detail, .. } => Ok((found, Some(detail))),
+            RefreshAnswer::Denied { detail, .. } | RefreshAnswer::Failed { detail, .. } => Ok((found, Some(detail))),
         }
     }
 
@@ -187,7 +205,21 @@ impl Connections {
                         tracing::warn!(%workspace, connection = %id, "ALC says that its grant is dead");
                         return RefreshAnswer::Dead;
                     }
-                    Err(error) => error.to_string(),
+                    Err(error @ TokenError::Refused { .. }) => {
+                        let detail = error.to_string();
+                        tracing::warn!(%workspace, connection = %id, detail, "ALC refused to refresh its tokens");
+                        let now = self.clock.now();
+                        let at_most = if of.alc.retry.attempts < DENIED_TRIES {
+                            DENIED_RETRY_AT_MOST
+                        } else {
+                            REFRESH_RETRY_AT_MOST
+                        };
+                        let by_schedule = self.retry_at(of.alc.retry.attempts, None, at_most);
+                        return RefreshAnswer::Denied { retry_at: AlcGrant::denied_again_at(by_schedule, now), detail };
+                    }
+                    // Something unusable was granted. It is not revoked: with many servers that would end the whole
+                    // grant, by which the connection still lives.
+                    Err(error @ (TokenError::Unusable { .. } | TokenError::Unavailable { .. })) => error.to_string(),
                 }
             }
         };
@@ -223,16 +255,18 @@ fn plan_renewal(
     if refused && alc.generation > 1 && until(alc.requested_at, now) < REFUSED_AGAIN {
         return Edit::Leave(Renewal::NotBefore(later(alc.requested_at, REFUSED_AGAIN)));
     }
-    let before = connection.alc.expires_at;
+    let before = connection.alc.clone();
     if refused {
         connection.alc.access_refused(generation, now);
     }
     if connection.alc.dead {
+        tracing::warn!(workspace = %workspace.id, connection = %id, "ALC refuses its access token again and again");
         return Edit::Write(Renewal::Dead);
     }
-    if let Some(retry_at) = connection.alc.retry.retry_at.filter(|retry_at| now < *retry_at) {
+    let retry_at = connection.alc.retry.retry_at.filter(|retry_at| now < *retry_at);
+    if let Some(retry_at) = retry_at.or_else(|| connection.alc.paused_until(now)) {
         let renewal = Renewal::NotBefore(retry_at);
-        return if connection.alc.expires_at == before { Edit::Leave(renewal) } else { Edit::Write(renewal) };
+        return if connection.alc == before { Edit::Leave(renewal) } else { Edit::Write(renewal) };
     }
     if !workspace.claim_refresh(id, claim, now) {
         // Expired, and no refresh token: ALC decides what it is still good for.

@@ -10,6 +10,7 @@ mod handle;
 mod leads;
 mod oauth;
 mod routes;
+mod secret_form;
 mod settings;
 mod state;
 mod webhooks;
@@ -23,6 +24,7 @@ use std::{
 pub use callback::{Callback, Signing};
 pub use handle::Alc;
 pub use routes::OPERATIONS;
+pub use secret_form::SecretForm;
 pub use settings::{Consent, Settings};
 pub use state::{Answer, Lead, Webhook};
 use state::{Shared, State};

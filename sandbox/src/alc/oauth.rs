@@ -112,7 +112,7 @@ impl State {
             answer["refresh_token"] = json!(refresh_token);
         }
         self.grants.push(grant);
-        Reply::json(200, &answer).with("cache-control", "no-store")
+        self.handed_out(answer)
     }
 
     fn refresh(&mut self, refresh_token: &str, now: Timestamp) -> Reply {
@@ -130,6 +130,13 @@ impl State {
             answer["refresh_token"] = json!(grant.refresh_token);
         }
         self.grants[at] = grant;
+        self.handed_out(answer)
+    }
+
+    fn handed_out(&self, mut answer: Value) -> Reply {
+        for (name, value) in &self.settings.token_members {
+            answer[name.as_str()] = value.clone();
+        }
         Reply::json(200, &answer).with("cache-control", "no-store")
     }
 

@@ -1,6 +1,9 @@
 //! How the pretend ALC behaves.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::SecretForm;
 
 /// What the consent page does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +35,8 @@ pub struct Settings {
     pub rotate_refresh_tokens: bool,
     /// Whether a refresh answer repeats the refresh token when it is not rotated.
     pub repeat_refresh_token: bool,
+    /// Written over the members of every token answer; what is granted stays the same.
+    pub token_members: Map<String, Value>,
     /// Whether there is a revocation endpoint.
     pub revocation: bool,
     /// Whether `Idempotency-Key` is honoured on leads.
@@ -42,6 +47,8 @@ pub struct Settings {
     pub webhook_list: bool,
     /// Whether webhooks get a secret, and callbacks a signature.
     pub secrets: bool,
+    /// How these secrets are written.
+    pub secret_form: SecretForm,
     /// With which method a webhook's URL is tried before it is registered; one that does not answer 2xx is refused.
     pub tries_urls: Option<String>,
     /// Whether callbacks carry `lead_id` and `event`.
@@ -71,11 +78,13 @@ impl Settings {
             refresh_tokens: true,
             rotate_refresh_tokens: true,
             repeat_refresh_token: false,
+            token_members: Map::new(),
             revocation: true,
             idempotency: true,
             look_ups: true,
             webhook_list: true,
             secrets: true,
+            secret_form: SecretForm::Standard,
             tries_urls: None,
             rich_callbacks: true,
             numeric_ids: false,

@@ -32,12 +32,14 @@ impl State {
         if event != "lead.processed" || url::Url::parse(&url).is_err() {
             return problem(400, "bad_request", "the event must be lead.processed, the url a URL");
         }
-        let secret = self.settings.secrets.then(|| format!("whsec_{}", BASE64_STANDARD.encode(random_bytes())));
+        // 32 bytes: the last character of their base64 has two bits that say nothing.
+        let key = [&random_bytes()[..], &random_bytes()[..8]].concat();
+        let secret = self.settings.secrets.then(|| format!("whsec_{}", BASE64_STANDARD.encode(key)));
         let webhook_id = format!("wh_{}", uuid::Uuid::new_v4().simple());
         let webhook = Webhook { webhook_id, name, url, event, secret, deleted: false };
         let mut answer = webhook.shown();
         if let Some(secret) = &webhook.secret {
-            answer["secret"] = json!(secret);
+            answer["secret"] = json!(self.settings.secret_form.write(secret));
         }
         self.webhooks.push(webhook);
         Reply::json(201, &answer)

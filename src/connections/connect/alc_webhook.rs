@@ -17,7 +17,7 @@ use super::{
     attempt::{CALL_AGAIN, CALLS, ConnectAttempt, ConnectError},
 };
 use crate::{
-    alc::{CallError, CreatedWebhook},
+    alc::{CallError, CreatedWebhook, webhook_key},
     ids::{OpaqueToken, WebhookId},
 };
 
@@ -47,7 +47,12 @@ impl Connections {
         let mut grant = self.connecting_grant(attempt, None).await?;
         let mut intent = self.intend(attempt, None).await?;
         let mut made = self.make_webhook(attempt, &grant, &mut intent).await?;
-        if made.is_none() {
+        let first = grant.generation;
+        for _ in 1..CALLS {
+            // Of two tokens that ALC has just given and refuses, the second 401 is no stray.
+            if made.is_some() || grant.generation != first {
+                break;
+            }
             grant = self.connecting_grant(attempt, Some(&grant)).await?;
             made = self.make_webhook(attempt, &grant, &mut intent).await?;
         }
@@ -56,7 +61,7 @@ impl Connections {
         self.judge_secret(&made)
     }
 
-    /// The token of the connection that connects; another one than `refused`.
+    /// The token of the connection that connects; another one than `refused`, if there can be one.
     async fn connecting_grant(&self, attempt: &ConnectAttempt, refused: Option<&Grant>) -> Result<Grant, ConnectError> {
         self.in_time(attempt)?;
         let mut workspace = self.load(&attempt.tenant).await?.ok_or(ConnectError::Unknown)?;
@@ -65,7 +70,10 @@ impl Connections {
             return Err(ConnectError::ReauthorizationRequired);
         }
         let same = refused.is_some_and(|refused| refused.generation == alc.generation);
-        if same || alc.must_refresh(self.clock.now()) {
+        if same && !alc.can_refresh() {
+            // ALC's one 401 may be a stray.
+            pause(CALL_AGAIN).await;
+        } else if same || alc.must_refresh(self.clock.now()) {
             let renewed = self.renew(&attempt.tenant, attempt.connection, alc.generation, same).await;
             workspace = renewed.map_err(no_grant)?;
         }
@@ -155,6 +163,11 @@ impl Connections {
                 self.in_time(attempt)?;
                 match self.alc.list_webhooks(token).await {
                     Ok(_) => Creation::Unheard(error.to_string()),
+                    // ALC made it and lists nothing: it can never be deleted, so it is used. Its secret is lost with
+                    // the answer; where one is required the connection is refused.
+                    Err(CallError::Unsupported) if matches!(error, CallError::Unreadable { .. }) => {
+                        Creation::Made(CreatedWebhook { id: None, secret: None })
+                    }
                     // Whatever is made now could never be told from what comes of this one.
                     Err(_) => Creation::Hopeless(error.to_string()),
                 }
@@ -178,13 +191,19 @@ impl Connections {
         Ok(())
     }
 
+    /// A secret that no signature can be checked with would refuse every callback, one by one, for ever.
     fn judge_secret(&self, created: &CreatedWebhook) -> Result<(), ConnectError> {
-        if self.settings.webhook_signature == WebhookSignature::Required && created.secret.is_none() {
-            return Err(ConnectError::Refused(
+        match (self.settings.webhook_signature, &created.secret) {
+            (WebhookSignature::Off, _) | (WebhookSignature::WhenSecretKnown, None) => Ok(()),
+            (WebhookSignature::Required, None) => Err(ConnectError::Refused(
                 "ALC gave no secret to sign its callbacks with, and ALC__WEBHOOK_SIGNATURE is `required`".to_owned(),
-            ));
+            )),
+            (_, Some(secret)) => webhook_key::check(secret).map_err(|unusable| {
+                ConnectError::Refused(format!(
+                    "the secret of the webhook {unusable}. Have ALC give a proper one, or set ALC__WEBHOOK_SIGNATURE=off"
+                ))
+            }),
         }
-        Ok(())
     }
 }
 

@@ -70,7 +70,7 @@ impl Connections {
                 Ok(Some(error.to_string()))
             }
             Err(error @ (CallError::Unknown { .. } | CallError::Unreadable { .. })) => {
-                // It may be there, but its secret is lost.
+                // It may be there, or is, but its secret is lost: it is found by its URL and deleted.
                 self.change_own(attempt, move |workspace, now| {
                     workspace.webhook_mut(Side::Attio, id).into_iter().for_each(|webhook| webhook.unwanted(now));
                 })

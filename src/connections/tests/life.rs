@@ -58,6 +58,7 @@ enum Event {
     Refreshed(usize),
     RefreshRefused(usize),
     RefreshFailed(usize),
+    RefreshDenied(usize),
     AccessRefused(usize),
     AttioRefused(usize),
     Wait(u32),
@@ -92,6 +93,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => which.clone().prop_map(Event::Refreshed),
         1 => which.clone().prop_map(Event::RefreshRefused),
         1 => which.clone().prop_map(Event::RefreshFailed),
+        2 => which.clone().prop_map(Event::RefreshDenied),
         1 => which.clone().prop_map(Event::AccessRefused),
         1 => which.prop_map(Event::AttioRefused),
         3 => prop_oneof![0u32..120, 600u32..4000, 80_000u32..100_000].prop_map(Event::Wait),
@@ -167,6 +169,13 @@ impl World {
             Event::RefreshFailed(which) => {
                 let Some((connection, owner, _)) = self.refresh_of(which) else { return };
                 self.workspace.refresh_failed(connection, owner, later(now, MINUTE));
+            }
+            Event::RefreshDenied(which) => {
+                let Some((connection, owner, generation)) = self.refresh_of(which) else { return };
+                let was_dead = self.workspace.connection(connection).is_some_and(|it| it.alc.dead);
+                let dead = self.workspace.refresh_denied(connection, generation, owner, later(now, MINUTE), now);
+                let asked = self.workspace.connection(connection).is_some_and(|it| it.alc.is_suspected(generation));
+                assert!(!dead || was_dead || asked, "a refusal was believed before ALC's API was asked");
             }
             Event::AccessRefused(which) => {
                 let Some(connection) = self.pick(which) else { return };

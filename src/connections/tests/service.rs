@@ -19,8 +19,8 @@ use crate::{
     attio,
     clock::{Clock as _, ManualClock, SharedClock, from_micros},
     connections::{
-        ConnectError, Connected, Connections, Consent, Granted, IdentifyError, NewCode, NoGrant, OpenIncomingError,
-        Parts, RedeemError, Settings, Standing, Webhook, WebhookSignature, Workspace, tenant,
+        ConnectError, Connected, Connections, Consent, Grant, Granted, IdentifyError, NewCode, NoGrant,
+        OpenIncomingError, Parts, RedeemError, Settings, Standing, Webhook, WebhookSignature, Workspace, tenant,
         workspace::{claim::Claim, side::Side},
         writing::Edit,
     },
@@ -203,6 +203,18 @@ impl World {
 
     async fn standing(&self, connection: ConnectionId) -> Standing {
         self.load().await.map_or(Standing::Unknown, |workspace| workspace.value.standing(connection))
+    }
+
+    /// ALC goes on saying 401 to a token for which there is no other.
+    async fn refuses_until_dead(&self, grant: &Grant) {
+        for _ in 0..4 {
+            match self.connections().alc_grant_after_401(&self.tenant, grant).await {
+                Err(NoGrant::ReauthorizationRequired) => return,
+                Err(NoGrant::Unavailable { .. }) => self.clock.advance(Duration::from_secs(30)),
+                other => panic!("{other:?}"),
+            }
+        }
+        panic!("ALC is never believed");
     }
 
     /// What the reconciler does, until nothing is due.
@@ -453,15 +465,26 @@ async fn a_401_means_other_tokens_or_a_dead_grant() {
 }
 
 #[tokio::test]
-async fn without_a_refresh_token_a_401_is_the_end() {
+async fn without_a_refresh_token_a_401_that_goes_on_is_the_end() {
     let mut world = World::new().await;
     world.alc_registers(201, None).await;
     let connection = world.connect(tokens("a1", None)).await;
     world.clock.advance(3 * HOUR);
     let connections = world.connections();
     let (grant, _) = connections.alc_grant(&world.tenant, &world.load().await.expect("there")).await.expect("a1");
-    let dead = connections.alc_grant_after_401(&world.tenant, &grant).await;
-    assert!(matches!(dead, Err(NoGrant::ReauthorizationRequired)));
+    // However many requests meet the first one, and whatever is asked before its pause is over.
+    for _ in 0..3 {
+        let paused = connections.alc_grant_after_401(&world.tenant, &grant).await;
+        let Err(NoGrant::Unavailable { retry_at, .. }) = paused else { panic!("{paused:?}") };
+        assert_eq!(retry_at, world.clock.now() + Duration::from_secs(30));
+        let workspace = world.load().await.expect("there");
+        assert!(connections.alc_grant(&world.tenant, &workspace).await.is_err(), "it is not used meanwhile");
+        assert!(connections.fresh_grant(&workspace.value, world.clock.now()).is_none());
+    }
+    assert_eq!(world.standing(connection).await, Standing::Current);
+    world.clock.advance(Duration::from_secs(30));
+    connections.alc_grant(&world.tenant, &world.load().await.expect("there")).await.expect("it is tried again");
+    world.refuses_until_dead(&grant).await;
     assert_eq!(world.standing(connection).await, Standing::ReauthorizationRequired);
 }
 

@@ -56,6 +56,9 @@ fn full() -> Workspace {
         let webhooks: Vec<_> = workspace.webhooks(side).iter().map(|it| it.id).collect();
         webhooks.iter().for_each(|id| workspace.webhook_postponed(side, *id, later(now, MINUTE)));
     }
+    let current = workspace.current().expect("connected").id;
+    workspace.access_refused(current, 1, now);
+    workspace.refresh_denied(current, 1, random_uuid(), now, now);
     workspace.put_trigger("activation", sealed(), now).expect("room");
     workspace.disconnected_at = Some(now);
     assert!(workspace.remember_what_is_owed(MINUTE, now));
@@ -90,6 +93,8 @@ fn what_a_newer_version_keeps_survives_at_every_level() {
         "/connections/0/alc/retry_at",
         "/connections/0/attio/retry_at",
         "/connections/1/refreshing/until",
+        "/connections/1/alc/access_suspicion/since",
+        "/connections/1/alc/refresh_suspicion/last_at",
         "/connections/2/connecting/until",
         "/owing_until",
     ] {
@@ -101,8 +106,8 @@ fn what_a_newer_version_keeps_survives_at_every_level() {
         members.insert("x_of_a_newer_version".to_owned(), json!({ "nested": [objects] }));
     });
     // The workspace, three connections with a code and two grants each, two that refresh, one that connects, six
-    // webhooks, a replacement and a trigger.
-    assert_eq!(objects, 1 + 3 * 4 + 2 + 1 + 6 + 1 + 1, "{body:#}");
+    // webhooks, a replacement, a trigger and two suspicions.
+    assert_eq!(objects, 1 + 3 * 4 + 2 + 1 + 6 + 1 + 1 + 2, "{body:#}");
     let read: Workspace = decode(&body.to_string()).expect("a workspace");
     assert_eq!(json_of(&read), body);
 }

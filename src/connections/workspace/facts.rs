@@ -3,6 +3,8 @@
 //! Promises that each fact can be applied to whatever state is found, as often as it takes: when another replica wrote
 //! first, the workspace is loaded again and the same fact is applied to that.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -14,9 +16,13 @@ use super::{
     webhook::{Webhook, WebhookState},
 };
 use crate::{
+    clock::later,
     ids::{ConnectionId, WebhookId},
     sealing::Sealed,
 };
+
+/// How often it is tried whether ALC takes the refresh token of a dead grant again.
+const REVIVE_AGAIN: Duration = Duration::from_secs(10 * 60);
 
 impl Workspace {
     /// ALC gave new tokens to the task `owner`; `false`: there is no connection any more to have them.
@@ -46,6 +52,25 @@ impl Workspace {
         connection.end_refreshing(owner);
     }
 
+    /// ALC refused the refresh token of `generation` clearly, but not by `invalid_grant`. Returns whether the grant is
+    /// dead by that.
+    pub(in crate::connections) fn refresh_denied(
+        &mut self,
+        id: ConnectionId,
+        generation: u64,
+        owner: Uuid,
+        retry_at: Timestamp,
+        now: Timestamp,
+    ) -> bool {
+        let Some(connection) = self.connection_mut(id) else { return false };
+        let is_dead = connection.alc.refresh_denied(generation, now);
+        if connection.end_refreshing(owner) {
+            let wait_until = if is_dead { later(now, REVIVE_AGAIN).max(retry_at) } else { retry_at };
+            connection.alc.retry.postpone(wait_until);
+        }
+        is_dead
+    }
+
     /// ALC gave no clear answer to a refresh.
     pub(in crate::connections) fn refresh_failed(&mut self, id: ConnectionId, owner: Uuid, retry_at: Timestamp) {
         let Some(connection) = self.connection_mut(id) else { return };
@@ -61,7 +86,14 @@ impl Workspace {
         }
     }
 
-    /// Attio said 401 to this connection's token.
+    /// ALC took the access token of `generation`.
+    pub(in crate::connections) fn access_accepted(&mut self, id: ConnectionId, generation: u64) {
+        if let Some(connection) = self.connection_mut(id) {
+            connection.alc.access_accepted(generation);
+        }
+    }
+
+    /// Attio said that this connection's token is no longer active.
     pub(in crate::connections) fn attio_died(&mut self, id: ConnectionId) {
         if let Some(grant) = self.connection_mut(id).and_then(|connection| connection.attio.as_mut()) {
             grant.dead = true;

@@ -10,7 +10,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::retry::Retry;
+use super::{
+    retry::Retry,
+    suspicion::{ASK_AGAIN, Suspicion},
+};
 use crate::{
     clock::{earlier, later, until},
     sealing::Sealed,
@@ -20,6 +23,8 @@ use crate::{
 const USABLE_MARGIN: Duration = Duration::from_secs(10);
 /// A refresh is due between one and two times this before expiry.
 const REFRESH_MARGIN: Duration = Duration::from_secs(5 * 60);
+/// For how long it is tried to revive a grant that is dead by other refusals than `invalid_grant`.
+const REVIVED_WITHIN: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// ALC's tokens, sealed, as they came in one answer.
 #[derive(Debug, Clone)]
@@ -49,6 +54,12 @@ pub(in crate::connections) struct AlcGrant {
     /// Revoked at ALC, or held by another connection too, or given up: may be erased.
     #[serde(default)]
     pub(in crate::connections) released: bool,
+    /// ALC's API said 401 to the access token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    access_suspicion: Option<Suspicion>,
+    /// ALC's token endpoint refused the refresh token clearly, but not by `invalid_grant`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    refresh_suspicion: Option<Suspicion>,
     /// Of refreshing or revoking.
     #[serde(flatten)]
     pub(in crate::connections) retry: Retry,
@@ -69,6 +80,8 @@ impl AlcGrant {
             generation: 1,
             dead: false,
             released: false,
+            access_suspicion: None,
+            refresh_suspicion: None,
             retry: Retry::default(),
             extra: Map::new(),
         }
@@ -88,6 +101,7 @@ impl AlcGrant {
         self.generation += 1;
         self.dead = false;
         self.released = false;
+        (self.access_suspicion, self.refresh_suspicion) = (None, None);
         self.retry.reset();
     }
 
@@ -95,19 +109,84 @@ impl AlcGrant {
     pub(super) fn died(&mut self, generation: u64) {
         if generation == self.generation {
             self.dead = true;
+            self.refresh_suspicion = None;
         }
     }
 
-    /// ALC said 401 to the access token of `generation`.
+    /// ALC said 401 to the access token of `generation`. With a refresh token another access token is to be had;
+    /// without one ALC has to say so again and again before the whole workspace is taken for disconnected.
     pub(in crate::connections) fn access_refused(&mut self, generation: u64, now: Timestamp) {
         if generation != self.generation {
             return;
         }
+        let is_believed = Suspicion::note(&mut self.access_suspicion, generation, now);
         if self.refresh.is_some() {
             self.expires_at = self.expires_at.min(now);
-        } else {
+            self.refresh_at = self.refresh_at.min(now);
+            let denied = self.refresh_suspicion.as_ref().filter(|suspicion| suspicion.is_of(generation));
+            self.dead |= denied.is_some_and(Suspicion::is_believed);
+        } else if is_believed {
             self.dead = true;
         }
+    }
+
+    /// ALC took the access token of `generation`: that it said 401 before was a stray.
+    pub(in crate::connections) fn access_accepted(&mut self, generation: u64) {
+        self.access_suspicion = self.access_suspicion.take().filter(|suspicion| !suspicion.is_of(generation));
+    }
+
+    /// ALC refused the refresh token of `generation` clearly, and not by `invalid_grant`: once that is a deployment of
+    /// ALC or a setting of ours. After its API has said 401 too, it is believed when it goes on. Returns whether the
+    /// grant is dead by that.
+    pub(super) fn refresh_denied(&mut self, generation: u64, now: Timestamp) -> bool {
+        if generation != self.generation {
+            return false;
+        }
+        let is_believed = Suspicion::note(&mut self.refresh_suspicion, generation, now);
+        self.dead |= is_believed && self.was_access_refused();
+        self.dead
+    }
+
+    /// Whether ALC's API said 401 to the access token of `generation`, as far as is known.
+    pub(in crate::connections) fn is_suspected(&self, generation: u64) -> bool {
+        self.access_suspicion.as_ref().is_some_and(|suspicion| suspicion.is_of(generation))
+    }
+
+    fn was_access_refused(&self) -> bool {
+        self.is_suspected(self.generation)
+    }
+
+    /// Whether ALC's token endpoint refused the present refresh token without `invalid_grant`.
+    fn was_refresh_denied(&self) -> bool {
+        self.refresh_suspicion.as_ref().is_some_and(|suspicion| suspicion.is_of(self.generation))
+    }
+
+    /// Dead by refusals that an operator can set right, such as a wrong client secret: for a while it is tried whether
+    /// ALC takes the refresh token again, which brings the grant back to life.
+    pub(super) fn may_revive(&self) -> bool {
+        let since =
+            self.refresh_suspicion.as_ref().filter(|suspicion| suspicion.is_of(self.generation)).map(Suspicion::since);
+        self.dead && since.is_some_and(|since| self.retry.not_before(since) < later(since, REVIVED_WITHIN))
+    }
+
+    /// Until when no request is made with the access token: ALC said 401 to it, and there is no other.
+    pub(in crate::connections) fn paused_until(&self, now: Timestamp) -> Option<Timestamp> {
+        let suspicion = self
+            .access_suspicion
+            .as_ref()
+            .filter(|suspicion| self.refresh.is_none() && suspicion.is_of(self.generation));
+        suspicion.map(Suspicion::ask_again_at).filter(|at| now < *at)
+    }
+
+    /// Whether the access token may work although it is past its time: ALC refuses to renew it, the time may be a
+    /// guess, and ALC's API has not refused it.
+    pub(in crate::connections) fn is_worth_a_try(&self) -> bool {
+        !self.dead && self.was_refresh_denied() && !self.was_access_refused()
+    }
+
+    /// When a refresh that ALC denied is tried again, given when its schedule would.
+    pub(in crate::connections) fn denied_again_at(by_schedule: Timestamp, now: Timestamp) -> Timestamp {
+        by_schedule.max(later(now, ASK_AGAIN))
     }
 
     /// Whether the access token has to be renewed before it is used. Without a refresh token it is used until ALC says
@@ -119,7 +198,7 @@ impl AlcGrant {
     }
 
     pub(in crate::connections) fn can_refresh(&self) -> bool {
-        !self.dead && self.refresh.is_some()
+        self.refresh.is_some() && (!self.dead || self.may_revive())
     }
 
     /// Whether the access token has certainly not expired.

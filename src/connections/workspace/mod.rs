@@ -15,6 +15,7 @@ pub(super) mod grant;
 mod retry;
 pub(super) mod settle;
 pub(super) mod side;
+pub(super) mod suspicion;
 pub(super) mod transitions;
 mod trigger;
 pub(super) mod triggers;

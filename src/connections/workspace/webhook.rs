@@ -52,7 +52,7 @@ pub struct Webhook {
     #[serde(default)]
     pub(in crate::connections) secret: Option<Sealed>,
     #[serde(default)]
-    deleting_since: Option<Timestamp>,
+    pub(in crate::connections) deleting_since: Option<Timestamp>,
     /// Of finding and deleting it upstream.
     #[serde(flatten)]
     pub(in crate::connections) retry: Retry,

@@ -72,7 +72,7 @@ impl Leads {
         }
         let call = call.map(digest_of);
         let mut malformed = Ok(());
-        for event in webhooks::events(body, id).map_err(EventsRefused::Malformed)? {
+        for event in webhooks::events(body, id, workspace.value.people.as_deref()).map_err(EventsRefused::Malformed)? {
             match event {
                 Ok(event) => self.take_event(&tenant, event, call.as_deref()).await?,
                 Err(bad) => malformed = Err(EventsRefused::Malformed(bad)),

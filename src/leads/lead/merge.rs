@@ -61,6 +61,7 @@ impl Lead {
         if self.is_revivable() {
             // The deletion was the merge's own, told before it: the person lives on in the new record. What ALC told
             // meanwhile did not count: it is asked.
+            self.send.reach = self.send.reach.asked_again();
             let since = self.send.reach.since();
             self.send.outcome.status = if since.is_some() { Status::Pending } else { Status::Queued };
             self.send.outcome.reason = None;

@@ -98,6 +98,25 @@ pub enum Step {
     Rest(Timestamp),
 }
 
+impl Step {
+    /// The word for it in the log.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Expire(_) => "expire",
+            Self::NoteEnd => "note-end",
+            Self::TakeBaseline => "take-baseline",
+            Self::LookUp => "look-up",
+            Self::Submit => "submit",
+            Self::Show(_) => "show",
+            Self::ReadBack(_) => "read-back",
+            Self::Poll => "poll",
+            Self::Tell => "tell",
+            Self::Forget => "forget",
+            Self::Rest(_) => "rest",
+        }
+    }
+}
+
 impl Lead {
     /// What to do at `now`. Every state has a next time: a finished lead is forgotten at the end of its retention.
     pub fn next_step(&self, now: Timestamp, around: &Surroundings<'_>) -> Step {
@@ -149,7 +168,7 @@ impl Lead {
                     Reach::UnderWay { .. } | Reach::InDoubt => Step::LookUp,
                     // A deletion ended it while an attempt was under way, and the merge that it was told before revived
                     // it.
-                    _ if send.person.is_none() => Step::Expire(Reason::NotSent),
+                    _ if send.person.is_none() => Step::Expire(Reason::RecordDeleted),
                     _ if self.is_baseline_to_be_taken() => Step::TakeBaseline,
                     _ => Step::Submit,
                 };

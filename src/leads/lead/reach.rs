@@ -64,6 +64,11 @@ impl Reach {
         }
     }
 
+    /// ALC has to be asked once more.
+    pub fn asked_again(self) -> Self {
+        if self == Self::MayArrive { Self::InDoubt } else { self }
+    }
+
     /// ALC has it.
     pub fn there(self, now: Timestamp) -> Self {
         Self::There { since: self.since().unwrap_or(now) }

@@ -1,6 +1,9 @@
 //! ALC's result of a lead, and the send that it belongs to.
 
-use super::{aggregate::Lead, outcome::Status};
+use super::{
+    aggregate::Lead,
+    outcome::{Reason, Status},
+};
 use crate::clock::Timestamp;
 
 /// Callback ids remembered.
@@ -36,7 +39,9 @@ impl Lead {
         if lead_id.is_some() && outcome.lead_id.is_none() {
             outcome.lead_id = lead_id.map(str::to_owned);
         }
-        if !outcome.gives_way() {
+        // A deletion that was a merge's own: the person lives on in another record.
+        let lives_on = outcome.reason == Some(Reason::RecordDeleted) && !self.attio.gone;
+        if !(outcome.gives_way() || lives_on) {
             return Finished::Already;
         }
         self.complete(result, now);

@@ -98,7 +98,7 @@ impl Leads {
         let leads = self.clone();
         // Each line that the task logs names its lead, as those of the reconciler's steps do.
         let (workspace, record) = (work.tenant.as_str(), work.lead.value.record_id);
-        let span = tracing::info_span!("send", kind = "lead", workspace, %record);
+        let span = tracing::info_span!("step", kind = "lead", workspace, %record, step = "submit");
         let task = async move {
             let result = async {
                 if let Some(grant) = grant {

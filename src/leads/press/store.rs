@@ -121,6 +121,7 @@ impl Leads {
         };
         let id = lead_key(record).id;
         let mut commit = Commit::of(vec![lead.put(&id, change)]);
+        commit.begins = true;
         commit.writes.extend(back);
         let receipt = receipt.as_ref().map(Versioned::version);
         commit.writes.extend(key.map(|key| self.receipt(key, lead.value.send.outcome.id, receipt, now)));

@@ -70,6 +70,7 @@ impl Leads {
         work.taken = Some((attempt.send, accepted.clone()));
         let poll_at = self.settings.deadlines.next_poll(0, self.parts.clock.now());
         self.record(work, |lead, now| lead.submitted(attempt.send, accepted.clone(), poll_at, now)).await?;
+        self.token_accepted(work, &grant).await;
         self.alc_answered(work).await;
         Ok(())
     }

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::{leased::Work, triage::triage};
 use crate::{
     attio::{self, Titles},
+    connections::AttioRefusal,
     ids::unit_random,
     leads::{
         lead::{
@@ -51,10 +52,10 @@ impl Leads {
             Err(error) => error,
         };
         let detail = Some(format!("Attio: {error}"));
-        if error == CallError::Unauthorized && self.is_attio_grant_refused(work, &token).await? {
-            let later =
-                |lead: &mut Lead, now| lead.not_shown(ShowFailure::Later, Again::failed(now), detail.clone(), now);
-            return self.record(work, later).await;
+        if error == CallError::Unauthorized
+            && let Some(again) = self.after_attios_401(work, &token, failures).await?
+        {
+            return self.record(work, |lead, now| lead.not_shown(ShowFailure::Later, again, detail.clone(), now)).await;
         }
         let (failure, again) = self.read_refusal(&error, showing, failures, &values);
         self.record(work, |lead, now| {
@@ -94,14 +95,22 @@ impl Leads {
         (values, lead_id)
     }
 
-    /// Attio said 401 to a connection's own token: shown with a newer one, or when the workspace has connected again.
-    /// `false`: an API key was refused.
-    async fn is_attio_grant_refused(&self, work: &mut Work, token: &SecretString) -> Result<bool, StoreError> {
-        let Some(workspace) = self.parts.connections.attio_refused(&work.tenant, token).await? else {
-            return Ok(false);
-        };
-        work.workspace = Some(workspace);
-        Ok(true)
+    /// Attio said 401: when it is tried again. At once where a connection's own token has ended: with a newer one, or when
+    /// the workspace has connected again. `None`: the API key has ended, and an operator has to set another.
+    async fn after_attios_401(
+        &self,
+        work: &mut Work,
+        token: &SecretString,
+        failures: u32,
+    ) -> Result<Option<Again>, StoreError> {
+        Ok(match self.parts.connections.attio_refused(&work.tenant, token).await? {
+            AttioRefusal::Key => None,
+            AttioRefusal::Stray => Some(Again::failed(self.retry_at(failures, None))),
+            AttioRefusal::Ended(workspace) => {
+                work.workspace = workspace.map(|workspace| *workspace);
+                Some(Again::failed(self.parts.clock.now()))
+            }
+        })
     }
 
     /// Attio's refusals by what to do next.
@@ -175,9 +184,11 @@ impl Leads {
                 self.record(work, |lead, _| lead.read_back(index, late)).await
             }
             Err(CallError::NotFound) => self.record(work, |lead, _| lead.read_back(index, false)).await,
-            Err(CallError::Unauthorized) if self.is_attio_grant_refused(work, &token).await? => Ok(()),
             Err(error) => {
-                let again = triage(&error).again(self, failures);
+                let mut again = triage(&error).again(self, failures);
+                if error == CallError::Unauthorized {
+                    again = self.after_attios_401(work, &token, failures).await?.unwrap_or(again);
+                }
                 self.record(work, |lead, now| lead.not_shown(ShowFailure::Later, again, None, now)).await
             }
         }

@@ -54,6 +54,7 @@ impl Leads {
         if let Some(id) = work.lead.value.send.outcome.lead_id.clone() {
             match self.parts.alc.get_lead(&grant.access_token, &id).await {
                 Ok(listed) => {
+                    self.token_accepted(work, &grant).await;
                     self.alc_answered(work).await;
                     return self.found_at_alc(work, &ListedLead { id, ..listed }).await;
                 }
@@ -67,6 +68,7 @@ impl Leads {
         }
         match self.parts.alc.find_leads(&grant.access_token, work.lead.value.record_id).await {
             Ok(listed) => {
+                self.token_accepted(work, &grant).await;
                 self.alc_answered(work).await;
                 let known = work.lead.value.send.outcome.lead_id.as_deref();
                 let ours = listed.into_iter().find(|listed| match known {
@@ -135,6 +137,7 @@ impl Leads {
         work.alc.go = false;
         let error = match self.parts.alc.find_leads(&grant.access_token, work.lead.value.record_id).await {
             Ok(listed) => {
+                self.token_accepted(work, &grant).await;
                 self.alc_answered(work).await;
                 return Ok(Some(Some(listed)));
             }

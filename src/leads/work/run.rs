@@ -1,5 +1,7 @@
 //! The worker's loop: takes a leased lead from step to step.
 
+use tracing::Span;
+
 use super::leased::Work;
 use crate::{
     clock::Timestamp,
@@ -33,6 +35,7 @@ impl Leads {
                 // Another replica goes on at once.
                 return self.end(&mut work, lease, now).await;
             }
+            Span::current().record("step", step.name());
             match step {
                 Step::Rest(due) => self.end(&mut work, lease, due).await?,
                 Step::Expire(reason) => self.record(&mut work, move |lead, now| lead.expire(reason, now)).await?,

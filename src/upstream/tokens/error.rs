@@ -1,5 +1,7 @@
 //! Why a token endpoint gave no tokens, named by what it means for the grant.
 
+use super::leftover::Leftover;
+
 /// Why there are no tokens.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
@@ -18,6 +20,8 @@ pub enum TokenError {
     Unusable {
         /// Why, without secrets.
         detail: String,
+        /// What was granted, to be given back.
+        leftover: Leftover,
     },
     /// No clear answer: a timeout, a 5xx, 408, 425, 429, a 2xx that cannot be read. It says nothing about the grant;
     /// try again.

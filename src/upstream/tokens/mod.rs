@@ -5,6 +5,7 @@
 //! appears in an error.
 
 mod error;
+mod leftover;
 mod refusal;
 mod response;
 
@@ -14,7 +15,10 @@ use reqwest::RequestBuilder;
 use secrecy::SecretString;
 use serde_json::Value;
 
-pub use self::error::{TokenError, unavailable};
+pub use self::{
+    error::{TokenError, unavailable},
+    leftover::Leftover,
+};
 use super::{Answer, Caller};
 
 /// The most that is read of an answer, in bytes.

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{TokenError, refusal};
+use super::{error::TokenError, leftover::Leftover, refusal};
 use crate::upstream::Answer;
 
 /// The longest lifetime that is believed, in seconds: ten years. "Never" is commonly said as a huge number, and some
@@ -34,14 +34,14 @@ pub(super) fn found(answer: &Answer) -> Option<Value> {
 pub(super) fn tidy(body: &Value) -> Result<Value, TokenError> {
     let mut tidy = Map::new();
     let access = token(body.get("access_token"))
-        .ok_or_else(|| unusable("it is empty, or has other characters than printable ASCII"))?;
+        .ok_or_else(|| unusable(body, "it is empty, or has other characters than printable ASCII"))?;
     tidy.insert("access_token".into(), access.into());
     if let Some(refresh) = token(body.get("refresh_token")) {
         tidy.insert("refresh_token".into(), refresh.into());
     }
     let kind = body.get("token_type").and_then(Value::as_str).map_or("", str::trim);
     if !kind.is_empty() && !kind.to_ascii_lowercase().contains("bearer") {
-        return Err(unusable("its token_type is not bearer"));
+        return Err(unusable(body, "its token_type is not bearer"));
     }
     tidy.insert("token_type".into(), json!("bearer"));
     if let Some(seconds) = body.get("expires_in").and_then(seconds) {
@@ -55,8 +55,8 @@ fn token(value: Option<&Value>) -> Option<&str> {
     (!text.is_empty() && text.bytes().all(|byte| (0x20..0x7f).contains(&byte))).then_some(text)
 }
 
-fn unusable(detail: &str) -> TokenError {
-    TokenError::Unusable { detail: detail.to_owned() }
+fn unusable(body: &Value, detail: &str) -> TokenError {
+    TokenError::Unusable { detail: detail.to_owned(), leftover: Leftover::of(body) }
 }
 
 fn seconds(value: &Value) -> Option<u64> {

@@ -101,11 +101,13 @@ async fn a_dead_predecessors_webhook_says_nothing_about_who_cleans_it_up() {
     world.connect(tokens("a1", None)).await;
     let connections = world.connections();
     let (grant, _) = connections.alc_grant(&world.tenant, &world.load().await.expect("there")).await.expect("a1");
-    let dead = connections.alc_grant_after_401(&world.tenant, &grant).await;
-    assert!(matches!(dead, Err(NoGrant::ReauthorizationRequired)));
+    world.refuses_until_dead(&grant).await;
     let second = world.connect(tokens("b1", None)).await;
-    let refused = world.server.mock("DELETE", "/api/v1/webhooks/h1").with_status(401).create_async().await;
-    world.reconcile().await;
+    let refused = world.server.mock("DELETE", "/api/v1/webhooks/h1").with_status(401).expect(3).create_async().await;
+    for _ in 0..3 {
+        world.reconcile().await;
+        world.clock.advance(Duration::from_secs(40));
+    }
     refused.assert_async().await;
     assert_eq!(world.standing(second).await, Standing::Current);
     let workspace = world.load().await.expect("there").value;

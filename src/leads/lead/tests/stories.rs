@@ -76,7 +76,7 @@ proptest! {
         prop_assert_eq!(send.status, if own.is_some() { Status::Complete } else { Status::Failed });
         prop_assert_eq!(&send.result, &own);
         let ends = world.lead.earlier.iter().map(|earlier| &earlier.outcome).chain([send]);
-        let spoken = ends.rev().find(|end| !end.told_in_request);
+        let spoken = ends.rev().find(|end| end.status == Status::Complete || !end.told_in_request);
         if spoken.is_none_or(|end| end.reason != Some(Reason::RecordDeleted)) {
             prop_assert_eq!(world.attio, spoken.map(|end| Showing {
                 send: end.id,
