@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::{clock::later, sealing::Sealed};
 
@@ -21,6 +22,8 @@ pub(in crate::authorization) struct Answer {
     sealed: Option<Sealed>,
     /// Until then it is worth waiting for, or may be given again.
     until: Timestamp,
+    #[serde(flatten)]
+    unknown: Map<String, Value>,
 }
 
 /// What a repeat finds.
@@ -36,12 +39,12 @@ pub(in crate::authorization) enum Found {
 impl Answer {
     /// One that is to come: the state was just taken.
     pub(super) fn awaited(now: Timestamp) -> Self {
-        Self { sealed: None, until: later(now, WORKED_ON_FOR) }
+        Self { sealed: None, until: later(now, WORKED_ON_FOR), unknown: Map::new() }
     }
 
     /// One that was just given.
     pub(in crate::authorization) fn given(sealed: Sealed, now: Timestamp) -> Self {
-        Self { sealed: Some(sealed), until: later(now, KEPT_FOR) }
+        Self { sealed: Some(sealed), until: later(now, KEPT_FOR), unknown: Map::new() }
     }
 
     /// What a repeat finds at `now`.

@@ -23,7 +23,9 @@ fn full() -> Value {
         attempts: 1,
         unknown: Map::new(),
     };
-    serde_json::from_str(&encode(&Kept::new(Some(held), now, now))).expect("JSON")
+    let mut kept = Kept::new(Some(held), now, now);
+    kept.answer = Some(Answer::given(Sealed::from_text("sealed"), now));
+    serde_json::from_str(&encode(&kept)).expect("JSON")
 }
 
 #[test]
@@ -31,12 +33,14 @@ fn what_a_newer_version_keeps_survives_at_every_level() {
     let mut body = full();
     body["x_of_a_newer_version"] = json!({ "nested": [1] });
     body["held"]["x_of_a_newer_version"] = json!({ "nested": [2] });
+    body["answer"]["x_of_a_newer_version"] = json!({ "nested": [3] });
     let read: Kept = decode(&body.to_string()).expect("an attempt");
     let again: Value = serde_json::from_str(&encode(&read)).expect("JSON");
     assert_eq!(again, body);
     // The span of a lifetime is an object too, of the standard library's: it has no room for members of ours.
     let objects = |value: &Value| value.as_object().map_or(0, |it| it.values().filter(|it| it.is_object()).count());
-    assert_eq!((objects(&full()), objects(&full()["held"])), (1, 1), "another object has to be walked through");
+    let counts = [&full(), &full()["held"], &full()["answer"]].map(objects);
+    assert_eq!(counts, [2, 1, 0], "another object has to be walked through");
 }
 
 #[test]
