@@ -25,7 +25,7 @@ impl Lead {
         let earlier = self.earlier.iter_mut().map(|earlier| &mut earlier.outcome);
         let mut outcomes = std::iter::once(&mut self.send.outcome).chain(earlier);
         match outcomes.find(|outcome| outcome.id == send && is_refused(outcome)) {
-            Some(outcome) if !self.attio.shown.as_ref().is_some_and(|shown| shown.showing.send == send) => {
+            Some(outcome) if self.attio.shown.as_ref().is_none_or(|shown| shown.showing.send != send) => {
                 outcome.told_in_request = true;
                 true
             }
