@@ -9,8 +9,11 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{CallError, Client, error, unknown};
-use crate::ids::{RecordId, WorkspaceId};
+use super::{CallError, Client, error, list, unreadable};
+use crate::{
+    ids::{RecordId, WorkspaceId},
+    lenient,
+};
 
 /// Webhooks asked for at a time.
 const PAGE: usize = 100;
@@ -68,12 +71,12 @@ impl Client {
                 error => error,
             });
         }
-        let value = answer.json()?;
-        let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str).filter(|text| !text.is_empty());
-        match (text("/data/id/webhook_id"), text("/data/secret")) {
-            (Some(id), Some(secret)) => Ok(CreatedWebhook { id: id.to_owned(), secret: SecretString::from(secret) }),
-            _ => Err(unknown("the answer names no webhook and secret")),
-        }
+        let read = |value: &Value| {
+            let webhook = value.get("data").unwrap_or(value);
+            let secret = webhook.get("secret")?.as_str().filter(|secret| !secret.is_empty())?;
+            Some(CreatedWebhook { id: webhook_id(webhook)?, secret: SecretString::from(secret) })
+        };
+        answer.find(read)?.ok_or_else(|| unreadable("it names no webhook and secret"))
     }
 
     /// `GET /v2/webhooks`: the id of the one with this URL.
@@ -91,12 +94,10 @@ impl Client {
             if !answer.status.is_success() {
                 return Err(error(&answer, token));
             }
-            let value = answer.json()?;
-            let listed = value.get("data").and_then(Value::as_array);
-            let listed = listed.ok_or_else(|| unknown("the answer is no list of webhooks"))?;
+            let listed = answer.find(list)?.ok_or_else(|| unreadable("it is no list of webhooks"))?;
             let url = |webhook: &&Value| webhook.get("target_url").and_then(Value::as_str).is_some_and(&is_it);
             if let Some(found) = listed.iter().find(url) {
-                return Ok(found.pointer("/id/webhook_id").and_then(Value::as_str).map(str::to_owned));
+                return Ok(webhook_id(found));
             }
             offset += listed.len();
             // More than was asked for: it does not know pages.
@@ -110,6 +111,12 @@ impl Client {
     pub async fn delete_webhook(&self, token: &SecretString, id: &str) -> Result<(), CallError> {
         self.done("delete_webhook", self.request(Method::DELETE, &["webhooks", id], token), token).await
     }
+}
+
+/// `{"id": {"webhook_id"}}` as documented, or plainly `id` or `webhook_id`.
+fn webhook_id(webhook: &Value) -> Option<String> {
+    let id = webhook.get("id");
+    [id.and_then(|id| id.get("webhook_id")), id, webhook.get("webhook_id")].into_iter().flatten().find_map(lenient::id)
 }
 
 /// Whether `signature` (`Attio-Signature`) is the hex HMAC-SHA256 of the raw body.
@@ -141,7 +148,7 @@ pub fn events(
         events: Vec<Value>,
     }
     let malformed = |pointer: String, detail| Malformed { pointer, detail };
-    let call: Call = serde_json::from_slice(body)
+    let call: Call = serde_json::from_str(&lenient::json(body))
         .map_err(|_| malformed("/events".to_owned(), "must be a list, in a JSON object"))?;
     let read = |at: usize, event: &Value| {
         let kind = event.get("event_type").and_then(Value::as_str);

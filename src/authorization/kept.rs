@@ -4,6 +4,7 @@
 //! in a connection or are given back: when the browser does not come back in time, when the second consent fails, and
 //! when the process that was connecting is gone. Its aggregate is of [`Kind::Attempt`], its tenant the state itself.
 
+mod answer;
 #[cfg(test)]
 mod tests;
 
@@ -14,6 +15,7 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+pub(super) use self::answer::{Answer, Found};
 use super::{
     Authorization,
     attempt::{Provider, StateFault, place},
@@ -53,6 +55,9 @@ pub(super) struct Kept {
     forget_at: Timestamp,
     #[serde(default)]
     held: Option<Held>,
+    /// What the browser was answered, for a minute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) answer: Option<Answer>,
     #[serde(flatten)]
     unknown: Map<String, Value>,
 }
@@ -124,11 +129,12 @@ impl Aggregate for Kept {
 
 impl Kept {
     fn new(held: Option<Held>, expires_at: Timestamp, now: Timestamp) -> Self {
-        Self { used_at: now, forget_at: later(expires_at, MARGIN), held, unknown: Map::new() }
+        Self { used_at: now, forget_at: later(expires_at, MARGIN), held, answer: None, unknown: Map::new() }
     }
 
     fn due(&self) -> Timestamp {
-        self.held.as_ref().map_or(self.forget_at, |held| held.due_at)
+        let due = self.held.as_ref().map_or(self.forget_at, |held| held.due_at);
+        self.answer.as_ref().and_then(Answer::due).map_or(due, |answer| answer.min(due))
     }
 }
 
@@ -156,7 +162,9 @@ const ALC_ACCESS_TOKEN: &str = "alc_access_token";
 impl Authorization {
     /// Takes `state`, which has nothing in the store.
     pub(super) async fn take(&self, state: &str, expires_at: Timestamp) -> Result<Result<(), StateFault>, StoreError> {
-        let mark = Kept::new(None, expires_at, self.inner.clock.now());
+        let now = self.inner.clock.now();
+        let mut mark = Kept::new(None, expires_at, now);
+        mark.answer = Some(Answer::awaited(now));
         let taken = self.write(state, &mark, None).await?;
         Ok(if taken { Ok(()) } else { Err(StateFault::Used) })
     }
@@ -185,7 +193,9 @@ impl Authorization {
         expires_at: Timestamp,
     ) -> Result<Taken, StoreError> {
         let held = Held { workspace: Some(workspace), ..self.held(Phase::Taken, state, &tokens, asked_at) };
-        let kept = Kept::new(Some(held), expires_at, self.inner.clock.now());
+        let now = self.inner.clock.now();
+        let mut kept = Kept::new(Some(held), expires_at, now);
+        kept.answer = Some(Answer::awaited(now));
         let mut taken = Taken { state: state.to_owned(), kept, version: MARKED, tokens, asked_at };
         self.rewrite(&mut taken).await?;
         Ok(taken)
@@ -222,8 +232,10 @@ impl Authorization {
             .map_err(|error| StoreError::Corrupt(error.to_string()))?;
         let (Some(access), refresh) = tokens else { return Ok(Err(StateFault::Used)) };
         let (tokens, asked_at) = (Tokens { access, refresh, expires_in: held.expires_in }, held.asked_at);
+        let now = self.inner.clock.now();
         held.phase = Phase::Taken;
-        held.due_at = later(self.inner.clock.now(), TAKEN_AT_MOST);
+        held.due_at = later(now, TAKEN_AT_MOST);
+        kept.answer = Some(Answer::awaited(now));
         // If the reconciler has begun to give them back, the version has moved.
         let taken = self.write(state, &kept, Some(document.version)).await?;
         let version = document.version + 1;
@@ -278,7 +290,7 @@ impl Authorization {
     }
 
     /// `false`: another callback, or the reconciler, was faster.
-    async fn write(&self, state: &str, kept: &Kept, expected: Option<Version>) -> Result<bool, StoreError> {
+    pub(super) async fn write(&self, state: &str, kept: &Kept, expected: Option<Version>) -> Result<bool, StoreError> {
         let write = put(state, kept, expected, LeaseChange::Leave { due: Some(kept.due()) });
         self.commit(&Tenant::new(state), write, Patience::CALLER).await
     }
@@ -290,11 +302,11 @@ impl Authorization {
         Ok(matches!(committed, Committed::Done(_)))
     }
 
-    fn seal_for(&self, state: &str, field: &str, token: &SecretString) -> Sealed {
+    pub(super) fn seal_for(&self, state: &str, field: &str, token: &SecretString) -> Sealed {
         self.inner.sealer.seal(Place { aggregate: &place(state), field }, token)
     }
 
-    fn open_of(&self, state: &str, field: &str, sealed: &Sealed) -> Result<SecretString, OpenError> {
+    pub(super) fn open_of(&self, state: &str, field: &str, sealed: &Sealed) -> Result<SecretString, OpenError> {
         self.inner.sealer.open(Place { aggregate: &place(state), field }, sealed)
     }
 
@@ -309,6 +321,9 @@ impl Authorization {
         if kept.held.is_none() && now >= kept.forget_at {
             let erase = Write { key: leased.key.clone(), expected: Some(version), change: Change::Erase };
             return self.commit(&leased.tenant, erase, Patience::CALLER).await.map(drop);
+        }
+        if let Some(answer) = &mut kept.answer {
+            answer.forget(now);
         }
         if let Some(held) = kept.held.as_mut().filter(|held| held.due_at <= now) {
             if held.phase != Phase::Unwanted {

@@ -24,6 +24,7 @@ mod renewal;
 mod service;
 mod settings;
 mod triggers;
+mod unprovable;
 mod work;
 mod workspace;
 mod writing;
@@ -39,7 +40,7 @@ pub use self::{
     give_back::Granted,
     identify::IdentifyError,
     service::{Connections, Parts, WebhooksOfLead, tenant},
-    settings::{Settings, WebhookSignature},
+    settings::{Settings, WebhookSecret, WebhookSignature},
     workspace::{
         aggregate::Workspace,
         connection::{Connection, Phase},

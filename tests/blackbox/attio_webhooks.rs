@@ -55,7 +55,7 @@ scenario! {
         world.pass_until("it is gone at Attio", MINUTE, HOUR, gone).await;
         let answered = async || {
             let body = json!({ "events": [] }).to_string();
-            world.attio.call(&webhook.target_url, &body, Some(&sign(&webhook.secret, &body))).await == 410
+            world.attio.call(&webhook.target_url, body.as_str(), Some(&sign(&webhook.secret, &body))).await == 410
         };
         world.pass_until("it is gone here", MINUTE, HOUR, answered).await;
     }

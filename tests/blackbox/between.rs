@@ -5,6 +5,7 @@
 //! other thing happen, and then lets the commit go.
 
 use std::{
+    collections::BTreeSet,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -129,6 +130,10 @@ impl Engine for HeldBack {
 
     async fn depths(&self, now: Timestamp) -> Result<Vec<Depth>, StoreError> {
         self.engine.depths(now).await
+    }
+
+    async fn tenants(&self, kind: Kind) -> Result<BTreeSet<Tenant>, StoreError> {
+        self.engine.tenants(kind).await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

@@ -193,7 +193,9 @@ impl Connections {
             CallError::Conflict { detail, .. } => Trouble::Taken(format!(
                 "Attio does not make {what} ({detail}): rename what has its name in Attio's settings, then connect again"
             )),
-            CallError::NotSent { .. } | CallError::Unknown { .. } => Trouble::Again(format!("{what}: {error}")),
+            CallError::NotSent { .. } | CallError::Unreadable { .. } | CallError::Unknown { .. } => {
+                Trouble::Again(format!("{what}: {error}"))
+            }
             error => Trouble::Final(ConnectError::Refused(format!(
                 "Attio refuses {what}: {error}. Make it by hand in Attio's settings, then connect again"
             ))),

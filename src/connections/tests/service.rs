@@ -33,7 +33,7 @@ use crate::{
         gate::{Gate, Gates, Verdict as GateVerdict},
         sqlite::SqliteEngine,
     },
-    upstream::{Caller, Schedule, http_client},
+    upstream::{Caller, Schedule, http_clients},
 };
 
 mod cleanup;
@@ -98,7 +98,7 @@ impl World {
         let clock: SharedClock = Arc::new(self.clock.clone());
         let base: Url = self.server.url().parse().expect("a URL");
         let at = |path: &str| base.join(path).expect("a URL");
-        let http = http_client(Duration::from_secs(5)).expect("a client");
+        let http = http_clients(Duration::from_secs(5)).expect("a client");
         let caller = |upstream| Caller::new(http.clone(), upstream, Duration::from_secs(5), clock.clone());
         let oauth = oauth::Settings {
             authorize_url: at("/oauth/authorize"),
@@ -275,7 +275,7 @@ async fn from_a_code_to_the_last_token() {
     let webhook = workspace.webhook_by_secret(&url_secret(&hook(&hooks, 0))).expect("answers");
     assert_eq!(workspace.sending_webhook(), Some(webhook.id));
     assert_eq!(hook(&hooks, 0)["name"], json!(format!("alc-connector {}", webhook.id)));
-    let secret = connections.webhook_secret(&workspace, webhook).expect("opens").expect("known");
+    let secret = connections.webhook_secret(&workspace, webhook).expect("opens").known().expect("known");
     assert_eq!(secret.expose_secret(), "whsec_c2VjcmV0");
     assert_eq!(connections.attio_token(&workspace).expect("the key").expose_secret(), "attio-key");
     assert_eq!(connections.check_refresh_token(&refresh).await.expect("good"), (world.workspace, connection));
@@ -318,7 +318,8 @@ async fn a_code_is_good_once_for_a_minute_and_for_who_asked() {
     let (one, other) = (world.consent(tokens("a", None)), world.consent(tokens("b", None)));
     let code = connections.open_incoming(world.workspace, one, new(Some(CHALLENGE))).await.expect("opens");
     for (redirect, verifier) in [
-        (None, Some(VERIFIER)),
+        (None, Some("another")),
+        (None, None),
         (Some("https://elsewhere.test"), Some(VERIFIER)),
         (Some(REDIRECT), None),
         (Some(REDIRECT), Some("another")),
@@ -333,6 +334,7 @@ async fn a_code_is_good_once_for_a_minute_and_for_who_asked() {
 
     let plain = connections.open_incoming(world.workspace, other, new(None)).await.expect("opens");
     assert!(connections.redeem_code(&plain, Some(REDIRECT), Some(VERIFIER)).await.is_err());
+    assert!(connections.redeem_code(&plain, None, None).await.is_err(), "nothing makes up for what is left out");
     world.clock.advance(Duration::from_secs(60));
     assert!(connections.redeem_code(&plain, Some(REDIRECT), None).await.is_err());
     assert!(connections.redeem_code(&OpaqueToken::new(world.workspace), Some(REDIRECT), None).await.is_err());
@@ -500,7 +502,7 @@ async fn a_webhook_whose_answer_was_lost_is_made_again_to_learn_its_secret() {
     let workspace = world.load().await.expect("there").value;
     assert!(workspace.webhook_by_secret(&url_secret(&hook(&hooks, 0))).is_none());
     let webhook = workspace.sending_webhook().and_then(|id| workspace.webhook(Side::Alc, id)).expect("there");
-    let secret = world.connections().webhook_secret(&workspace, webhook).expect("opens").expect("known");
+    let secret = world.connections().webhook_secret(&workspace, webhook).expect("opens").known().expect("known");
     assert_eq!(secret.expose_secret(), "whsec_c2VjcmV0");
 }
 

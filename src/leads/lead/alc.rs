@@ -131,6 +131,26 @@ impl Lead {
         }
     }
 
+    /// ALC answered this attempt 2xx, and no id could be read. Once it is worth a look-up, or a repeat under the same
+    /// key, by which the id may yet be learnt. The second time ALC counts as having the send, without an id: `true`.
+    pub fn accepted_unreadably(
+        &mut self,
+        attempt: PostAttempt,
+        again: Again,
+        poll_at: Option<Timestamp>,
+        detail: Option<String>,
+        now: Timestamp,
+    ) -> bool {
+        let is_present = self.send.outcome.id == attempt.send;
+        if !is_present || self.send.accepted_unreadably {
+            self.submitted(attempt.send, None, poll_at, now);
+            return is_present;
+        }
+        self.send.accepted_unreadably = true;
+        self.unknown(attempt, again, detail, now);
+        false
+    }
+
     /// ALC could not be asked, and is asked again then.
     pub fn delay(&mut self, again: Again, detail: Option<String>, now: Timestamp) {
         self.send.failures = again.count(self.send.failures);
@@ -156,8 +176,12 @@ impl Lead {
         self.send.poll_at = poll_at;
     }
 
-    /// Ends a live send without a result.
+    /// Ends a live send without a result. One that ALC has accepted, if unreadably, is not one that was never sent: it
+    /// waits for its result from now on.
     pub fn expire(&mut self, reason: Reason, now: Timestamp) {
+        if reason == Reason::NotSent && self.send.accepted_unreadably {
+            return self.submitted(self.send.outcome.id, None, Some(now), now);
+        }
         if self.send.outcome.status.is_live() {
             self.send.finish(Status::Failed, Some(reason), now);
         }

@@ -23,6 +23,8 @@ pub enum ShowFailure {
     Refused,
     /// The result is no value that Attio takes: the status goes alone.
     ResultRefused,
+    /// The lead id is no value that Attio takes: status and result go without it.
+    LeadIdRefused,
     /// No such record.
     Gone,
 }
@@ -101,10 +103,11 @@ impl Lead {
         self.attio.retry_at = None;
         self.attio.refused = false;
         if showing.send != self.send.outcome.id {
-            // It was an earlier send's word that Attio refused, if any.
+            // It was an earlier send's word or id that Attio refused, if any.
             self.attio.result_refused = false;
+            self.attio.lead_id_refused = false;
         }
-        if !self.attio.result_refused {
+        if !self.attio.leaves_something_out() {
             self.note_attios_error(None);
         }
         self.send.outcome.updated_at = now;
@@ -117,10 +120,16 @@ impl Lead {
             ShowFailure::Unseen(showing) => self.attio.doubt(showing, now),
             ShowFailure::Refused => {
                 self.attio.refused = true;
-                // When a person has mended what Attio refuses, the result is owed as well.
+                // When a person has mended what Attio refuses, the result and the id are owed as well.
                 self.attio.result_refused = false;
+                self.attio.lead_id_refused = false;
             }
             ShowFailure::ResultRefused => self.attio.result_refused = true,
+            ShowFailure::LeadIdRefused => {
+                self.attio.lead_id_refused = true;
+                // Where Attio does not say which value it means, the result may have been left out for the id's sake.
+                self.attio.result_refused = false;
+            }
             ShowFailure::Gone => self.attio.gone = true,
         }
         self.attio.failures = again.count(self.attio.failures);

@@ -166,7 +166,8 @@ impl Lead {
                 let step = match send.reach {
                     // An attempt that is stored as under way while its worker plans anew: what came of it is lost.
                     Reach::UnderWay { .. } | Reach::InDoubt => Step::LookUp,
-                    // A deletion ended it while an attempt was under way, and the merge that it was told before revived it.
+                    // A deletion ended it while an attempt was under way, and the merge that it was told before revived
+                    // it.
                     _ if send.person.is_none() => Step::Expire(Reason::RecordDeleted),
                     _ if self.is_baseline_to_be_taken() => Step::TakeBaseline,
                     _ => Step::Submit,

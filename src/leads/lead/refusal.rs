@@ -1,8 +1,8 @@
 //! ALC's refusal of a send, and which side tells it.
 //!
-//! Promises that a refusal is told: inside the request, and then Attio stays as it was, or by Attio. The caller's handler
-//! writes down that it takes the refusal before it answers, and Attio waits for that as long as the caller waits and a
-//! little longer. So nothing has to be undone when a caller hangs up or a process dies.
+//! Promises that a refusal is told: inside the request, and then Attio stays as it was, or by Attio. The caller's
+//! handler writes down that it takes the refusal before it answers, and Attio waits for that as long as the caller
+//! waits and a little longer. So nothing has to be undone when a caller hangs up or a process dies.
 
 use std::time::Duration;
 

@@ -45,7 +45,10 @@ impl Lead {
             return Finished::Already;
         }
         self.complete(result, now);
-        self.send.outcome.last_error = None;
+        if !self.attio.lead_id_refused {
+            // What went wrong before is over; that the id is missing in Attio is not.
+            self.send.outcome.last_error = None;
+        }
         // What Attio refused was another word.
         self.attio.result_refused = false;
         self.attio.refused = false;
@@ -106,8 +109,8 @@ impl Lead {
         self.send.may_be_at_alc()
     }
 
-    /// A send that ended without a result gives way to ALC's own also once another press has followed it: as long as that
-    /// has nothing to show, such as one that ALC refuses because it is still at this one, Attio shows this one's.
+    /// A send that ended without a result gives way to ALC's own also once another press has followed it: as long as
+    /// that has nothing to show, such as one that ALC refuses because it is still at this one, Attio shows this one's.
     fn complete_earlier(&mut self, lead_id: &str, result: &str, now: Timestamp) {
         let mut earlier = self.earlier.iter_mut().map(|earlier| &mut earlier.outcome);
         if let Some(outcome) = earlier.find(|outcome| outcome.lead_id.as_deref() == Some(lead_id))

@@ -46,6 +46,9 @@ pub struct PresentSend {
     pub person: Option<SealedPerson>,
     /// When it became complete or failed.
     pub finished_at: Option<Timestamp>,
+    /// ALC answered an attempt 2xx, and no id could be read: ALC has it, so that another such answer ends the asking.
+    #[serde(default)]
+    pub accepted_unreadably: bool,
     /// What ALC listed for the record before the first attempt: not this send's.
     #[serde(default)]
     pub listed_before: Vec<String>,
@@ -105,6 +108,7 @@ impl PresentSend {
             other_webhooks: Vec::new(),
             person: None,
             finished_at: None,
+            accepted_unreadably: false,
             listed_before: Vec::new(),
             baseline_taken: false,
             failures: 0,

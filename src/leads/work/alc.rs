@@ -45,7 +45,7 @@ impl Leads {
         work.alc.go = false;
         let lead = &work.lead.value;
         let (attempt, record, failures) = (lead.attempt(), lead.record_id, lead.send.failures);
-        let was_doubted = lead.send.reach.was_doubted();
+        let (was_doubted, was_accepted) = (lead.send.reach.was_doubted(), lead.send.accepted_unreadably);
         let (name, phone_number) = match self.open_person(work) {
             Some(Ok(person)) => person,
             Some(Err(error)) => {
@@ -63,6 +63,8 @@ impl Leads {
             Ok(accepted) => accepted.id,
             // Only if an attempt before this one may have arrived can it be this send that ALC already has.
             Err(CallError::Conflict { id, .. }) if was_doubted => id,
+            // ALC has it: what it refuses now is the repeat.
+            Err(CallError::Rejected { .. } | CallError::Forbidden { .. } | CallError::NotFound) if was_accepted => None,
             Err(error) => return self.not_accepted(work, &grant, attempt, &error).await,
         };
         work.taken = Some((attempt.send, accepted.clone()));
@@ -98,6 +100,18 @@ impl Leads {
             }
             CallError::NotSent { .. } | CallError::RateLimited { .. } => {
                 self.record(work, |lead, now| lead.not_sent(attempt, again, detail.clone(), now)).await?;
+            }
+            CallError::Unreadable { .. } => {
+                let poll_at = self.settings.deadlines.next_poll(0, self.parts.clock.now());
+                self.record(work, |lead, now| {
+                    if lead.accepted_unreadably(attempt, again, poll_at, detail.clone(), now) {
+                        tracing::warn!(
+                            record = %lead.record_id,
+                            "ALC accepted a lead twice in a way that cannot be read: it counts as sent, without ALC's id"
+                        );
+                    }
+                })
+                .await?;
             }
             CallError::Unknown { .. } => {
                 self.record(work, |lead, now| lead.unknown(attempt, again, detail.clone(), now)).await?;

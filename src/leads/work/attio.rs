@@ -36,7 +36,6 @@ impl Leads {
         let lead = &work.lead.value;
         let (failures, record) = (lead.attio.failures, lead.shown_at());
         let (values, lead_id) = self.values(lead, showing);
-        let with_result = self.settings.attributes.result.as_ref().is_some_and(|slug| values.contains_key(slug));
         let error = match self.parts.attio.update_person(&token, record, &values).await {
             Ok(()) => {
                 self.record(work, |lead, now| {
@@ -57,7 +56,7 @@ impl Leads {
                 |lead: &mut Lead, now| lead.not_shown(ShowFailure::Later, Again::failed(now), detail.clone(), now);
             return self.record(work, later).await;
         }
-        let (failure, again) = self.read_refusal(&error, showing, failures, with_result);
+        let (failure, again) = self.read_refusal(&error, showing, failures, &values);
         self.record(work, |lead, now| {
             // A merge was told of meanwhile: that the old record is gone says nothing of the new one.
             let gone_before = failure == ShowFailure::Gone && lead.shown_at() != record;
@@ -81,6 +80,7 @@ impl Leads {
         let (lead_id, result) = lead.said(showing);
         let is_shown = |id: &&str| showing.title != Title::Pending && lead.attio.lead_id.as_deref() == Some(*id);
         let lead_id = lead_id.filter(|id| !is_shown(id)).map(str::to_owned);
+        let lead_id = lead_id.filter(|_| !lead.attio.lead_id_refused);
         if let (Some(slug), Some(id)) = (&slugs.lead_id, &lead_id) {
             values.insert(slug.clone(), id.clone());
         }
@@ -110,26 +110,49 @@ impl Leads {
         error: &CallError,
         showing: Showing,
         failures: u32,
-        with_result: bool,
+        sent: &attio::Values,
     ) -> (ShowFailure, Again) {
         let now = self.parts.clock.now();
         let (at_once, again) = (Again::failed(now), triage(error).again(self, failures));
+        let slowly = || Again::failed(self.settings.schedule.slowest(unit_random(), now));
         match error {
             CallError::RateLimited { .. } | CallError::NotSent { .. } => (ShowFailure::Later, again),
-            CallError::Unknown { .. } => (ShowFailure::Unseen(showing), again),
+            CallError::Unreadable { .. } | CallError::Unknown { .. } => (ShowFailure::Unseen(showing), again),
             CallError::Conflict { code: Some(code), .. } if code == "concurrent_write_conflict" => {
                 (ShowFailure::Later, if failures < CONFLICTS_AT_ONCE { at_once } else { again })
             }
             CallError::Rejected { code: Some(code), .. } if code == "merge_in_progress" => (ShowFailure::Later, again),
-            CallError::Rejected { status: 400 | 422, .. } if with_result => (ShowFailure::ResultRefused, at_once),
+            CallError::Rejected { status: 400 | 422, .. } | CallError::Conflict { .. } => self
+                .refused_value(error, sent)
+                .map_or_else(|| (ShowFailure::Refused, slowly()), |value| (value, at_once)),
             CallError::NotFound => (ShowFailure::Gone, at_once),
-            CallError::Conflict { .. }
-            | CallError::Rejected { .. }
+            CallError::Rejected { .. }
             | CallError::Forbidden { .. }
             | CallError::Unauthorized
-            | CallError::Unsupported => {
-                (ShowFailure::Refused, Again::failed(self.settings.schedule.slowest(unit_random(), now)))
-            }
+            | CallError::Unsupported => (ShowFailure::Refused, slowly()),
+        }
+    }
+
+    /// Which of the values beside the status Attio refuses, so that the rest is shown without it. Where Attio does not
+    /// say which it means, the result is left out first, then the id instead.
+    fn refused_value(&self, error: &CallError, sent: &attio::Values) -> Option<ShowFailure> {
+        let slugs = &self.settings.attributes;
+        let is_sent = |slug: &&String| sent.contains_key(slug.as_str());
+        let (lead_id, result) = (slugs.lead_id.as_ref().filter(is_sent), slugs.result.as_ref().filter(is_sent));
+        let is_about = |slug: Option<&String>| slug.is_some_and(|slug| error.is_about(slug));
+        let is_uniqueness = error.words().to_lowercase().contains("unique")
+            || matches!(error, CallError::Conflict { .. })
+            || matches!(error, CallError::Rejected { code: Some(code), .. } if code.contains("unique"));
+        if is_about(lead_id) {
+            Some(ShowFailure::LeadIdRefused)
+        } else if is_about(result) {
+            Some(ShowFailure::ResultRefused)
+        } else if error.is_about(&slugs.status) {
+            None
+        } else if lead_id.is_some() && (result.is_none() || is_uniqueness) {
+            Some(ShowFailure::LeadIdRefused)
+        } else {
+            result.map(|_| ShowFailure::ResultRefused)
         }
     }
 

@@ -26,8 +26,8 @@ pub(in crate::leads) struct Work {
     pub(super) attio: Pass,
     pub(super) workflows: Pass,
     pub(super) grants: Grants,
-    /// The send that ALC has taken from this worker, and ALC's id of it: so that a store which loses that commit is told
-    /// again.
+    /// The send that ALC has taken from this worker, and ALC's id of it: so that a store which loses that commit is
+    /// told again.
     pub(super) taken: Option<(SendId, Option<String>)>,
     pub(in crate::leads) waiter: Option<Waiter>,
 }

@@ -8,6 +8,9 @@ use crate::{
     upstream::CallError,
 };
 
+/// Failures in a row up to which a list that cannot be read is asked for again.
+const LISTS_ASKED_AGAIN: u32 = 3;
+
 impl Leads {
     /// Asks ALC what it has for the record before the first attempt.
     pub(super) async fn take_baseline(&self, work: &mut Work) -> Result<(), StoreError> {
@@ -144,10 +147,14 @@ impl Leads {
         let triage = triage(&error);
         let again = triage.again(self, work.lead.value.send.failures);
         self.report_on_alc(work, triage.report).await;
-        let detail = match error {
+        let detail = match &error {
             CallError::RateLimited { .. } => None,
             // Not ALC's own words: it may quote the name, which was not in the question and so is not masked.
             error if error.is_ailing() => Some("ALC, asked for the lead, gave no clear answer"),
+            // A cut list is whole the next time; one that never can be read is no list.
+            CallError::Unreadable { .. } if work.lead.value.send.failures < LISTS_ASKED_AGAIN => {
+                Some("ALC, asked for the lead, gave a list that cannot be read")
+            }
             // A refused question is an unanswerable one; waiting would only run into the deadline.
             _ => return Ok(Some(None)),
         };

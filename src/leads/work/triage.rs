@@ -28,7 +28,8 @@ pub(super) fn triage(error: &CallError) -> Triage {
         CallError::Unknown { retry_after, .. } => (GateReport::Failed, *retry_after),
         CallError::NotSent { .. } => (GateReport::Failed, None),
         // The upstream is there, whatever it said of this call.
-        CallError::Unauthorized
+        CallError::Unreadable { .. }
+        | CallError::Unauthorized
         | CallError::Forbidden { .. }
         | CallError::NotFound
         | CallError::Unsupported

@@ -93,7 +93,7 @@ fn micros_or_blank(time: Option<Timestamp>) -> String {
     time.map(|time| time.as_microsecond().to_string()).unwrap_or_default()
 }
 
-fn corrupt(what: &str) -> StoreError {
+pub(super) fn corrupt(what: &str) -> StoreError {
     StoreError::Corrupt(format!("{what} has another shape"))
 }
 

@@ -91,6 +91,10 @@ impl<F: Fn(&Commit) -> Fate + Send + Sync + 'static> Engine for Stumbling<F> {
         self.engine.depths(now).await
     }
 
+    async fn tenants(&self, kind: Kind) -> Result<std::collections::BTreeSet<Tenant>, StoreError> {
+        self.engine.tenants(kind).await
+    }
+
     async fn ping(&self) -> Result<(), StoreError> {
         self.engine.ping().await
     }
