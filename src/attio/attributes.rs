@@ -45,14 +45,6 @@ impl Titles {
     }
 }
 
-/// Attio's id of an attribute.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-pub struct AttributeId {
-    /// The part that names the object, which is People.
-    #[serde(default)]
-    pub object_id: Option<String>,
-}
-
 /// What was found of People.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct People {
@@ -65,9 +57,9 @@ pub struct People {
 /// An attribute of People.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Attribute {
-    /// Attio's id.
-    #[serde(default)]
-    pub id: AttributeId,
+    /// Attio's id of the object that it belongs to, which is People.
+    #[serde(default, rename = "id", deserialize_with = "object_named")]
+    pub object_id: Option<String>,
     /// Its slug.
     pub api_slug: String,
     /// `text`, `select`, …
@@ -121,6 +113,10 @@ fn tolerant_flag<'de, D: serde::Deserializer<'de>>(from: D) -> Result<bool, D::E
     Ok(flag(&Value::deserialize(from)?).unwrap_or_default())
 }
 
+fn object_named<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    Ok(Value::deserialize(from)?.get("object_id").and_then(Value::as_str).map(str::to_owned))
+}
+
 impl Client {
     /// `GET /v2/objects/people/attributes`: the attributes with these slugs, archived ones too. Reads on until all are
     /// found or there are no more: how many Attio gives at a time is not documented.
@@ -132,9 +128,10 @@ impl Client {
             let page: Vec<Option<Attribute>> = self.listed("list_attributes", request, token).await?;
             let last = page.is_empty() || page.len() > PAGE;
             offset += page.len();
-            let object_id = page.iter().flatten().find_map(|attribute| attribute.id.object_id.clone());
+            let page: Vec<_> = page.into_iter().flatten().collect();
+            let object_id = page.iter().find_map(|attribute| attribute.object_id.clone());
             people.object_id = people.object_id.or(object_id);
-            let found = page.into_iter().flatten().filter(|found| slugs.contains(&found.api_slug.as_str()));
+            let found = page.into_iter().filter(|attribute| slugs.contains(&attribute.api_slug.as_str()));
             people.attributes.extend(found);
             if last || people.attributes.len() >= slugs.len() || offset > MOST {
                 return Ok(people);

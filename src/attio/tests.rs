@@ -191,9 +191,9 @@ async fn an_odd_item_hides_no_other() {
     let body = json!({ "data": [{ "api_slug": 5 }, "junk", attribute] });
     let _mock = server.mock("GET", "/v2/objects/people/attributes").match_query(Matcher::Any);
     let _mock = _mock.with_body(body.to_string()).create_async().await;
-    let found = client(&server).find_attributes(&token(), &["alc_status"]).await.expect("found");
-    assert_eq!(found.attributes.len(), 1);
-    assert!(found.attributes[0].is_unique && !found.attributes[0].is_archived && !found.attributes[0].is_multiselect);
+    let found = client(&server).find_attributes(&token(), &["alc_status"]).await.expect("found").attributes;
+    assert_eq!(found.len(), 1);
+    assert!(found[0].is_unique && !found[0].is_archived && !found[0].is_multiselect);
 }
 
 #[tokio::test]

@@ -112,8 +112,8 @@ impl Connections {
         self.note(work, |workspace, _| workspace.webhook_retired(id)).await
     }
 
-    /// Whether an unfinished lead was sent under the webhook. Nothing new is sent under it, because it is no current one's:
-    /// the leads that came since it was `unwanted_since` need no look.
+    /// Whether an unfinished lead was sent under the webhook. Nothing new is sent under it, because it is no current
+    /// one's: the leads that came since it was `unwanted_since` need no look.
     async fn has_unfinished_leads(
         &self,
         tenant: &Tenant,

@@ -64,7 +64,8 @@ impl Leads {
         may_read(found.as_ref(), connection)?;
         let (status, mut cursor, mut leads) = (status.map(Status::name), cursor.cloned(), Vec::new());
         // A forwarder shows nothing of itself: the lead is listed under the record that it was sent as. A page that
-        // forwarders have thinned out is filled up, so that many merges do not make a caller believe that there is nothing.
+        // forwarders have thinned out is filled up, so that many merges do not make a caller believe that there is
+        // nothing.
         loop {
             let page = self.parts.store.page(&tenant, status, cursor.as_ref(), limit - leads.len()).await?;
             cursor = page.next.clone();

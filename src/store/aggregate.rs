@@ -93,7 +93,9 @@ pub fn decode<A: Aggregate>(body: &str) -> Result<A, CodecError> {
 /// Whether an enum has a value that we do not know. A release may add values without a new schema number, since the
 /// release before has to go on reading everything else. serde tells the two apart by its words alone.
 fn is_of_unknown_value(error: &serde_json::Error) -> bool {
-    error.to_string().starts_with("unknown variant ")
+    let words = error.to_string();
+    // The second where the enum lies flat among other fields.
+    words.starts_with("unknown variant ") || words.starts_with("no variant of enum ")
 }
 
 /// An aggregate together with what the store keeps beside it.
