@@ -20,11 +20,11 @@ pub(super) const WAKEN_AT_ONCE: usize = 1_000;
 /// When each of `found` is woken: evenly over `spread`, in their order.
 pub(super) fn evenly<T>(found: Vec<T>, spread: Duration, now: Timestamp) -> Vec<(T, Timestamp)> {
     let count = found.len() as u128;
-    let due = |nth: u128| {
+    let woken = found.into_iter().zip(0u128..).map(|(one, nth)| {
         let delay = u64::try_from(spread.as_micros() * nth / count).unwrap_or(u64::MAX);
-        later(now, Duration::from_micros(delay))
-    };
-    (0..).map(due).zip(found).map(|(due, one)| (one, due)).collect()
+        (one, later(now, Duration::from_micros(delay)))
+    });
+    woken.collect()
 }
 
 /// A store engine. Every method is one atomic unit on the store's side unless it says otherwise, and every one may be

@@ -26,7 +26,7 @@ pub(super) async fn a_slot_is_kept_beside_the_aggregate_and_honoured(engine: &dy
     assert_eq!(reserve(engine, &ATTIO, Some(&lead("none")), at(0)).await, Verdict::Go);
     let Verdict::At(slot) = reserve(engine, &ATTIO, Some(&lead(1)), at(0)).await else { panic!("one at a time") };
     let document = read(engine, &lead(1), at(0)).await.expect("it is there");
-    assert_eq!((document.slot, document.version), (Some(slot), 1));
+    assert_eq!((document.slot, document.version), (Some(slot), v(1)));
     // A request that comes later is behind it, and coming back early changes nothing.
     for _ in 0..50 {
         assert!(reserve(engine, &ATTIO, None, at(0)).await > Verdict::At(slot));
@@ -45,7 +45,7 @@ pub(super) async fn a_slot_is_kept_beside_the_aggregate_and_honoured(engine: &dy
 pub(super) async fn a_reservation_comes_with_its_commit_or_not_at_all(engine: &dyn Engine) {
     let reserving = |key: &Key, expected| Commit {
         reserve: Some(Reserve { gate: ATTIO, key: key.clone() }),
-        ..Commit::of(vec![put(key, expected, IDLE)])
+        ..plain(vec![put(key, expected, IDLE)])
     };
     let commit = async |commit: Commit, now| engine.commit(&tenant(), &commit, now).await.expect("answers");
     assert_eq!(commit(reserving(&lead(1), Some(9)), at(0)).await, Committed::Conflict);

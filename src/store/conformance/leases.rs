@@ -14,7 +14,7 @@ pub(super) async fn leave_sets_the_due_time_of_who_is_unleased_and_leaves_a_leas
     assert_eq!(commit(engine, vec![put(&key, Some(1), LeaseChange::Take(lease))], at(0)).await, DONE);
     assert_eq!(commit(engine, vec![put(&key, Some(2), due(at(1)))], at(0)).await, DONE);
     let document = read(engine, &key, at(0)).await.expect("it is there");
-    assert_eq!((document.version, document.lease, document.due), (3, Some(lease), Some(at(50))));
+    assert_eq!((document.version, document.lease, document.due), (v(3), Some(lease), Some(at(50))));
     assert_eq!(engine.next_due(at(0)).await.expect("answers"), Some(at(10)), "when the lease runs out");
     // Also a lease that ran out is left for lease_due.
     assert_eq!(commit(engine, vec![put(&key, Some(3), due(at(1)))], at(20)).await, DONE);
@@ -82,13 +82,13 @@ pub(super) async fn a_lease_that_ran_out_is_taken_over_and_the_loser_still_recor
     let key = lead(1);
     create(engine, &tenant(), &key, due(at(0))).await;
     let first = lease_due(engine, 10, at(1)).await.remove(0);
-    assert_eq!((&first.key, first.ran_out, first.document.version), (&key, false, 1));
+    assert_eq!((&first.key, first.ran_out, first.document.version), (&key, false, v(1)));
     assert_eq!(first.document.lease.expect("leased").until, at(31));
     assert_eq!(first.document, read(engine, &key, at(1)).await.expect("it is there"));
     assert!(lease_due(engine, 10, ms(30_999)).await.is_empty());
     let second = lease_due(engine, 10, at(31)).await.remove(0);
     assert!(second.ran_out, "the step then under way has an unknown outcome");
-    assert_eq!(second.document.version, 1);
+    assert_eq!(second.document.version, v(1));
     let lost = token(&first.document);
     let hold = LeaseChange::Hold(Lease { token: lost, until: at(90) });
     assert_eq!(commit(engine, vec![put(&key, Some(1), hold)], at(32)).await, Committed::Conflict);
@@ -96,7 +96,7 @@ pub(super) async fn a_lease_that_ran_out_is_taken_over_and_the_loser_still_recor
     assert_eq!(commit(engine, vec![put(&key, Some(1), end)], at(32)).await, Committed::Conflict);
     assert_eq!(commit(engine, vec![put(&key, Some(1), due(at(32)))], at(32)).await, DONE, "the fact");
     let document = read(engine, &key, at(32)).await.expect("it is there");
-    assert_eq!((document.version, token(&document)), (2, token(&second.document)));
+    assert_eq!((document.version, token(&document)), (v(2), token(&second.document)));
     let end = LeaseChange::End { token: token(&second.document), due: None };
     assert_eq!(commit(engine, vec![put(&key, Some(2), end)], at(33)).await, DONE);
     assert!(lease_due(engine, 10, at(1000)).await.is_empty());
@@ -129,7 +129,7 @@ pub(super) async fn what_is_put_back_is_as_it_was_but_due_later(engine: &dyn Eng
         assert_eq!(engine.next_due(at(90)).await.expect("answers"), Some(now));
         assert!(lease_due(engine, 10, earlier(now, Duration::from_millis(1))).await.is_empty());
     }
-    assert_eq!(read(engine, &key, now).await.expect("it is there").version, 1);
+    assert_eq!(read(engine, &key, now).await.expect("it is there").version, v(1));
     assert!(lease_due(engine, 10, now).await.remove(0).ran_out);
 }
 
@@ -248,7 +248,7 @@ pub(super) async fn waking_spreads_the_unleased_and_moves_no_version(engine: &dy
     assert_eq!(wake().await.expect("answers"), 4, "harmless to repeat");
     for (id, expected) in [(0, at(100)), (1, at(102)), (2, at(9_000)), (3, at(104)), (4, at(106))] {
         let document = read(engine, &lead(id), at(100)).await.expect("it is there");
-        assert_eq!((document.due, document.version), (Some(expected), 1), "{id}");
+        assert_eq!((document.due, document.version), (Some(expected), v(1)), "{id}");
     }
     assert_eq!(read(engine, &lead(5), at(100)).await.expect("it is there").lease, Some(lease));
     assert_eq!(engine.next_due(ms(99_999)).await.expect("answers"), Some(at(100)));
@@ -276,7 +276,7 @@ pub(super) async fn a_crowd_is_woken_evenly_in_rounds(engine: &dyn Engine) {
         let expected = later(at(100), Duration::from_micros(60_000_000 * nth / (CROWD - 25)));
         if n % 83 == 0 {
             let document = read(engine, &lead(format!("{n:04}")), at(100)).await.expect("it is there");
-            assert_eq!((document.due, document.version), (Some(expected), 1), "{n}");
+            assert_eq!((document.due, document.version), (Some(expected), v(1)), "{n}");
         }
     }
     let leased = lease_due(engine, 5_000, at(161)).await;

@@ -42,7 +42,7 @@ impl Model {
             }
             let document = Document {
                 body: body.clone(),
-                version: write.expected.unwrap_or(0) + 1,
+                version: commit.version_after(write.expected),
                 status: status.to_string(),
                 created_at: *created_at,
                 due,

@@ -52,7 +52,7 @@ pub(super) fn commit_arguments(call: &mut Call<'_>, tenant: &Tenant, commit: &Co
     for write in &commit.writes {
         call.arg(member(&write.key));
         call.arg(write.expected.map(|version| version.to_string()).unwrap_or_default());
-        call.arg(write.expected.unwrap_or(0) + 1);
+        call.arg(commit.version_after(write.expected));
         match &write.change {
             Change::Erase => {
                 call.arg("erase");

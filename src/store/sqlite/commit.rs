@@ -47,7 +47,7 @@ fn attempt(c: &Connection, tenant: &Tenant, commit: &Commit, now: Timestamp) -> 
                 let Some((lease, due)) = leased(present.as_ref(), *lease) else { return Ok(Committed::Conflict) };
                 let document = Document {
                     body: body.clone(),
-                    version: write.expected.unwrap_or(0) + 1,
+                    version: commit.version_after(write.expected),
                     status: status.to_string(),
                     created_at: *created_at,
                     due,
