@@ -4,7 +4,10 @@
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help binaries demo test check image fmt lint doc deny contract-lint fuzz-api fuzz browser
+.PHONY: help binaries demo test check image fmt lint doc deny contract-lint fuzz-api fuzz browser app
+
+APP := examples/attio-app
+APP_SOURCES := $(shell find $(APP)/src -type f ! -name '*.graphql.d.ts') $(wildcard $(APP)/*.json)
 
 help: ## Lists these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -15,7 +18,7 @@ binaries:
 demo: ## Shows the life of a lead (DEMO_ONCE=1, DEMO_FAULT=attio, DEMO_STORE=redis)
 	@if [ "$(DEMO_STORE)" = redis ]; then scripts/ensure-redis; fi
 	@$(MAKE) --no-print-directory binaries
-	@$(TARGET)/debug/sandbox demo --connector $(TARGET)/debug/alc-connector
+	@$(TARGET)/debug/sandbox demo --connector $(TARGET)/debug/alc-connector --attio-app $(APP)
 
 test: ## All Rust tests, on SQLite and a real Redis
 	@scripts/test
@@ -49,11 +52,21 @@ fuzz-api: binaries ## Schemathesis against both listeners, judged by openapi.yam
 fuzz: ## Each libFuzzer target for a minute (FUZZ_SECONDS)
 	@scripts/fuzz $(TARGET)
 
-browser: binaries ## Clicks through the demo's page in headless Chromium
+$(APP)/dist/server.js: $(APP_SOURCES)
+	@scripts/ensure-node
+	cd $(APP) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error && npm run --silent build
+
+app: binaries $(APP)/dist/server.js ## Builds the Attio app, and runs it against a real connector
+	@scripts/ensure-node
+	cd $(APP) && npm run --silent check && SANDBOX="$(abspath $(TARGET))/debug/sandbox" \
+		ALC_CONNECTOR="$(abspath $(TARGET))/debug/alc-connector" npm test --silent
+
+browser: binaries $(APP)/dist/server.js ## Clicks through the demo's page in headless Chromium
 	@scripts/ensure-node
 	@scripts/ensure-chromium
 	cd tests/browser && npm ci --ignore-scripts --no-audit --no-fund && \
-		DEMO_BIN="$(abspath $(TARGET))/debug/sandbox" CONNECTOR="$(abspath $(TARGET))/debug/alc-connector" node demo.mjs
+		ATTIO_APP="$(abspath $(APP))" DEMO_BIN="$(abspath $(TARGET))/debug/sandbox" \
+		CONNECTOR="$(abspath $(TARGET))/debug/alc-connector" node demo.mjs
 
 image: ## Builds the container image and runs it
 	@scripts/image

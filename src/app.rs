@@ -110,6 +110,8 @@ impl App {
         let servers = Lifecycle::new().spawn(future::try_join(public, management));
         upkeep(&lifecycle, limits);
         lifecycle.spawn_loop(reconciler.run());
+        let connections = services.connections.clone();
+        lifecycle.spawn(async move { connections.warn_of_unprovable_callbacks().await });
 
         let abort = servers.abort_handle();
         let ended = tokio::select! {

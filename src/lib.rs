@@ -11,9 +11,9 @@
 //! # The floors
 //!
 //! `http`, `reconciler` → `authorization`, `leads` → `connections` → `store`, `alc`, `attio`, `notify` →
-//! `upstream` → `sealing`,
-//! `ids`, `clock`. [`app`] builds and sees all; `config` hands out its parts by value; `telemetry` and `lifecycle` are
-//! the ground floor. Nobody reaches back up: `tests/floors` reads the sources and fails on a `use` that does.
+//! `upstream` → `sealing`, `ids`, `clock`, `lenient`. [`app`] builds and sees all; `config` hands out its parts by
+//! value; `telemetry` and `lifecycle` are the ground floor. Nobody reaches back up: `tests/floors` reads the sources
+//! and fails on a `use` that does.
 
 pub mod alc;
 pub mod app;
@@ -25,6 +25,7 @@ pub mod connections;
 pub mod http;
 pub mod ids;
 pub mod leads;
+pub mod lenient;
 pub mod lifecycle;
 pub mod notify;
 pub mod reconciler;

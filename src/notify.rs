@@ -25,7 +25,7 @@ pub use self::{
 };
 use crate::{
     clock::SharedClock,
-    upstream::{Caller, HttpClientError, http_client_builder},
+    upstream::{Caller, HttpClientError, http_clients_with},
 };
 
 /// The metrics label.
@@ -78,8 +78,7 @@ impl Client {
     /// `timeout` is for one whole attempt.
     pub fn new(guard: Guard, lookup: Lookup, timeout: Duration, clock: SharedClock) -> Result<Self, HttpClientError> {
         let resolver = resolver::Guarded::new(guard.clone(), lookup);
-        let http = http_client_builder(timeout).dns_resolver(resolver);
-        let http = crate::upstream::build(http)?;
+        let http = http_clients_with(timeout, |settings| settings.dns_resolver(resolver.clone()))?;
         Ok(Self { caller: Caller::new(http, UPSTREAM, timeout, clock), guard })
     }
 

@@ -1,6 +1,7 @@
 //! The front of the house over real sockets: an App with a store that is up, down or hanging as a test wants it.
 
 use std::{
+    collections::BTreeSet,
     net::SocketAddr,
     sync::{
         Arc,
@@ -79,6 +80,10 @@ impl Engine for Nothing {
         let oldest = Some(now - Duration::from_secs(90));
         let depth = Depth { kind: Kind::Lead, status: "pending".to_owned(), count: 3, oldest };
         self.answer(if self.empty.load(Ordering::Relaxed) { Vec::new() } else { vec![depth] })
+    }
+
+    async fn tenants(&self, _: Kind) -> Result<BTreeSet<Tenant>, StoreError> {
+        self.answer(BTreeSet::new())
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

@@ -3,10 +3,14 @@
 
 use alc_connector::leads::{Name, PhoneNumber};
 use libfuzzer_sys::fuzz_target;
+use rlibphonenumber::{PhoneNumber as Parsed, PhoneNumberFormat, Region};
 use secrecy::ExposeSecret as _;
 
 fuzz_target!(|text: &str| {
     let (region, number) = text.split_once('\n').map_or((None, text), |(region, number)| (Some(region), number));
+    strict(number, region);
+    let marked = PhoneNumber::parse(&format!("\u{202d}{number}\u{202c}"), region);
+    assert_eq!(marked.is_ok(), PhoneNumber::parse(number, region).is_ok(), "marks around it change nothing");
     if let Ok(number) = PhoneNumber::parse(number, region) {
         let e164 = number.as_secret().expose_secret();
         let digits = e164.strip_prefix('+').expect("E.164 begins with +");
@@ -22,3 +26,12 @@ fuzz_target!(|text: &str| {
         assert!((1..=200).contains(&name.chars().count()) && name.trim() == name && !name.contains(char::is_control));
     }
 });
+
+/// What the library takes as it stands is taken here, and for the same number.
+fn strict(text: &str, region: Option<&str>) {
+    let parsed = Parsed::parse(text, region.and_then(|region| region.parse::<Region>().ok()));
+    if let Some(strict) = parsed.ok().filter(Parsed::is_valid) {
+        let number = PhoneNumber::parse(text, region).expect("no stricter than the library");
+        assert_eq!(number.as_secret().expose_secret(), &*strict.format_as(PhoneNumberFormat::E164), "another number");
+    }
+}

@@ -1,4 +1,4 @@
-//! `Retry-After` on the first line, the answer's `Date` on the second.
+//! `Retry-After`, a value on each line; the last line is the answer's `Date`.
 #![no_main]
 
 use std::time::{Duration, SystemTime};
@@ -13,27 +13,38 @@ use libfuzzer_sys::fuzz_target;
 const NOW: Timestamp = Timestamp::constant(1_790_000_000, 0);
 
 fuzz_target!(|text: &str| {
-    let (value, date) = text.split_once('\n').map_or((text, None), |(value, date)| (value, Some(date)));
-    let parsed = retry_after::parse(value, date, NOW);
-    assert_eq!(parsed.map(|time| until(NOW, time)), expected(value, date));
+    let mut lines: Vec<&str> = text.split('\n').collect();
+    let date = if lines.len() > 1 { lines.pop() } else { None };
+    let parsed = retry_after::parse(lines.iter().copied(), date, NOW, LONGEST);
+    if let [value] = lines.as_slice()
+        && let Some(strict) = strictly(value, date)
+    {
+        assert_eq!(parsed.map(|time| until(NOW, time)), Some(strict), "what the RFC knows means what the RFC says");
+    }
     let Some(time) = parsed else { return };
     assert!(time >= NOW && time <= later(NOW, LONGEST), "{time}");
-    // The same wait in seconds is the same time.
+    // The same wait in seconds is the same time, and no value shortens what another asks.
     let seconds = until(NOW, time).as_secs().to_string();
-    assert_eq!(retry_after::parse(&seconds, None, NOW), Some(time), "{seconds}");
+    assert_eq!(retry_after::parse([seconds.as_str()], None, NOW, LONGEST), Some(time), "{seconds}");
+    let more = lines.iter().copied().chain(["1"]);
+    assert!(retry_after::parse(more, date, NOW, LONGEST) >= Some(time));
+    let deadline = Duration::from_secs(7);
+    assert!(retry_after::parse(lines, date, NOW, deadline).is_some_and(|time| time <= later(NOW, deadline)));
 });
 
-/// The wait, reckoned on the system's time.
-fn expected(value: &str, date: Option<&str>) -> Option<Duration> {
+/// The wait by the letter of RFC 9110, reckoned on the system's time. Seconds of more than thirty years are left out:
+/// those are Unix times.
+fn strictly(value: &str, date: Option<&str>) -> Option<Duration> {
     let value = value.trim_ascii();
     if value.chars().all(|digit| digit.is_ascii_digit()) && !value.is_empty() {
-        let day = LONGEST.as_secs().to_string();
-        let significant = value.trim_start_matches('0');
-        let longer = significant.len() > day.len() || (significant.len() == day.len() && *significant > *day);
-        return Some(if longer { LONGEST } else { Duration::from_secs(significant.parse().unwrap_or(0)) });
+        let seconds: u64 = value.parse().ok().filter(|seconds| *seconds < 1_000_000_000)?;
+        return Some(Duration::from_secs(seconds).min(LONGEST));
     }
     let on = |text: &str| httpdate::parse_http_date(text.trim_ascii()).ok();
-    let from =
-        date.and_then(on).unwrap_or(SystemTime::UNIX_EPOCH + Duration::from_secs(NOW.as_second().cast_unsigned()));
-    Some(on(value)?.duration_since(from).unwrap_or_default().min(LONGEST))
+    let until = on(value)?;
+    let from = match date {
+        None => SystemTime::UNIX_EPOCH + Duration::from_secs(NOW.as_second().cast_unsigned()),
+        Some(date) => on(date)?,
+    };
+    Some(until.duration_since(from).unwrap_or_default().min(LONGEST))
 }

@@ -2,6 +2,7 @@
 
 const at = (id) => document.getElementById(id);
 let lastLog = "";
+let lastShown = "[]";
 let busy = false;
 
 function text(element, value) {
@@ -40,6 +41,20 @@ function showLog(entries) {
   if (following) log.scrollTop = log.scrollHeight;
 }
 
+/** The toasts and the alert of the last press, as Attio would show them. */
+function showWords(shown) {
+  const now = JSON.stringify(shown);
+  if (now === lastShown) return;
+  lastShown = now;
+  at("shown").replaceChildren(...shown.map(({ kind, variant, title, text }) => {
+    const box = cell(`shown ${kind} ${variant ?? ""}`, "");
+    const head = document.createElement("strong");
+    head.textContent = title;
+    box.append(head, text ?? "");
+    return box;
+  }));
+}
+
 function show(state) {
   const { person, connected } = state;
   document.title = `${person.name} – demo of the ALC connector`;
@@ -59,6 +74,8 @@ function show(state) {
   for (const id of ["send", "answer", "disconnect"]) at(id).disabled = busy || !connected;
   at("notice").hidden = !state.notice;
   text(at("notice"), state.notice ?? "");
+  text(at("button"), state.button);
+  showWords(state.shown);
   showLog(state.log);
 }
 

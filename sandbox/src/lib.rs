@@ -45,4 +45,4 @@ pub mod wire;
 
 pub use alc::{Alc, Callback};
 pub use attio::Attio;
-pub use wire::{Fault, Faults, Hold, Journal, Rule, Seen, Stage};
+pub use wire::{Fault, Faults, Hold, Journal, Oddity, Rule, Seen, Stage};

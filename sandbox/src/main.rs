@@ -23,6 +23,9 @@ enum Command {
         /// The connector's binary.
         #[arg(long, default_value = "target/debug/alc-connector")]
         connector: PathBuf,
+        /// The Attio app's folder: where it is built, and Node is there, the button runs it.
+        #[arg(long, default_value = "examples/attio-app")]
+        attio_app: PathBuf,
     },
     /// Runs the pretend services until Ctrl-C, and prints the connector's settings for them.
     Serve {
@@ -47,7 +50,7 @@ enum Command {
 #[tokio::main]
 async fn main() -> ExitCode {
     let done = match Arguments::parse().command {
-        Command::Demo { connector } => match Plan::from_environment(connector) {
+        Command::Demo { connector, attio_app } => match Plan::from_environment(connector, attio_app) {
             Ok(plan) => demo::run(&plan).await.map_err(|error| error.to_string()),
             Err(error) => Err(error),
         },

@@ -2,20 +2,19 @@
 //!
 //! Promises that no body makes it panic, and that a fault is named by where it is, never by what stands there.
 
-use serde::Deserialize;
+use std::fmt;
+
+use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 
-use crate::ids::RecordId;
-
-/// The longest id and name, in characters. A status may be as long as the body: refused, it would be lost for ever.
-const LONGEST: usize = 200;
+use crate::{ids::RecordId, lenient};
 
 /// A callback's content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Callback {
     /// The person record.
     pub record_id: RecordId,
-    /// ALC's word: a result, or [`is_unfinished`].
+    /// ALC's word: a result, or [`is_unfinished`]. As long as the body lets it be: refused, it would be lost for ever.
     pub status: String,
     /// ALC's id of the lead, numbers as text.
     pub lead_id: Option<String>,
@@ -33,85 +32,105 @@ pub struct Malformed {
     pub detail: String,
 }
 
-/// Reads a callback. Members that it does not know are ignored, whatever they hold.
+/// Reads a callback. Members that it does not know are ignored, whatever they hold; what is not text in those that it
+/// knows becomes U+FFFD: ALC would send the same bytes again for ever.
 ///
-/// One of `record_id` and `recordId` is needed; both are fine if they name the same record. `null` counts as absent. A
-/// member that occurs twice is refused: readers differ in which one they take, and a signature covers both.
+/// One of `record_id` and `recordId` is needed; both are fine if they name the same record, or if only one names any.
+/// An optional member that says nothing counts as absent. A member that occurs twice is refused unless both say the
+/// same: readers differ in which one they take, and a signature covers both.
 pub fn parse(body: &[u8]) -> Result<Callback, Malformed> {
-    // Serde would take an array for a struct.
-    if body.trim_ascii_start().first() != Some(&b'{') {
-        return Err(malformed("", "the body is no JSON object"));
+    let members = Members::read(body)?;
+    if members.ambiguous {
+        return Err(malformed("", "a member occurs twice"));
     }
-    let raw: Raw = serde_json::from_slice(body).map_err(|error| {
-        // Serde's text for these names a member of ours and a position; for others it may quote the value.
-        let detail = match error.classify() {
-            serde_json::error::Category::Data => "a member occurs twice",
-            _ => "the body is no JSON object",
-        };
-        malformed("", detail)
-    })?;
     Ok(Callback {
-        record_id: record(&raw)?,
-        status: text(raw.status, "/status", usize::MAX)?.ok_or_else(|| malformed("/status", "is missing or empty"))?,
-        lead_id: match raw.lead_id {
-            Some(Value::Number(number)) if number.is_i64() || number.is_u64() => Some(number.to_string()),
-            Some(Value::Number(_)) => return Err(malformed("/lead_id", "is neither a text nor an integer")),
-            other => text(other, "/lead_id", LONGEST)?,
-        },
-        event: text(raw.event, "/event", LONGEST)?,
+        record_id: members.record()?,
+        status: text(&members.status).ok_or_else(|| malformed("/status", "is missing, empty or no text"))?,
+        lead_id: lenient::id(&members.lead_id),
+        event: text(&members.event),
     })
 }
 
 /// The event that a body names, whatever else it has: other events have other forms.
 pub fn event(body: &[u8]) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Named {
-        event: String,
-    }
-    // Serde would take an array for a struct.
-    let body = body.trim_ascii_start();
-    let named = body.starts_with(b"{").then(|| serde_json::from_slice::<Named>(body).ok()).flatten();
-    named.map(|named| named.event.trim().to_owned()).filter(|name| !name.is_empty())
+    text(&Members::read(body).ok()?.event)
 }
 
-/// The members that we read, each as whatever it is.
-#[derive(Deserialize)]
-struct Raw {
-    record_id: Option<Value>,
-    #[serde(rename = "recordId")]
-    record_id_camel: Option<Value>,
-    status: Option<Value>,
-    lead_id: Option<Value>,
-    event: Option<Value>,
+/// The members that we read, each as whatever it is; `null` where there is none.
+#[derive(Default)]
+struct Members {
+    record_id: Value,
+    record_id_camel: Value,
+    status: Value,
+    lead_id: Value,
+    event: Value,
+    /// One of them occurs twice, with two values.
+    ambiguous: bool,
 }
 
-fn record(raw: &Raw) -> Result<RecordId, Malformed> {
-    let read = |value: &Option<Value>, pointer: &str| match value {
-        None => Ok(None),
-        Some(value) => {
-            let id = value.as_str().and_then(|text| text.trim().parse::<RecordId>().ok());
-            id.map(Some).ok_or_else(|| malformed(pointer, "is no UUID"))
+impl Members {
+    fn read(body: &[u8]) -> Result<Self, Malformed> {
+        let body = lenient::json(body);
+        let mut text = serde_json::Deserializer::from_str(&body);
+        let members = text.deserialize_map(MembersVisitor).and_then(|members| text.end().map(|()| members));
+        members.map_err(|_| malformed("", "the body is no JSON object"))
+    }
+
+    fn member(&mut self, name: &str) -> Option<&mut Value> {
+        match name {
+            "record_id" => Some(&mut self.record_id),
+            "recordId" => Some(&mut self.record_id_camel),
+            "status" => Some(&mut self.status),
+            "lead_id" => Some(&mut self.lead_id),
+            "event" => Some(&mut self.event),
+            _ => None,
         }
-    };
-    match (read(&raw.record_id, "/record_id")?, read(&raw.record_id_camel, "/recordId")?) {
-        (Some(one), Some(other)) if one != other => {
-            Err(malformed("/recordId", "names another record than record_id does"))
+    }
+
+    fn record(&self) -> Result<RecordId, Malformed> {
+        let read = |value: &Value| value.as_str().and_then(|text| text.trim().parse::<RecordId>().ok());
+        match (read(&self.record_id), read(&self.record_id_camel)) {
+            (Some(one), Some(other)) if one != other => {
+                Err(malformed("/recordId", "names another record than record_id does"))
+            }
+            (Some(id), _) | (None, Some(id)) => Ok(id),
+            (None, None) if !self.record_id.is_null() => Err(malformed("/record_id", "is no UUID")),
+            (None, None) if !self.record_id_camel.is_null() => Err(malformed("/recordId", "is no UUID")),
+            (None, None) => Err(malformed("/record_id", "is missing")),
         }
-        (Some(id), _) | (None, Some(id)) => Ok(id),
-        (None, None) => Err(malformed("/record_id", "is missing")),
     }
 }
 
-/// A text without the blanks around it; `None` if absent or empty.
-fn text(value: Option<Value>, pointer: &str, longest: usize) -> Result<Option<String>, Malformed> {
-    match value {
-        None => Ok(None),
-        Some(Value::String(text)) if text.trim().chars().count() > longest => {
-            Err(malformed(pointer, &format!("has more than {longest} characters")))
-        }
-        Some(Value::String(text)) => Ok(Some(text.trim().to_owned()).filter(|text| !text.is_empty())),
-        Some(_) => Err(malformed(pointer, "is no text")),
+struct MembersVisitor;
+
+impl<'de> Visitor<'de> for MembersVisitor {
+    type Value = Members;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
     }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
+        let mut members = Members::default();
+        while let Some(name) = map.next_key::<String>()? {
+            let Some(member) = members.member(&name) else {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            };
+            let value = map.next_value::<Value>()?;
+            if value.is_null() {
+                continue;
+            }
+            let other = std::mem::replace(member, value.clone());
+            members.ambiguous |= !other.is_null() && other != value;
+        }
+        Ok(members)
+    }
+}
+
+/// A text without the blanks around it; `None` for anything else, and for one that is empty.
+fn text(value: &Value) -> Option<String> {
+    value.as_str().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned)
 }
 
 fn malformed(pointer: &str, detail: &str) -> Malformed {
@@ -160,10 +179,12 @@ mod tests {
         ] {
             assert_eq!(read(&body), Ok(bare.clone()), "{body}");
         }
-        let full = json!({"record_id": ID, "status": "qualified", "lead_id": 17, "event": "lead.processed"});
-        let expected =
-            Callback { lead_id: Some("17".to_owned()), event: Some("lead.processed".to_owned()), ..bare.clone() };
-        assert_eq!(read(&full), Ok(expected));
+        for id in [json!(17), json!(17.0), json!("17"), json!(" 17 ")] {
+            let full = json!({"record_id": ID, "status": "qualified", "lead_id": id, "event": "lead.processed"});
+            let expected =
+                Callback { lead_id: Some("17".to_owned()), event: Some("lead.processed".to_owned()), ..bare.clone() };
+            assert_eq!(read(&full), Ok(expected));
+        }
         let text = json!({"record_id": ID, "status": "qualified", "lead_id": "L-1"});
         assert_eq!(read(&text), Ok(Callback { lead_id: Some("L-1".to_owned()), ..bare }));
     }
@@ -176,16 +197,10 @@ mod tests {
             (json!({"record_id": 5, "status": "x"}), "/record_id"),
             (json!({"recordId": "", "status": "x"}), "/recordId"),
             (json!({"record_id": ID, "recordId": RecordId::random(), "status": "x"}), "/recordId"),
-            (json!({"record_id": ID, "recordId": "junk", "status": "x"}), "/recordId"),
             (json!({"record_id": ID}), "/status"),
             (json!({"record_id": ID, "status": null}), "/status"),
             (json!({"record_id": ID, "status": " "}), "/status"),
             (json!({"record_id": ID, "status": 3}), "/status"),
-            (json!({"record_id": ID, "status": "x", "lead_id": "x".repeat(201)}), "/lead_id"),
-            (json!({"record_id": ID, "status": "x", "event": "x".repeat(201)}), "/event"),
-            (json!({"record_id": ID, "status": "x", "lead_id": 1.5}), "/lead_id"),
-            (json!({"record_id": ID, "status": "x", "lead_id": true}), "/lead_id"),
-            (json!({"record_id": ID, "status": "x", "event": {}}), "/event"),
             (json!([ID, ID, "x", "y", "z"]), ""),
             (json!("x"), ""),
         ] {
@@ -196,9 +211,52 @@ mod tests {
     }
 
     #[test]
-    fn a_member_that_occurs_twice_is_refused() {
-        let body = format!(r#"{{"record_id": "{ID}", "status": "good", "status": "bad"}}"#);
-        assert_eq!(parse(body.as_bytes()), Err(malformed("", "a member occurs twice")));
+    fn what_an_optional_member_holds_costs_no_other() {
+        for value in [json!(true), json!({"id": 1}), json!([1]), json!(1.5), json!("x".repeat(201)), json!("L\u{fffd}")]
+        {
+            let callback = read(&json!({"record_id": ID, "status": "x", "lead_id": value})).expect("a callback");
+            assert_eq!((callback.status.as_str(), callback.lead_id), ("x", None), "{value}");
+        }
+        for value in [json!(null), json!({}), json!(7), json!(false), json!([])] {
+            let callback = read(&json!({"record_id": ID, "status": "x", "event": value})).expect("a callback");
+            assert_eq!((callback.status.as_str(), callback.event), ("x", None), "{value}");
+        }
+        for (one, other) in [(json!(ID), json!("junk")), (json!(5), json!(ID)), (json!({}), json!(ID))] {
+            let callback = read(&json!({"record_id": one, "recordId": other, "status": "x"})).expect("a callback");
+            assert_eq!(callback.record_id.to_string(), ID);
+        }
+    }
+
+    #[test]
+    fn what_is_no_text_is_replaced() {
+        for (status, expected) in [
+            (&br"ok \ud83d"[..], "ok \u{fffd}"),
+            (b"ok \xff", "ok \u{fffd}"),
+            (br"\ud83d\ude00", "😀"),
+            (br"\ude00\ud83d", "\u{fffd}\u{fffd}"),
+        ] {
+            let head = format!(r#"{{"note": "\ud83d", "record_id": "{ID}", "lead_id": "L\ud83d", "status": ""#);
+            for mark in ["", "\u{feff}"] {
+                let callback = parse(&[mark.as_bytes(), head.as_bytes(), status, b"\"}"].concat()).expect("a callback");
+                assert_eq!((callback.status.as_str(), callback.lead_id), (expected, None));
+            }
+        }
+    }
+
+    #[test]
+    fn a_member_that_occurs_twice_is_refused_unless_it_says_the_same() {
+        let body = |twice: &str| format!(r#"{{"record_id": "{ID}", "status": "good", {twice}, "a": 1, "a": 2}}"#);
+        for twice in [r#""status": "bad""#, r#""lead_id": 1, "lead_id": 2"#, r#""event": "a", "event": "b""#] {
+            assert_eq!(parse(body(twice).as_bytes()), Err(malformed("", "a member occurs twice")), "{twice}");
+        }
+        for twice in [
+            r#""status": "good""#,
+            r#""lead_id": 1, "lead_id": 1"#,
+            r#""event": null, "event": "b""#,
+            r#""status": null"#,
+        ] {
+            assert!(parse(body(twice).as_bytes()).is_ok(), "{twice}");
+        }
     }
 
     #[test]

@@ -1,16 +1,18 @@
 //! Acme Lead Checker's client: leads, webhooks, OAuth, and what it sends us.
 //!
-//! Owns the shapes of ALC's API (known and assumed) and the memory of what this ALC lacks. Knows nothing of leads' lives.
-//! Promises that an ALC which has only the three known calls is enough, that nothing of what an answer holds beyond the
-//! known can turn a success into a failure, and that token, name, number and webhook URL appear in no error.
+//! Owns the shapes of ALC's API (known and assumed) and the memory of what this ALC lacks. Knows nothing of leads'
+//! lives. Promises that an ALC which has only the three known calls is enough, that nothing of what an answer holds
+//! beyond the known can turn a success into a failure, and that token, name, number and webhook URL appear in no error.
 
 pub mod callback;
 mod features;
+mod listed;
 pub mod oauth;
 mod shapes;
 pub mod signature;
 #[cfg(test)]
 mod tests;
+pub mod webhook_key;
 
 use features::{Feature, Features};
 use reqwest::{Method, RequestBuilder, header::ACCEPT};
@@ -18,9 +20,17 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use url::Url;
 
+pub use self::listed::{ListedLead, ListedWebhook};
 use crate::ids::{RecordId, SendId};
 pub use crate::upstream::CallError;
-use crate::upstream::{Answer, Caller};
+use crate::upstream::{Answer, Caller, Repeat};
+
+/// The most that is read of the answer to a lead, in bytes: an id that stands behind a long echo of what we sent is
+/// worth reading on for.
+const LEAD_CAP: usize = 1024 * 1024;
+
+/// The most that is read of a list, in bytes: an ALC that ignores the filter lists everything.
+const LIST_CAP: usize = 4 * 1024 * 1024;
 
 /// ALC's REST API under one base URL. Clones share connections and the memory of missing features.
 #[derive(Clone)]
@@ -47,30 +57,12 @@ pub struct AcceptedLead {
     pub id: Option<String>,
 }
 
-/// A lead as ALC lists it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ListedLead {
-    /// ALC's id, numbers as text.
-    pub id: String,
-    /// ALC's word for where it stands.
-    pub status: Option<String>,
-}
-
 /// A webhook that ALC made.
 pub struct CreatedWebhook {
     /// ALC's id, numbers as text; `None` if the answer had no usable one.
     pub id: Option<String>,
-    /// `whsec_…`: callbacks are signed.
+    /// `whsec_…`: callbacks are signed. As ALC gave it; whether it can be a key is for [`webhook_key::check`] to say.
     pub secret: Option<SecretString>,
-}
-
-/// A webhook as ALC lists it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ListedWebhook {
-    /// ALC's id.
-    pub id: String,
-    /// The name that we gave it.
-    pub name: Option<String>,
 }
 
 impl Client {
@@ -83,7 +75,8 @@ impl Client {
     ///
     /// Errors: any 4xx but 401, 408, 409, 425 and 429 is [`CallError::Rejected`], 404 and 405 too, since nothing can do
     /// without this operation. [`CallError::Conflict`] carries the id of the lead that is there already, if ALC tells.
-    /// A 2xx whose body cannot be read is [`CallError::Unknown`].
+    /// A 2xx in which no id can be found by any reading is [`CallError::Unreadable`]; one that is JSON, or empty, and
+    /// has no id is [`AcceptedLead`] without one.
     pub async fn submit_lead(
         &self,
         token: &SecretString,
@@ -96,13 +89,16 @@ impl Client {
             .request(Method::POST, self.url(&["leads"]), token)
             .header("Idempotency-Key", send.to_string())
             .json(&body);
-        let answer = self.caller.call("submit_lead", request).await?;
+        // A pooled connection that dies under the request says nothing of what ALC did. Where ALC can be asked that,
+        // nothing is sent twice; where it cannot, a repeat at once is what keeps the lead from being lost.
+        let repeat = if self.features.is_known_to_list_leads() { Repeat::Never } else { Repeat::OnFreshConnection };
+        let answer = self.caller.call_with("submit_lead", request, LEAD_CAP, repeat).await?;
         if answer.status.is_success() {
-            return Ok(AcceptedLead { id: shapes::lead_id(&answer.json()?) });
+            return Ok(AcceptedLead { id: answer.find_in_remains(shapes::lead_id)? });
         }
         Err(match refused_for_good(&answer, &[token.expose_secret(), name, phone_number]) {
             CallError::Conflict { code, detail, .. } => {
-                let id = answer_value(&answer).as_ref().and_then(shapes::lead_id);
+                let id = answer.find_in_remains(shapes::lead_id).ok().flatten();
                 CallError::Conflict { code, id, detail }
             }
             error => error,
@@ -114,12 +110,14 @@ impl Client {
     pub async fn find_leads(&self, token: &SecretString, record: RecordId) -> Result<Vec<ListedLead>, CallError> {
         let mut url = self.url(&["leads"]);
         url.query_pairs_mut().append_pair("recordId", &record.to_string());
-        let value = self.list(Feature::FindLeads, "find_leads", url, token).await?;
-        shapes::leads(&value, record).ok_or_else(|| self.lacks(Feature::FindLeads))
+        let found =
+            self.list(Feature::FindLeads, "find_leads", url, token, |value| shapes::leads(value, record)).await?;
+        self.features.remember_leads_were_listed();
+        Ok(found)
     }
 
     /// `GET /api/v1/leads/{id}`. 404 and 410 are [`CallError::NotFound`]; 405 and 501 are [`CallError::Unsupported`],
-    /// remembered for a day. An answer about another lead is [`CallError::Unknown`].
+    /// remembered for a day. An answer about another lead is [`CallError::Unreadable`].
     pub async fn get_lead(&self, token: &SecretString, id: &str) -> Result<ListedLead, CallError> {
         self.has(Feature::GetLead)?;
         if !shapes::is_usable_id(id) {
@@ -135,12 +133,13 @@ impl Client {
         }
         let value = answer.json()?;
         match shapes::lead_id(&value) {
-            Some(other) if other != id => Err(unknown("the answer is about another lead")),
+            Some(other) if other != id => Err(unreadable("it is about another lead")),
             _ => Ok(ListedLead { id: id.to_owned(), status: shapes::status(&value) }),
         }
     }
 
-    /// `POST /api/v1/webhooks` for `lead.processed`. Errors as for [`Client::submit_lead`].
+    /// `POST /api/v1/webhooks` for `lead.processed`. Errors as for [`Client::submit_lead`]; a body that was cut is
+    /// [`CallError::Unreadable`] too, since the secret may have stood in what is missing.
     pub async fn create_webhook(
         &self,
         token: &SecretString,
@@ -151,8 +150,12 @@ impl Client {
         let request = self.request(Method::POST, self.url(&["webhooks"]), token).json(&body);
         let answer = self.caller.call("create_webhook", request).await?;
         if answer.status.is_success() {
-            let value = answer.json()?;
-            return Ok(CreatedWebhook { id: shapes::webhook_id(&value), secret: shapes::webhook_secret(&value) });
+            let read = |value: &Value| {
+                let (id, secret) = (shapes::webhook_id(value), shapes::webhook_secret(value));
+                (id.is_some() || secret.is_some()).then_some(CreatedWebhook { id, secret })
+            };
+            let created = answer.find(read)?;
+            return Ok(created.unwrap_or(CreatedWebhook { id: None, secret: None }));
         }
         // The last segment is what must not leak, should ALC quote no more than the path.
         let (url, secret) = (url.expose_secret(), url.expose_secret().rsplit('/').next().unwrap_or_default());
@@ -161,8 +164,7 @@ impl Client {
 
     /// `GET /api/v1/webhooks`. [`CallError::Unsupported`] as for [`Client::find_leads`].
     pub async fn list_webhooks(&self, token: &SecretString) -> Result<Vec<ListedWebhook>, CallError> {
-        let value = self.list(Feature::ListWebhooks, "list_webhooks", self.url(&["webhooks"]), token).await?;
-        shapes::webhooks(&value).ok_or_else(|| self.lacks(Feature::ListWebhooks))
+        self.list(Feature::ListWebhooks, "list_webhooks", self.url(&["webhooks"]), token, shapes::webhooks).await
     }
 
     /// `DELETE /api/v1/webhooks/{id}`; 404 and 410 are done too.
@@ -179,18 +181,20 @@ impl Client {
         Err(answer.error(&[token.expose_secret()]))
     }
 
-    /// A `GET` on a collection that ALC may not have.
-    async fn list(
+    /// A `GET` on a collection that ALC may not have. A list that was cut is [`CallError::Unreadable`]: what is missing
+    /// of it might be just what is looked for.
+    async fn list<T>(
         &self,
         feature: Feature,
         operation: &'static str,
         url: Url,
         token: &SecretString,
-    ) -> Result<Value, CallError> {
+        read: impl Fn(&Value) -> Option<T>,
+    ) -> Result<T, CallError> {
         self.has(feature)?;
-        let answer = self.caller.call(operation, self.request(Method::GET, url, token)).await?;
+        let answer = self.caller.call_capped(operation, self.request(Method::GET, url, token), LIST_CAP).await?;
         match answer.status.as_u16() {
-            _ if answer.status.is_success() => answer.json(),
+            _ if answer.status.is_success() => answer.find(read)?.ok_or_else(|| self.lacks(feature)),
             404 | 405 | 501 => Err(self.lacks(feature)),
             _ => Err(answer.error(&[token.expose_secret()])),
         }
@@ -237,11 +241,6 @@ fn refused_for_good(answer: &Answer, secrets: &[&str]) -> CallError {
     }
 }
 
-/// The body of an error, if it is JSON.
-fn answer_value(answer: &Answer) -> Option<Value> {
-    serde_json::from_slice(&answer.body).ok()
-}
-
-fn unknown(detail: &str) -> CallError {
-    CallError::Unknown { retry_after: None, detail: detail.to_owned() }
+fn unreadable(detail: &str) -> CallError {
+    CallError::Unreadable { detail: detail.to_owned() }
 }

@@ -1,7 +1,7 @@
 //! ALC as an OAuth 2.0 authorization server, of which we are the client (RFC 6749, PKCE by RFC 7636).
 //!
 //! Owns the requests to ALC's token and revocation endpoints and what their answers mean for the grant. Promises that
-//! only a clear `invalid_grant` declares a grant dead, that token values fit into a header, and that neither a token
+//! only `invalid_grant` declares a grant dead at once, that token values fit into a header, and that neither a token
 //! nor the client's secret appears in an error.
 
 #[cfg(test)]

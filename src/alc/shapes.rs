@@ -1,98 +1,143 @@
 //! The shapes of ALC's answers, read tolerantly.
 //!
 //! Only `id` and `webhook_id` are known for certain; the rest is what such APIs commonly do. Nothing here fails: what
-//! cannot be read is `None`, and the caller decides what that means.
+//! cannot be read is `None`, and the caller decides what that means. Promises that the known member at its known place
+//! is what counts where it is there, whatever stands beside it.
 
 use secrecy::SecretString;
 use serde_json::Value;
 
 use super::{ListedLead, ListedWebhook};
-use crate::ids::RecordId;
+use crate::{ids::RecordId, lenient};
 
-/// The longest id that is kept, in characters.
-const LONGEST_ID: usize = 200;
 /// The longest status that is kept, in characters.
 const LONGEST_STATUS: usize = 200;
+/// Envelopes inside of each other that are opened.
+const DEEPEST: usize = 3;
+/// What APIs put their answers in, whatever they are about.
+const ENVELOPES: [&str; 6] = ["data", "result", "response", "payload", "attributes", "body"];
+
+const LEAD: &[&str] = &["id", "lead_id", "leadId"];
+const WEBHOOK: &[&str] = &["webhook_id", "id", "webhookId"];
 
 /// Whether a text can be an id: one that fits into a URL path as a segment of its own (`.` and `..` do not).
 pub(super) fn is_usable_id(id: &str) -> bool {
     !id.trim().is_empty()
-        && id.chars().count() <= LONGEST_ID
+        && id.chars().count() <= lenient::LONGEST_ID
         && !id.chars().any(char::is_control)
         && !matches!(id, "." | "..")
 }
 
-/// An id: a usable text, or an integer as text.
-pub(super) fn id(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) => is_usable_id(text).then(|| text.clone()),
-        Value::Number(number) if number.is_i64() || number.is_u64() => Some(number.to_string()),
-        _ => None,
+/// An id: a usable text, or a whole number as text; also in an object of its own (`{"$oid": …}`, `{"lead_id": …}`).
+fn id(value: &Value, names: &[&str]) -> Option<String> {
+    if value.is_object() {
+        let inner = names.iter().chain(&["$oid", "value"]).find_map(|name| value.get(name));
+        return inner.filter(|inner| !inner.is_object()).and_then(|inner| id(inner, names));
     }
+    lenient::id(value).filter(|id| is_usable_id(id))
 }
 
-/// The id of a lead, at the top or in the envelope `lead` or `data`.
+/// The id of a lead, at the top or in an envelope.
 pub(super) fn lead_id(value: &Value) -> Option<String> {
-    first(value, &["lead", "data"], |value| id_under(value, &["id", "lead_id", "leadId"]))
+    first(value, "lead", &|value| id_under(value, LEAD))
 }
 
 /// The id of a webhook; as for a lead.
 pub(super) fn webhook_id(value: &Value) -> Option<String> {
-    first(value, &["webhook", "data"], |value| id_under(value, &["webhook_id", "id", "webhookId"]))
+    first(value, "webhook", &|value| id_under(value, WEBHOOK))
 }
 
-/// The signing secret of a webhook.
+/// The signing secret of a webhook: what stands there, whether or not it can be one.
 pub(super) fn webhook_secret(value: &Value) -> Option<SecretString> {
-    first(value, &["webhook", "data"], |value| {
-        let secret = value.get("secret")?.as_str()?;
-        (!secret.trim().is_empty()).then(|| SecretString::from(secret))
+    first(value, "webhook", &|value| match member(value, &["secret", "signing_secret", "signingSecret"])? {
+        Value::Null => None,
+        Value::String(text) if text.trim().is_empty() => None,
+        Value::String(text) => Some(SecretString::from(text.as_str())),
+        // There is one, and nobody can verify by it: that is for the operator to hear.
+        other => Some(SecretString::from(other.to_string())),
     })
 }
 
 /// The status of a lead; as for its id.
 pub(super) fn status(value: &Value) -> Option<String> {
-    first(value, &["lead", "data"], |value| {
-        let status = value.get("status")?.as_str()?.trim();
+    first(value, "lead", &|value| {
+        let status = member(value, &["status"])?.as_str()?.trim();
         (!status.is_empty() && status.chars().count() <= LONGEST_STATUS).then(|| status.to_owned())
     })
 }
 
 /// The leads of `record` in a list. A lead of another record, or of none, is dropped: an ALC that ignores the filter
-/// must not have us take somebody else's lead for ours. `None`: this is no list.
+/// must not have us take another record's lead for this one's. `None`: this is no list.
 pub(super) fn leads(value: &Value, record: RecordId) -> Option<Vec<ListedLead>> {
     let is_ours = |item: &&Value| {
-        let id = item.get("recordId").or_else(|| item.get("record_id")).and_then(Value::as_str);
-        id.and_then(|id| id.parse::<RecordId>().ok()) == Some(record)
+        let named = first(item, "lead", &|item| {
+            member(item, &["recordId", "record_id"]).and_then(Value::as_str).map(str::to_owned)
+        });
+        named.and_then(|id| id.trim().parse::<RecordId>().ok()) == Some(record)
     };
     let read = |item: &Value| Some(ListedLead { id: lead_id(item)?, status: status(item) });
-    Some(items(value, &["leads", "data"])?.iter().filter(is_ours).filter_map(read).collect())
+    Some(items(value, "leads")?.iter().filter(is_ours).filter_map(read).collect())
 }
 
 /// The webhooks in a list; those without a usable id are dropped. `None`: this is no list.
 pub(super) fn webhooks(value: &Value) -> Option<Vec<ListedWebhook>> {
-    let name = |item: &Value| Some(item.get("name")?.as_str()?.to_owned());
+    let name = |item: &Value| first(item, "webhook", &|item| Some(member(item, &["name"])?.as_str()?.to_owned()));
     let read = |item: &Value| Some(ListedWebhook { id: webhook_id(item)?, name: name(item) });
-    Some(items(value, &["webhooks", "data"])?.iter().filter_map(read).collect())
+    Some(items(value, "webhooks")?.iter().filter_map(read).collect())
 }
 
-fn first<T>(value: &Value, envelopes: &[&str], read: impl Fn(&Value) -> Option<T>) -> Option<T> {
-    read(value).or_else(|| envelopes.iter().find_map(|envelope| read(value.get(envelope)?)))
-}
-
-fn id_under(value: &Value, keys: &[&str]) -> Option<String> {
-    keys.iter().find_map(|key| id(value.get(key)?))
-}
-
-/// `[…]`, or `{"<envelope>": […]}`; a `null` in the envelope is an empty list.
-fn items<'a>(value: &'a Value, envelopes: &[&str]) -> Option<&'a [Value]> {
-    if let Value::Array(items) = value {
-        return Some(items);
+/// What `read` finds at the top, else in an envelope called `own` or as [`ENVELOPES`] are, else in the only item of a
+/// list.
+fn first<T>(value: &Value, own: &str, read: &dyn Fn(&Value) -> Option<T>) -> Option<T> {
+    fn at<T>(value: &Value, own: &str, read: &dyn Fn(&Value) -> Option<T>, depth: usize) -> Option<T> {
+        if let Some(found) = read(value) {
+            return Some(found);
+        }
+        if depth == DEEPEST {
+            return None;
+        }
+        match value {
+            Value::Array(items) if items.len() == 1 => at(&items[0], own, read, depth + 1),
+            Value::Object(_) => {
+                let inside = |name: &&str| at(member(value, &[*name])?, own, read, depth + 1);
+                [own].iter().chain(&ENVELOPES).find_map(inside)
+            }
+            _ => None,
+        }
     }
-    match envelopes.iter().find_map(|envelope| value.get(envelope))? {
-        Value::Array(items) => Some(items),
-        Value::Null => Some(&[]),
-        _ => None,
+    at(value, own, read, 0)
+}
+
+fn id_under(value: &Value, names: &[&str]) -> Option<String> {
+    names.iter().find_map(|name| id(member(value, &[*name])?, names))
+}
+
+/// The member of one of these names: as they are written first, else in other letters (`ID`, `Webhook-Id`).
+fn member<'a>(value: &'a Value, names: &[&str]) -> Option<&'a Value> {
+    let bare = |name: &str| name.replace(['_', '-'], "").to_ascii_lowercase();
+    let members = value.as_object()?;
+    let exact = names.iter().find_map(|name| members.get(*name));
+    exact.or_else(|| {
+        names.iter().find_map(|name| members.iter().find(|(key, _)| bare(key) == bare(name)).map(|(_, value)| value))
+    })
+}
+
+/// `[…]`, or a list in an envelope called `own`, as [`ENVELOPES`] are, or `items`; a `null` in the envelope is an empty
+/// list.
+fn items<'a>(value: &'a Value, own: &str) -> Option<&'a [Value]> {
+    fn at<'a>(value: &'a Value, own: &str, depth: usize) -> Option<&'a [Value]> {
+        match value {
+            Value::Array(items) => Some(items),
+            Value::Null if depth > 0 => Some(&[]),
+            Value::Object(_) if depth < DEEPEST => {
+                let more = ["items", "results", "records", "content"];
+                let names = [own].into_iter().chain(ENVELOPES).chain(more);
+                names.filter_map(|name| member(value, &[name])).find_map(|inner| at(inner, own, depth + 1))
+            }
+            _ => None,
+        }
     }
+    at(value, own, 0)
 }
 
 #[cfg(test)]
@@ -122,6 +167,31 @@ mod tests {
             assert_eq!(lead_id(&json!({"id": bad})), None, "{bad}");
         }
         assert!(lead_id(&json!({"id": "é".repeat(200)})).is_some());
+        for odd in [
+            json!({"id": 17.0}),
+            json!({"id": " 17 "}),
+            json!({"ID": 17}),
+            json!({"lead": {"data": {"id": 17}}}),
+            json!({"result": {"lead": {"Lead-Id": "17"}}}),
+            json!([{"id": 17}]),
+            json!({"data": [{"id": 17}]}),
+            json!({"id": {"$oid": "17"}}),
+            json!({"id": {"lead_id": "17", "workspace_id": "3"}}),
+            json!({"id": 17, "data": {"id": 3}, "lead": {"id": 4}, "ID": 5}),
+            json!({"id": null, "lead_id": "", "leadId": 17, "data": {"id": 3}}),
+            json!({"id": true, "lead": {"id": 17}, "data": {"id": 3}}),
+        ] {
+            assert_eq!(lead_id(&odd).as_deref(), Some("17"), "{odd}");
+        }
+        for nobody in [
+            json!({"user": {"id": 3}}),
+            json!({"data": {"user": {"id": 3}}}),
+            json!([{"id": 3}, {"id": 4}]),
+            json!({"id": {"value": {"id": 3}}}),
+            json!({"a": {"data": {"id": 3}}}),
+        ] {
+            assert_eq!(lead_id(&nobody), None, "{nobody}");
+        }
         assert_eq!(lead_id(&json!([1])), None);
     }
 
@@ -143,7 +213,19 @@ mod tests {
         for value in [list.clone(), json!({"leads": list}), json!({"data": list, "total": 6})] {
             assert_eq!(leads(&value, ours), Some(expected.clone()));
         }
+        for value in [
+            json!({"data": {"leads": list}}),
+            json!({"items": list}),
+            json!({"Leads": list}),
+            json!({"result": {"items": list}}),
+        ] {
+            assert_eq!(leads(&value, ours), Some(expected.clone()), "{value}");
+        }
+        let odd = json!({"leads": [{"lead": {"id": 4.0, "record_id": ours.to_string()}}, {"data": {"id": 5, "recordId": ours}}]});
+        let ids: Vec<_> = leads(&odd, ours).expect("a list").into_iter().map(|lead| lead.id).collect();
+        assert_eq!(ids, ["4", "5"]);
         assert_eq!(leads(&json!({"leads": null}), ours), Some(vec![]));
+        assert_eq!(leads(&json!({"leads": null, "data": list}), ours), Some(vec![]));
         for value in [json!({}), json!({"leads": 3}), json!("x"), json!(null)] {
             assert_eq!(leads(&value, ours), None, "{value}");
         }

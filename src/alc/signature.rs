@@ -9,7 +9,9 @@ use base64::{
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
 use jiff::Timestamp;
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
+
+use super::webhook_key;
 
 /// How far the signed time may be from now, either way, in seconds.
 pub const TOLERANCE_SECONDS: i64 = 5 * 60;
@@ -47,7 +49,7 @@ pub enum Refused {
 
 /// Verifies the signed text `id.timestamp.body`, in constant time.
 ///
-/// `secret` is base64, after `whsec_` or without it; one that is no base64 verifies nothing ([`Refused::Wrong`]).
+/// One without a key in it verifies nothing ([`Refused::Wrong`]).
 /// Signatures of other versions than `v1` are passed over; one right signature is enough.
 pub fn verify(secret: &SecretString, headers: Headers<'_>, body: &[u8], now: Timestamp) -> Result<(), Refused> {
     let given = [headers.id, headers.timestamp, headers.signature];
@@ -62,11 +64,7 @@ pub fn verify(secret: &SecretString, headers: Headers<'_>, body: &[u8], now: Tim
     if signed_at.abs_diff(now.as_second()) > TOLERANCE_SECONDS.unsigned_abs() {
         return Err(Refused::Time);
     }
-    let secret = secret.expose_secret().trim();
-    let key = BASE64.decode(secret.strip_prefix("whsec_").unwrap_or(secret)).unwrap_or_default();
-    if key.is_empty() {
-        return Err(Refused::Wrong);
-    }
+    let key = webhook_key::decode(secret).map_err(|_| Refused::Wrong)?;
     let mut right = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, &key));
     for part in [id.as_bytes(), b".", timestamp.as_bytes(), b".", body] {
         right.update(part);

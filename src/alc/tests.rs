@@ -74,15 +74,68 @@ async fn a_success_is_a_success_with_or_without_a_usable_id() {
 }
 
 #[tokio::test]
-async fn a_success_that_cannot_be_read_is_unknown() {
-    for body in ["OK", r#"{"id": "L-"#, "<html>"] {
-        assert!(matches!(submitted(200, body).await, Err(CallError::Unknown { .. })), "{body}");
+async fn an_id_is_found_whatever_stands_around_or_beside_it() {
+    let long = "x".repeat(300_000);
+    for body in [
+        "\u{feff}{\"id\": \"L-1\"}",
+        r#"{"id": "L-1", "score": NaN}"#,
+        r#"{"id": "L-1", "at": undefined,}"#,
+        "{'id': 'L-1'}",
+        "// made\n{id: \"L-1\"}",
+        ")]}',\n{\"id\": \"L-1\"}",
+        "callback({\"id\": \"L-1\"});",
+        "<br />\n<b>Notice</b>: it's odd<br />\n{\"id\": \"L-1\"}",
+        r#"{"id": "L-1", "note": "\ud83d"}"#,
+        r#"{"id": "L-1", "more": [1, 2"#,
+        r#"{"lead": {"id": "L-1"}, "meta": {"id": "M-1"}}"#,
+        r#""{\"id\": \"L-1\"}""#,
+        &format!(r#"{{"id": "L-1", "echo": "{long}"}}"#),
+        &format!(r#"{{"echo": "{long}", "id": "L-1"}}"#),
+        &format!(r#"{{"id": "L-1", "echo": "{}"}}"#, long.repeat(4)),
+    ] {
+        assert_eq!(submitted(201, body).await, accepted(Some("L-1")), "{body:.60}");
     }
-    let long = format!(r#"{{"id": "L-1", "more": "{}"}}"#, "x".repeat(300_000));
-    assert!(matches!(submitted(200, &long).await, Err(CallError::Unknown { .. })));
-    let cut = answering("HTTP/1.1 201 Created\r\ncontent-length: 99\r\n\r\n{\"id\": \"L-1\"}");
-    let result = submit(&at(cut.as_str(), &clock()), SendId::random()).await;
-    assert!(matches!(result, Err(CallError::Unknown { .. })), "{result:?}");
+    let utf_16: Vec<u8> = "{\"id\": \"L-1\"}".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let latin_1 = b"{\"name\": \"Zo\xeb\", \"id\": \"L-1\"}".to_vec();
+    for (headers, body) in [
+        ("", utf_16),
+        ("", latin_1),
+        ("content-length: 99\r\n", b"{\"id\": \"L-1\"}".to_vec()),
+        ("transfer-encoding: chunked\r\n", b"d\r\n{\"id\": \"L-1\"}\r\n".to_vec()),
+        ("content-encoding: gzip\r\n", b"{\"id\": \"L-1\"}".to_vec()),
+        ("content-encoding: br\r\n", b"\x0b\x06\x80{\"id\": \"L-1\"}\x03".to_vec()),
+        ("Bad Header: x\r\n", b"{\"id\": \"L-1\"}".to_vec()),
+    ] {
+        let url = answering([format!("HTTP/1.1 201 Created\r\n{headers}\r\n").as_bytes(), &body].concat());
+        assert_eq!(submit(&at(url.as_str(), &clock()), SendId::random()).await, accepted(Some("L-1")), "{headers}");
+    }
+}
+
+#[tokio::test]
+async fn a_success_that_cannot_be_read_is_a_success() {
+    for body in [
+        "OK",
+        r#"{"id": "L-"#,
+        r#"{"id": 12"#,
+        "<html>",
+        "<!doctype html><script>let s = {\"id\": 7};</script>",
+        r#"{"customer": {"id": "C-1"}, oops, "id": "L-1"}"#,
+        r#"see: {"customer": {"id": "C-1"}}"#,
+        "id=L-1",
+    ] {
+        assert!(matches!(submitted(200, body).await, Err(CallError::Unreadable { .. })), "{body}");
+    }
+    for answer in [
+        "content-length: 99\r\n\r\n",
+        "content-length: 99\r\n\r\n{\"customer\": {\"id\": 1}, ",
+        "content-length: 1\r\ncontent-length: 2\r\n\r\n{}",
+        "content-encoding: gzip\r\ncontent-length: 4\r\n\r\n\u{1f}abc",
+    ] {
+        let url = answering(format!("HTTP/1.1 201 Created\r\n{answer}"));
+        let result = submit(&at(url.as_str(), &clock()), SendId::random()).await;
+        let Err(error @ CallError::Unreadable { .. }) = &result else { panic!("{answer}: {result:?}") };
+        assert!(!error.is_ailing(), "{answer}");
+    }
 }
 
 #[tokio::test]
@@ -132,6 +185,52 @@ async fn leads_are_found_by_record() {
     let found = client(&server).find_leads(&token(), record()).await;
     assert_eq!(found, Ok(vec![ListedLead { id: "L-1".to_owned(), status: Some("done".to_owned()) }]));
     mock.assert_async().await;
+}
+
+#[tokio::test]
+async fn lists_and_webhooks_are_read_as_tolerantly() {
+    let lead = format!(r#"{{"id": 17.0, "recordId": "{}", "status": "done", "score": NaN}}"#, record());
+    let found = ListedLead { id: "17".to_owned(), status: Some("done".to_owned()) };
+    for body in [
+        format!("\u{feff}[{lead}]"),
+        format!(r#"{{"data": {{"items": [{lead},]}}}}"#),
+        format!("Warning: it's slow\n{{\"leads\": [{lead}]}}"),
+        format!(r#"{{"leads": [{{"junk": undefined}}, {lead}, 3]}}"#),
+    ] {
+        let mut server = Server::new_async().await;
+        let mock = server.mock("GET", "/api/v1/leads").match_query(Matcher::Any).with_body(&body);
+        let _mock = mock.create_async().await;
+        assert_eq!(client(&server).find_leads(&token(), record()).await, Ok(vec![found.clone()]), "{body}");
+    }
+    // Half a list may lack just the lead that is looked for.
+    for body in [format!(r#"{{"leads": [{lead}, {{"id""#), "<html>down</html>".to_owned()] {
+        let mut server = Server::new_async().await;
+        let mock = server.mock("GET", "/api/v1/leads").match_query(Matcher::Any).with_body(&body).expect(2);
+        let mock = mock.create_async().await;
+        let client = client(&server);
+        for _ in 0..2 {
+            let result = client.find_leads(&token(), record()).await;
+            assert!(matches!(result, Err(CallError::Unreadable { .. })), "{body}: {result:?}");
+        }
+        mock.assert_async().await;
+    }
+    for (body, id, secret) in [
+        ("\u{feff}{\"webhook_id\": 7.0, \"secret\": \"whsec_abc\"}", Some("7"), Some("whsec_abc")),
+        (r#"{"data": {"webhook": {"id": "w", "signing_secret": "abc", "n": NaN}}}"#, Some("w"), Some("abc")),
+        (r#"Notice: x {"webhook_id": "w"}"#, Some("w"), None),
+        (r#"{"webhook_id": "w", "secret": 5}"#, Some("w"), Some("5")),
+    ] {
+        let mut server = Server::new_async().await;
+        let _mock = server.mock("POST", "/api/v1/webhooks").with_status(201).with_body(body).create_async().await;
+        let made = client(&server).create_webhook(&token(), "n", &SecretString::from(CALLBACK)).await.expect("made");
+        assert_eq!((made.id.as_deref(), made.secret.as_ref().map(SecretString::expose_secret)), (id, secret), "{body}");
+    }
+    for body in ["OK", r#"{"webhook_id": "w", "sec"#, "<html>"] {
+        let mut server = Server::new_async().await;
+        let _mock = server.mock("POST", "/api/v1/webhooks").with_status(201).with_body(body).create_async().await;
+        let made = client(&server).create_webhook(&token(), "n", &SecretString::from(CALLBACK)).await;
+        assert!(matches!(made.err(), Some(CallError::Unreadable { .. })), "{body}");
+    }
 }
 
 #[tokio::test]
@@ -187,7 +286,7 @@ async fn one_lead_is_looked_up_by_its_id() {
     let lead = |id: &str, status: Option<&str>| ListedLead { id: id.to_owned(), status: status.map(ToOwned::to_owned) };
     assert_eq!(client.get_lead(&token(), "L/1?").await, Ok(lead("L/1?", Some("done"))));
     assert_eq!(client.get_lead(&token(), "17").await, Ok(lead("17", None)));
-    assert!(matches!(client.get_lead(&token(), "mine").await, Err(CallError::Unknown { .. })));
+    assert!(matches!(client.get_lead(&token(), "mine").await, Err(CallError::Unreadable { .. })));
     // A 404 is about that id only: the next one is asked for again.
     assert_eq!(client.get_lead(&token(), "gone").await, Err(CallError::NotFound));
     assert_eq!(client.get_lead(&token(), "..").await, Err(CallError::NotFound));

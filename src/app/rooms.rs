@@ -15,7 +15,7 @@ use crate::{
     reconciler::Reconciler,
     sealing::Sealer,
     store::{Store, gate::Gates},
-    upstream::{Caller, Schedule, http_client},
+    upstream::{Caller, Schedule, http_clients},
 };
 
 /// What handlers call, and the loop that runs by itself.
@@ -87,10 +87,12 @@ struct Upstreams {
 }
 
 fn upstreams(config: &Config, clock: &SharedClock) -> Result<Upstreams, BuildError> {
-    let Config { http, alc, attio, .. } = config;
+    let Config { http, alc, attio, leads, .. } = config;
     let client =
-        http_client(alc.timeout.min(attio.timeout)).map_err(|error| BuildError::HttpClient(error.to_string()))?;
-    let caller = |upstream, timeout| Caller::new(client.clone(), upstream, timeout, clock.clone());
+        http_clients(alc.timeout.min(attio.timeout)).map_err(|error| BuildError::HttpClient(error.to_string()))?;
+    let caller = |upstream, timeout| {
+        Caller::new(client.clone(), upstream, timeout, clock.clone()).with_deadline(leads.send_deadline)
+    };
     let redirect_uri = |path| {
         let mut url = http.public_url.clone();
         url.set_path(path);

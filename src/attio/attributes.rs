@@ -7,7 +7,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{CallError, Client, error, unknown};
+use super::{CallError, Client, error, flag, list, unreadable};
 
 /// Attributes asked for at a time.
 const PAGE: usize = 100;
@@ -45,22 +45,42 @@ impl Titles {
     }
 }
 
+/// Attio's id of an attribute.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+pub struct AttributeId {
+    /// The part that names the object, which is People.
+    #[serde(default)]
+    pub object_id: Option<String>,
+}
+
+/// What was found of People.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct People {
+    /// Attio's id of the object, where an attribute names it.
+    pub object_id: Option<String>,
+    /// The attributes that were looked for.
+    pub attributes: Vec<Attribute>,
+}
+
 /// An attribute of People.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Attribute {
+    /// Attio's id.
+    #[serde(default)]
+    pub id: AttributeId,
     /// Its slug.
     pub api_slug: String,
     /// `text`, `select`, …
     #[serde(rename = "type")]
     pub kind: String,
     /// It holds several values.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "tolerant_flag")]
     pub is_multiselect: bool,
     /// No two records may have the same value.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "tolerant_flag")]
     pub is_unique: bool,
     /// It cannot be written.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "tolerant_flag")]
     pub is_archived: bool,
 }
 
@@ -72,7 +92,7 @@ pub struct SelectOption {
     /// What the record shows.
     pub title: String,
     /// It cannot be written.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "tolerant_flag")]
     pub is_archived: bool,
 }
 
@@ -96,20 +116,28 @@ pub struct NewAttribute<'a> {
     pub kind: &'a str,
 }
 
+/// A flag that is missing, `null` or of another type counts by what it says, and says no if it says nothing.
+fn tolerant_flag<'de, D: serde::Deserializer<'de>>(from: D) -> Result<bool, D::Error> {
+    Ok(flag(&Value::deserialize(from)?).unwrap_or_default())
+}
+
 impl Client {
     /// `GET /v2/objects/people/attributes`: the attributes with these slugs, archived ones too. Reads on until all are
     /// found or there are no more: how many Attio gives at a time is not documented.
-    pub async fn find_attributes(&self, token: &SecretString, slugs: &[&str]) -> Result<Vec<Attribute>, CallError> {
-        let (mut found, mut offset) = (Vec::<Attribute>::new(), 0);
+    pub async fn find_attributes(&self, token: &SecretString, slugs: &[&str]) -> Result<People, CallError> {
+        let (mut people, mut offset) = (People::default(), 0);
         loop {
             let page = [("show_archived", "true"), ("limit", &PAGE.to_string()), ("offset", &offset.to_string())];
             let request = self.request(Method::GET, &["objects", "people", "attributes"], token).query(&page);
-            let page: Vec<Attribute> = self.listed("list_attributes", request, token).await?;
+            let page: Vec<Option<Attribute>> = self.listed("list_attributes", request, token).await?;
             let last = page.is_empty() || page.len() > PAGE;
             offset += page.len();
-            found.extend(page.into_iter().filter(|attribute| slugs.contains(&attribute.api_slug.as_str())));
-            if last || found.len() >= slugs.len() || offset > MOST {
-                return Ok(found);
+            let object_id = page.iter().flatten().find_map(|attribute| attribute.id.object_id.clone());
+            people.object_id = people.object_id.or(object_id);
+            let found = page.into_iter().flatten().filter(|found| slugs.contains(&found.api_slug.as_str()));
+            people.attributes.extend(found);
+            if last || people.attributes.len() >= slugs.len() || offset > MOST {
+                return Ok(people);
             }
         }
     }
@@ -127,7 +155,9 @@ impl Client {
     /// `GET /v2/objects/people/attributes/{slug}/options`, archived ones too.
     pub async fn list_options(&self, token: &SecretString, slug: &str) -> Result<Vec<SelectOption>, CallError> {
         let request = self.request(Method::GET, &["objects", "people", "attributes", slug, "options"], token);
-        self.listed("list_options", request.query(&[("show_archived", "true")]), token).await
+        let listed: Vec<Option<_>> =
+            self.listed("list_options", request.query(&[("show_archived", "true")]), token).await?;
+        Ok(listed.into_iter().flatten().collect())
     }
 
     /// `POST /v2/objects/people/attributes/{slug}/options`. A title that is taken is a [`CallError::Conflict`].
@@ -143,19 +173,20 @@ impl Client {
         self.done("update_option", request.json(&json!({ "data": { "is_archived": false } })), token).await
     }
 
+    /// The items of a list, one that cannot be read as `None`: it counts for where the next page begins.
     async fn listed<T: serde::de::DeserializeOwned>(
         &self,
         operation: &'static str,
         request: reqwest::RequestBuilder,
         token: &SecretString,
-    ) -> Result<Vec<T>, CallError> {
+    ) -> Result<Vec<Option<T>>, CallError> {
         let answer = self.caller.call_capped(operation, request, PAGE_CAP).await?;
         if !answer.status.is_success() {
             return Err(error(&answer, token));
         }
-        let mut value = answer.json()?;
-        let items = value.get_mut("data").map(Value::take).unwrap_or_default();
-        serde_json::from_value(items).map_err(|_| unknown("the answer is no list of what was asked for"))
+        let listed = answer.find(list)?.ok_or_else(|| unreadable("it is no list of what was asked for"))?;
+        // What cannot be read is passed over: an attribute of a kind to come must not hide the ones beside it.
+        Ok(listed.into_iter().map(|item| serde_json::from_value(item).ok()).collect())
     }
 
     pub(super) async fn done(

@@ -62,18 +62,20 @@ impl Client {
                 error => Err(error),
             };
         }
-        let value = answer.json()?;
-        let text = |key: &str| value.get(key).and_then(Value::as_str);
-        match value.get("active").and_then(Value::as_bool) {
-            Some(false) => Ok(Identity::Inactive),
-            Some(true) => {
-                let workspace = text("workspace_id").and_then(|id| id.parse().ok());
-                let workspace = workspace.ok_or_else(|| unknown("the answer names no workspace"))?;
-                let scopes = text("scope").unwrap_or_default().split_whitespace().map(ToOwned::to_owned).collect();
-                Ok(Identity::Active { workspace, scopes })
+        let read = |value: &Value| {
+            // Flat by Attio's document, unlike everything else there.
+            let who = if value.get("active").is_some() { value } else { value.get("data")? };
+            let text = |key: &str| who.get(key).and_then(Value::as_str);
+            if !flag(who.get("active")?)? {
+                return Some(Identity::Inactive);
             }
-            None => Err(unknown("the answer does not say whether the token is active")),
-        }
+            let workspace = text("workspace_id")?.trim().parse().ok()?;
+            let scopes = text("scope").unwrap_or_default().split_whitespace().map(ToOwned::to_owned).collect();
+            Some(Identity::Active { workspace, scopes })
+        };
+        answer
+            .find(read)?
+            .ok_or_else(|| unreadable("it does not say whether the token is active, and for which workspace"))
     }
 
     /// `PATCH /v2/objects/people/records/{record_id}`. Idempotent for single-value attributes.
@@ -104,9 +106,8 @@ impl Client {
         if !answer.status.is_success() {
             return Err(error(&answer, token));
         }
-        let value = answer.json()?;
-        let values = value.pointer("/data/values").and_then(Value::as_object);
-        let values = values.ok_or_else(|| unknown("the answer is no record"))?;
+        let values = |value: &Value| value.pointer("/data/values")?.as_object().cloned();
+        let values = answer.find(values)?.ok_or_else(|| unreadable("it is no record"))?;
         let shown = values.get(slug).and_then(Value::as_array).and_then(|values| values.iter().find_map(shown));
         Ok(shown.map(ToOwned::to_owned))
     }
@@ -122,6 +123,16 @@ impl Client {
             path.pop_if_empty().push("v2").extend(segments);
         }
         self.caller.request(method, url).bearer_auth(token.expose_secret()).header(ACCEPT, "application/json")
+    }
+}
+
+/// A boolean, whichever JSON type its writer chose for it.
+fn flag(value: &Value) -> Option<bool> {
+    match value {
+        Value::Bool(flag) => Some(*flag),
+        Value::Number(number) => Some(number.as_f64()? != 0.0),
+        Value::String(text) => text.trim().to_ascii_lowercase().parse().ok(),
+        _ => None,
     }
 }
 
@@ -142,6 +153,11 @@ fn error(answer: &Answer, token: &SecretString) -> CallError {
     }
 }
 
-fn unknown(detail: &str) -> CallError {
-    CallError::Unknown { retry_after: None, detail: detail.to_owned() }
+fn unreadable(detail: &str) -> CallError {
+    CallError::Unreadable { detail: detail.to_owned() }
+}
+
+/// `{"data": […]}` as documented, or a bare list.
+fn list(value: &Value) -> Option<Vec<Value>> {
+    value.get("data").unwrap_or(value).as_array().cloned()
 }

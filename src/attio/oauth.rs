@@ -163,7 +163,8 @@ mod tests {
             (400, r#"{"error": "invalid_grant"}"#, TokenError::InvalidGrant),
             (401, r#"{"error": "invalid_client"}"#, TokenError::Refused { error: "invalid_client".to_owned() }),
             (502, r#"{"error": "invalid_grant"}"#, unavailable("status 502")),
-            (200, "{}", unavailable("the answer holds no access token")),
+            (200, "{}", unavailable("the answer holds neither tokens nor an error")),
+            (401, r#"{"error": {"code": "INVALID_GRANT"}}"#, TokenError::InvalidGrant),
         ] {
             let (server, _mock) = answering("/oauth/token", &[], status, body).await;
             let exchanged = oauth(&server.url()).exchange(&SecretString::from("code-1")).await;

@@ -60,7 +60,7 @@ async fn a_token_is_identified_by_the_flat_answer() {
     assert_eq!(identified(401, json!({ "code": "unauthorized" })).await, Ok(Identity::Inactive));
     for strange in [json!({}), json!({ "active": true }), json!({ "active": true, "workspace_id": "x" }), json!([])] {
         let identity = identified(200, strange.clone()).await;
-        assert!(matches!(identity, Err(CallError::Unknown { .. })), "{strange}: {identity:?}");
+        assert!(matches!(identity, Err(CallError::Unreadable { .. })), "{strange}: {identity:?}");
     }
     let forbidden = identified(403, json!({ "code": "billing_error", "message": "Pay." })).await;
     assert_eq!(forbidden, Err(CallError::Forbidden { detail: "Pay.".to_owned() }));
@@ -109,6 +109,94 @@ async fn refusals_are_named_by_what_to_do() {
 }
 
 #[tokio::test]
+async fn a_refusal_says_which_attribute_it_is_about() {
+    for (body, about) in [
+        (json!({ "code": "uniqueness_conflict", "message": "The value of \"alc_lead_id\" is taken." }), true),
+        (
+            json!({ "code": "validation_type", "message": "No.", "validation_errors": [
+            { "code": "not_unique", "path": ["data", "values", "alc_lead_id", 0], "message": "taken" },
+        ] }),
+            true,
+        ),
+        (json!({ "message": "Invalid.", "validation_errors": [{ "path": "data.values.alc_lead_id.0" }] }), true),
+        (json!({ "message": "x".repeat(2000), "validation_errors": [{ "path": ["alc_lead_id"] }] }), true),
+        (json!({ "error": { "message": "(alc_lead_id): must be unique" } }), true),
+        (json!({ "message": "alc_lead_id_2 and my_alc_lead_id and alc_lead_ids are odd." }), false),
+        (json!({ "message": "No.", "validation_errors": [{ "path": ["data", "values", "alc_result"] }] }), false),
+        (json!({ "message": "No.", "validation_errors": "odd" }), false),
+        (json!([]), false),
+    ] {
+        for status in [400, 409, 422] {
+            let mut server = Server::new_async().await;
+            let mock = server.mock("PATCH", PERSON).with_status(status).with_body(body.to_string());
+            let _mock = mock.create_async().await;
+            let refused = client(&server).update_person(&token(), record(), &values()).await.expect_err("a refusal");
+            assert_eq!(refused.is_about("alc_lead_id"), about, "{status} {body:.200}");
+            assert!(!refused.is_about("alc_status"), "{status} {body:.200}");
+        }
+    }
+    assert!(!CallError::Unauthorized.is_about("alc_lead_id"));
+}
+
+#[tokio::test]
+async fn answers_are_read_whatever_stands_around_or_beside_them() {
+    let workspace = "14beef7a-99f7-4534-a87e-70b564330a4c";
+    for body in [
+        format!("\u{feff}{{\"active\": true, \"workspace_id\": \"{workspace}\", \"exp\": NaN}}"),
+        format!(r#"{{"data": {{"active": "true", "workspace_id": " {workspace} ", "scope": 5}}}}"#),
+        format!(r#"{{"active": 1, "workspace_id": "{workspace}", "workspace_name": "\ud83d"}}"#),
+        format!(")]}}'\n{{\"active\": True, \"workspace_id\": \"{workspace}\"}}"),
+    ] {
+        let mut server = Server::new_async().await;
+        let _mock = server.mock("GET", "/v2/self").with_body(&body).create_async().await;
+        let identity = Identity::Active { workspace: workspace.parse().expect("a UUID"), scopes: Vec::new() };
+        assert_eq!(client(&server).identify(&token()).await, Ok(identity), "{body}");
+    }
+    for body in ["{\"active\": \"false\"}", "\u{feff}{'active': 0}", "{\"data\": {\"active\": false}}"] {
+        let mut server = Server::new_async().await;
+        let _mock = server.mock("GET", "/v2/self").with_body(body).create_async().await;
+        assert_eq!(client(&server).identify(&token()).await, Ok(Identity::Inactive), "{body}");
+    }
+    let webhook = |id: &str| format!(r#"{{"id": {id}, "target_url": "https://us.example/w", "secret": "s3cret"}}"#);
+    for (body, id) in [
+        (format!("\u{feff}{{\"data\": {}}}", webhook(r#"{"webhook_id": "w-1"}"#)), "w-1"),
+        (format!(r#"{{"data": {}, "more": NaN}}"#, webhook("17.0")), "17"),
+        (webhook("\"w-1\""), "w-1"),
+    ] {
+        let mut server = Server::new_async().await;
+        let _mock = server.mock("POST", "/v2/webhooks").with_body(&body).create_async().await;
+        let made = client(&server).create_webhook(&token(), &SecretString::from("https://us.example/w")).await;
+        assert_eq!(made.expect("made").id, id, "{body}");
+    }
+    for id in ["{\"webhook_id\": \"w-1\"}", "\"w-1\""] {
+        let listed = format!(r#"{{"data": [{{"odd": undefined}}, 5, {}]}}"#, webhook(id));
+        let mut server = Server::new_async().await;
+        let mock = server.mock("GET", "/v2/webhooks").match_query(Matcher::Any).with_body(&listed);
+        let _mock = mock.create_async().await;
+        let found = client(&server).find_webhook(&token(), |url| url == "https://us.example/w").await;
+        assert_eq!(found, Ok(Some("w-1".to_owned())), "{listed}");
+    }
+    for body in ["OK", r#"{"data": {"id": {"webhook_id": "w-1"}, "secr"#, "{}"] {
+        let mut server = Server::new_async().await;
+        let _mock = server.mock("POST", "/v2/webhooks").with_body(body).create_async().await;
+        let made = client(&server).create_webhook(&token(), &SecretString::from("https://us.example/w")).await;
+        assert!(matches!(made, Err(CallError::Unreadable { .. })), "{body}: {made:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_odd_item_hides_no_other() {
+    let mut server = Server::new_async().await;
+    let attribute = json!({ "api_slug": "alc_status", "type": "select", "is_archived": null, "is_unique": "true", "is_multiselect": 0 });
+    let body = json!({ "data": [{ "api_slug": 5 }, "junk", attribute] });
+    let _mock = server.mock("GET", "/v2/objects/people/attributes").match_query(Matcher::Any);
+    let _mock = _mock.with_body(body.to_string()).create_async().await;
+    let found = client(&server).find_attributes(&token(), &["alc_status"]).await.expect("found");
+    assert_eq!(found.attributes.len(), 1);
+    assert!(found.attributes[0].is_unique && !found.attributes[0].is_archived && !found.attributes[0].is_multiselect);
+}
+
+#[tokio::test]
 async fn a_rate_limit_ends_at_the_http_date_by_attios_own_clock() {
     let url = answering(
         "HTTP/1.1 429 X\r\ncontent-length: 0\r\ndate: Tue, 22 Sep 2026 10:00:00 GMT\r\n\
@@ -146,7 +234,7 @@ async fn what_a_person_shows_is_read_from_selects_and_texts() {
 }
 
 #[tokio::test]
-async fn a_record_with_a_megabyte_of_text_is_read_and_no_record_is_unknown() {
+async fn a_record_with_a_megabyte_of_text_is_read_and_no_record_is_unreadable() {
     let text = "x".repeat(1_000_000);
     let body = json!({ "data": { "values": { "alc_status": [{ "active_until": null, "value": "Pending" }], "notes": [{ "value": text }] } } });
     let mut server = Server::new_async().await;
@@ -156,5 +244,5 @@ async fn a_record_with_a_megabyte_of_text_is_read_and_no_record_is_unknown() {
     mock.remove_async().await;
     let _mock = server.mock("GET", PERSON).with_body("{}").create_async().await;
     let shown = client(&server).read_person(&token(), record(), "alc_status").await;
-    assert!(matches!(shown, Err(CallError::Unknown { .. })), "{shown:?}");
+    assert!(matches!(shown, Err(CallError::Unreadable { .. })), "{shown:?}");
 }

@@ -9,8 +9,11 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{CallError, Client, error, unknown};
-use crate::ids::{RecordId, WorkspaceId};
+use super::{CallError, Client, error, list, unreadable};
+use crate::{
+    ids::{RecordId, WorkspaceId},
+    lenient,
+};
 
 /// Webhooks asked for at a time.
 const PAGE: usize = 100;
@@ -52,7 +55,7 @@ pub struct Malformed {
 
 impl Client {
     /// `POST /v2/webhooks` for merged and deleted records. Without a filter: which fields of a record's event one may
-    /// name is not documented. What other objects' merges leave here is two forwarding leads, until they are forgotten.
+    /// name is not documented. Events of other objects are dropped here, see [`events`].
     pub async fn create_webhook(&self, token: &SecretString, url: &SecretString) -> Result<CreatedWebhook, CallError> {
         let subscription = |event_type: &str| json!({ "event_type": event_type, "filter": null });
         let body = json!({ "data": {
@@ -68,12 +71,12 @@ impl Client {
                 error => error,
             });
         }
-        let value = answer.json()?;
-        let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str).filter(|text| !text.is_empty());
-        match (text("/data/id/webhook_id"), text("/data/secret")) {
-            (Some(id), Some(secret)) => Ok(CreatedWebhook { id: id.to_owned(), secret: SecretString::from(secret) }),
-            _ => Err(unknown("the answer names no webhook and secret")),
-        }
+        let read = |value: &Value| {
+            let webhook = value.get("data").unwrap_or(value);
+            let secret = webhook.get("secret")?.as_str().filter(|secret| !secret.is_empty())?;
+            Some(CreatedWebhook { id: webhook_id(webhook)?, secret: SecretString::from(secret) })
+        };
+        answer.find(read)?.ok_or_else(|| unreadable("it names no webhook and secret"))
     }
 
     /// `GET /v2/webhooks`: the id of the one with this URL.
@@ -91,12 +94,10 @@ impl Client {
             if !answer.status.is_success() {
                 return Err(error(&answer, token));
             }
-            let value = answer.json()?;
-            let listed = value.get("data").and_then(Value::as_array);
-            let listed = listed.ok_or_else(|| unknown("the answer is no list of webhooks"))?;
+            let listed = answer.find(list)?.ok_or_else(|| unreadable("it is no list of webhooks"))?;
             let url = |webhook: &&Value| webhook.get("target_url").and_then(Value::as_str).is_some_and(&is_it);
             if let Some(found) = listed.iter().find(url) {
-                return Ok(found.pointer("/id/webhook_id").and_then(Value::as_str).map(str::to_owned));
+                return Ok(webhook_id(found));
             }
             offset += listed.len();
             // More than was asked for: it does not know pages.
@@ -110,6 +111,12 @@ impl Client {
     pub async fn delete_webhook(&self, token: &SecretString, id: &str) -> Result<(), CallError> {
         self.done("delete_webhook", self.request(Method::DELETE, &["webhooks", id], token), token).await
     }
+}
+
+/// `{"id": {"webhook_id"}}` as documented, or plainly `id` or `webhook_id`.
+fn webhook_id(webhook: &Value) -> Option<String> {
+    let id = webhook.get("id");
+    [id.and_then(|id| id.get("webhook_id")), id, webhook.get("webhook_id")].into_iter().flatten().find_map(lenient::id)
 }
 
 /// Whether `signature` (`Attio-Signature`) is the hex HMAC-SHA256 of the raw body.
@@ -129,15 +136,19 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
     pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect()
 }
 
-/// The events of a call that are about records of `workspace`, each by itself: what is wrong with one is no reason to
-/// lose the others. Events of other kinds are passed over.
-pub fn events(body: &[u8], workspace: WorkspaceId) -> Result<Vec<Result<RecordEvent, Malformed>>, Malformed> {
+/// The events of a call that are about `people` (Attio's id of that object, if it is known) of `workspace`, each by
+/// itself: what is wrong with one is no reason to lose the others. Events of other kinds are passed over.
+pub fn events(
+    body: &[u8],
+    workspace: WorkspaceId,
+    people: Option<&str>,
+) -> Result<Vec<Result<RecordEvent, Malformed>>, Malformed> {
     #[derive(Deserialize)]
     struct Call {
         events: Vec<Value>,
     }
     let malformed = |pointer: String, detail| Malformed { pointer, detail };
-    let call: Call = serde_json::from_slice(body)
+    let call: Call = serde_json::from_str(&lenient::json(body))
         .map_err(|_| malformed("/events".to_owned(), "must be a list, in a JSON object"))?;
     let read = |at: usize, event: &Value| {
         let kind = event.get("event_type").and_then(Value::as_str);
@@ -154,7 +165,10 @@ pub fn events(body: &[u8], workspace: WorkspaceId) -> Result<Vec<Result<RecordEv
             _ => return Ok(None),
         };
         let theirs = event.pointer("/id/workspace_id").and_then(Value::as_str).and_then(|id| id.parse().ok());
-        Ok(theirs.is_none_or(|theirs: WorkspaceId| theirs == workspace).then_some(read))
+        let object = event.pointer("/id/object_id").and_then(Value::as_str);
+        let is_ours = theirs.is_none_or(|theirs: WorkspaceId| theirs == workspace)
+            && people.zip(object).is_none_or(|(people, object)| people == object);
+        Ok(is_ours.then_some(read))
     };
     Ok(call.events.iter().enumerate().filter_map(|(at, event)| read(at, event).transpose()).collect())
 }
@@ -190,10 +204,10 @@ mod tests {
             merged(workspace), merged(WorkspaceId::random()), { "event_type": "note.created" },
             { "event_type": "record.deleted", "id": { "record_id": from } },
         ] });
-        let read = events(body.to_string().as_bytes(), workspace).expect("reads");
+        let read = events(body.to_string().as_bytes(), workspace, None).expect("reads");
         assert_eq!(read, [Ok(RecordEvent::Merged { into, from }), Ok(RecordEvent::Deleted(from))]);
         for body in ["", "[]", "{}"] {
-            assert!(events(body.as_bytes(), workspace).is_err(), "{body}");
+            assert!(events(body.as_bytes(), workspace, None).is_err(), "{body}");
         }
     }
 
@@ -203,7 +217,7 @@ mod tests {
         let body = json!({ "events": [
             {}, { "event_type": "record.deleted" }, { "event_type": "record.deleted", "id": { "record_id": from } },
         ] });
-        let read = events(body.to_string().as_bytes(), WorkspaceId::random()).expect("a call");
+        let read = events(body.to_string().as_bytes(), WorkspaceId::random(), None).expect("a call");
         let pointers: Vec<_> = read.iter().map(|read| read.as_ref().map_err(|bad| bad.pointer.as_str())).collect();
         let deleted = RecordEvent::Deleted(from);
         assert_eq!(pointers, [Err("/events/0/event_type"), Err("/events/1/id/record_id"), Ok(&deleted)]);

@@ -30,7 +30,7 @@ pub enum Provider {
 }
 
 impl Provider {
-    const fn name(self) -> &'static str {
+    pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Alc => "alc",
             Self::Attio => "attio",
@@ -97,20 +97,23 @@ impl Attempt {
         provider: Provider,
         now: Timestamp,
     ) -> Result<Self, StateFault> {
-        let (place, name) = (place(state), cookie_name(state, secure));
+        let name = cookie_name(state, secure);
         let attempt = cookies
             .iter()
             .flat_map(|header| header.split(';'))
             .filter_map(|pair| pair.trim().split_once('='))
             // Of several with that name (another path, a parent domain) the one that opens is ours.
             .filter(|(known, _)| *known == name)
-            .find_map(|(_, value)| {
-                sealer.open(Place { aggregate: &place, field: "cookie" }, &Sealed::from_text(value)).ok()
-            })
-            .and_then(|text| Self::from_text(&text))
+            .find_map(|(_, value)| Self::open(sealer, state, value))
             .filter(|attempt| attempt.provider == provider)
             .ok_or(StateFault::Foreign)?;
         if now >= attempt.expires_at { Err(StateFault::Expired) } else { Ok(attempt) }
+    }
+
+    /// What a cookie for `state` holds.
+    pub(super) fn open(sealer: &Sealer, state: &str, value: &str) -> Option<Self> {
+        let place = Place { aggregate: &place(state), field: "cookie" };
+        sealer.open(place, &Sealed::from_text(value)).ok().and_then(|text| Self::from_text(&text))
     }
 
     /// Lines rather than JSON: a quote in the client's state takes one byte, not two. The state stands last, and no
@@ -145,11 +148,6 @@ impl Attempt {
     }
 }
 
-/// `Set-Cookie` that removes the cookie of `state`.
-pub(super) fn cleared_cookie(state: &str, secure: bool) -> String {
-    format!("{}=; Max-Age=0{}", cookie_name(state, secure), attributes(secure))
-}
-
 /// Whether it has the shape of a state of ours: it becomes a cookie's name and a key of the store.
 pub(super) fn is_state(text: &str) -> bool {
     text.len() == 43 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
@@ -160,13 +158,13 @@ pub(super) fn place(state: &str) -> String {
     format!("attempt/{state}")
 }
 
-fn cookie_name(state: &str, secure: bool) -> String {
+pub(super) fn cookie_name(state: &str, secure: bool) -> String {
     // RFC 6265bis §4.1.3.2: no other host, and nobody without TLS, can set a cookie of that name.
     let prefix = if secure { "__Host-" } else { "" };
     format!("{prefix}alc_connector_oauth_{state}")
 }
 
-fn attributes(secure: bool) -> &'static str {
+pub(super) fn attributes(secure: bool) -> &'static str {
     // Lax: the provider's redirect is a top-level navigation, and a strict cookie would stay at home.
     if secure { "; Path=/; HttpOnly; SameSite=Lax; Secure" } else { "; Path=/; HttpOnly; SameSite=Lax" }
 }
@@ -330,10 +328,6 @@ mod tests {
         let plain = attempt(None).to_cookie(&sealer, &state, false);
         assert!(plain.starts_with(&format!("alc_connector_oauth_{state}=")));
         assert!(plain.ends_with("; Max-Age=600; Path=/; HttpOnly; SameSite=Lax"));
-        assert_eq!(
-            cleared_cookie(&state, true),
-            format!("__Host-alc_connector_oauth_{state}=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax; Secure")
-        );
     }
 
     #[test]

@@ -13,6 +13,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use super::{
     Authorization,
     attempt::{self, Attempt, Provider, StateFault},
+    cookies::{self, Repeat},
     kept::{Kept, Taken},
     params::Params,
     request::{RedirectError, success_location},
@@ -30,7 +31,8 @@ use crate::{
 pub struct Completed {
     /// The client's redirect URI, with `code` or with `error`; or Attio's consent page.
     pub location: String,
-    /// `Set-Cookie`, each: the attempt goes, and perhaps the next one comes.
+    /// `Set-Cookie`, each: what proves this browser in a repeat takes the attempt's place, and perhaps the next one
+    /// comes.
     pub set_cookies: Vec<String>,
 }
 
@@ -73,9 +75,25 @@ impl Authorization {
         query: &str,
         cookies: &[&str],
     ) -> Result<Completed, CompleteFault> {
-        let callback = self.callback(provider, query, cookies)?;
+        let callback = match self.callback(provider, query, cookies) {
+            Err(StateFault::Foreign) => {
+                return self.answered(&self.repeat(provider, query, cookies).ok_or(StateFault::Foreign)?).await;
+            }
+            callback => callback?,
+        };
+        let repeat = Repeat { state: callback.state.clone(), query: query.to_owned() };
         let this = self.clone();
-        let task = async move { this.take_and_go_on(callback).await };
+        let task = async move {
+            match this.take_and_go_on(callback).await {
+                // By the same browser: no other has the cookie.
+                Err(CompleteFault::State(StateFault::Used)) => this.answered(&repeat).await,
+                Ok(completed) => {
+                    this.keep_answer(&repeat.state, &repeat.query, &completed).await;
+                    Ok(completed)
+                }
+                fault => fault,
+            }
+        };
         self.inner.lifecycle.spawn(task).await.unwrap_or_else(|error| lifecycle::resume(error))
     }
 
@@ -95,15 +113,23 @@ impl Authorization {
         Ok(Callback { provider, state, redirect_uri: redirect_uri.to_owned(), attempt, answer })
     }
 
+    /// The callback that this one may be the repeat of.
+    fn repeat(&self, provider: Provider, query: &str, cookies: &[&str]) -> Option<Repeat> {
+        let params = Params::parse(query.as_bytes());
+        let state = params.get("state").ok().flatten().filter(|state| attempt::is_state(state))?;
+        let known = cookies::is_known_again(&self.inner.sealer, state, provider, cookies, self.inner.secure);
+        known.then(|| Repeat { state: state.to_owned(), query: query.to_owned() })
+    }
+
     async fn take_and_go_on(&self, callback: Callback) -> Result<Completed, CompleteFault> {
         let inner = &self.inner;
         let outcome = match callback.provider {
             Provider::Alc => self.back_from_alc(&callback).await?,
             Provider::Attio => self.back_from_attio(&callback).await?,
         };
-        let Callback { state, attempt, redirect_uri, .. } = callback;
+        let Callback { provider, state, attempt, redirect_uri, .. } = callback;
         let client_state = attempt.client_state.as_deref();
-        let mut set_cookies = vec![attempt::cleared_cookie(&state, inner.secure)];
+        let mut set_cookies = vec![cookies::over(&inner.sealer, &state, provider, inner.secure)];
         let location = match outcome {
             Ok(Next::Client(code)) => {
                 success_location(&redirect_uri, code.expose_secret(), client_state, &inner.issuer)
@@ -303,7 +329,7 @@ fn exchange_error(provider: Provider, error: &TokenError) -> RedirectError {
         TokenError::InvalidGrant => {
             RedirectError::new("access_denied", format!("{provider} no longer accepts its code: connect again"))
         }
-        TokenError::Refused { .. } => {
+        TokenError::Refused { .. } | TokenError::Unusable { .. } => {
             RedirectError::new("server_error", format!("{provider} refused to exchange its code"))
         }
         TokenError::Unavailable { .. } => RedirectError::new(

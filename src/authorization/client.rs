@@ -5,13 +5,19 @@
 
 use aws_lc_rs::{constant_time, digest};
 use base64::{
-    Engine as _,
-    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+    Engine as _, alphabet,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig, general_purpose::URL_SAFE_NO_PAD},
 };
 use secrecy::{ExposeSecret as _, SecretString};
 use url::form_urlencoded;
 
 use super::{OAuthError, params::Params};
+
+/// The padding is optional: not every client has a library's base64.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
 
 /// The client as the operator registered it.
 pub(super) struct Client {
@@ -39,24 +45,22 @@ impl Client {
         self.redirect_uris.iter().map(String::as_str).find(|uri| self::fingerprint(uri) == fingerprint)
     }
 
-    /// Proves that the request comes from the client (RFC 6749 §2.3.1): by `Authorization: Basic`, or by `client_id`
-    /// and `client_secret` in the body, never by both.
+    /// Proves that the request comes from the client (RFC 6749 §2.3.1): by `Authorization: Basic`, by `client_id` and
+    /// `client_secret` in the body, or by both, if both are right.
     pub(super) fn authenticate(&self, authorization: Option<&str>, params: &Params) -> Result<(), OAuthError> {
         let id = params.get("client_id")?;
         let secret = params.get("client_secret")?;
-        match (authorization, secret) {
-            (Some(_), Some(_)) => Err(OAuthError::InvalidRequest("authenticate by header or by body, not by both")),
-            (Some(header), None) => {
-                // A `client_id` beside the header is no second authentication, but it must not contradict it.
-                let agrees = id.is_none_or(|id| self.is(id));
-                if self.is_basic(header) && agrees { Ok(()) } else { Err(OAuthError::InvalidClient) }
-            }
-            (None, Some(secret)) => {
-                let known = self.has(id.unwrap_or_default(), secret);
-                if known { Ok(()) } else { Err(OAuthError::InvalidClient) }
-            }
-            (None, None) => Err(OAuthError::InvalidClient),
-        }
+        let by_header = authorization.map(|header| self.is_basic(header));
+        let by_body = secret.map(|secret| {
+            // Beside the header the id need not stand again.
+            let id = id.map_or(authorization.is_some(), |id| self.is(id));
+            equal(self.secret.expose_secret(), secret) & id
+        });
+        // A `client_id` alone is no authentication, but it must not contradict one.
+        let contradicted = id.is_some_and(|id| !self.is(id));
+        let given = by_header.is_some() || by_body.is_some();
+        let right = by_header.unwrap_or(true) & by_body.unwrap_or(true);
+        if given && right && !contradicted { Ok(()) } else { Err(OAuthError::InvalidClient) }
     }
 
     fn is_basic(&self, header: &str) -> bool {
@@ -64,20 +68,15 @@ impl Client {
         if !scheme.eq_ignore_ascii_case("basic") {
             return false;
         }
-        let Ok(bytes) = STANDARD.decode(credentials.trim()) else { return false };
+        let Ok(bytes) = BASE64.decode(credentials.trim()) else { return false };
         let Ok(text) = String::from_utf8(bytes) else { return false };
         let Some((id, secret)) = text.split_once(':') else { return false };
-        // Id and secret are form-encoded inside (RFC 6749 §2.3.1), but many clients leave that out, and which kind
-        // Attio's is, is not documented: a secret with a `+` in it must work either way.
-        let encoded = self.has(&form_decoded(id), &form_decoded(secret));
-        let plain = self.has(id, secret);
-        encoded || plain
-    }
-
-    fn has(&self, id: &str, secret: &str) -> bool {
-        let same_id = equal(&self.id, id);
-        let same_secret = equal(self.secret.expose_secret(), secret);
-        same_id & same_secret
+        // Id and secret are form-encoded inside (RFC 6749 §2.3.1), but many clients leave that out, for one or for
+        // both, and which kind Attio's is, is not documented: a secret with a `+` in it must work either way.
+        let is_id = equal(&self.id, id) | equal(&self.id, &form_decoded(id));
+        let known = self.secret.expose_secret();
+        let is_secret = equal(known, secret) | equal(known, &form_decoded(secret));
+        is_id & is_secret
     }
 }
 
@@ -111,7 +110,7 @@ mod tests {
     }
 
     fn basic(id: &str, secret: &str) -> String {
-        format!("Basic {}", STANDARD.encode(format!("{id}:{secret}")))
+        format!("Basic {}", BASE64.encode(format!("{id}:{secret}")))
     }
 
     fn authenticated(client: &Client, header: Option<&str>, body: &str) -> Result<(), OAuthError> {
@@ -123,13 +122,25 @@ mod tests {
         for secret in ["plain", "a+b/c=", "50%25", "a:b", "a&b", "ü ö"] {
             let client = client(secret);
             let encoded: String = form_urlencoded::byte_serialize(secret.as_bytes()).collect();
-            for header in [basic("attio+app", &encoded), basic("attio app", secret)] {
+            let mixed = basic("attio+app", secret);
+            let unpadded = basic("attio app", secret).trim_end_matches('=').to_owned();
+            for header in [basic("attio+app", &encoded), basic("attio app", secret), mixed, unpadded] {
                 assert_eq!(authenticated(&client, Some(&header), ""), Ok(()), "{secret}");
                 assert_eq!(authenticated(&client, Some(&header.replace("Basic", "bAsIc")), ""), Ok(()));
                 assert_eq!(authenticated(&client, Some(&header), "client_id=attio+app"), Ok(()));
                 assert_eq!(authenticated(&client, Some(&header), "client_id=other"), Err(OAuthError::InvalidClient));
-                let both = authenticated(&client, Some(&header), "client_secret=x");
-                assert!(matches!(both, Err(OAuthError::InvalidRequest(_))));
+                for right in
+                    [format!("client_secret={encoded}"), format!("client_id=attio+app&client_secret={encoded}")]
+                {
+                    assert_eq!(authenticated(&client, Some(&header), &right), Ok(()), "{right}");
+                    let wrong = basic("attio app", "x");
+                    assert_eq!(authenticated(&client, Some(&wrong), &right), Err(OAuthError::InvalidClient), "{right}");
+                    let bearer = authenticated(&client, Some("Bearer x"), &right);
+                    assert_eq!(bearer, Err(OAuthError::InvalidClient), "{right}");
+                }
+                for wrong in ["client_secret=x", "client_id=attio+app&client_secret=x"] {
+                    assert_eq!(authenticated(&client, Some(&header), wrong), Err(OAuthError::InvalidClient), "{wrong}");
+                }
             }
         }
     }

@@ -1,9 +1,10 @@
 //! What the store keeps of an attempt: that its state was used and, during Attio's consent, ALC's tokens.
 //!
-//! Promises that of all who come with a state, on all replicas, one takes it; and that tokens which wait here end up in
-//! a connection or are given back: when nobody comes back in time, when the second consent fails, and when the process
-//! that was at it is gone. Its aggregate is of [`Kind::Attempt`], its tenant the state itself.
+//! Promises that of all callbacks with a state, on all replicas, one takes it; and that tokens which wait here end up
+//! in a connection or are given back: when the browser does not come back in time, when the second consent fails, and
+//! when the process that was connecting is gone. Its aggregate is of [`Kind::Attempt`], its tenant the state itself.
 
+mod answer;
 #[cfg(test)]
 mod tests;
 
@@ -14,6 +15,7 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+pub(super) use self::answer::{Answer, Found};
 use super::{
     Authorization,
     attempt::{Provider, StateFault, place},
@@ -30,26 +32,29 @@ use crate::{
 };
 
 /// How long after its expiry a used state is remembered: more than replicas' clocks may disagree, which all follow the
-/// store's. Not longer: whoever comes back with an attempt of his own leaves a mark each time.
+/// store's. Not longer: every attempt leaves a mark, and a browser may begin as many as it likes.
 const MARGIN: Duration = Duration::from_secs(60);
-/// Whoever takes tokens makes a connection of them in far less; after that it is gone.
+/// A callback that took tokens makes a connection of them in far less; after that its process is gone.
 const TAKEN_AT_MOST: Duration = Duration::from_secs(5 * 60);
 /// The first wait after a token could not be given back; it doubles.
 const GIVE_BACK_AGAIN: Duration = Duration::from_secs(60);
 /// The longest.
 const LONGEST_WAIT: Duration = Duration::from_secs(2 * 60 * 60);
 /// How long giving back is tried.
-const PATIENCE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+const GIVE_BACK_LIMIT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// An attempt in the store.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Kept {
     /// When the state was taken or, while it waits, made.
     used_at: Timestamp,
-    /// From then on its cookie has expired by anybody's clock, and the mark may go.
+    /// From then on its cookie has expired by every replica's clock, and the mark may go.
     forget_at: Timestamp,
     #[serde(default)]
     held: Option<Held>,
+    /// What the browser was answered, for a minute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) answer: Option<Answer>,
     #[serde(flatten)]
     unknown: Map<String, Value>,
 }
@@ -58,10 +63,12 @@ pub(super) struct Kept {
 #[derive(Serialize, Deserialize)]
 struct Held {
     phase: Phase,
-    /// Whose tokens they are, once Attio has said so: what a connection of it lives on is not given back.
+    /// The workspace that the tokens are for, once Attio has named it: what a connection of it lives on is not given
+    /// back.
     #[serde(default)]
     workspace: Option<WorkspaceId>,
-    /// When somebody has to see to them: nobody came back, nobody is at it any more, or giving back failed.
+    /// When the reconciler sees to them: the browser did not come back, the process that took them is gone, or giving
+    /// them back failed.
     due_at: Timestamp,
     /// When ALC was asked for its tokens.
     asked_at: Timestamp,
@@ -80,7 +87,7 @@ struct Held {
 enum Phase {
     /// For the browser to come back from Attio.
     Waiting,
-    /// It has; somebody makes a connection of them.
+    /// It has; a callback makes a connection of them.
     Taken,
     /// To be given back.
     Unwanted,
@@ -118,16 +125,17 @@ impl Aggregate for Kept {
 
 impl Kept {
     fn new(held: Option<Held>, expires_at: Timestamp, now: Timestamp) -> Self {
-        Self { used_at: now, forget_at: later(expires_at, MARGIN), held, unknown: Map::new() }
+        Self { used_at: now, forget_at: later(expires_at, MARGIN), held, answer: None, unknown: Map::new() }
     }
 
     fn due(&self) -> Timestamp {
-        self.held.as_ref().map_or(self.forget_at, |held| held.due_at)
+        let due = self.held.as_ref().map_or(self.forget_at, |held| held.due_at);
+        self.answer.as_ref().and_then(Answer::due).map_or(due, |answer| answer.min(due))
     }
 }
 
 impl Held {
-    /// Whose tokens are given back next.
+    /// The provider whose tokens are given back next.
     fn next(&self) -> Option<Provider> {
         if self.attio_token.is_some() {
             return Some(Provider::Attio);
@@ -154,7 +162,9 @@ impl Authorization {
         state: &str,
         expires_at: Timestamp,
     ) -> Result<Result<Versioned<Kept>, StateFault>, StoreError> {
-        let mut mark = Versioned::new(Kept::new(None, expires_at, self.inner.clock.now()));
+        let now = self.inner.clock.now();
+        let mut mark = Versioned::new(Kept::new(None, expires_at, now));
+        mark.value.answer = Some(Answer::awaited(now));
         let taken = self.write(state, &mut mark).await?;
         Ok(if taken { Ok(mark) } else { Err(StateFault::Used) })
     }
@@ -184,6 +194,7 @@ impl Authorization {
     ) -> Result<Taken, StoreError> {
         kept.value.held =
             Some(Held { workspace: Some(workspace), ..self.held(Phase::Taken, state, &tokens, asked_at) });
+        kept.value.answer = Some(Answer::awaited(self.inner.clock.now()));
         let mut taken = Taken { state: state.to_owned(), kept, tokens, asked_at };
         self.rewrite(&mut taken).await?;
         Ok(taken)
@@ -220,8 +231,10 @@ impl Authorization {
             .map_err(|error| StoreError::Corrupt(error.to_string()))?;
         let (Some(access), refresh) = tokens else { return Ok(Err(StateFault::Used)) };
         let (tokens, asked_at) = (Tokens { access, refresh, expires_in: held.expires_in }, held.asked_at);
+        let now = self.inner.clock.now();
         held.phase = Phase::Taken;
-        held.due_at = later(self.inner.clock.now(), TAKEN_AT_MOST);
+        held.due_at = later(now, TAKEN_AT_MOST);
+        kept.value.answer = Some(Answer::awaited(now));
         // If the reconciler has begun to give them back, the version has moved.
         let taken = self.write(state, &mut kept).await?;
         Ok(if taken { Ok(Taken { state: state.to_owned(), kept, tokens, asked_at }) } else { Err(StateFault::Used) })
@@ -236,7 +249,7 @@ impl Authorization {
         self.rewrite(taken).await
     }
 
-    /// Attio has said whose they are: what the workspace lives on is not given back, whatever happens now.
+    /// Attio has named the workspace that the tokens are for: what it lives on is not given back, whatever happens now.
     pub(super) async fn belongs_to(&self, taken: &mut Taken, workspace: WorkspaceId) -> Result<(), StoreError> {
         if let Some(held) = &mut taken.kept.value.held {
             held.workspace = Some(workspace);
@@ -251,7 +264,7 @@ impl Authorization {
     }
 
     /// There will be no connection: the tokens are given back in the background. If not even that can be written, they
-    /// are when the time of whoever took them is over.
+    /// are given back when [`TAKEN_AT_MOST`] has passed.
     pub(super) async fn give_up(&self, mut taken: Taken) {
         if let Some(held) = &mut taken.kept.value.held {
             held.phase = Phase::Unwanted;
@@ -269,25 +282,25 @@ impl Authorization {
         Err(StoreError::Unavailable("the tokens are being given back already".to_owned()))
     }
 
-    /// `false`: another replica was faster. Loading again would not help: a browser that comes with a state takes it or
-    /// does not.
-    async fn write(&self, state: &str, kept: &mut Versioned<Kept>) -> Result<bool, StoreError> {
+    /// `false`: another callback, or the reconciler, was faster. Loading again would not help: a callback takes its
+    /// state, or finds it taken.
+    pub(super) async fn write(&self, state: &str, kept: &mut Versioned<Kept>) -> Result<bool, StoreError> {
         let lease = LeaseChange::Leave { due: Some(kept.value.due()) };
         let tenant = Tenant::new(state);
         let written = self.inner.store.tries(&tenant, Patience::CALLER).write(state, kept, lease).await?;
         Ok(matches!(written, Committed::Done(_)))
     }
 
-    fn seal_for(&self, state: &str, field: &str, token: &SecretString) -> Sealed {
+    pub(super) fn seal_for(&self, state: &str, field: &str, token: &SecretString) -> Sealed {
         self.inner.sealer.seal(Place { aggregate: &place(state), field }, token)
     }
 
-    fn open_of(&self, state: &str, field: &str, sealed: &Sealed) -> Result<SecretString, OpenError> {
+    pub(super) fn open_of(&self, state: &str, field: &str, sealed: &Sealed) -> Result<SecretString, OpenError> {
         self.inner.sealer.open(Place { aggregate: &place(state), field }, sealed)
     }
 
-    /// Gives back tokens that nobody wants, one provider's at a time, and forgets a used state whose time has come; for
-    /// the reconciler, which leased it.
+    /// Gives back tokens that end up in no connection, one provider's at a time, and forgets a used state whose time
+    /// has come; for the reconciler, which leased it.
     pub async fn reconcile(&self, leased: Leased) -> Result<(), StoreError> {
         let Some(lease) = leased.document.lease else { return Ok(()) };
         let mut kept = Versioned::<Kept>::read(leased.document)?;
@@ -298,9 +311,12 @@ impl Authorization {
             let erase = Write { key: leased.key.clone(), expected: Some(kept.version()), change: Change::Erase };
             return tries.commit(&Commit::of(vec![erase])).await.map(drop);
         }
+        if let Some(answer) = &mut kept.value.answer {
+            answer.forget(now);
+        }
         if let Some(held) = kept.value.held.as_mut().filter(|held| held.due_at <= now) {
             if held.phase != Phase::Unwanted {
-                // First of all no browser may take them any more.
+                // First of all no callback may take them any more.
                 held.phase = Phase::Unwanted;
                 if tries.write(state, &mut kept, LeaseChange::Hold(lease)).await? == Committed::Conflict {
                     return Ok(());
@@ -308,7 +324,7 @@ impl Authorization {
             }
             self.give_back_next(state, &mut kept.value).await;
         }
-        // A worker that was woken early must not make the state good again.
+        // Woken early, by a write of a callback, it must not make a used state good again: it is kept until its time.
         let end = LeaseChange::End { token: lease.token, due: Some(kept.value.due()) };
         self.inner.store.tries(&leased.tenant, Patience::Fact).write(state, &mut kept, end).await.map(drop)
     }
@@ -322,8 +338,12 @@ impl Authorization {
             return;
         };
         match self.give_back(state, held, provider).await {
-            Err(detail) if until(forget_at, now) < PATIENCE => {
-                tracing::warn!(detail, at = provider.title(), "tokens that nobody wants could not be given back");
+            Err(detail) if until(forget_at, now) < GIVE_BACK_LIMIT => {
+                tracing::warn!(
+                    detail,
+                    at = provider.title(),
+                    "tokens that are in no connection could not be given back"
+                );
                 let wait = GIVE_BACK_AGAIN.saturating_mul(2u32.saturating_pow(attempts.min(16)));
                 held.attempts = attempts.saturating_add(1);
                 held.due_at = later(now, wait.min(LONGEST_WAIT));

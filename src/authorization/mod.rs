@@ -10,9 +10,11 @@
 //!
 //! Codes, refresh tokens and connections themselves live one floor down, in [`crate::connections`].
 
+mod again;
 pub mod attempt;
 mod callback;
 mod client;
+mod cookies;
 mod grants;
 mod kept;
 pub mod keys;
@@ -86,8 +88,8 @@ struct Inner {
 pub struct Begun {
     /// ALC's consent page.
     pub location: String,
-    /// `Set-Cookie`.
-    pub set_cookie: String,
+    /// `Set-Cookie`, each: the attempt, and what gives way to it.
+    pub set_cookies: Vec<String>,
 }
 
 /// What the rest of the house gives the authorization server to work with.
@@ -162,8 +164,8 @@ impl Authorization {
         self.inner.tokens.verify_ignoring_expiry(token)
     }
 
-    /// `GET /oauth/authorize` (RFC 6749 §4.1.1). Stores nothing.
-    pub fn begin(&self, query: &str) -> Result<Begun, AuthorizeFault> {
+    /// `GET /oauth/authorize` (RFC 6749 §4.1.1), by the browser that has these `Cookie` headers. Stores nothing.
+    pub fn begin(&self, query: &str, cookies: &[&str]) -> Result<Begun, AuthorizeFault> {
         let inner = &self.inner;
         let request = AuthorizationRequest::parse(&inner.client, query, &inner.issuer)?;
         let state = random_secret();
@@ -177,10 +179,10 @@ impl Authorization {
             code_challenge: request.code_challenge,
             verifier: authorization.verifier,
         };
-        Ok(Begun {
-            location: authorization.url.into(),
-            set_cookie: attempt.to_cookie(&inner.sealer, state, inner.secure),
-        })
+        let cookie = attempt.to_cookie(&inner.sealer, state, inner.secure);
+        let mut set_cookies = cookies::giving_way(&inner.sealer, cookies, inner.secure, &cookie);
+        set_cookies.insert(0, cookie);
+        Ok(Begun { location: authorization.url.into(), set_cookies })
     }
 
     /// `POST /oauth/token` (RFC 6749 §4.1.3, §6): `authorization` is the header, `body` the form.

@@ -1,12 +1,19 @@
 //! What makes a single value well-formed. Each function's error completes the sentence "`<variable>` …" and quotes
 //! nothing.
 
+mod addresses;
+mod credentials;
+
 use std::{net::SocketAddr, time::Duration};
 
 use secrecy::SecretString;
-use url::{Host, Url};
 
-use crate::{notify, store};
+use self::credentials::unharmed;
+pub(super) use self::{
+    addresses::{alc_base, attio_base, callback_host, endpoint, is_loopback, origin, redirect_uri},
+    credentials::{bearer_token, client_credential, scopes},
+};
+use crate::store;
 
 pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| "must be an IP address and a port, such as 0.0.0.0:8080".to_owned())
@@ -48,60 +55,43 @@ pub(super) fn duration_up_to(limit: Duration) -> impl Fn(&str) -> Result<Duratio
     }
 }
 
-pub(super) fn is_loopback(url: &Url) -> bool {
-    url.host().is_some_and(|host| notify::is_loopback(&host))
-}
+/// People's attributes that Attio makes and fills: writing there would overwrite what people know of a person.
+const OF_ATTIO: [&str; 14] = [
+    "name",
+    "email_addresses",
+    "phone_numbers",
+    "description",
+    "company",
+    "job_title",
+    "avatar_url",
+    "primary_location",
+    "linkedin",
+    "twitter",
+    "facebook",
+    "instagram",
+    "record_id",
+    "created_at",
+];
 
-/// An address that we call or are called by: https unless loopback, and no credentials in it, since URLs are shown.
-pub(super) fn endpoint(text: &str) -> Result<Url, String> {
-    let url = Url::parse(text).map_err(|_| "must be an absolute URL".to_owned())?;
-    match url.scheme() {
-        "https" => {}
-        "http" if is_loopback(&url) => {}
-        "http" => return Err("must begin with https:// (http is for loopback hosts only)".to_owned()),
-        _ => return Err("must begin with https://".to_owned()),
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err("must not contain credentials".to_owned());
-    }
-    if url.fragment().is_some() {
-        return Err("must not have a fragment (#…)".to_owned());
-    }
-    Ok(url)
-}
-
-/// An address that paths are put behind.
-pub(super) fn base(text: &str) -> Result<Url, String> {
-    let url = endpoint(text)?;
-    if url.query().is_some() { Err("must not have a query (?…)".to_owned()) } else { Ok(url) }
-}
-
-/// A base without a path: our well-known documents and our cookies live at the root of the host.
-pub(super) fn origin(text: &str) -> Result<Url, String> {
-    let url = base(text)?;
-    if url.path() == "/" { Ok(url) } else { Err("must not have a path, only scheme, host and port".to_owned()) }
-}
-
-/// Kept as it was written, because redirect URIs are compared as text.
-pub(super) fn redirect_uri(text: &str) -> Result<(), String> {
-    endpoint(text).map(drop).map_err(|fault| format!("names a redirect URI that {fault}"))
-}
-
-/// Letters, digits, `_` and `-`: a slug becomes part of a path.
+/// Small letters, digits, `_` and `-`, as Attio makes slugs; a slug becomes part of a path.
 pub(super) fn slug(text: &str) -> Result<String, String> {
-    let good = text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
-    if good { Ok(text.to_owned()) } else { Err("must be an attribute's slug: letters, digits, _ and -".to_owned()) }
+    unharmed(text)?;
+    if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        return Err("has a capital letter in it: Attio's slugs have none (a title is not a slug)".to_owned());
+    }
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    if text.len() > 64 || !text.bytes().all(is_part) {
+        return Err("must be an attribute's slug: letters, digits, _ and -".to_owned());
+    }
+    if OF_ATTIO.contains(&text) {
+        return Err("names an attribute of Attio's own, which would be overwritten: choose another slug".to_owned());
+    }
+    Ok(text.to_owned())
 }
 
-/// A DNS name, lower-case, or a loopback address: callback URLs may name no other address.
-pub(super) fn callback_host(text: &str) -> Result<String, String> {
-    match Host::parse(text) {
-        Ok(Host::Domain(name)) => Ok(name),
-        Ok(Host::Ipv4(ip)) if !ip.is_loopback() => Err("must not have addresses but of loopback".to_owned()),
-        Ok(Host::Ipv6(ip)) if !ip.is_loopback() => Err("must not have addresses but of loopback".to_owned()),
-        Ok(ip) => Ok(ip.to_string()),
-        Err(_) => Err("must be host names, without scheme, port or path".to_owned()),
-    }
+/// The title of an option: one line of text.
+pub(super) fn title(text: &str) -> Result<String, String> {
+    unharmed(text).map(|()| text.to_owned())
 }
 
 /// An ISO 3166 region that libphonenumber knows, upper-case.
@@ -120,5 +110,6 @@ pub(super) fn namespace(text: &str) -> Result<String, String> {
 
 /// What the store can open. The store's words never show the URL: there may be a password in it.
 pub(super) fn store_url(text: &str) -> Result<SecretString, String> {
+    unharmed(text)?;
     store::check_url(text).map(|()| SecretString::from(text)).map_err(|fault| format!("is not usable: {fault}"))
 }

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use super::{
+    check,
     fault::{Fault, Faults},
     written::{DIRECTORY, ENVIRONMENT, NEARLY, PREFIX, Settings, Written},
 };
@@ -42,6 +43,12 @@ impl Reader {
             self.fault(key, format!("is not set: {hint}"));
         }
         text
+    }
+
+    /// As [`Reader::required`], for the id or the secret of an OAuth client: taken to the letter, blanks included.
+    pub(super) fn credential(&mut self, key: &'static str, hint: &str) -> Option<String> {
+        let text = self.required(key, hint)?;
+        self.judge(key, check::client_credential(&text))
     }
 
     /// As [`Reader::required`], then `parse`d; its error completes the sentence "`<variable>` …".
@@ -88,7 +95,7 @@ impl Reader {
         }
     }
 
-    fn judge<T>(&mut self, key: &str, result: Result<T, String>) -> Option<T> {
+    pub(super) fn judge<T>(&mut self, key: &str, result: Result<T, String>) -> Option<T> {
         result.map_err(|message| self.fault(key, message)).ok()
     }
 

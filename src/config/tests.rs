@@ -140,12 +140,83 @@ fn every_variable_reaches_its_field() {
 
 #[test]
 fn a_secret_arrives_as_it_was_written() {
-    for secret in ["00123", "1e5", "TRUE", "12345678901234567890123", "a,b", "[x]", " padded ", "\"q\"", "0x10", "a=b"]
-    {
+    for secret in ["00123", "1e5", "TRUE", "12345678901234567890123", "a,b", "[x]", "a\"b", "'", "0x10", "a=b"] {
         let config = load(&[("ALC__CLIENT_SECRET", secret), ("ATTIO__API_KEY", secret)]).expect("any secret will do");
         assert_eq!(config.alc.client_secret.expose_secret(), secret);
         assert!(matches!(config.attio.credential, AttioCredential::ApiKey(key) if key.expose_secret() == secret));
     }
+}
+
+#[test]
+fn what_can_never_be_a_credential_is_refused_and_not_quoted() {
+    let credentials = [
+        "ATTIO__API_KEY",
+        "ALC__CLIENT_ID",
+        "ALC__CLIENT_SECRET",
+        "ATTIO_APP__CLIENT_ID",
+        "ATTIO_APP__CLIENT_SECRET",
+        "ATTIO__OAUTH__CLIENT_ID",
+        "ATTIO__OAUTH__CLIENT_SECRET",
+    ];
+    for variable in credentials {
+        for (value, why) in [
+            ("zzz\n", "line break"),
+            ("zz\nz", "line break"),
+            ("zzz\r", "line break"),
+            (" zzz", "blanks around"),
+            ("zzz ", "blanks around"),
+            ("zzz\u{a0}", "blanks around"),
+            ("\"zzz\"", "quotes around"),
+            ("'zzz'", "quotes around"),
+            ("“zzz”", "quotes around"),
+            ("Bearer zzz", "Authorization header"),
+            ("bearer zzz", "Authorization header"),
+            ("Basic zzz", "Authorization header"),
+            ("Authorization: zzz", "Authorization header"),
+            ("zzzé", "printable ASCII"),
+            ("zzz–zzz", "printable ASCII"),
+            ("zzz\u{200b}", "invisible"),
+            ("\u{feff}zzz", "invisible"),
+            ("zz\tz", "control"),
+            ("${ZZZ}", "placeholder"),
+            ("<zzz>", "placeholder"),
+            ("{{ zzz }}", "placeholder"),
+        ] {
+            let oauth = variable.starts_with("ATTIO__OAUTH");
+            let other =
+                if variable.ends_with("ID") { "ATTIO__OAUTH__CLIENT_SECRET" } else { "ATTIO__OAUTH__CLIENT_ID" };
+            let mut changes = vec![(variable, value)];
+            if oauth {
+                changes.extend([("ATTIO__API_KEY", ""), (other, "fine")]);
+            }
+            let faults = faults(&changes);
+            let [fault] = faults.as_slice() else { panic!("{variable}={value:?}: {faults:?}") };
+            assert!(fault.starts_with(&format!("{variable} ")) && fault.contains(why), "{value:?}: {fault}");
+            assert!(!fault.to_lowercase().contains("zzz"), "{value:?} is quoted: {fault}");
+        }
+    }
+    for (value, why) in [("two words", "blank"), ("https://key.example/x", "URL")] {
+        let faults = faults(&[("ATTIO__API_KEY", value)]);
+        assert!(faults.len() == 1 && faults[0].contains(why), "{faults:?}");
+    }
+    assert!(load(&[("ALC__CLIENT_SECRET", "two words")]).is_ok(), "RFC 6749 allows it");
+}
+
+#[test]
+fn addresses_that_work_are_taken() {
+    for base in [
+        "https://alc.example/",
+        "https://alc.example/acme",
+        "https://alc.example/acme/",
+        "https://v1.example",
+        "https://api.example/apis",
+    ] {
+        assert_eq!(faults(&[("ALC__BASE_URL", base), ("ATTIO__BASE_URL", base)]), [""; 0], "{base}");
+    }
+    let hosts = "ATTIO.com, münchen.example, hooks.attio.com, localhost, 127.0.0.1, [::1]";
+    let config = load(&[("ATTIO__CALLBACK_HOSTS", hosts)]).expect("good hosts");
+    let expected = ["attio.com", "xn--mnchen-3ya.example", "hooks.attio.com", "localhost", "127.0.0.1", "[::1]"];
+    assert_eq!(config.attio.callback_hosts, expected);
 }
 
 #[test]
@@ -183,70 +254,114 @@ fn production_with_nothing_set_names_every_missing_setting() {
     );
 }
 
+/// A variable, a value that it must not have, and what the fault says of it.
+const FAULTS: &[(&str, &str, &str)] = &[
+    ("HTTP__BIND", "8080-zzz", "an IP address and a port"),
+    ("HTTP__PUBLIC_URL", "http://zzz.example", "https://"),
+    ("HTTP__PUBLIC_URL", "https://zzz.example/path", "path"),
+    ("HTTP__PUBLIC_URL", "zzz", "absolute URL"),
+    ("HTTP__PUBLIC_URL", "", "is not set"),
+    ("MANAGEMENT__BIND", "localhost:zzz", "an IP address and a port"),
+    ("STORE__URL", "postgres://u:zzz@h", "none of redis, rediss, redis+cluster"),
+    ("STORE__URL", "redis:", "is not usable"),
+    ("STORE__URL", "sqlite:", "file"),
+    ("STORE__URL", "redis+cluster://zzz", "host:port,host:port"),
+    ("STORE__URL", "rediss+cluster://zzz:1,h:2/3", "no numbered databases"),
+    ("STORE__URL", "redis+sentinel://zzz:1", "host:port,host:port/master"),
+    ("STORE__NAMESPACE", "{zzz}", "letters"),
+    ("KEYS__SEALING", "zzz", "keys generate"),
+    ("KEYS__SEALING_PREVIOUS", "zzz", "keys generate"),
+    ("KEYS__SIGNING", "zzz", "keys generate"),
+    ("KEYS__SIGNING_PREVIOUS", "zzz", "keys generate"),
+    ("ATTIO_APP__REDIRECT_URIS", "zzz", "absolute URL"),
+    ("ATTIO_APP__REDIRECT_URIS", "https://zzz.example/#f", "fragment"),
+    ("ATTIO_APP__REDIRECT_URIS", "http://zzz.example/", "https://"),
+    ("ATTIO_APP__REDIRECT_URIS", " , ", "is not set"),
+    ("ALC__BASE_URL", "http://zzz.example", "https://"),
+    ("ALC__BASE_URL", "https://zzz:pw@alc.example", "credentials"),
+    ("ALC__BASE_URL", "https://alc.example?zzz", "query"),
+    ("ALC__AUTHORIZE_URL", "http://zzz.example", "https://"),
+    ("ALC__TOKEN_URL", "ftp://zzz.example", "https://"),
+    ("ALC__REVOKE_URL", "http://zzz.example", "https://"),
+    ("ALC__CLIENT_AUTHENTICATION", "zzz", "basic or post"),
+    ("ALC__WEBHOOK_SIGNATURE", "zzz", "when-secret-known"),
+    ("ALC__RESEND_UNKNOWN", "zzz", "true or false"),
+    ("ALC__POLL_AFTER", "6", "duration"),
+    ("ALC__TIMEOUT", "12001ms", "at most 12s"),
+    ("ALC__TIMEOUT", "0s", "longer than zero"),
+    ("ATTIO__TIMEOUT", "13s", "at most 12s"),
+    ("LEADS__SEND_WAIT", "29s", "at most 28s"),
+    ("LEADS__SEND_DEADLINE", "0s", "longer than zero"),
+    ("LEADS__DEADLINE", "zzz", "duration"),
+    ("LEADS__RETENTION", "100years", "duration"),
+    ("LEADS__DEFAULT_REGION", "ZZZ", "two letters"),
+    ("ATTIO__BASE_URL", "http://zzz.example", "https://"),
+    ("ATTIO__OAUTH__AUTHORIZE_URL", "http://zzz.example", "https://"),
+    ("ATTIO__OAUTH__TOKEN_URL", "zzz", "absolute URL"),
+    ("ATTIO__OAUTH__REVOKE_URL", "ftp://zzz.example", "https://"),
+    ("ATTIO__ATTRIBUTES__STATUS", "", "is not set"),
+    ("ATTIO__ATTRIBUTES__STATUS", "zzz/zzz", "slug"),
+    ("ATTIO__ATTRIBUTES__RESULT", "alc_status", "another"),
+    ("ATTIO__TITLES__PENDING", "", "is not set"),
+    ("ATTIO__TITLES__FAILED", "Pending", "another"),
+    ("ATTIO__WRITES_PER_SECOND", "0", "1 or more"),
+    ("HTTP__PUBLIC_URL", "\"https://zzz.example\"", "quotes around"),
+    ("HTTP__PUBLIC_URL", "https://*.zzz.example", "one host"),
+    ("HTTP__PUBLIC_URL", "https://zzz.example:0", "port 0"),
+    ("STORE__URL", "'redis://zzz:6379'", "quotes around"),
+    ("STORE__URL", "redis://zzz\n:6379", "line break"),
+    ("ATTIO_APP__REDIRECT_URIS", "https://zzz.example/*", "letter by letter"),
+    ("ATTIO_APP__REDIRECT_URIS", "https://a.example/x, \"https://zzz.example/\"", "quotes around"),
+    ("ATTIO_APP__REDIRECT_URIS", "https://a.example/x;https://b.example/zzz y", "blank"),
+    ("ALC__BASE_URL", "https://zzz.example/api/v1", "/api/v1 is added"),
+    ("ALC__BASE_URL", "https://zzz.example/API/V1/", "/api/v1 is added"),
+    ("ALC__BASE_URL", "https://zzz.example/acme/api", "/api/v1 is added"),
+    ("ALC__BASE_URL", "https://zzz.example/v1", "/api/v1 is added"),
+    ("ALC__BASE_URL", "https://zzz.example/api/v1/leads", "/api/v1 is added"),
+    ("ALC__BASE_URL", "https://zzz.example//", "empty part"),
+    ("ALC__BASE_URL", "https://zzz.example/#top", "fragment"),
+    ("ALC__BASE_URL", "https://zzz.exa\nmple", "line break"),
+    ("ALC__BASE_URL", "https:\\\\zzz.example", "backslash"),
+    ("ALC__TOKEN_URL", "https://zzz.example/to ken", "blank"),
+    ("ALC__SCOPES", "zzz \"b\"", "scopes"),
+    ("ALC__SCOPES", "\"zzz b\"", "quotes around"),
+    ("ALC__SCOPES", "zzzé", "scopes"),
+    ("ATTIO__BASE_URL", "https://api.attio.com/v2", "/v2 is added"),
+    ("ATTIO__BASE_URL", "https://api.attio.com/v2/", "/v2 is added"),
+    ("ATTIO__BASE_URL", "https://zzz.example/v2/objects", "/v2 is added"),
+    ("ATTIO__BASE_URL", "https://zzz.example/V3", "/v2 is added"),
+    ("ATTIO__BASE_URL", "https://app.attio.com", "https://api.attio.com"),
+    ("ATTIO__BASE_URL", "https://api.attio.com?zzz", "query"),
+    ("ATTIO__ATTRIBUTES__STATUS", "Zzz_Status", "capital"),
+    ("ATTIO__ATTRIBUTES__STATUS", "'zzz'", "quotes around"),
+    ("ATTIO__ATTRIBUTES__RESULT", "job_title", "of Attio's own"),
+    ("ATTIO__ATTRIBUTES__LEAD_ID", "zzz\u{200b}", "invisible"),
+    ("ATTIO__TITLES__FAILED", "pending", "another"),
+    ("ATTIO__TITLES__FAILED", "zzz\nzzz", "line break"),
+    ("ATTIO__CALLBACK_HOSTS", "*.zzz.example", "subdomains are included"),
+    ("ATTIO__CALLBACK_HOSTS", "attio.com,.zzz.example", "subdomains are included"),
+    ("ATTIO__CALLBACK_HOSTS", "zzz.example:443", "without scheme"),
+    ("ATTIO__CALLBACK_HOSTS", "zzz.example/hooks", "without scheme"),
+    ("ATTIO__CALLBACK_HOSTS", "me@zzz.example", "without scheme"),
+    ("ATTIO__CALLBACK_HOSTS", "attio.com;zzz.example", "separated by commas"),
+    ("ATTIO__CALLBACK_HOSTS", "zzz.example.", "dot at its end"),
+    ("ATTIO__CALLBACK_HOSTS", "zzz", "whole domain"),
+    ("ATTIO__CALLBACK_HOSTS", "\"zzz.example\"", "quotes around"),
+    ("ATTIO__CALLBACK_HOSTS", "attio.com,https://zzz.example", "without scheme"),
+    ("ATTIO__CALLBACK_HOSTS", "attio.com,10.0.0.1", "of loopback"),
+    ("RETRY__SCHEDULE", "1s,zzz", "duration"),
+    ("RETRY__SCHEDULE", "1s,0s", "longer than zero"),
+    ("TELEMETRY__FORMAT", "zzz", "pretty or json"),
+    ("TELEMETRY__FILTER", "zzz=zzz=zzz", "filter"),
+    ("HTTP__BNID", "zzz", "did you mean ALC_CONNECTOR__HTTP__BIND?"),
+    ("HTTP_BIND", "zzz", "did you mean ALC_CONNECTOR__HTTP__BIND?"),
+    ("ATTIO", "zzz", "is not a setting"),
+    ("QUITE__ANOTHER__THING", "zzz", "is not a setting: remove it"),
+];
+
 #[test]
 fn each_fault_names_its_variable_and_quotes_no_value() {
-    let table: &[(&str, &str, &str)] = &[
-        ("HTTP__BIND", "8080-zzz", "an IP address and a port"),
-        ("HTTP__PUBLIC_URL", "http://zzz.example", "https://"),
-        ("HTTP__PUBLIC_URL", "https://zzz.example/path", "path"),
-        ("HTTP__PUBLIC_URL", "zzz", "absolute URL"),
-        ("HTTP__PUBLIC_URL", "", "is not set"),
-        ("MANAGEMENT__BIND", "localhost:zzz", "an IP address and a port"),
-        ("STORE__URL", "postgres://u:zzz@h", "none of redis, rediss, redis+cluster"),
-        ("STORE__URL", "redis:", "is not usable"),
-        ("STORE__URL", "sqlite:", "file"),
-        ("STORE__URL", "redis+cluster://zzz", "host:port,host:port"),
-        ("STORE__URL", "rediss+cluster://zzz:1,h:2/3", "no numbered databases"),
-        ("STORE__URL", "redis+sentinel://zzz:1", "host:port,host:port/master"),
-        ("STORE__NAMESPACE", "{zzz}", "letters"),
-        ("KEYS__SEALING", "zzz", "keys generate"),
-        ("KEYS__SEALING_PREVIOUS", "zzz", "keys generate"),
-        ("KEYS__SIGNING", "zzz", "keys generate"),
-        ("KEYS__SIGNING_PREVIOUS", "zzz", "keys generate"),
-        ("ATTIO_APP__REDIRECT_URIS", "zzz", "absolute URL"),
-        ("ATTIO_APP__REDIRECT_URIS", "https://zzz.example/#f", "fragment"),
-        ("ATTIO_APP__REDIRECT_URIS", "http://zzz.example/", "https://"),
-        ("ATTIO_APP__REDIRECT_URIS", " , ", "is not set"),
-        ("ALC__BASE_URL", "http://zzz.example", "https://"),
-        ("ALC__BASE_URL", "https://zzz:pw@alc.example", "credentials"),
-        ("ALC__BASE_URL", "https://alc.example?zzz", "query"),
-        ("ALC__AUTHORIZE_URL", "http://zzz.example", "https://"),
-        ("ALC__TOKEN_URL", "ftp://zzz.example", "https://"),
-        ("ALC__REVOKE_URL", "http://zzz.example", "https://"),
-        ("ALC__CLIENT_AUTHENTICATION", "zzz", "basic or post"),
-        ("ALC__WEBHOOK_SIGNATURE", "zzz", "when-secret-known"),
-        ("ALC__RESEND_UNKNOWN", "zzz", "true or false"),
-        ("ALC__POLL_AFTER", "6", "duration"),
-        ("ALC__TIMEOUT", "12001ms", "at most 12s"),
-        ("ALC__TIMEOUT", "0s", "longer than zero"),
-        ("ATTIO__TIMEOUT", "13s", "at most 12s"),
-        ("LEADS__SEND_WAIT", "29s", "at most 28s"),
-        ("LEADS__SEND_DEADLINE", "0s", "longer than zero"),
-        ("LEADS__DEADLINE", "zzz", "duration"),
-        ("LEADS__RETENTION", "100years", "duration"),
-        ("LEADS__DEFAULT_REGION", "ZZZ", "two letters"),
-        ("ATTIO__BASE_URL", "http://zzz.example", "https://"),
-        ("ATTIO__OAUTH__AUTHORIZE_URL", "http://zzz.example", "https://"),
-        ("ATTIO__OAUTH__TOKEN_URL", "zzz", "absolute URL"),
-        ("ATTIO__OAUTH__REVOKE_URL", "ftp://zzz.example", "https://"),
-        ("ATTIO__ATTRIBUTES__STATUS", "", "is not set"),
-        ("ATTIO__ATTRIBUTES__STATUS", "zzz/zzz", "slug"),
-        ("ATTIO__ATTRIBUTES__RESULT", "alc_status", "another"),
-        ("ATTIO__TITLES__PENDING", "", "is not set"),
-        ("ATTIO__TITLES__FAILED", "Pending", "another"),
-        ("ATTIO__WRITES_PER_SECOND", "0", "1 or more"),
-        ("ATTIO__CALLBACK_HOSTS", "attio.com,https://zzz.example", "without scheme"),
-        ("ATTIO__CALLBACK_HOSTS", "attio.com,10.0.0.1", "of loopback"),
-        ("RETRY__SCHEDULE", "1s,zzz", "duration"),
-        ("RETRY__SCHEDULE", "1s,0s", "longer than zero"),
-        ("TELEMETRY__FORMAT", "zzz", "pretty or json"),
-        ("TELEMETRY__FILTER", "zzz=zzz=zzz", "filter"),
-        ("HTTP__BNID", "zzz", "did you mean ALC_CONNECTOR__HTTP__BIND?"),
-        ("HTTP_BIND", "zzz", "did you mean ALC_CONNECTOR__HTTP__BIND?"),
-        ("ATTIO", "zzz", "is not a setting"),
-        ("QUITE__ANOTHER__THING", "zzz", "is not a setting: remove it"),
-    ];
-    for (variable, value, expected) in table {
+    for (variable, value, expected) in FAULTS {
         let faults = faults(&[(variable, value)]);
         let [fault] = faults.as_slice() else { panic!("{variable}={value}: {faults:?}") };
         assert!(fault.starts_with(&format!("{variable} ")), "{variable}={value}: {fault}");

@@ -1,7 +1,7 @@
-//! ALC's bearer tokens for those who call it: opened, renewed first if they have to be.
+//! ALC's bearer tokens, for the requests that go to ALC: opened, and renewed first if they have to be.
 //!
-//! Promises that a caller gets a token of the connection that is current, and that nobody is disconnected because ALC
-//! is away.
+//! Promises that a caller gets a token of the connection that is current, and that no workspace is disconnected because
+//! ALC is away.
 
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ pub enum NoGrant {
     /// There is no current connection.
     #[error("the workspace is not connected")]
     NotConnected,
-    /// The token has expired, and ALC does not answer as it should. Nobody is disconnected for that.
+    /// The token has expired, and ALC does not answer as it should. No workspace is disconnected for that.
     #[error("ALC's token cannot be refreshed now: {detail}")]
     Unavailable {
         /// When it is tried again.

@@ -1,4 +1,4 @@
-//! Attio's token for those who call it: the operator's key, or what Attio granted to the connection.
+//! Attio's token, for the requests that go to Attio: the operator's key, or what Attio granted to the connection.
 //!
 //! Promises that only Attio's own word about the very token that a connection holds declares it dead, and that a dead
 //! grant keeps no lead from ALC.

@@ -29,9 +29,12 @@ impl Connections {
         match self.attio.identify(credential).await {
             Ok(Identity::Active { workspace, .. }) => Ok(workspace),
             Ok(Identity::Inactive) | Err(CallError::Unauthorized) => Err(IdentifyError::Inactive),
-            Err(error @ (CallError::NotSent { .. } | CallError::RateLimited { .. } | CallError::Unknown { .. })) => {
-                Err(IdentifyError::Unavailable(error.to_string()))
-            }
+            Err(
+                error @ (CallError::NotSent { .. }
+                | CallError::RateLimited { .. }
+                | CallError::Unreadable { .. }
+                | CallError::Unknown { .. }),
+            ) => Err(IdentifyError::Unavailable(error.to_string())),
             Err(error) => Err(IdentifyError::Refused(error.to_string())),
         }
     }

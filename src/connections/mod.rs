@@ -6,9 +6,9 @@
 //! connection-added (`connect`), and what a worker does with a workspace that it leased (`reconcile`, `work`,
 //! `clean_up`).
 //!
-//! Promises that what an upstream answered is recorded however the worker fared, that an outage disconnects nobody, and
-//! that tokens are erased last. Knows nothing of leads but, by a function that is handed in, where they name their
-//! webhook.
+//! Promises that what an upstream answered is recorded however the worker fared, that an outage disconnects no
+//! workspace, and that tokens are erased last. Knows nothing of leads but, by a function that is handed in, where they
+//! name their webhook.
 
 mod alc_grant;
 mod attio_gate;
@@ -24,6 +24,7 @@ mod renewal;
 mod service;
 mod settings;
 mod triggers;
+mod unprovable;
 mod work;
 mod workspace;
 mod writing;
@@ -39,7 +40,7 @@ pub use self::{
     give_back::Granted,
     identify::IdentifyError,
     service::{Connections, Parts, WebhooksOfLead, tenant},
-    settings::{Settings, WebhookSignature},
+    settings::{Settings, WebhookSecret, WebhookSignature},
     workspace::{
         aggregate::Workspace,
         connection::{Connection, Phase},

@@ -15,9 +15,9 @@ use super::{
     },
 };
 use crate::{
-    clock::later,
+    clock::{Timestamp, later},
     ids::{ConnectionId, WebhookId},
-    store::{Kind, Leased, StoreError, Tenant, Versioned},
+    store::{Cursor, Document, Kind, Leased, StoreError, Tenant, Versioned},
 };
 
 /// The leads that have not finished.
@@ -32,6 +32,8 @@ const OWED_SPREAD: Duration = Duration::from_secs(60);
 /// How often the leads of a webhook that is gone are looked at.
 const RETIRE_CHECK: Duration = Duration::from_secs(30 * 60);
 const PAGE: usize = 100;
+/// A lead that came as late after the webhook was replaced is looked at all the same.
+const A_MOMENT: Duration = Duration::from_secs(1);
 
 impl Connections {
     /// Takes the leased workspace's steps until nothing is to be done now, and ends the lease with the next due time.
@@ -102,23 +104,32 @@ impl Connections {
     }
 
     async fn retire_webhook(&self, work: &mut Work, id: WebhookId) -> Result<(), StoreError> {
-        if self.has_unfinished_leads(&work.tenant, id).await? {
+        let unwanted_since = work.workspace.value.webhook(Side::Alc, id).and_then(|webhook| webhook.deleting_since);
+        if self.has_unfinished_leads(&work.tenant, id, unwanted_since).await? {
             let retry_at = later(self.clock.now(), RETIRE_CHECK);
             return self.note(work, |workspace, _| workspace.webhook_postponed(Side::Alc, id, retry_at)).await;
         }
         self.note(work, |workspace, _| workspace.webhook_retired(id)).await
     }
 
-    /// Whether an unfinished lead was sent under the webhook. Nothing new is sent under it: it is no current one's.
-    async fn has_unfinished_leads(&self, tenant: &Tenant, id: WebhookId) -> Result<bool, StoreError> {
+    /// Whether an unfinished lead was sent under the webhook. Nothing new is sent under it, because it is no current one's:
+    /// the leads that came since it was `unwanted_since` need no look.
+    async fn has_unfinished_leads(
+        &self,
+        tenant: &Tenant,
+        id: WebhookId,
+        unwanted_since: Option<Timestamp>,
+    ) -> Result<bool, StoreError> {
         for status in UNFINISHED {
-            let mut cursor = None;
+            let mut cursor =
+                unwanted_since.map(|since| Cursor { created_at: later(since, A_MOMENT), id: String::new() });
             loop {
                 let page = self.store.page(tenant, Some(status), cursor.as_ref(), PAGE).await?;
-                for (_, document) in &page.documents {
-                    if (self.webhooks_of_lead)(document)?.contains(&id) {
-                        return Ok(true);
-                    }
+                // A lead that this version cannot read may have been sent under it.
+                let may_be_under =
+                    |document: &Document| (self.webhooks_of_lead)(document).map_or(true, |ids| ids.contains(&id));
+                if page.documents.iter().any(|(_, document)| may_be_under(document)) {
+                    return Ok(true);
                 }
                 cursor = page.next;
                 if cursor.is_none() {

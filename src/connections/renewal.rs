@@ -187,7 +187,7 @@ impl Connections {
                         tracing::warn!(%workspace, connection = %id, "ALC says that its grant is dead");
                         return RefreshAnswer::Dead;
                     }
-                    Err(error @ (TokenError::Refused { .. } | TokenError::Unavailable { .. })) => error.to_string(),
+                    Err(error) => error.to_string(),
                 }
             }
         };

@@ -6,11 +6,11 @@ use jiff::Timestamp;
 use secrecy::SecretString;
 
 use super::{
-    settings::{Settings, WebhookSignature},
+    settings::{Settings, WebhookSecret, WebhookSignature},
     workspace::{
         aggregate::Workspace,
         view::{ConnectionView, Standing},
-        webhook::Webhook,
+        webhook::{Webhook, WebhookState},
     },
 };
 use crate::{
@@ -124,14 +124,14 @@ impl Connections {
         })
     }
 
-    /// What ALC signs this webhook's callbacks with; `None`: they need no signature. Fails also where a signature is
-    /// required and the secret is not known (yet): such a callback must not be believed.
-    pub fn webhook_secret(&self, workspace: &Workspace, webhook: &Webhook) -> Result<Option<SecretString>, OpenError> {
-        match (self.settings.webhook_signature, &webhook.secret) {
-            (WebhookSignature::Off, _) | (WebhookSignature::WhenSecretKnown, None) => Ok(None),
-            (WebhookSignature::Required, None) => Err(OpenError::Malformed),
-            (_, Some(secret)) => self.open(workspace.id, webhook.id, "secret", secret).map(Some),
-        }
+    /// What ALC signs this webhook's callbacks with.
+    pub fn webhook_secret(&self, workspace: &Workspace, webhook: &Webhook) -> Result<WebhookSecret, OpenError> {
+        Ok(match (self.settings.webhook_signature, &webhook.secret) {
+            (WebhookSignature::Off, _) | (WebhookSignature::WhenSecretKnown, None) => WebhookSecret::NotNeeded,
+            (_, Some(secret)) => WebhookSecret::Known(self.open(workspace.id, webhook.id, "secret", secret)?),
+            (WebhookSignature::Required, None) if webhook.state == WebhookState::Intended => WebhookSecret::OnItsWay,
+            (WebhookSignature::Required, None) => WebhookSecret::NeverTold,
+        })
     }
 
     /// What Attio signs this webhook's calls with; `None`: it is not known (yet).

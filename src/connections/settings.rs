@@ -19,6 +19,25 @@ pub enum WebhookSignature {
     Off,
 }
 
+/// How a callback of a webhook is judged.
+pub enum WebhookSecret {
+    /// By no signature.
+    NotNeeded,
+    /// By a signature that was made with this.
+    Known(SecretString),
+    /// By a signature that nothing can verify: ALC told no secret, and a callback without one must not be believed.
+    NeverTold,
+    /// The same, but ALC's answer with the secret may still come.
+    OnItsWay,
+}
+
+impl WebhookSecret {
+    /// The secret.
+    pub fn known(self) -> Option<SecretString> {
+        if let Self::Known(secret) = self { Some(secret) } else { None }
+    }
+}
+
 /// What the service is told.
 #[derive(Debug, Clone)]
 pub struct Settings {

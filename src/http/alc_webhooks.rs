@@ -1,4 +1,5 @@
-//! `POST /webhooks/alc/{token}`: ALC calls back.
+//! `/webhooks/alc/{token}`: ALC calls back. What it declares as the body's type does not matter: it is not ours to
+//! teach.
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -18,7 +19,27 @@ use crate::{
 
 /// The endpoints of this resource.
 pub fn endpoints() -> [Endpoint; 1] {
-    [Endpoint::new("/webhooks/alc/{token}").post(call_back)]
+    [Endpoint::new("/webhooks/alc/{token}").get(try_out).post(call_back)]
+}
+
+/// ALC may try the URL while it registers it, before it knows the secret: the answer is the same for every known one.
+async fn try_out(token: web::Path<String>, leads: web::Data<Leads>) -> Result<HttpResponse, Problem> {
+    known(&token, &leads).await
+}
+
+async fn known(token: &str, leads: &Leads) -> Result<HttpResponse, Problem> {
+    match leads.is_called_at(token).await {
+        Ok(true) => {
+            count("tried");
+            Ok(HttpResponse::Ok().json(serde_json::json!({})))
+        }
+        Ok(false) => Err(counted("gone", gone())),
+        Err(error) => Err(counted("store_unavailable", standing::store(&error))),
+    }
+}
+
+fn gone() -> Problem {
+    Problem::new(Slug::WebhookGone, "This webhook was removed: stop calling it.")
 }
 
 async fn call_back(
@@ -27,18 +48,12 @@ async fn call_back(
     payload: Payload,
     leads: web::Data<Leads>,
 ) -> Result<HttpResponse, Problem> {
-    if !json::is_json_or_none(&request) {
-        return Err(counted(
-            "unsupported_media_type",
-            Problem::new(
-                Slug::UnsupportedMediaType,
-                "Send the callback as JSON, with `content-type: application/json` or none.",
-            ),
-        ));
-    }
     let body = json::read(&request, payload.into_inner(), json::LIMIT)
         .await
         .map_err(|problem| counted("unreadable", problem))?;
+    if body.trim_ascii().is_empty() {
+        return known(&token, &leads).await;
+    }
     let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
     let headers = Headers {
         id: header("webhook-id"),
@@ -56,14 +71,21 @@ async fn call_back(
             });
             Ok(HttpResponse::Ok().json(serde_json::json!({})))
         }
-        Err(CallbackRefused::Gone) => {
-            Err(counted("gone", Problem::new(Slug::WebhookGone, "This webhook was removed: stop calling it.")))
-        }
+        Err(CallbackRefused::Gone) => Err(counted("gone", gone())),
         Err(CallbackRefused::Signature(refused)) => Err(counted(
             "invalid_signature",
             Problem::new(
                 Slug::InvalidSignature,
                 format!("{refused}: sign `webhook-id.webhook-timestamp.body` with the secret of this webhook."),
+            ),
+        )),
+        Err(CallbackRefused::NoSecret) => Err(counted(
+            "no_secret",
+            Problem::new(
+                Slug::InvalidSignature,
+                "This service believes signed callbacks only (ALC__WEBHOOK_SIGNATURE=required), and ALC told no secret \
+                 for this webhook: connect the workspace again, with an ALC that tells one; or set \
+                 ALC__WEBHOOK_SIGNATURE=when-secret-known.",
             ),
         )),
         Err(CallbackRefused::Malformed(malformed)) => Err(counted(

@@ -1,4 +1,5 @@
-//! `POST /webhooks/attio/{token}`: Attio tells what became of records.
+//! `POST /webhooks/attio/{token}`: Attio tells what became of records. What it declares as the body's type does not
+//! matter: it is not ours to teach.
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -24,13 +25,14 @@ async fn take(
     payload: Payload,
     leads: web::Data<Leads>,
 ) -> Result<HttpResponse, Problem> {
-    if !json::is_json_or_none(&request) {
-        return Err(Problem::new(Slug::UnsupportedMediaType, "Send the events as JSON."));
-    }
     let body = json::read(&request, payload.into_inner(), json::LIMIT).await?;
-    let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
-    let (signature, call) = (header("attio-signature"), header("idempotency-key"));
-    match leads.take_attio_events(&token, signature, call, &body).await {
+    let call = request.headers().get("idempotency-key").and_then(|value| value.to_str().ok());
+    // Attio sends both, and says of neither that it is the one to rely on.
+    let signatures = ["attio-signature", "x-attio-signature"]
+        .into_iter()
+        .flat_map(|name| request.headers().get_all(name).filter_map(|value| value.to_str().ok()));
+    let signatures: Vec<&str> = signatures.collect();
+    match leads.take_attio_events(&token, &signatures, call, &body).await {
         Ok(()) => Ok(HttpResponse::Ok().json(serde_json::json!({}))),
         Err(EventsRefused::Gone) => Err(Problem::new(Slug::WebhookGone, "This webhook was removed: stop calling it.")),
         Err(EventsRefused::Signature) => Err(Problem::new(

@@ -2,7 +2,7 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Value, json, value::RawValue};
 use uuid::Uuid;
 
 use super::{
@@ -22,10 +22,16 @@ pub fn endpoints() -> [Endpoint; 1] {
     [Endpoint::new("/v1/leads/batch").post(send)]
 }
 
-/// The items are read one by one: a bad one stops no other.
+/// The items are read one by one: a bad one stops no other, whatever is bad in it.
 #[derive(Deserialize)]
 struct BatchBody {
-    leads: Vec<Value>,
+    leads: Vec<Box<RawValue>>,
+}
+
+/// What tells a refused item from the others.
+#[derive(Deserialize)]
+struct ItemRecord {
+    record_id: Uuid,
 }
 
 impl Body for BatchBody {
@@ -49,9 +55,9 @@ async fn send(
     // `None`: to be answered by what becomes of it.
     let mut results: Vec<Option<Value>> = Vec::with_capacity(items.len());
     for item in items {
-        let record = item.get("record_id").and_then(Value::as_str).and_then(|text| text.parse::<Uuid>().ok());
+        let record = serde_json::from_str(item.get()).ok().map(|ItemRecord { record_id }| record_id);
         records.push(record);
-        match convert(item).and_then(|item| checked(&item, &leads)) {
+        match convert(item.get()).and_then(|item| checked(&item, &leads)) {
             Ok(new) => {
                 good.push(new);
                 results.push(None);

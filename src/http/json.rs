@@ -1,9 +1,10 @@
 //! Bodies that come in.
 //!
 //! Owns their limits. Promises that a body is JSON by its media type (415), within its cap (413) and here in time
-//! (400), that what it gets wrong is named by a pointer, and that nothing of it is quoted.
+//! (400); that what is not read of it cannot fail it; that what it gets wrong is named by a pointer, and that nothing
+//! of it is quoted.
 
-use std::{fmt, time::Duration};
+use std::{borrow::Cow, fmt, time::Duration};
 
 use actix_web::{
     FromRequest, HttpRequest,
@@ -12,10 +13,10 @@ use actix_web::{
     web::{Bytes, BytesMut},
 };
 use futures_util::{FutureExt as _, StreamExt as _, future::LocalBoxFuture};
-use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::problem::{Fault, Problem, Slug};
+use crate::lenient;
 
 /// What a body may have.
 pub const LIMIT: usize = 64 * 1024;
@@ -58,12 +59,6 @@ fn is_json(request: &HttpRequest) -> bool {
         || essence.split_once('/').is_some_and(|(kind, subtype)| !kind.is_empty() && subtype.ends_with("+json"))
 }
 
-/// Whether the media type is any that was ever used for JSON, or none: for webhooks, whose callers are not ours to
-/// teach.
-pub fn is_json_or_none(request: &HttpRequest) -> bool {
-    is_json(request) || matches!(essence(request).as_str(), "" | "text/json" | "application/x-json")
-}
-
 /// The media type without its parameters, lower-case; empty if there is none.
 fn essence(request: &HttpRequest) -> String {
     let Some(kind) = request.headers().get(CONTENT_TYPE) else { return String::new() };
@@ -72,7 +67,7 @@ fn essence(request: &HttpRequest) -> String {
 
 /// The whole body, at most `limit` bytes of it.
 pub async fn read(request: &HttpRequest, payload: Payload, limit: usize) -> Result<Bytes, Problem> {
-    if request.headers().get(CONTENT_ENCODING).is_some_and(|coding| coding.as_bytes() != b"identity") {
+    if is_coded(request) {
         return Err(Problem::new(Slug::UnsupportedMediaType, "Send the body without a content-encoding."));
     }
     let announced = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
@@ -82,6 +77,15 @@ pub async fn read(request: &HttpRequest, payload: Payload, limit: usize) -> Resu
     tokio::time::timeout(PATIENCE, collect(payload, limit)).await.unwrap_or_else(|_| {
         Err(invalid("", format!("The body did not arrive within {} s. Send it again.", PATIENCE.as_secs())))
     })
+}
+
+/// Whether the body is in any coding but `identity` (RFC 9110 §8.4: a list, in any letter case, empty items allowed).
+fn is_coded(request: &HttpRequest) -> bool {
+    let lists = request.headers().get_all(CONTENT_ENCODING);
+    lists
+        .flat_map(|list| list.as_bytes().split(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii)
+        .any(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"))
 }
 
 async fn collect(mut payload: Payload, limit: usize) -> Result<Bytes, Problem> {
@@ -96,23 +100,37 @@ async fn collect(mut payload: Payload, limit: usize) -> Result<Bytes, Problem> {
     Ok(body.freeze())
 }
 
-/// `body` as a `T`.
+/// `body` as a `T`: what `T` does not read may hold whatever it likes.
 pub fn parse<T: Body>(body: &[u8]) -> Result<T, Problem> {
-    let value: Value = serde_json::from_slice(body).map_err(|error| {
-        invalid("", format!("The body is not JSON (line {}, column {}).", error.line(), error.column()))
-    })?;
-    convert(value)
+    let text = lenient::json_keeping_faults(body);
+    if let Err(error) = serde_json::from_str::<IgnoredAny>(&text) {
+        // A place in what was repaired is none that the caller knows.
+        let place = match text {
+            Cow::Borrowed(_) => format!(" (line {}, column {})", error.line(), error.column()),
+            Cow::Owned(_) => String::new(),
+        };
+        return Err(invalid("", format!("The body is not JSON{place}.")));
+    }
+    convert(&text)
 }
 
-/// `value` as a `T`; a fault has a pointer to where it is.
-pub fn convert<T: DeserializeOwned>(value: Value) -> Result<T, Problem> {
-    serde_path_to_error::deserialize(value).map_err(|error| {
-        let words = error.inner().to_string();
+/// A JSON text as a `T`; a fault has a pointer to where it is.
+pub fn convert<T: DeserializeOwned>(text: &str) -> Result<T, Problem> {
+    serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(text)).map_err(|error| {
         let mut pointer = pointer(error.path());
-        if let Some(name) = words.strip_prefix("missing field `").and_then(|rest| rest.split('`').next()) {
-            pointer.push('/');
-            pointer.push_str(name);
-            return invalid(pointer, "is missing");
+        // The text is JSON: what cannot be read all the same is a text that is none.
+        if error.inner().is_syntax() {
+            return invalid(pointer, "holds half a character, or bytes that are not UTF-8: write this text anew");
+        }
+        let words = error.inner().to_string();
+        let words = words.rsplit_once(" at line ").map_or(words.as_str(), |(words, _)| words);
+        for (fault, detail) in [("missing", "is missing"), ("duplicate", "must occur once")] {
+            let name = words.strip_prefix(fault).and_then(|rest| rest.strip_prefix(" field `"));
+            if let Some(name) = name.and_then(|rest| rest.split('`').next()) {
+                pointer.push('/');
+                pointer.push_str(name);
+                return invalid(pointer, detail);
+            }
         }
         // What stands before "expected" quotes the value.
         let detail = match words.rsplit_once(", expected ") {
@@ -162,6 +180,7 @@ mod tests {
         test::{TestRequest, init_service, read_body},
     };
     use serde::Deserialize;
+    use serde_json::Value;
 
     use super::*;
     use crate::http::{endpoint::Endpoint, request};
@@ -253,20 +272,20 @@ mod tests {
     }
 
     #[test]
-    fn webhooks_take_whatever_was_ever_used_for_json_or_nothing() {
-        let takes = |kind: Option<&str>| {
-            let request = TestRequest::post();
-            let request = kind.map_or(TestRequest::post(), |kind| request.insert_header((CONTENT_TYPE, kind)));
-            is_json_or_none(&request.to_http_request())
+    fn identity_is_no_coding_in_any_letter_case_or_list() {
+        let coded = |lines: &[&str]| {
+            let request = lines
+                .iter()
+                .fold(TestRequest::post(), |request, line| request.append_header((CONTENT_ENCODING, *line)));
+            is_coded(&request.to_http_request())
         };
-        for kind in
-            ["application/json", "Text/JSON; charset=utf-8", "application/x-json", "application/a+json", "", " "]
+        for plain in
+            [&[][..], &[""], &["Identity"], &["identity,IDENTITY"], &[" , identity ,,"], &["identity", "iDENTITY"]]
         {
-            assert!(takes(Some(kind)), "{kind:?}");
+            assert!(!coded(plain), "{plain:?}");
         }
-        assert!(takes(None));
-        for kind in ["text/plain", "text/xml", "application/x-www-form-urlencoded", "json"] {
-            assert!(!takes(Some(kind)), "{kind:?}");
+        for other in [&["gzip"][..], &["identity, gzip"], &["identity", "br"], &["identity;q=1"], &["x"]] {
+            assert!(coded(other), "{other:?}");
         }
     }
 

@@ -6,7 +6,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use actix_web::{
     HttpMessage as _, HttpRequest, HttpResponse, HttpResponseBuilder, ResponseError,
@@ -44,8 +44,9 @@ async fn authorize(request: HttpRequest, authorization: web::Data<Authorization>
         let separator = if query.is_empty() { "" } else { "&" };
         return redirect(&format!("{}/oauth/authorize?{query}{separator}{SENT_ON}", authorization.issuer()), &[]);
     }
-    match authorization.begin(query) {
-        Ok(begun) => redirect(&begun.location, &[begun.set_cookie]),
+    let cookies = cookies(&request);
+    match authorization.begin(query, &cookies.iter().map(AsRef::as_ref).collect::<Vec<_>>()) {
+        Ok(begun) => redirect(&begun.location, &begun.set_cookies),
         Err(AuthorizeFault::Redirect { location }) => redirect(&location, &[]),
         Err(AuthorizeFault::BadClient) => page(
             StatusCode::BAD_REQUEST,
@@ -78,9 +79,17 @@ async fn attio_callback(request: HttpRequest, authorization: web::Data<Authoriza
 }
 
 async fn callback(provider: Provider, request: &HttpRequest, authorization: &Authorization) -> HttpResponse {
-    // Another application's cookie may have any byte in it; ours stands beside it.
-    let cookies: Vec<_> =
-        request.headers().get_all(header::COOKIE).map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
+    if is_speculative(request) {
+        return page(
+            StatusCode::SERVICE_UNAVAILABLE,
+            &Page {
+                title: "Not opened yet",
+                happened: "Your browser asked for this page before you did.",
+                advice: "Open it again: nothing was taken by that.",
+            },
+        );
+    }
+    let cookies = cookies(request);
     let cookies: Vec<&str> = cookies.iter().map(AsRef::as_ref).collect();
     match authorization.complete(provider, request.query_string(), &cookies).await {
         Ok(completed) => redirect(&completed.location, &completed.set_cookies),
@@ -97,6 +106,23 @@ async fn callback(provider: Provider, request: &HttpRequest, authorization: &Aut
             },
         ),
     }
+}
+
+/// The `Cookie` headers. Another application's cookie may have any byte in it; ours stands beside it.
+fn cookies(request: &HttpRequest) -> Vec<Cow<'_, str>> {
+    request.headers().get_all(header::COOKIE).map(|value| String::from_utf8_lossy(value.as_bytes())).collect()
+}
+
+/// Whether the browser, not yet a person, asks: by the Fetch standard's header, or one of those before it.
+fn is_speculative(request: &HttpRequest) -> bool {
+    ["sec-purpose", "purpose", "x-purpose", "x-moz"].into_iter().any(|name| {
+        request.headers().get_all(name).any(|value| {
+            let value = value.as_bytes().to_ascii_lowercase();
+            [&b"prefetch"[..], b"prerender", b"preview"]
+                .into_iter()
+                .any(|word| value.split(|byte| b";, =".contains(byte)).any(|part| part == word))
+        })
+    })
 }
 
 fn refused(fault: StateFault) -> Page {
@@ -130,7 +156,8 @@ async fn revoke(
 ) -> Result<HttpResponse, Refusal> {
     let body = form(&request, body).await?;
     authorization.revoke(credentials(&request), &body).await.map_err(Refusal::from)?;
-    Ok(uncached(StatusCode::OK).finish())
+    // RFC 7009 §2.2 ignores the body, but some clients read every answer as JSON.
+    Ok(uncached(StatusCode::OK).json(serde_json::json!({})))
 }
 
 async fn metadata(authorization: web::Data<Authorization>) -> HttpResponse {

@@ -62,11 +62,18 @@ impl Leads {
         let tenant = connections::tenant(workspace);
         let found = self.parts.connections.load(&tenant).await?;
         may_read(found.as_ref(), connection)?;
-        let page = self.parts.store.page(&tenant, status.map(Status::name), cursor, limit).await?;
-        let next_cursor = page.next.as_ref().map(ToString::to_string);
-        // The lead itself is listed under the record that it was sent as.
-        let leads = page.read::<Lead>().into_iter().map(|(_, lead)| lead.value).filter(|lead| !lead.forwarding);
-        Ok(LeadPage { leads: leads.map(|lead| lead.view()).collect(), next_cursor })
+        let (status, mut cursor, mut leads) = (status.map(Status::name), cursor.cloned(), Vec::new());
+        // A forwarder shows nothing of itself: the lead is listed under the record that it was sent as. A page that
+        // forwarders have thinned out is filled up, so that many merges do not make a caller believe that there is nothing.
+        loop {
+            let page = self.parts.store.page(&tenant, status, cursor.as_ref(), limit - leads.len()).await?;
+            cursor = page.next.clone();
+            let listed = page.read::<Lead>().into_iter().map(|(_, lead)| lead.value).filter(|lead| !lead.forwarding);
+            leads.extend(listed.map(|lead| lead.view()));
+            if leads.len() >= limit || cursor.is_none() {
+                return Ok(LeadPage { leads, next_cursor: cursor.map(|cursor| cursor.to_string()) });
+            }
+        }
     }
 }
 

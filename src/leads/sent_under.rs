@@ -24,7 +24,7 @@ mod tests {
         store::encode,
     };
 
-    fn document(send: Value) -> Document {
+    fn document(send: &Value) -> Document {
         let now = from_micros(1_700_000_000_000_000);
         let lead = Lead::new(RecordId::random(), PresentSend::new(SendId::random(), now));
         let mut body: Value = serde_json::from_str(&encode(&lead)).expect("JSON");
@@ -52,14 +52,14 @@ mod tests {
             (json!({"webhook": null}), vec![]),
             (json!({}), vec![]),
         ] {
-            assert_eq!(sent_under(&document(send.clone())).expect("reads"), webhooks, "{send}");
+            assert_eq!(sent_under(&document(&send)).expect("reads"), webhooks, "{send}");
         }
     }
 
     #[test]
     fn a_document_that_cannot_be_read_names_no_webhook_as_free() {
         for send in [json!({"webhook": "nonsense"}), json!({"id": 1})] {
-            assert!(sent_under(&document(send.clone())).is_err(), "{send}");
+            assert!(sent_under(&document(&send)).is_err(), "{send}");
         }
     }
 }

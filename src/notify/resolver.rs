@@ -17,6 +17,7 @@ pub fn system_lookup() -> Lookup {
 }
 
 /// Resolves for the HTTP client, which connects to nothing but what comes out of here.
+#[derive(Clone)]
 pub(super) struct Guarded {
     guard: Guard,
     lookup: Lookup,

@@ -106,12 +106,14 @@ pub struct Commit {
     pub checks: Vec<(Key, Version)>,
     /// A slot to reserve with it.
     pub reserve: Option<Reserve>,
+    /// It begins something new, also where it creates nothing: a full store refuses it.
+    pub begins: bool,
 }
 
 impl Commit {
     /// A commit of these writes, with a fresh id.
     pub fn of(writes: Vec<Write>) -> Self {
-        Self { id: random_uuid(), writes, checks: Vec::new(), reserve: None }
+        Self { id: random_uuid(), writes, checks: Vec::new(), reserve: None, begins: false }
     }
 
     /// The version that this commit gives to what it writes over `expected`: a count in the upper half, and in the

@@ -1,6 +1,6 @@
 //! What both engines do, and what they promise.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -86,6 +86,10 @@ pub trait Engine: Send + Sync + 'static {
     /// Count and oldest by kind and status, over all tenants, of what is indexed (all but receipts). Not one atomic
     /// view: each partition is read by itself.
     async fn depths(&self, now: Timestamp) -> Result<Vec<Depth>, StoreError>;
+
+    /// The tenants that have an aggregate of this kind (any but receipts), each once. Not one atomic view, as
+    /// [`Self::depths`]; for a look over all of them at the start, never while a caller waits.
+    async fn tenants(&self, kind: Kind) -> Result<BTreeSet<Tenant>, StoreError>;
 
     /// Whether a write would succeed right now.
     async fn ping(&self) -> Result<(), StoreError>;

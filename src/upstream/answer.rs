@@ -5,11 +5,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 use reqwest::{
     StatusCode,
-    header::{DATE, HeaderMap, HeaderName, RETRY_AFTER},
+    header::{DATE, HeaderMap, RETRY_AFTER},
 };
 use serde_json::Value;
 
-use super::{CallError, retry_after, words};
+use super::{CallError, reading, retry_after, words};
 use crate::clock::later;
 
 /// How long a 429 keeps us away at least, and if it does not say: HTTP dates have no fractions, so a date of this very
@@ -26,6 +26,8 @@ pub struct Answer {
     /// Its body, or as much of it as was read: see [`Answer::is_complete`].
     pub body: Vec<u8>,
     pub(super) ending: Ending,
+    /// What `Retry-After` can ask at most.
+    pub(super) longest_wait: Duration,
     /// When the headers were here, on our clock.
     pub received: Timestamp,
 }
@@ -44,15 +46,42 @@ impl Answer {
         matches!(self.ending, Ending::Complete)
     }
 
-    /// The body of a 2xx as JSON; [`Value::Null`] for a complete empty one. A body that was cut, was over the cap or is
-    /// no JSON is [`CallError::Unknown`].
+    /// The body of a 2xx as JSON, read tolerantly; [`Value::Null`] for a complete empty one. What cannot be read is
+    /// [`CallError::Unreadable`].
     pub fn json(&self) -> Result<Value, CallError> {
-        let unknown = |detail: &str| CallError::Unknown { retry_after: None, detail: detail.to_owned() };
-        match &self.ending {
-            Ending::TooLong => Err(unknown("the answer's body is too long")),
-            Ending::Cut { detail } => Err(unknown(&format!("the answer's body was cut: {detail}"))),
-            Ending::Complete if self.body.trim_ascii().is_empty() => Ok(Value::Null),
-            Ending::Complete => serde_json::from_slice(&self.body).map_err(|_| unknown("the answer's body is no JSON")),
+        if self.is_complete() && self.body.trim_ascii().is_empty() {
+            return Ok(Value::Null);
+        }
+        // What has its own end needs no other: a cut behind it took nothing.
+        let is_all = |value: &Value| self.is_complete() || value.is_object() || value.is_array();
+        reading::whole(&self.body).filter(is_all).ok_or_else(|| self.unreadable())
+    }
+
+    /// What `read` finds in the body of a 2xx: in the JSON that it is, else in what stands in it somewhere. `Ok(None)`
+    /// if the body is JSON, or empty, and has nothing for `read`.
+    pub fn find<T>(&self, read: impl Fn(&Value) -> Option<T>) -> Result<Option<T>, CallError> {
+        match (self.json(), reading::find(&self.body, &read)) {
+            (_, Some(Some(found))) => Ok(Some(found)),
+            (whole, _) => whole.map(|_| None),
+        }
+    }
+
+    /// [`Answer::find`], and where the end of the body is missing also in what came before the cut.
+    pub fn find_in_remains<T>(&self, read: impl Fn(&Value) -> Option<T>) -> Result<Option<T>, CallError> {
+        let found = self.find(&read);
+        if found.is_ok() {
+            return found;
+        }
+        reading::remains(&self.body).as_ref().and_then(read).map_or(found, |found| Ok(Some(found)))
+    }
+
+    fn unreadable(&self) -> CallError {
+        CallError::Unreadable {
+            detail: match &self.ending {
+                Ending::TooLong => "its body is too long".to_owned(),
+                Ending::Cut { detail } => format!("its body was cut: {detail}"),
+                Ending::Complete => "its body is no JSON".to_owned(),
+            },
         }
     }
 
@@ -92,17 +121,15 @@ impl Answer {
     pub(super) fn outcome(&self) -> &'static str {
         match &self.ending {
             Ending::Complete if self.status.is_success() => "ok",
-            _ if self.status.is_success() => "unknown",
+            _ if self.status.is_success() => "unreadable",
             _ => self.error(&[]).outcome(),
         }
     }
 
     /// `Retry-After`, on our clock.
     pub fn retry_after(&self) -> Option<Timestamp> {
-        retry_after::parse(self.header(RETRY_AFTER)?, self.header(DATE), self.received)
-    }
-
-    fn header(&self, name: HeaderName) -> Option<&str> {
-        self.headers.get(name)?.to_str().ok()
+        let values = self.headers.get_all(RETRY_AFTER).iter().filter_map(|value| value.to_str().ok());
+        let date = self.headers.get(DATE).and_then(|date| date.to_str().ok());
+        retry_after::parse(values, date, self.received, self.longest_wait)
     }
 }

@@ -1,11 +1,15 @@
-//! One call to somebody else's server: what `alc`, `attio` and `notify` have in common.
+//! One call to another party's server: what `alc`, `attio` and `notify` have in common.
 //!
-//! Owns how a call ends ([`CallError`]), `Retry-After`, when to try again ([`Schedule`]), the cap on answers, and the metrics of upstream calls. Promises
-//! that an outcome is named by what to do next, chosen by status first and body second, and that "not sent for certain"
-//! is said only where it is certain: everything else without a clear answer is [`CallError::Unknown`].
+//! Owns how a call ends ([`CallError`]), `Retry-After`, when to try again ([`Schedule`]), the cap on answers, and the
+//! metrics of upstream calls. Promises that an outcome is named by what to do next, chosen by status first and body
+//! second; that a 2xx is a fact, whatever its body ([`CallError::Unreadable`] at worst); and that "not sent for
+//! certain" is said only where it is certain: everything else without a clear answer is [`CallError::Unknown`].
 
 mod answer;
 mod caller;
+mod decoding;
+mod http;
+pub mod reading;
 pub mod retry_after;
 mod schedule;
 #[cfg(test)]
@@ -18,7 +22,8 @@ mod words;
 use jiff::Timestamp;
 
 pub use answer::Answer;
-pub use caller::{BODY_CAP, Caller, HttpClientError, build, http_client, http_client_builder};
+pub use caller::{BODY_CAP, Caller};
+pub use http::{HttpClientError, HttpClients, Repeat, http_clients, http_clients_with};
 pub use schedule::Schedule;
 
 /// How a call failed, named by what to do next.
@@ -40,7 +45,7 @@ pub enum CallError {
     /// 401: the credential is not good (any more).
     #[error("the credential was refused")]
     Unauthorized,
-    /// 403 (Attio): permanent until someone acts.
+    /// 403 (Attio): permanent until a person acts.
     #[error("forbidden: {detail}")]
     Forbidden {
         /// The upstream's words, capped, no secrets.
@@ -72,7 +77,13 @@ pub enum CallError {
         /// The upstream's words, capped, no secrets.
         detail: String,
     },
-    /// No clear answer: a timeout, a reset, 3xx, 408, 425, 5xx, an unreadable body of a 2xx. It may have happened.
+    /// A 2xx that says nothing that can be read. It has happened, and the upstream is well; what it said is lost.
+    #[error("the answer cannot be read: {detail}")]
+    Unreadable {
+        /// Why, without URL or secrets.
+        detail: String,
+    },
+    /// No clear answer: a timeout, a reset, 3xx, 408, 425, 5xx. It may have happened.
     #[error("no clear answer: {detail}")]
     Unknown {
         /// `Retry-After` of a 503 (or any other answer that came), on our clock.
@@ -100,6 +111,15 @@ impl CallError {
         }
     }
 
+    /// Whether a refusal names this attribute: in the place that it gives, or in its words.
+    pub fn is_about(&self, slug: &str) -> bool {
+        let (Self::Rejected { detail, .. } | Self::Conflict { detail, .. } | Self::Forbidden { detail }) = self else {
+            return false;
+        };
+        let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+        detail.split(|c| !is_part(c)).any(|word| word == slug)
+    }
+
     /// The label of metrics: a small fixed set.
     pub fn outcome(&self) -> &'static str {
         match self {
@@ -111,6 +131,7 @@ impl CallError {
             Self::Unsupported => "unsupported",
             Self::Conflict { .. } => "conflict",
             Self::Rejected { .. } => "rejected",
+            Self::Unreadable { .. } => "unreadable",
             Self::Unknown { .. } => "unknown",
         }
     }

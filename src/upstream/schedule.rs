@@ -37,7 +37,7 @@ impl Schedule {
         Self(self.0.iter().map(|wait| (*wait).min(limit)).collect())
     }
 
-    /// The slowest pace: for what is refused until somebody acts.
+    /// The slowest pace: for what is refused until a person acts.
     pub fn slowest(&self, jitter: f64, now: Timestamp) -> Timestamp {
         self.next(u32::MAX, jitter, None, now)
     }

@@ -9,7 +9,7 @@ use std::{
 
 use url::Url;
 
-use super::{Caller, http_client};
+use super::{Caller, http_clients};
 use crate::clock::{ManualClock, Timestamp};
 
 /// Mon, 21 Sep 2026 14:13:20 GMT.
@@ -25,7 +25,7 @@ pub(crate) fn caller(clock: &ManualClock) -> Caller {
 }
 
 pub(crate) fn impatient(clock: &ManualClock, timeout: Duration) -> Caller {
-    Caller::new(http_client(timeout).expect("a CA store"), "test", timeout, Arc::new(clock.clone()))
+    Caller::new(http_clients(timeout).expect("a CA store"), "test", timeout, Arc::new(clock.clone()))
 }
 
 /// Gives each connection to `serve`, one after the other, on a thread that lives as long as the test process.

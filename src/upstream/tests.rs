@@ -109,7 +109,7 @@ async fn an_answer_that_breaks_off_before_its_body_is_unknown() {
 }
 
 #[tokio::test]
-async fn a_success_whose_body_is_cut_or_no_json_is_unknown_when_read() {
+async fn a_success_whose_body_is_cut_or_no_json_is_a_success_that_cannot_be_read() {
     let slow = server(|mut stream| {
         read_request(&mut stream);
         let _ = stream.write_all(b"HTTP/1.1 201 Created\r\ncontent-length: 10\r\n\r\n{\"id");
@@ -127,7 +127,7 @@ async fn a_success_whose_body_is_cut_or_no_json_is_unknown_when_read() {
         let answer = answer.expect("a head");
         assert!(answer.status.is_success());
         let json = answer.json();
-        assert!(matches!(json, Err(CallError::Unknown { .. })), "{json:?}");
+        assert!(matches!(json, Err(CallError::Unreadable { .. })), "{json:?}");
     }
     let empty = get(answering("HTTP/1.1 204 No Content\r\n\r\n")).await.expect("an answer");
     assert_eq!(empty.json(), Ok(serde_json::Value::Null));
@@ -169,6 +169,19 @@ async fn retry_after_is_a_time_on_our_clock() {
     // Their clock is a year behind ours.
     let dates = "date: Sun, 21 Sep 2025 14:13:20 GMT\r\nretry-after: Sun, 21 Sep 2025 14:13:29 GMT\r\n";
     assert_eq!(meaning("429 X", dates, "").await, limited(9));
+    for (header, seconds) in [
+        ("retry-after: 4.0\r\n", 4),
+        ("retry-after: 1790000009\r\n", 9),
+        ("retry-after: 5\r\nretry-after: 8\r\n", 8),
+        ("Retry-After : 9s\r\n", 9),
+        ("retry-after: 86400\r\n", 3600),
+    ] {
+        assert_eq!(meaning("429 X", header, "").await, limited(seconds), "{header}");
+    }
+    let url = answering("HTTP/1.1 429 X\r\nretry-after: 86400\r\ncontent-length: 0\r\n\r\n");
+    let hasty = caller(&clock()).with_deadline(Duration::from_secs(60));
+    let answer = hasty.call("test", hasty.request(Method::GET, url)).await.expect("an answer");
+    assert_eq!(answer.error(&[]), limited(15));
     for useless in ["", "retry-after: soon\r\n", "retry-after: 0\r\n"] {
         assert_eq!(meaning("429 X", useless, "").await, limited(1), "{useless}");
     }
@@ -202,25 +215,199 @@ async fn a_redirect_is_not_followed() {
     assert_eq!(visits.load(Ordering::SeqCst), 0);
 }
 
+/// A server whose connections answer their first request and treat their second as `second` says (what it returns goes
+/// out, then the connection closes); and the requests that come, with the number of their connection.
+fn worn_out(
+    second: impl Fn(&mut std::net::TcpStream) -> Vec<u8> + Send + Sync + 'static,
+) -> (Url, mpsc::Receiver<(usize, String)>) {
+    let (seen, requests) = mpsc::channel();
+    let (mut connection, second) = (0, Arc::new(second));
+    let url = server(move |mut stream| {
+        connection += 1;
+        let (connection, seen, second) = (connection, seen.clone(), Arc::clone(&second));
+        std::thread::spawn(move || {
+            let _ = seen.send((connection, read_request(&mut stream)));
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}");
+            let _ = seen.send((connection, read_request(&mut stream)));
+            let last = second(&mut stream);
+            let _ = stream.write_all(&last);
+        });
+    });
+    (url, requests)
+}
+
+/// Two calls of this method, the second on the connection of the first; and which connections had the second request.
+async fn twice(
+    method: Method,
+    key: bool,
+    second: impl Fn(&mut std::net::TcpStream) -> Vec<u8> + Send + Sync + 'static,
+) -> (Result<Answer, CallError>, Vec<usize>) {
+    let (url, requests) = worn_out(second);
+    let caller = caller(&clock());
+    // A GET is put on the pool whatever comes after it.
+    assert!(caller.call("test", caller.request(Method::GET, url.clone())).await.is_ok());
+    // The connection goes back into the pool behind our back.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let mut request = caller.request(method, url).body("once");
+    if key {
+        request = request.header("Idempotency-Key", "the same");
+    }
+    let result = caller.call("test", request).await;
+    let had_it = requests.try_iter().filter(|(_, request)| request.ends_with("once"));
+    (result, had_it.map(|(connection, _)| connection).collect())
+}
+
 #[tokio::test]
-async fn a_request_that_was_read_is_not_repeated_behind_our_back() {
+async fn a_request_on_a_connection_that_dies_is_sent_once_more_on_a_fresh_one() {
+    for (method, key) in [
+        (Method::POST, true),
+        (Method::GET, false),
+        (Method::PATCH, false),
+        (Method::PUT, false),
+        (Method::DELETE, false),
+    ] {
+        let (result, connections) = twice(method.clone(), key, |_| Vec::new()).await;
+        assert!(result.is_ok(), "{method}: {result:?}");
+        assert_eq!(connections, [1, 2], "{method}");
+    }
+    // A reset is an end like any other.
+    let runtime = tokio::runtime::Handle::current();
+    let (result, connections) = twice(Method::POST, true, move |stream| {
+        let _in_it = runtime.enter();
+        socket_reset(stream);
+        Vec::new()
+    })
+    .await;
+    assert!(result.is_ok(), "{result:?}");
+    assert_eq!(connections, [1, 2]);
+}
+
+/// The next close of this socket is a reset.
+fn socket_reset(stream: &std::net::TcpStream) {
+    let stream = stream.try_clone().expect("a handle");
+    stream.set_nonblocking(true).expect("can be set");
+    tokio::net::TcpStream::from_std(stream).expect("a runtime").set_zero_linger().expect("can be set");
+}
+
+#[tokio::test]
+async fn what_is_not_safe_to_repeat_never_meets_a_worn_out_connection() {
+    let (result, connections) = twice(Method::POST, false, |_| Vec::new()).await;
+    assert!(result.is_ok(), "{result:?}");
+    assert_eq!(connections, [2], "a connection of its own");
+}
+
+#[tokio::test]
+async fn a_request_on_a_fresh_connection_is_not_repeated() {
+    let (seen, requests) = mpsc::channel();
+    let url = server(move |mut stream| seen.send(read_request(&mut stream)).expect("the test listens"));
+    for key in ["Idempotency-Key", "X-Other"] {
+        let caller = caller(&clock());
+        let result = caller.call("test", caller.request(Method::POST, url.clone()).header(key, "k")).await;
+        assert!(is_unknown(&result), "{result:?}");
+        assert_eq!(requests.try_iter().count(), 1, "{key}");
+    }
+}
+
+#[tokio::test]
+async fn a_repeat_is_the_last_and_an_answer_ends_it() {
+    // The fresh connection has no answer either.
     let (seen, requests) = mpsc::channel();
     let url = server(move |mut stream| {
-        // Each connection answers once and dies at its second request, as a restarting server's does.
-        for answer in ["HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}", ""] {
+        loop {
             let request = read_request(&mut stream);
-            seen.send(request).expect("the test listens");
-            let _ = stream.write_all(answer.as_bytes());
+            let is_first = request.starts_with("GET");
+            if !request.is_empty() {
+                let _ = seen.send(());
+            }
+            if !is_first {
+                return;
+            }
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}");
         }
     });
     let caller = caller(&clock());
-    let post = || caller.call("test", caller.request(Method::POST, url.clone()).body("once"));
-    assert!(post().await.is_ok());
-    // The connection goes back into the pool behind our back.
+    assert!(caller.call("test", caller.request(Method::GET, url.clone())).await.is_ok());
     tokio::time::sleep(Duration::from_millis(100)).await;
-    let second = post().await;
-    assert!(is_unknown(&second), "{second:?}");
-    assert_eq!(requests.try_iter().filter(|request| request.ends_with("once")).count(), 2);
+    let result = caller.call("test", caller.request(Method::PATCH, url)).await;
+    assert!(is_unknown(&result), "{result:?}");
+    assert_eq!(requests.try_iter().count(), 3);
+    // An answer came, if only its head and half of its body: nothing is repeated.
+    for answer in ["HTTP/1.1 500 X\r\ncontent-length: 0\r\n\r\n", "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{\"id"] {
+        let (result, connections) = twice(Method::POST, true, |_| answer.as_bytes().to_vec()).await;
+        assert!(result.is_ok(), "{answer}: {result:?}");
+        assert_eq!(connections, [1], "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_repeat_that_finds_nobody_leaves_the_outcome_unknown() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    let url: Url = format!("http://{}", listener.local_addr().expect("bound")).parse().expect("a URL");
+    let serving = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("a connection");
+        // Nobody listens any more by the time of the second request.
+        drop(listener);
+        read_request(&mut stream);
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}");
+        read_request(&mut stream);
+    });
+    let caller = caller(&clock());
+    assert!(caller.call("test", caller.request(Method::GET, url.clone())).await.is_ok());
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let result = caller.call("test", caller.request(Method::PATCH, url)).await;
+    assert!(is_unknown(&result), "the first may have been read: {result:?}");
+    serving.join().expect("served");
+}
+
+#[tokio::test]
+async fn what_other_clients_skip_in_a_head_is_skipped() {
+    let many = (0..300).map(|n| format!("x-{n}: y\r\n")).collect::<String>();
+    for header in [
+        "Bad Header: x\r\n",
+        "Bad\u{e9}: x\r\n",
+        ": x\r\n",
+        "no colon at all\r\n",
+        "[x]: y\r\n",
+        "Content-Type : application/json\r\n",
+        "x-folded: one\r\n two\r\n",
+        "x-text: \u{1f600}\r\n",
+        "x-control: a\u{1}b\r\n",
+        "content-length: 13\r\n",
+        &many,
+    ] {
+        let url = answering(format!("HTTP/1.1 201 Created\r\n{header}content-length: 13\r\n\r\n{{\"id\": \"L-1\"}}"));
+        let answer = get(url).await;
+        let answer = answer.unwrap_or_else(|error| panic!("{header}: {error:?}"));
+        assert_eq!(answer.status.as_u16(), 201, "{header}");
+        assert_eq!(answer.json().expect("JSON")["id"], "L-1", "{header}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_whose_head_cannot_be_read_has_come_all_the_same() {
+    let huge = format!("x: {}\r\n", "y".repeat(1024 * 1024));
+    for header in ["content-length: 1\r\ncontent-length: 2\r\n", "content-length: many\r\n", &huge] {
+        let result = get(answering(format!("HTTP/1.1 201 Created\r\n{header}\r\n{{}}"))).await;
+        assert!(matches!(result, Err(CallError::Unreadable { .. })), "{header:.40}: {result:?}");
+        assert!(!result.expect_err("unreadable").is_ailing());
+    }
+}
+
+#[tokio::test]
+async fn a_coded_body_is_decoded_and_none_is_asked_for() {
+    use flate2::{Compression, write::GzEncoder};
+    let (seen, requests) = mpsc::channel();
+    let url = server(move |mut stream| {
+        let _ = seen.send(read_request(&mut stream));
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(br#"{"id": "L-1"}"#).expect("a vector");
+        let body = encoder.finish().expect("a vector");
+        let head = format!("HTTP/1.1 201 Created\r\ncontent-encoding: gzip\r\ncontent-length: {}\r\n\r\n", body.len());
+        let _ = stream.write_all(&[head.as_bytes(), &body].concat());
+    });
+    let answer = get(url).await.expect("an answer");
+    assert_eq!(answer.json().expect("JSON")["id"], "L-1");
+    assert!(!requests.recv().expect("one").to_lowercase().contains("accept-encoding"));
 }
 
 #[tokio::test]
@@ -236,7 +423,7 @@ async fn a_huge_body_is_left_where_it_is() {
     });
     let answer = tokio::time::timeout(Duration::from_secs(5), get(url)).await.expect("quick").expect("a head");
     assert_eq!(answer.body.len(), BODY_CAP);
-    assert!(matches!(answer.json(), Err(CallError::Unknown { .. })));
+    assert!(matches!(answer.json(), Err(CallError::Unreadable { .. })));
     // What lies in the sockets' buffers has been written too.
     assert!(*written.lock().expect("unpoisoned") < 32 * 1024 * 1024);
 

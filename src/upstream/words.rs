@@ -7,6 +7,8 @@ use std::error::Error;
 
 use serde_json::Value;
 
+use super::reading;
+
 /// The longest text, in characters.
 const CAP: usize = 300;
 /// The longest code, in characters.
@@ -42,16 +44,42 @@ pub(super) fn of_error(error: &reqwest::Error) -> String {
 /// The message in the body of an error: what JSON APIs commonly call it (RFC 9457 `detail`, RFC 6749
 /// `error_description`, Attio's `message`), else a short text; empty for a page of HTML.
 pub(super) fn of_body(body: &[u8], secrets: &[&str]) -> String {
-    let text = match serde_json::from_slice::<Value>(body) {
-        Ok(value) => {
-            message(&value).or_else(|| value.get("error").and_then(message)).unwrap_or_else(|| value.to_string())
+    let text = match reading::whole(body) {
+        Some(value) => {
+            let message = message(&value).or_else(|| value.get("error").and_then(message));
+            match (message, places(&value)) {
+                (None, _) => value.to_string(),
+                (Some(message), None) => message,
+                // The place must survive the cut at the end.
+                (Some(message), Some(places)) => {
+                    format!("{} ({places})", clean(&message, secrets).chars().take(CAP / 2).collect::<String>())
+                }
+            }
         }
-        Err(_) => {
+        None => {
             let text = String::from_utf8_lossy(body);
             if text.trim_start().starts_with('<') { String::new() } else { text.into_owned() }
         }
     };
     clean(&text, secrets)
+}
+
+/// Where Attio says that the fault lies: `{"validation_errors": [{"path": ["data", "values", <slug>, …]}]}`.
+fn places(value: &Value) -> Option<String> {
+    let errors = value.get("validation_errors")?.as_array()?;
+    let place = |error: &Value| match error.get("path")? {
+        Value::String(path) => Some(path.clone()),
+        Value::Array(path) => Some(
+            path.iter()
+                .filter_map(Value::as_str)
+                .filter(|part| !["data", "values"].contains(part))
+                .collect::<Vec<_>>()
+                .join("."),
+        ),
+        _ => None,
+    };
+    let places: Vec<_> = errors.iter().filter_map(place).filter(|place| !place.is_empty()).take(4).collect();
+    (!places.is_empty()).then(|| places.join(", "))
 }
 
 fn message(value: &Value) -> Option<String> {
@@ -64,7 +92,7 @@ fn message(value: &Value) -> Option<String> {
 
 /// The machine-readable code in the body of an error: `code`, or `error` where that is one (RFC 6749 §5.2).
 pub(super) fn code(body: &[u8], secrets: &[&str]) -> Option<String> {
-    let value = serde_json::from_slice::<Value>(body).ok()?;
+    let value = reading::whole(body)?;
     let error = value.get("error");
     let nested = error.and_then(|error| error.get("code"));
     [value.get("code"), nested, error].into_iter().flatten().filter_map(Value::as_str).find_map(|text| {

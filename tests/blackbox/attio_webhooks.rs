@@ -55,7 +55,7 @@ scenario! {
         world.pass_until("it is gone at Attio", MINUTE, HOUR, gone).await;
         let answered = async || {
             let body = json!({ "events": [] }).to_string();
-            world.attio.call(&webhook.target_url, &body, Some(&sign(&webhook.secret, &body))).await == 410
+            world.attio.call(&webhook.target_url, body.as_str(), Some(&sign(&webhook.secret, &body))).await == 410
         };
         world.pass_until("it is gone here", MINUTE, HOUR, answered).await;
     }
@@ -422,5 +422,68 @@ scenario! {
         world.pass_slowly(HOUR, 3).await;
         assert_eq!(patches_of(&world, &ada.record_id), about_ada);
         assert_eq!((patches_of(&world, &bob.record_id), patches_of(&world, &other.record_id)), (before, 0));
+    }
+}
+
+scenario! {
+    async fn a_deletion_and_its_merge_during_the_post_lose_no_result(setup: Setup) {
+        let (world, app) = subscribed(setup).await;
+        let (ada, twin) = (world.person(), world.person());
+        let hold = world.alc.faults().hold("create_lead", Stage::After);
+        let pressed = spawn({ let (app, ada) = (app.clone(), ada.clone()); async move { app.press(&ada).await } });
+        hold.reached(1).await;
+        let made = world.attio.merge_silently(&ada.record_id, &twin.record_id);
+        let deleted = world.attio.event("record.deleted", &ada.record_id);
+        assert_eq!(world.attio.deliver(vec![deleted]).await, [200]);
+        tell_merge(&world, &made, [&ada, &twin]).await;
+        hold.release();
+        world.while_time_passes(pressed).await.expect("an answer").expect(201);
+        world.call_back(&ada, "qualified").await;
+        world.shows(&at(&made, &ada), "Complete").await;
+        assert_eq!(world.attio.value(&made, "alc_result").as_deref(), Some("qualified"));
+    }
+}
+
+/// Merges of records that were never sent, of this object of Attio's.
+async fn tell_merges(world: &World, count: usize, object: Option<&str>) {
+    let merges = (0..count).map(|_| {
+        let [made, original] = [(); 2].map(|()| alc_connector::ids::random_uuid().to_string());
+        let mut event = world.attio.merged_event(&made, &original);
+        if let Some(object) = object {
+            event["id"]["object_id"] = json!(object);
+            event["duplicate_object_id"] = json!(object);
+        }
+        event
+    });
+    assert_eq!(world.attio.deliver(merges.collect()).await, [200]);
+}
+
+async fn forwarders(world: &World) -> usize {
+    let metrics = send(world.client.get(format!("http://{}/metrics", world.replicas()[0].management))).await;
+    metrics.body.matches("forwarding").count()
+}
+
+scenario! {
+    async fn merges_of_other_objects_leave_nothing(setup: Setup) {
+        let (world, app) = subscribed(setup).await;
+        let ada = world.person();
+        app.press(&ada).await.expect(201);
+        // People's own id was learnt at connect.
+        tell_merges(&world, 60, Some("companies")).await;
+        world.pass(MINUTE).await;
+        assert_eq!(forwarders(&world).await, 0);
+        assert_eq!(app.lead_says(&ada, "status").await, "pending");
+    }
+}
+
+scenario! {
+    async fn merges_of_people_who_were_never_sent_hide_no_lead(setup: Setup) {
+        let (world, app) = subscribed(setup).await;
+        let ada = world.person();
+        app.press(&ada).await.expect(201);
+        world.pass(Duration::from_secs(1)).await;
+        tell_merges(&world, 60, None).await;
+        let page = app.leads("limit=10").await.expect(200).json();
+        assert_eq!(page["leads"][0]["record_id"], ada.record_id.as_str(), "{page}");
     }
 }

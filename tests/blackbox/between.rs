@@ -5,6 +5,7 @@
 //! other thing happen, and then lets the commit go.
 
 use std::{
+    collections::BTreeSet,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -22,6 +23,7 @@ use alc_connector::{
     },
 };
 use async_trait::async_trait;
+use sandbox::{Fault, Stage};
 use serde_json::json;
 use tokio::sync::{Notify, watch};
 
@@ -30,6 +32,7 @@ use crate::support::{
     attio_app::{AttioApp, lead_body},
     harness::{MINUTE, Setup, World, run},
     http::send,
+    raw::post_lead,
 };
 
 /// SQLite, where a commit of a lead can be held back at the last moment.
@@ -38,9 +41,12 @@ struct HeldBack {
     hold: Arc<Hold>,
 }
 
-/// Holds back the next commit of a lead, once it is asked to; or all of them, until so many have come.
+/// Holds back the next commit of a lead, once it is asked to; or all of them, until so many have come. Or answers them
+/// wrongly.
 #[derive(Default)]
 struct Hold {
+    /// Commits of leads are done, and nobody learns of it.
+    unanswered: AtomicBool,
     next: AtomicBool,
     together: AtomicUsize,
     waiting: watch::Sender<usize>,
@@ -72,7 +78,11 @@ impl Engine for HeldBack {
             let mut waiting = self.hold.waiting.subscribe();
             waiting.wait_for(|waiting| *waiting >= together).await.expect("the hold lives as long as the store");
         }
-        self.engine.commit(tenant, commit, now).await
+        let committed = self.engine.commit(tenant, commit, now).await;
+        if lead && self.hold.unanswered.load(Ordering::SeqCst) {
+            return Err(StoreError::Unavailable("the answer is lost".to_owned()));
+        }
+        committed
     }
 
     async fn load(&self, tenant: &Tenant, keys: &[Key], gates: &[Gate], now: Timestamp) -> Result<Loaded, StoreError> {
@@ -120,6 +130,10 @@ impl Engine for HeldBack {
 
     async fn depths(&self, now: Timestamp) -> Result<Vec<Depth>, StoreError> {
         self.engine.depths(now).await
+    }
+
+    async fn tenants(&self, kind: Kind) -> Result<BTreeSet<Tenant>, StoreError> {
+        self.engine.tenants(kind).await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
@@ -213,5 +227,76 @@ fn a_batch_is_stored_many_at_a_time() {
         let sent = spawn(async move { send(request).await });
         eventually("it is answered", async || sent.is_finished().then_some(())).await;
         sent.await.expect("an answer").expect(202);
+    });
+}
+
+#[test]
+fn a_send_that_is_stored_without_an_answer_was_not_posted_and_goes_out() {
+    run(async {
+        let setup = Setup::sqlite().impatient().minimal_alc().with("ALC__RESEND_UNKNOWN", "false");
+        let (world, app, hold, _folder) = connected(setup).await;
+        let ada = world.person();
+        hold.unanswered.store(true, Ordering::SeqCst);
+        app.press(&ada).await.expect_problem(503, "store-unavailable");
+        hold.unanswered.store(false, Ordering::SeqCst);
+        world
+            .pass_until("it goes out", Duration::from_secs(1), MINUTE, async || {
+                world.alc.journal().count("create_lead") == 1
+            })
+            .await;
+        world.shows(&ada, "Pending").await;
+        assert!(app.lead_says(&ada, "lead_id").await.is_string());
+    });
+}
+
+#[test]
+fn a_refusal_is_shown_by_attio_if_its_caller_hung_up_while_the_press_was_stored() {
+    run(async {
+        let (world, app, hold, _folder) = connected(Setup::sqlite()).await;
+        let ada = world.person();
+        // The record's first send has finished, its request has not: its worker goes on with the second one.
+        let posting = world.alc.faults().hold("create_lead", Stage::After);
+        let first = spawn({
+            let (app, ada) = (app.clone(), ada.clone());
+            async move { app.press(&ada).await }
+        });
+        posting.reached(1).await;
+        world.call_back(&ada, "qualified").await;
+        world.alc.faults().next("create_lead", Fault::status(422));
+        hold.next();
+        let caller = post_lead(&world, &app, &ada).await;
+        hold.reached.notified().await;
+        caller.reset();
+        world.pass_slowly(Duration::ZERO, 10).await;
+        hold.go.notify_one();
+        let stored = async || app.lead_says(&ada, "status").await == "queued";
+        world.pass_until("the second send is stored", Duration::ZERO, MINUTE, stored).await;
+        posting.release();
+        first.await.expect("an answer").expect(201);
+        let shown = async || world.attio.status(&ada.record_id).as_deref() == Some("Failed");
+        world.pass_until("Attio shows the refusal", Duration::from_secs(1), MINUTE, shown).await;
+    });
+}
+
+#[test]
+fn a_reconnect_before_the_lease_of_a_lead_without_a_grant_ends_sends_it() {
+    run(async {
+        let (world, app, hold, _folder) = connected(Setup::sqlite()).await;
+        let ada = world.person();
+        world.alc.revoke_grants();
+        let refreshing = world.alc.faults().hold("token", Stage::After);
+        let pressed = spawn({
+            let (app, ada) = (app.clone(), ada.clone());
+            async move { app.press(&ada).await }
+        });
+        refreshing.reached(1).await;
+        // The grant is dead; the next that is written of the lead is that its work rests.
+        hold.next();
+        refreshing.release();
+        hold.reached.notified().await;
+        world.connect().await;
+        hold.go.notify_one();
+        world.while_time_passes(pressed).await.expect("an answer");
+        world.shows(&ada, "Pending").await;
     });
 }

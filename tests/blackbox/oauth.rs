@@ -75,8 +75,16 @@ scenario! {
         browser.visit(&format!("{}/oauth/callback?code=x", world.url())).await.expect(400);
         let mut replay = world.browser();
         replay.take_cookies_of(&browser);
-        browser.visit(&callback).await.expect(302);
-        replay.visit(&callback).await.expect(400);
+        let first = browser.visit(&callback).await.expect(302).location();
+        // The same browser is told the same again; it has begun no other attempt by that.
+        for browser in [&mut browser, &mut replay] {
+            assert_eq!(browser.visit(&callback).await.expect(302).location(), first);
+            browser.visit(&format!("{callback}x")).await.expect(400);
+        }
+        assert_eq!(world.alc.journal().count("token"), 1);
+        world.browser().visit(&callback).await.expect(400);
+        world.pass(Duration::from_secs(61)).await;
+        browser.visit(&callback).await.expect(400);
     }
 }
 

@@ -1,7 +1,7 @@
 // The demo's page in a real browser: Send, Pending, ALC's answer, Complete, disconnect, connect again by the consent page.
 //
-// Builds nothing. DEMO_BIN and CONNECTOR name the binaries, CHROMIUM the browser, SCREENSHOT where the pictures go
-// (<name>.png, <name>-phone.png, <name>-dark.png). Exits 0 only if all of it was seen.
+// Builds nothing. DEMO_BIN and CONNECTOR name the binaries, ATTIO_APP the folder of the built app that the button runs,
+// CHROMIUM the browser, SCREENSHOT where the pictures go (<name>.png, <name>-phone.png, <name>-dark.png, <name>-sent.png). Exits 0 only if all of it was seen.
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
@@ -15,6 +15,7 @@ const root = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
 const setting = (name, otherwise) => resolve(process.env[name] || join(root, otherwise));
 const demoBinary = setting("DEMO_BIN", "target/debug/sandbox");
 const connector = setting("CONNECTOR", "target/debug/alc-connector");
+const attioApp = setting("ATTIO_APP", "examples/attio-app");
 const screenshot = setting("SCREENSHOT", "target/browser/demo.png");
 const executablePath = process.env.CHROMIUM || "/usr/bin/chromium";
 const patience = 15_000;
@@ -22,7 +23,8 @@ const patience = 15_000;
 /** Starts the demo; gives its page's address once it says so. */
 function startDemo() {
   const env = { ...process.env, DEMO_PORT: "0", DEMO_ONCE: "", DEMO_FAULT: "" };
-  const demo = spawn(demoBinary, ["demo", "--connector", connector], { env, stdio: ["ignore", "pipe", "inherit"] });
+  const args = ["demo", "--connector", connector, "--attio-app", attioApp];
+  const demo = spawn(demoBinary, args, { env, stdio: ["ignore", "pipe", "inherit"] });
   let output = "";
   const address = new Promise((found, failed) => {
     const timer = setTimeout(() => failed(new Error(`the demo's page did not open:\n${output}`)), 60_000);
@@ -68,15 +70,23 @@ async function clickThrough(page, address) {
   await textOf(page, "#connection", "Connected to ALC");
   await textOf(page, "#status", "Not set");
 
+  await textOf(page, "#button", "The button runs the built Attio app (examples/attio-app).");
+  assert.equal(await page.locator(".shown").count(), 0, "nothing is shown before a press");
+
   await page.click("#send");
+  await textOf(page, ".shown strong", "Sent to ALC");
   await textOf(page, "#status", "Pending");
+  await page.screenshot({ path: screenshot.replace(/\.png$/, "-sent.png") });
+  await page.click("#send");
+  await textOf(page, ".shown strong", "Already with ALC");
   await page.selectOption("#word", "qualified");
   await page.click("#answer");
   await textOf(page, "#status", "Complete");
   await textOf(page, "#result", "qualified");
+  assert.equal(await page.locator(".shown").count(), 0, "a toast does not outlive what it told");
 
   const log = await page.locator("#log").innerText();
-  for (const wanted of ["POST /v1/leads", "POST /api/v1/leads", "PATCH /v2/objects/people/records/", "/webhooks/alc/••••"]) {
+  for (const wanted of ["POST /v1/leads", "POST /api/v1/leads", "PATCH /v2/objects/people/records/", "/webhooks/alc/••••", "/webhooks/attio/••••"]) {
     assert.ok(log.includes(wanted), `the log should show ${wanted}; it shows\n${log}`);
   }
   const phone = await page.locator("#phone").innerText();

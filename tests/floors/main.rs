@@ -2,6 +2,7 @@
 //! in each the checker itself on made-up sources: a rule that can't be seen to fail is no rule.
 
 mod circles;
+mod map;
 mod pure;
 mod rooms;
 mod shape;
@@ -38,6 +39,17 @@ fn files_are_small_and_named_for_what_they_hold() {
 fn comments_fit_their_lines() {
     let all = read(&["src", "sandbox/src", "sandbox/tests", "tests", "fuzz/targets"]);
     nothing_against(all.iter().flat_map(|(file, source)| shape::comments(file, source)));
+}
+
+#[test]
+fn comments_name_their_actors() {
+    nothing_against(read(&CRATES).iter().flat_map(|(file, source)| shape::nameless(file, source)));
+}
+
+#[test]
+fn the_map_names_every_file() {
+    let map = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/architecture.md");
+    nothing_against(map::gaps(&fs::read_to_string(map).expect("the map is readable"), &read(&["src"])));
 }
 
 #[track_caller]

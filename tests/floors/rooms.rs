@@ -11,7 +11,7 @@ const FLOORS: [&[&str]; 6] = [
     &["connections"],
     &["store", "alc", "attio", "notify"],
     &["upstream"],
-    &["sealing", "ids", "clock"],
+    &["sealing", "ids", "clock", "lenient"],
 ];
 
 /// Usable by all, using no room but those named.

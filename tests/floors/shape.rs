@@ -1,4 +1,4 @@
-//! The shape of a file: its name, its length, the length of its comments' lines.
+//! The shape of a file: its name, its length, its comments' lines and words.
 
 use crate::Offence;
 use crate::circles::tests_of;
@@ -13,6 +13,9 @@ const LONGEST_TESTS: usize = 600;
 
 /// rustfmt keeps the code to this width, but leaves comments alone.
 const WIDEST_COMMENT: usize = 120;
+
+/// A comment that says one of these leaves its reader to find out which worker, replica, caller or upstream it means.
+const NAMELESS: [&str; 4] = ["whoever", "whomever", "somebody", "someone"];
 
 pub(crate) fn names_and_length(files: &[(String, String)]) -> Vec<Offence> {
     let tests = tests_of(files);
@@ -45,8 +48,27 @@ pub(crate) fn comments(file: &str, source: &str) -> Vec<Offence> {
     too_wide.map(|line| Offence { file: file.to_owned(), line, rule: rule.clone() }).collect()
 }
 
+pub(crate) fn nameless(file: &str, source: &str) -> Vec<Offence> {
+    if !file.ends_with(".rs") {
+        return Vec::new();
+    }
+    let is_nameless = |word: &&str| NAMELESS.contains(&word.to_lowercase().as_str());
+    let word_in = |text: &str| text.split(|c: char| !c.is_alphabetic()).find(is_nameless).map(str::to_owned);
+    let found = source::comments(source).into_iter().filter_map(|(line, text)| Some((line, word_in(&text)?)));
+    let rule = |word| format!("\"{word}\": say which worker, replica, caller, upstream or person");
+    found.map(|(line, word)| Offence { file: file.to_owned(), line, rule: rule(word) }).collect()
+}
+
 mod checker {
-    use super::{LONGEST_FILE, LONGEST_TESTS, comments, names_and_length};
+    use super::{LONGEST_FILE, LONGEST_TESTS, comments, nameless, names_and_length};
+
+    #[test]
+    fn a_comment_names_its_actor() {
+        let refused = |source: &str| nameless("src/a.rs", source).iter().map(|found| found.line).collect::<Vec<_>>();
+        assert_eq!(refused("//! A.\n/// Whoever comes later waits.\nfn f() {} // somebody's lead"), [2, 3]);
+        assert_eq!(refused("/* until\nsomeone acts */"), [2]);
+        assert_eq!(refused("// The worker that comes later waits.\nlet whoever = \"somebody\";"), [0; 0]);
+    }
 
     fn shape(file: &str, lines: usize) -> usize {
         names_and_length(&[(file.to_owned(), "\n".repeat(lines))]).len()

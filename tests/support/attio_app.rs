@@ -26,21 +26,25 @@ impl AttioApp {
     /// Attio, ALC's consent and the customer's browser do their dance.
     pub async fn authorize(world: &World) -> Self {
         let code = authorization_code(world).await;
-        let tokens = send(token_request(
-            &world.client,
-            &world.url(),
-            &[("grant_type", "authorization_code"), ("code", &code), ("redirect_uri", REDIRECT_URI)],
-        ))
-        .await
-        .expect(200)
-        .json();
-        let text = |name: &str| tokens[name].as_str().expect("a token").to_owned();
+        Self::redeem(world, &code).await
+    }
+
+    /// Attio redeems the code that a browser brought.
+    pub async fn redeem(world: &World, code: &str) -> Self {
+        let form = [("grant_type", "authorization_code"), ("code", code), ("redirect_uri", REDIRECT_URI)];
+        let tokens = send(token_request(&world.client, &world.url(), &form)).await.expect(200).json();
+        let text = |name: &str| tokens[name].as_str().expect("a token");
+        Self::of(world, text("access_token"), text("refresh_token"))
+    }
+
+    /// The app of a connection that was made before, with the tokens that Attio has kept of it.
+    pub fn of(world: &World, access_token: &str, refresh_token: &str) -> Self {
         Self {
             client: world.client.clone(),
             url: world.url(),
             workspace_id: world.attio.workspace_id(),
-            access_token: Arc::new(Mutex::new(text("access_token"))),
-            refresh_token: text("refresh_token"),
+            access_token: Arc::new(Mutex::new(access_token.to_owned())),
+            refresh_token: refresh_token.to_owned(),
         }
     }
 

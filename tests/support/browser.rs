@@ -21,6 +21,16 @@ impl Browser {
         self.cookies.clone_from(&other.cookies);
     }
 
+    /// All that it keeps.
+    pub fn cookies(&self) -> &BTreeMap<String, String> {
+        &self.cookies
+    }
+
+    /// Keeps these, whatever it kept before.
+    pub fn keep(&mut self, cookies: BTreeMap<String, String>) {
+        self.cookies = cookies;
+    }
+
     /// A page of the service; the contract judges it.
     pub async fn visit(&mut self, url: &str) -> Answer {
         let cookies: Vec<_> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();

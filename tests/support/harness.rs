@@ -41,6 +41,7 @@ pub struct Setup {
     replicas: usize,
     alc: alc::Settings,
     attio_grants: bool,
+    beginning: Timestamp,
     changes: Vec<(String, String)>,
 }
 
@@ -63,6 +64,7 @@ impl Setup {
             replicas: 1,
             alc: alc::Settings::rich(),
             attio_grants: false,
+            beginning: BEGINNING.parse().expect("a time"),
             changes: Vec::new(),
         }
     }
@@ -111,10 +113,27 @@ impl Setup {
         self
     }
 
+    /// With a clock that begins then.
+    #[must_use]
+    pub fn beginning(mut self, at: Timestamp) -> Self {
+        self.beginning = at;
+        self
+    }
+
     /// Starts it all.
     pub async fn start(self) -> World {
+        let replicas = self.replicas;
+        let mut world = self.prepare().await;
+        for _ in 0..replicas {
+            world.start_replica().await;
+        }
+        world
+    }
+
+    /// Starts everything but the replicas.
+    pub async fn prepare(self) -> World {
         let told_before = secrets::listen();
-        let clock = ManualClock::new(BEGINNING.parse().expect("a time"));
+        let clock = ManualClock::new(self.beginning);
         let alc = Alc::start_on(0, self.alc).await.expect("a pretend ALC");
         let attio = Attio::start().await.expect("a pretend Attio");
         let door = Turns::open(seed()).await;
@@ -138,7 +157,7 @@ impl Setup {
         for (name, value) in &self.changes {
             settings.set(name, value);
         }
-        let mut world = World {
+        let world = World {
             clock,
             alc,
             attio,
@@ -152,9 +171,6 @@ impl Setup {
         };
         world.settings.secrets().for_each(|secret| secrets::learn(&secret));
         world.show_time();
-        for _ in 0..self.replicas {
-            world.start_replica().await;
-        }
         world
     }
 
@@ -286,6 +302,11 @@ impl World {
         self.in_real_time = true;
         self.alc.set_time(None);
         self.attio.set_time(None);
+    }
+
+    /// Whether they do.
+    pub fn is_in_real_time(&self) -> bool {
+        self.in_real_time
     }
 
     /// A fresh person in Attio.

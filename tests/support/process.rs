@@ -3,6 +3,7 @@
 use std::{
     io::{Seek as _, SeekFrom},
     net::SocketAddr,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -28,6 +29,7 @@ pub struct Process {
     child: Option<Child>,
     log: tempfile::NamedTempFile,
     settings: Settings,
+    binary: PathBuf,
     /// Where its public listener is, over all restarts.
     pub public: SocketAddr,
     management: SocketAddr,
@@ -36,12 +38,17 @@ pub struct Process {
 impl Process {
     /// A process not yet started.
     pub fn new(settings: &Settings) -> Self {
+        Self::of(Path::new(env!("CARGO_BIN_EXE_alc-connector")), settings)
+    }
+
+    /// A process of another version, not yet started.
+    pub fn of(binary: &Path, settings: &Settings) -> Self {
         let (public, management) = (free_address(), free_address());
         let mut settings = settings.clone();
         settings.set("HTTP__BIND", &public.to_string()).set("MANAGEMENT__BIND", &management.to_string());
         let log = tempfile::NamedTempFile::new().expect("a file");
         settings.set("TELEMETRY__FILTER", "info,alc_connector=trace");
-        Self { child: None, log, settings, public, management }
+        Self { child: None, log, settings, binary: binary.to_owned(), public, management }
     }
 
     /// Starts it and waits until it is ready.
@@ -59,7 +66,7 @@ impl Process {
 
     /// Starts it.
     pub fn spawn(&mut self) {
-        let child = Command::new(env!("CARGO_BIN_EXE_alc-connector"))
+        let child = Command::new(&self.binary)
             .arg("serve")
             .env_clear()
             .envs(self.settings.variables())

@@ -40,6 +40,7 @@ pub struct Callback {
     camel_case: bool,
     fields: Map<String, Value>,
     body: Option<String>,
+    bytes: Option<Vec<u8>>,
     content_type: Option<String>,
     message_id: Option<String>,
     timestamp: Option<Timestamp>,
@@ -99,6 +100,13 @@ impl Callback {
     #[must_use]
     pub fn body(mut self, body: &str) -> Self {
         self.body = Some(body.to_owned());
+        self
+    }
+
+    /// With a body that need not be text.
+    #[must_use]
+    pub fn bytes(mut self, body: &[u8]) -> Self {
+        self.bytes = Some(body.to_owned());
         self
     }
 
@@ -196,8 +204,9 @@ impl Shared {
                 .header("webhook-timestamp", at)
                 .header("webhook-signature", signature);
         }
+        let sent = String::from_utf8_lossy(&body).into_owned();
         let mut answer =
-            Answer { url: webhook.url, message_id, sent: body, status: 0, body: String::new(), retry_after: None };
+            Answer { url: webhook.url, message_id, sent, status: 0, body: String::new(), retry_after: None };
         match request.send().await {
             Ok(response) => {
                 answer.status = response.status().as_u16();
@@ -213,7 +222,7 @@ impl Shared {
 }
 
 impl State {
-    fn prepare(&mut self, callback: &Callback) -> Option<(Webhook, String)> {
+    fn prepare(&mut self, callback: &Callback) -> Option<(Webhook, Vec<u8>)> {
         let webhook = match &callback.webhook_id {
             Some(id) => self.webhooks.iter().find(|webhook| webhook.webhook_id == *id),
             None => self.webhooks.iter().rev().find(|webhook| !webhook.deleted),
@@ -244,14 +253,15 @@ impl State {
         for (name, value) in &callback.fields {
             body[name.as_str()] = value.clone();
         }
-        Some((webhook, callback.body.clone().unwrap_or_else(|| body.to_string())))
+        let body = callback.body.clone().unwrap_or_else(|| body.to_string());
+        Some((webhook, callback.bytes.clone().unwrap_or_else(|| body.into_bytes())))
     }
 }
 
 /// Standard Webhooks: HMAC-SHA256 over `id.timestamp.body`, keyed with the base64 after `whsec_`.
-fn signature(secret: &str, id: &str, at: i64, body: &str) -> String {
+fn signature(secret: &str, id: &str, at: i64, body: &[u8]) -> String {
     let key = BASE64_STANDARD.decode(secret.trim_start_matches("whsec_")).expect("our own secrets are base64");
     let key = hmac::Key::new(hmac::HMAC_SHA256, &key);
-    let tag = hmac::sign(&key, format!("{id}.{at}.{body}").as_bytes());
+    let tag = hmac::sign(&key, &[format!("{id}.{at}.").as_bytes(), body].concat());
     format!("v1,{}", BASE64_STANDARD.encode(tag))
 }

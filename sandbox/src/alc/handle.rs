@@ -88,4 +88,13 @@ impl Alc {
     pub fn state(&self) -> Value {
         json!(*self.shared.state())
     }
+
+    /// Remembers what [`Alc::state`] once said, of this Alc or another, and nothing else.
+    ///
+    /// # Errors
+    /// When that is not such a state: then it remembers what it did.
+    pub fn remember(&self, state: Value) -> Result<(), serde_json::Error> {
+        *self.shared.state() = serde_json::from_value(state)?;
+        Ok(())
+    }
 }

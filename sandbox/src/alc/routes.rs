@@ -44,9 +44,11 @@ impl Service for Routes {
     }
 
     fn answer<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Reply> {
-        // All work is done under one lock and without waiting, so each request happens whole or not at all.
+        // All work is done under one lock and without waiting, so each request happens whole or not at all. Only then a
+        // new webhook's URL is tried, if this ALC does that.
         let reply = self.work(request);
-        Box::pin(async { reply })
+        let created = self.operation(request) == Some("create_webhook") && reply.status == 201;
+        Box::pin(async move { if created { self.0.tried(request, reply).await } else { reply } })
     }
 
     fn state(&self) -> Value {

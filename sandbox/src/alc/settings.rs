@@ -42,6 +42,8 @@ pub struct Settings {
     pub webhook_list: bool,
     /// Whether webhooks get a secret, and callbacks a signature.
     pub secrets: bool,
+    /// With which method a webhook's URL is tried before it is registered; one that does not answer 2xx is refused.
+    pub tries_urls: Option<String>,
     /// Whether callbacks carry `lead_id` and `event`.
     pub rich_callbacks: bool,
     /// Whether lead ids are JSON numbers.
@@ -74,6 +76,7 @@ impl Settings {
             look_ups: true,
             webhook_list: true,
             secrets: true,
+            tries_urls: None,
             rich_callbacks: true,
             numeric_ids: false,
             lead_ids: true,

@@ -106,7 +106,7 @@ pub struct Answer {
     pub url: String,
     /// Its `webhook-id`, for a repeat.
     pub message_id: String,
-    /// The body that was sent.
+    /// The body that was sent, as far as it is text.
     pub sent: String,
     /// The status; 0 when there was no answer.
     pub status: u16,

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{
     errors::problem,
     handle::Alc,
-    state::{State, Webhook},
+    state::{Shared, State, Webhook},
 };
 use crate::{
     ambient::random_bytes,
@@ -56,6 +56,24 @@ impl State {
             }
             None => problem(404, "not_found", "no such webhook"),
         }
+    }
+}
+
+impl Shared {
+    /// The answer to a registration once its URL was tried.
+    pub(super) async fn tried(&self, request: &Request, reply: Reply) -> Reply {
+        let Some(method) = self.state().settings.tries_urls.clone() else { return reply };
+        let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap_or(reqwest::Method::HEAD);
+        let json = request.json();
+        let url = json["url"].as_str().unwrap_or_default();
+        let answer = self.client.request(method, url).send().await;
+        if answer.is_ok_and(|answer| answer.status().is_success()) {
+            return reply;
+        }
+        for webhook in self.state().webhooks.iter_mut().filter(|webhook| webhook.url == url) {
+            webhook.deleted = true;
+        }
+        problem(422, "url_not_reachable", "the url does not answer with a 2xx")
     }
 }
 

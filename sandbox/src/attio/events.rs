@@ -81,26 +81,32 @@ impl Attio {
         let mut statuses = Vec::new();
         for webhook in webhooks {
             let body = json!({ "webhook_id": webhook.webhook_id, "events": events }).to_string();
-            let signature = sign(&webhook.secret, &body);
-            statuses.push(self.call(&webhook.target_url, &body, Some(&signature)).await);
+            statuses.push(self.deliver_to(&webhook, body).await);
         }
         statuses
     }
 
+    /// One signed call of this body, whatever it is, to a subscription; the status.
+    pub async fn deliver_to(&self, webhook: &Webhook, body: impl Into<Vec<u8>>) -> u16 {
+        let body = body.into();
+        let signature = sign(&webhook.secret, &body);
+        self.call(&webhook.target_url, body, Some(&signature)).await
+    }
+
     /// One call to a URL; the status, 0 without an answer.
-    pub async fn call(&self, url: &str, body: &str, signature: Option<&str>) -> u16 {
+    pub async fn call(&self, url: &str, body: impl Into<Vec<u8>>, signature: Option<&str>) -> u16 {
         let mut request = http_client(Duration::from_secs(10)).post(url).header("content-type", "application/json");
         if let Some(signature) = signature {
             request = request.header("attio-signature", signature);
         }
         let key = uuid::Uuid::new_v4().to_string();
-        let answer = request.header("idempotency-key", key).body(body.to_owned()).send().await;
+        let answer = request.header("idempotency-key", key).body(body.into()).send().await;
         answer.map_or(0, |answer| answer.status().as_u16())
     }
 }
 
 /// What Attio signs a body with: lower-case hex HMAC-SHA256.
-pub fn sign(secret: &str, body: &str) -> String {
-    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()), body.as_bytes());
+pub fn sign(secret: &str, body: impl AsRef<[u8]>) -> String {
+    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()), body.as_ref());
     tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -152,4 +152,14 @@ impl Attio {
     pub fn state(&self) -> Value {
         json!(*self.shared.state())
     }
+
+    /// Remembers what [`Attio::state`] once said, of this Attio or another, and nothing else.
+    ///
+    /// # Errors
+    /// When that is not such a state: then it remembers what it did.
+    pub fn remember(&self, state: Value) -> Result<(), serde_json::Error> {
+        *self.shared.state() = serde_json::from_value(state)?;
+        self.shared.touched();
+        Ok(())
+    }
 }

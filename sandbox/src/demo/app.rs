@@ -1,21 +1,24 @@
 //! Attio's platform and the Attio app, as the connector sees them.
 //!
-//! Owns the connection that Attio keeps for the app. Promises that the token stays here: the page's browser never has
-//! it.
+//! Owns the connection that Attio keeps for the app. Promises that the token goes to the app and the connector alone:
+//! the page's browser never has it.
 
 use std::{
     collections::BTreeMap,
     sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
 };
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::log::Log;
+use super::{
+    http::{Call, Http, Reply},
+    log::Log,
+};
 use crate::{
     Alc, Attio, Callback,
     alc::Answer,
-    ambient::{http_client, random},
+    ambient::{Time, random},
     wire::decode_form,
 };
 
@@ -27,7 +30,8 @@ pub(super) struct App {
     pub(super) alc: Alc,
     pub(super) attio: Attio,
     pub(super) log: Log,
-    client: reqwest::Client,
+    http: Http,
+    time: Time,
     state: Mutex<State>,
 }
 
@@ -50,6 +54,7 @@ struct Connection {
     id: String,
     access_token: String,
     refresh_token: String,
+    expires: Timestamp,
 }
 
 /// The person whose record is shown.
@@ -60,44 +65,10 @@ pub(super) struct Person {
     pub(super) phone: String,
 }
 
-/// What the connector answered; status 0 when it did not.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Reply {
-    pub(super) status: u16,
-    pub(super) body: Value,
-    location: Option<String>,
-    cookies: Vec<(String, String)>,
-}
-
-impl Reply {
-    /// In words, for a step that did not happen.
-    pub(super) fn told(&self) -> String {
-        match (self.status, self.body["detail"].as_str().or(self.body["title"].as_str())) {
-            (0, _) => format!("no answer ({})", self.body["error"].as_str().unwrap_or_default()),
-            (status, Some(detail)) => format!("{status}: {detail}"),
-            (status, None) => status.to_string(),
-        }
-    }
-}
-
-/// A request to the connector.
-#[derive(Debug, Default)]
-struct Call<'a> {
-    from: &'static str,
-    method: &'a str,
-    target: &'a str,
-    bearer: Option<&'a str>,
-    basic: Option<(&'a str, &'a str)>,
-    cookie: Option<String>,
-    key: Option<&'a str>,
-    json: Option<Value>,
-    form: Option<Vec<(&'a str, &'a str)>>,
-}
-
 impl App {
     pub(super) fn new(alc: Alc, attio: Attio) -> Self {
-        let client = http_client(Duration::from_secs(35));
-        let app = Self { alc, attio, log: Log::default(), client, state: Mutex::default() };
+        let app =
+            Self { alc, attio, log: Log::default(), http: Http::new(), time: Time::default(), state: Mutex::default() };
         app.new_person("Ada Lovelace", "+4915112345678");
         app
     }
@@ -172,7 +143,7 @@ impl App {
                     self.call(Call { from: "Browser", method: "GET", target, cookie, ..Call::default() }).await
                 }
                 // ALC notes this visit in its own journal.
-                None => read(self.client.get(&next).send().await).await,
+                None => self.http.visit(&next).await,
             };
             cookies.extend(reply.cookies.clone());
             let Some(location) = reply.location.clone() else {
@@ -205,7 +176,8 @@ impl App {
             return Err(reply.told());
         };
         let id = uuid::Uuid::new_v4().to_string();
-        self.state().connection = Some(Connection { id, access_token, refresh_token });
+        let expires = self.expiry(&reply);
+        self.state().connection = Some(Connection { id, access_token, refresh_token, expires });
         Ok(reply)
     }
 
@@ -235,13 +207,7 @@ impl App {
 
     async fn event(&self, name: &str) -> Reply {
         let Some(connection) = self.state().connection.clone() else { return Reply::default() };
-        let json = json!({ "connection": {
-            "id": connection.id,
-            "value": connection.access_token,
-            "connection_key": null,
-            "createdBy": { "type": "user", "id": "00000000-0000-4000-8000-000000000001" },
-            "ownedBy": { "type": "workspace", "id": self.attio.workspace_id() },
-        } });
+        let json = json!({ "connection": self.shown_to_app(&connection) });
         let target = format!("/v1/events/{name}");
         self.authorized("Attio app", "POST", &target, None, Some(json)).await
     }
@@ -251,13 +217,42 @@ impl App {
         self.authorized("Attio app", "GET", "/v1/connection", None, None).await
     }
 
-    /// Presses "Send to ALC".
+    /// Attio's `Connection` object.
+    fn shown_to_app(&self, connection: &Connection) -> Value {
+        json!({
+            "id": connection.id,
+            "value": connection.access_token,
+            "connection_key": "alc",
+            "createdBy": { "type": "user", "id": "00000000-0000-4000-8000-000000000001" },
+            "ownedBy": { "type": "workspace", "id": self.attio.workspace_id() },
+        })
+    }
+
+    /// The connection that the app gets now, its token refreshed in time, as by Attio; null without one.
+    pub(super) async fn connection_for_app(&self) -> Value {
+        let Some(connection) = self.state().connection.clone() else { return Value::Null };
+        if self.time.now() >= connection.expires {
+            drop(self.refresh(&connection.refresh_token).await);
+        }
+        self.state().connection.as_ref().map_or(Value::Null, |connection| self.shown_to_app(connection))
+    }
+
+    /// What a press does, without the app: the person straight to the connector.
     pub(super) async fn send(&self) -> Reply {
-        let person = self.person();
-        let mut json = json!({ "record_id": person.record_id, "name": person.name, "phone_number": person.phone });
-        json["finish_callback_url"] = self.attio.callback_url(WAITING_STEP).into();
         let key = uuid::Uuid::new_v4().to_string();
-        self.authorized("Attio app", "POST", "/v1/leads", Some(&key), Some(json)).await
+        self.authorized("Attio app", "POST", "/v1/leads", Some(&key), Some(self.new_lead())).await
+    }
+
+    /// A workflow step that waits for the person.
+    pub(super) async fn wait_as_step(&self) -> Reply {
+        let mut json = self.new_lead();
+        json["finish_callback_url"] = self.attio.callback_url(WAITING_STEP).into();
+        self.authorized("Attio app", "POST", "/v1/leads", None, Some(json)).await
+    }
+
+    fn new_lead(&self) -> Value {
+        let person = self.person();
+        json!({ "record_id": person.record_id, "name": person.name, "phone_number": person.phone })
     }
 
     /// The lead, as the connector sees it.
@@ -302,73 +297,37 @@ impl App {
         if reply.status != 401 {
             return reply;
         }
+        let Some(access_token) = self.refresh(&connection.refresh_token).await else { return reply };
+        call(access_token).await
+    }
+
+    /// A fresh access token, which the connection has from then on.
+    async fn refresh(&self, refresh_token: &str) -> Option<String> {
         let state = self.state().clone();
-        let form = vec![("grant_type", "refresh_token"), ("refresh_token", connection.refresh_token.as_str())];
+        let form = vec![("grant_type", "refresh_token"), ("refresh_token", refresh_token)];
         let fresh = self.token(&state, form).await;
-        let Some(access_token) = fresh.body["access_token"].as_str() else { return reply };
+        let access_token = fresh.body["access_token"].as_str()?.to_owned();
         if let Some(connection) = &mut self.state().connection {
-            access_token.clone_into(&mut connection.access_token);
+            connection.access_token.clone_from(&access_token);
+            connection.expires = self.expiry(&fresh);
         }
-        call(access_token.to_owned()).await
+        Some(access_token)
+    }
+
+    /// A minute before the token in `reply` expires.
+    fn expiry(&self, reply: &Reply) -> Timestamp {
+        let seconds = reply.body["expires_in"].as_i64().unwrap_or_default() - 60;
+        self.time.now() + jiff::SignedDuration::from_secs(seconds)
+    }
+
+    async fn call(&self, call: Call<'_>) -> Reply {
+        self.http.call(&self.log, &self.connector_url(), call).await
     }
 
     /// Whether the service at `url` says that it is ready.
     pub(super) async fn ready(&self, url: &str) -> bool {
-        let answer = self.client.get(format!("{url}/readyz")).send().await;
-        answer.is_ok_and(|answer| answer.status().is_success())
+        self.http.visit(&format!("{url}/readyz")).await.status == 200
     }
-
-    async fn call(&self, call: Call<'_>) -> Reply {
-        let method = call.method.parse().expect("a method");
-        let mut request = self.client.request(method, format!("{}{}", self.connector_url(), call.target));
-        let mut shown = String::new();
-        if let Some(token) = call.bearer {
-            request = request.bearer_auth(token);
-        }
-        if let Some((id, secret)) = call.basic {
-            request = request.basic_auth(id, Some(secret));
-        }
-        if let Some(cookie) = &call.cookie {
-            request = request.header("cookie", cookie);
-        }
-        if let Some(key) = call.key {
-            request = request.header("idempotency-key", key);
-        }
-        if let Some(json) = &call.json {
-            shown = json.to_string();
-            request = request.json(json);
-        }
-        if let Some(form) = &call.form {
-            shown = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
-            request = request.form(form);
-        }
-        let order = self.log.begin(call.from, "Connector", call.method, call.target, &shown);
-        let reply = read(request.send().await).await;
-        self.log.end(order, reply.status);
-        reply
-    }
-}
-
-async fn read(answer: reqwest::Result<reqwest::Response>) -> Reply {
-    let answer = match answer {
-        Ok(answer) => answer,
-        Err(error) => {
-            let body = json!({ "error": error.without_url().to_string() });
-            return Reply { body, ..Reply::default() };
-        }
-    };
-    let header = |name: &str| answer.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let cookies = answer
-        .headers()
-        .get_all("set-cookie")
-        .iter()
-        .filter_map(|value| value.to_str().ok()?.split(';').next()?.split_once('='))
-        .map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned()))
-        .collect();
-    let (status, location) = (answer.status().as_u16(), header("location"));
-    let body = answer.text().await.unwrap_or_default();
-    let body = serde_json::from_str(&body).unwrap_or(Value::Null);
-    Reply { status, body, location, cookies }
 }
 
 /// A URL without its query, in which codes and states are.

@@ -132,7 +132,7 @@ fn settings(
 
 /// A command with an almost empty environment, in a process group of its own: Ctrl-C is for the demo, which then stops
 /// its children in order.
-fn quiet_command(binary: &Path) -> Command {
+pub(super) fn quiet_command(binary: &Path) -> Command {
     let binary = fs::canonicalize(binary).unwrap_or_else(|_| binary.to_owned());
     let mut command = Command::new(binary);
     command.env_clear().stdin(Stdio::null()).process_group(0).kill_on_drop(true);

@@ -94,10 +94,12 @@ const SECRETS: &[&str] = &[
 
 /// The path without what is unguessable in it.
 pub(super) fn masked_path(path: &str) -> String {
-    match path.split_once("/webhooks/alc/") {
-        Some((before, _)) => format!("{before}/webhooks/alc/{MASK}"),
-        None => path.to_owned(),
+    for callbacks in ["/webhooks/alc/", "/webhooks/attio/"] {
+        if let Some((before, _)) = path.split_once(callbacks) {
+            return format!("{before}{callbacks}{MASK}");
+        }
     }
+    path.to_owned()
 }
 
 fn details(query: &str, body: &str) -> String {
@@ -167,7 +169,8 @@ mod tests {
     #[test]
     fn secrets_are_masked_in_queries_bodies_and_paths() {
         let log = Log::default();
-        let body = r#"{"connection":{"id":"c1","value":"eyJ"},"phone_number":"+4915223433333","url":"http://h/webhooks/alc/tok"}"#;
+        let body = r#"{"connection":{"id":"c1","value":"eyJ"},"phone_number":"+4915223433333",
+            "url":"http://h/webhooks/alc/tok","target_url":"http://h/webhooks/attio/tok"}"#;
         log.begin("Browser", "Connector", "POST", "/webhooks/alc/tok?code=abc&state=xyz&client_id=a", body);
         let entry = &log.merged(&[], &[])[0];
         assert_eq!(entry.path, "/webhooks/alc/••••");

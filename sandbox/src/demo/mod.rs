@@ -4,7 +4,9 @@
 //! step of a lead's life really happened, as read back from the pretend services, and to leave nothing running behind.
 
 mod app;
+mod button;
 mod children;
+mod http;
 mod log;
 mod page;
 mod story;
@@ -29,7 +31,9 @@ use crate::{
     wire::Server,
 };
 use app::App;
+use button::Button;
 use children::{Children, ConnectorPlan};
+use page::Page;
 pub use telling::say;
 
 /// How the demo is to be run.
@@ -37,6 +41,8 @@ pub use telling::say;
 pub struct Plan {
     /// The connector's binary.
     pub connector: PathBuf,
+    /// The Attio app's folder; it need not be built.
+    pub attio_app: PathBuf,
     /// Whether to exit after the last step.
     pub once: bool,
     /// Where the page is served; 0: any free port.
@@ -49,7 +55,7 @@ pub struct Plan {
 
 impl Plan {
     /// Reads `DEMO_ONCE`, `DEMO_PORT`, `DEMO_STORE` and `DEMO_FAULT`; an unknown word in one is an error, not ignored.
-    pub fn from_environment(connector: PathBuf) -> Result<Self, String> {
+    pub fn from_environment(connector: PathBuf, attio_app: PathBuf) -> Result<Self, String> {
         let once = ambient::variable("DEMO_ONCE").is_some_and(|value| value != "0");
         let port = match ambient::variable("DEMO_PORT") {
             Some(text) => text.parse().map_err(|_| format!("DEMO_PORT={text} is no port"))?,
@@ -66,7 +72,7 @@ impl Plan {
             Some("attio") => true,
             Some(other) => return Err(format!("DEMO_FAULT={other}: the one fault that the demo knows is attio")),
         };
-        Ok(Self { connector, once, port, redis, attio_refuses })
+        Ok(Self { connector, attio_app, once, port, redis, attio_refuses })
     }
 }
 
@@ -80,7 +86,9 @@ pub async fn run(plan: &Plan) -> io::Result<bool> {
             .always("patch_record", refusal(403, "unauthorized", "DEMO_FAULT=attio: records may not be written."));
     }
     let app = Arc::new(App::new(alc.clone(), attio.clone()));
-    let page = Server::start(plan.port, Arc::new(page::Page(app.clone())), Time::default()).await.map_err(|error| {
+    let button = Arc::new(Button::find(&plan.attio_app).await);
+    let page = Page { app: app.clone(), button: button.clone() };
+    let page = Server::start(plan.port, Arc::new(page), Time::default()).await.map_err(|error| {
         io::Error::new(error.kind(), format!("port {} for the page: {error} (DEMO_PORT chooses another)", plan.port))
     })?;
     let client_secret = random("");
@@ -99,7 +107,7 @@ pub async fn run(plan: &Plan) -> io::Result<bool> {
 
     let open_for_visitors = AtomicBool::new(false);
     let happened = tokio::select! {
-        happened = perform(plan, &app, &page, &mut children, &open_for_visitors) => happened,
+        happened = perform(plan, &app, &button, &page, &mut children, &open_for_visitors) => happened,
         stopped = told_to_stop() => {
             stopped?;
             // Ctrl-C ends the visit in the ordinary way; before that it means that the steps were not seen to happen.
@@ -119,13 +127,21 @@ fn told_stop(stopped: &Result<(), String>) -> String {
 }
 
 /// Plays the life; then, unless once is enough, stays until the connector ends by itself.
-async fn perform(plan: &Plan, app: &App, page: &Server, children: &mut Children, open: &AtomicBool) -> bool {
-    if story::introduce(children, app).await.is_err() || story::life(app).await.is_err() {
+async fn perform(
+    plan: &Plan,
+    app: &App,
+    button: &Button,
+    page: &Server,
+    children: &mut Children,
+    open: &AtomicBool,
+) -> bool {
+    if story::introduce(children, app, button).await.is_err() || story::life(app, button).await.is_err() {
         return false;
     }
     if plan.once {
         return true;
     }
+    button.clear();
     app.new_person("Grace Hopper", "+4915223433333");
     if story::reconnect(app).await.is_err() {
         return false;

@@ -1,17 +1,20 @@
 //! The demo's page: a person record, and the log.
 //!
 //! Owns what the browser sees. Promises that the status shown is what Attio shows, and that the browser gets no token:
-//! its buttons ask this server, which plays the Attio app.
+//! its buttons ask this server, which plays Attio.
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 
-use super::app::App;
+use super::{app::App, button::Button};
 use crate::wire::{Reply, Request, Service};
 
-pub(super) struct Page(pub(super) Arc<App>);
+pub(super) struct Page {
+    pub(super) app: Arc<App>,
+    pub(super) button: Arc<Button>,
+}
 
 impl Service for Page {
     fn operations(&self) -> &'static [&'static str] {
@@ -42,11 +45,13 @@ impl Service for Page {
 
     /// Polled by the page; below `/_sandbox/`, so that polling fills no journal.
     fn state(&self) -> Value {
-        let (app, person) = (&self.0, self.0.person());
+        let (app, person) = (&self.app, self.app.person());
         let shown = |slug: &str| app.attio.value(&person.record_id, slug);
         json!({
             "connected": app.connected(),
             "notice": app.notice(),
+            "shown": self.button.shown(),
+            "button": self.button.told(),
             "person": { "name": person.name, "phone": person.phone },
             "status": shown("alc_status"),
             "lead_id": shown("alc_lead_id"),
@@ -63,29 +68,30 @@ impl Service for Page {
 impl Page {
     /// Sends the browser off; its way through the connector is logged here, as nobody else sees it.
     fn connect(&self) -> Reply {
-        let url = self.0.authorize_url();
-        let target = url.strip_prefix(&self.0.connector_url()).unwrap_or_default();
-        let order = self.0.log.begin("Browser", "Connector", "GET", target, "");
-        self.0.log.end(order, 302);
+        let url = self.app.authorize_url();
+        let target = url.strip_prefix(&self.app.connector_url()).unwrap_or_default();
+        let order = self.app.log.begin("Browser", "Connector", "GET", target, "");
+        self.app.log.end(order, 302);
         Reply::redirect(&url)
     }
 
     async fn connected(&self, query: &BTreeMap<String, String>) -> Reply {
-        let notice = match self.0.exchange(query).await {
-            Ok(_) => refusal("Not connected", &self.0.connection_added().await),
+        let notice = match self.app.exchange(query).await {
+            Ok(_) => refusal("Not connected", &self.app.connection_added().await),
             Err(error) => Some(format!("Not connected: {error}")),
         };
-        self.0.note(notice);
+        self.app.note(notice);
         Reply::redirect("/")
     }
 
     async fn send(&self) -> Reply {
-        let reply = self.0.send().await;
-        self.done(refusal("Not sent", &reply))
+        self.button.press(&self.app).await;
+        self.done(None)
     }
 
     async fn answer_of_alc(&self, result: &str) -> Reply {
-        let notice = match self.0.answer(result).await {
+        self.button.clear();
+        let notice = match self.app.answer(result).await {
             Some(answer) if answer.status == 200 => None,
             Some(answer) => Some(format!("The connector answered ALC with {}", answer.status)),
             None => Some("ALC has nobody to call: connect first".to_owned()),
@@ -94,16 +100,17 @@ impl Page {
     }
 
     async fn disconnect(&self) -> Reply {
-        let reply = self.0.connection_removed().await;
+        self.button.clear();
+        let reply = self.app.connection_removed().await;
         self.done(refusal("Still connected", &reply))
     }
 
     fn done(&self, notice: Option<String>) -> Reply {
-        self.0.note(notice);
+        self.app.note(notice);
         Reply::empty(204)
     }
 }
 
-fn refusal(what: &str, reply: &super::app::Reply) -> Option<String> {
+fn refusal(what: &str, reply: &super::http::Reply) -> Option<String> {
     (!(200..300).contains(&reply.status)).then(|| format!("{what}: {}", reply.told()))
 }

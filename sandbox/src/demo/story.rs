@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use super::{
     app::{App, WAITING_STEP},
+    button::Button,
     children::Children,
     telling::{Failed, say, told},
 };
 
 /// The connector is up, on both its listeners.
-pub(super) async fn introduce(children: &mut Children, app: &App) -> Result<(), Failed> {
-    say(&format!("The connector on {}, a pretend ALC, a pretend Attio.\n", children.store));
+pub(super) async fn introduce(children: &mut Children, app: &App, button: &Button) -> Result<(), Failed> {
+    say(&format!("The connector on {}, a pretend ALC, a pretend Attio.\n{}\n", children.store, button.told()));
     for (name, url) in [("public", children.connector_url.clone()), ("management", children.management_url.clone())] {
         let ready = async {
             while !app.ready(&url).await {
@@ -31,13 +32,13 @@ pub(super) async fn introduce(children: &mut Children, app: &App) -> Result<(), 
 }
 
 /// Connect, send, Pending, callback, Complete, disconnect.
-pub(super) async fn life(app: &App) -> Result<(), Failed> {
+pub(super) async fn life(app: &App, button: &Button) -> Result<(), Failed> {
     connect(app).await?;
     webhook_registered(app)?;
-    send(app).await?;
+    press(app, button).await?;
     shows(app, "Pending").await?;
     lead_id_shown(app).await?;
-    step_waits(app)?;
+    step_waits(app).await?;
     answer(app).await?;
     shows(app, "Complete").await?;
     result_shown(app).await?;
@@ -91,9 +92,10 @@ fn webhook_registered(app: &App) -> Result<(), Failed> {
     told(ours, "webhook registered", &format!("one webhook at ALC, to {wanted}…"), &found)
 }
 
-async fn send(app: &App) -> Result<(), Failed> {
-    let sent = app.send().await;
-    told(sent.status == 201, "send: POST /v1/leads", "201", &sent.told())?;
+async fn press(app: &App, button: &Button) -> Result<(), Failed> {
+    button.press(app).await;
+    let shown = button.last_title();
+    told(shown == "Sent to ALC", "press: Send to ALC", "Sent to ALC", &shown)?;
     let person = app.person();
     let leads = app.alc.leads_of(&person.record_id);
     let whole = matches!(leads.as_slice(), [lead] if lead.name == person.name && lead.phone_number == person.phone);
@@ -141,10 +143,13 @@ async fn result_shown(app: &App) -> Result<(), Failed> {
     told(lead.status == 200 && status == "complete", "the connector's own view of the lead", "status complete", &found)
 }
 
-fn step_waits(app: &App) -> Result<(), Failed> {
+async fn step_waits(app: &App) -> Result<(), Failed> {
+    let joined = app.wait_as_step().await;
+    let still_pending = joined.status == 200;
+    told(still_pending, "a workflow step joins: POST /v1/leads", "200, as the lead is under way", &joined.told())?;
     let heard = app.attio.told(WAITING_STEP);
     let found = if heard.is_empty() { "nothing told yet".to_owned() } else { format!("{heard:?}") };
-    told(heard.is_empty(), "a workflow step waits for the lead", "nothing told before ALC's answer", &found)
+    told(heard.is_empty(), "it waits for ALC", "nothing told before ALC's answer", &found)
 }
 
 async fn step_told(app: &App) -> Result<(), Failed> {

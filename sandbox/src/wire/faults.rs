@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::watch;
 
-use super::Request;
+use super::{Oddity, Request};
 
 /// What a request meets. "Done" means that the pretend service did the work and remembers it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -54,6 +54,14 @@ pub enum Fault {
     Reset,
     /// Done; 200 with a body that is not what its content type says.
     Garbage,
+    /// Done; the true answer, in a form that a strict reader does not take.
+    Odd {
+        /// Which.
+        form: Oddity,
+    },
+    /// If the connection has served a request before: not done, and closed without an answer, as an idle one that timed
+    /// out just then. On a fresh one: none.
+    WornOut,
     /// Done; the true answer, cut off in the middle of its body.
     Truncated,
     /// Done; 200 with a JSON string of this many bytes.

@@ -9,6 +9,7 @@ mod control;
 mod faults;
 mod journal;
 mod message;
+mod oddities;
 mod server;
 mod service;
 
@@ -17,5 +18,6 @@ pub(crate) use journal::next_order;
 pub use journal::{Journal, Seen};
 pub(crate) use message::http_date;
 pub use message::{Reply, Request, decode_form};
+pub use oddities::Oddity;
 pub use server::Server;
 pub use service::Service;

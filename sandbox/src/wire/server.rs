@@ -12,7 +12,7 @@ use tokio::{
 };
 
 use super::{
-    Fault, Faults, Journal, Reply, Request, Stage,
+    Fault, Faults, Journal, Oddity, Reply, Request, Stage,
     control::control,
     message::Connection,
     service::{Desk, Service},
@@ -137,13 +137,15 @@ async fn listen(
 
 async fn converse(stream: TcpStream, desk: &Desk) {
     let mut connection = Connection::new(stream);
+    let mut is_worn = false;
     while let Ok(Some(request)) = connection.request().await {
         let close = request.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
         let outcome = if request.path.starts_with("/_sandbox/") {
             Outcome::Answer(control(desk, &request).await)
         } else {
-            desk.serve(&request).await
+            desk.serve(&request, is_worn).await
         };
+        is_worn = true;
         match outcome.put(connection, desk).await {
             Some(same) if !close => connection = same,
             _ => return,
@@ -158,16 +160,19 @@ enum Outcome {
     Hang,
     Reset,
     Truncated(Reply),
+    /// Truncated, but only of what would come behind the body.
+    CutBehind(Reply),
 }
 
 impl Desk {
-    async fn serve(&self, request: &Request) -> Outcome {
+    async fn serve(&self, request: &Request, is_worn: bool) -> Outcome {
         let operation = self.service.operation(request).unwrap_or("unknown");
         let fault = self.faults.take(operation, request);
         let order = self.journal.arrived(self.time.now(), operation, request, &fault);
         self.faults.wait(operation, Stage::Before).await;
         let outcome = match fault {
             Fault::Refuse => return Outcome::Close,
+            Fault::WornOut if is_worn => return Outcome::Close,
             Fault::Hang => return Outcome::Hang,
             Fault::Status { status, headers, body } => Outcome::Answer(Reply {
                 headers: [reply_of(status, &body).headers, headers].concat(),
@@ -176,7 +181,7 @@ impl Desk {
             done => mistreat(done, self.service.answer(request).await).await,
         };
         self.faults.wait(operation, Stage::After).await;
-        if let Outcome::Answer(reply) | Outcome::Truncated(reply) = &outcome {
+        if let Outcome::Answer(reply) | Outcome::Truncated(reply) | Outcome::CutBehind(reply) = &outcome {
             self.journal.answered(order, reply);
         }
         outcome
@@ -198,7 +203,9 @@ async fn mistreat(fault: Fault, reply: Reply) -> Outcome {
         Fault::Huge { bytes } => {
             Outcome::Answer(Reply::of(200, "application/json", format!("\"{}\"", "x".repeat(bytes.saturating_sub(2)))))
         }
-        Fault::Pass | Fault::Refuse | Fault::Status { .. } | Fault::Hang => Outcome::Answer(reply),
+        Fault::Odd { form: Oddity::CutBehind } => Outcome::CutBehind(reply),
+        Fault::Odd { form } => Outcome::Answer(form.write(reply)),
+        Fault::Pass | Fault::Refuse | Fault::WornOut | Fault::Status { .. } | Fault::Hang => Outcome::Answer(reply),
     }
 }
 
@@ -222,6 +229,11 @@ impl Outcome {
                 // At least one byte must be missing, even from an empty body.
                 let head = reply.head(desk.time.now(), reply.body.len() + 1);
                 drop(connection.send(&head, &reply.body[..reply.body.len() / 2]).await);
+                None
+            }
+            Self::CutBehind(reply) => {
+                let head = reply.head(desk.time.now(), reply.body.len() + 9);
+                drop(connection.send(&head, &reply.body).await);
                 None
             }
             Self::Close => None,

@@ -126,7 +126,7 @@ async fn only_a_clear_invalid_grant_ends_a_grant() {
         let error = failed(status, dead).await;
         assert!(matches!(error, TokenError::Unavailable { .. }), "{status}: {error:?}");
     }
-    let cut = format!("HTTP/1.1 400 X\r\ncontent-length: 999\r\n\r\n{dead}");
+    let cut = format!("HTTP/1.1 400 X\r\ncontent-length: 999\r\n\r\n{}", &dead[..dead.len() - 9]);
     let url = answering(cut);
     let oauth = OAuth::new(caller(&clock()), settings(url.as_str().trim_end_matches('/')));
     let error = oauth.refresh(&SecretString::from("r-1")).await.err();
@@ -148,10 +148,15 @@ async fn other_refusals_are_somebodys_to_look_at() {
 
 #[tokio::test]
 async fn what_cannot_be_read_is_to_be_tried_again() {
-    let long = format!(r#"{{"access_token": "a", "more": "{}"}}"#, "x".repeat(70_000));
-    for body in ["", "OK", "{}", "[]", r#"{"access_token": 5}"#, r#"{"access_token": "a\nb"}"#, &long] {
+    for body in ["", "OK", "{}", "[]", "<html>", r#"{"more": 1, "access_token": "a"#, r#"{"access_token": null}"#] {
         let error = failed(200, body).await;
         assert!(matches!(error, TokenError::Unavailable { .. }), "{body}: {error:?}");
+    }
+    for body in
+        [r#"{"access_token": 5}"#, r#"{"access_token": "a\nb"}"#, r#"{"access_token": "a", "token_type": "mac"}"#]
+    {
+        let error = failed(200, body).await;
+        assert!(matches!(error, TokenError::Unusable { .. }), "{body}: {error:?}");
     }
     for code in ["temporarily_unavailable", "server_error"] {
         let error = failed(400, &json!({ "error": code }).to_string()).await;
@@ -174,6 +179,19 @@ async fn sloppy_successes_are_successes() {
         assert_eq!(tokens.access.expose_secret(), "a", "{body}");
         assert!(tokens.refresh.is_none(), "{body}");
         assert!(tokens.expires_in.is_none_or(|span| span == Duration::from_secs(3600)), "{body}");
+    }
+    let long = format!(r#"{{"access_token": "a", "refresh_token": "r", "more": "{}"}}"#, "x".repeat(70_000));
+    for body in [
+        "\u{feff}{\"access_token\": \"a\", \"refresh_token\": \"r\", \"score\": NaN}",
+        "access_token=a&refresh_token=r&token_type=bearer&scope=",
+        r#"{"data": {"access_token": "a", "refresh_token": "r", "token_type": "BearerToken"}}"#,
+        r#"Notice: it's odd {"access_token": "a", "refresh_token": "r", "expires_in": "soon"}"#,
+        r#"{"access_token": "a", "refresh_token": "r", "user": {"name": "\ud83d"}, }"#,
+        &long,
+    ] {
+        let tokens = refreshed(200, body).await.expect("tokens");
+        assert_eq!(tokens.access.expose_secret(), "a", "{body:.80}");
+        assert_eq!(tokens.refresh.as_ref().map(SecretString::expose_secret), Some("r"), "{body:.80}");
     }
 }
 

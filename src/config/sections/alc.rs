@@ -43,14 +43,14 @@ pub struct Alc {
 
 impl Alc {
     pub(in crate::config) fn read(r: &mut Reader) -> Option<Self> {
-        let base_url = r.parsed("alc.base_url", AN_URL, check::base);
+        let base_url = r.parsed("alc.base_url", AN_URL, check::alc_base);
         let authorize_url =
             r.parsed("alc.authorize_url", "set it to ALC's OAuth authorization endpoint", check::endpoint);
         let token_url = r.parsed("alc.token_url", "set it to ALC's OAuth token endpoint", check::endpoint);
         let revoke_url = r.parsed_if_set("alc.revoke_url", check::endpoint);
-        let client_id = r.required("alc.client_id", "set it to the client id that ALC gave you");
-        let client_secret = r.required("alc.client_secret", "set it to the client secret that ALC gave you");
-        let scopes = r.optional("alc.scopes").unwrap_or_default();
+        let client_id = r.credential("alc.client_id", "set it to the client id that ALC gave you");
+        let client_secret = r.credential("alc.client_secret", "set it to the client secret that ALC gave you");
+        let scopes = r.parsed_if_set("alc.scopes", check::scopes).unwrap_or_default();
         let client_authentication =
             r.parsed("alc.client_authentication", "set it to basic or post", |text| match text {
                 "basic" => Ok(ClientAuthentication::Basic),
@@ -73,7 +73,7 @@ impl Alc {
             revoke_url,
             client_id: client_id?,
             client_secret: client_secret?.into(),
-            scopes: scopes.split_whitespace().map(str::to_owned).collect(),
+            scopes,
             client_authentication: client_authentication?,
             webhook_signature: webhook_signature?,
             resend_unknown: resend_unknown?,

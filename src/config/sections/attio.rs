@@ -24,9 +24,11 @@ pub struct AttioApp {
 
 impl AttioApp {
     pub(in crate::config) fn read(r: &mut Reader) -> Option<Self> {
-        let client_id = r.required("attio_app.client_id", "choose one and give it to the Attio app's connection");
-        let client_secret =
-            r.required("attio_app.client_secret", "choose a long random one and give it to the Attio app's connection");
+        let client_id = r.credential("attio_app.client_id", "choose one and give it to the Attio app's connection");
+        let client_secret = r.credential(
+            "attio_app.client_secret",
+            "choose a long random one and give it to the Attio app's connection",
+        );
         let key = "attio_app.redirect_uris";
         let redirect_uris = r.list(key);
         if redirect_uris.is_empty() {
@@ -86,7 +88,7 @@ pub struct Attio {
 
 impl Attio {
     pub(in crate::config) fn read(r: &mut Reader) -> Option<Self> {
-        let base_url = r.parsed("attio.base_url", AN_URL, check::base);
+        let base_url = r.parsed("attio.base_url", AN_URL, check::attio_base);
         let timeout = r.parsed("attio.timeout", DURATION, check::duration_up_to(LONGEST_TIMEOUT));
         let credential = AttioCredential::read(r);
         let attributes = attributes(r);
@@ -119,7 +121,9 @@ impl AttioCredential {
             .map(|key| r.parsed(key, AN_URL, check::endpoint));
         let oauth = ["attio.oauth.client_id", "attio.oauth.client_secret"].map(|key| r.optional(key).is_some());
         match (api_key, oauth.contains(&true)) {
-            (Some(key), false) => Some(Self::ApiKey(key.into())),
+            (Some(key), false) => {
+                r.judge("attio.api_key", check::bearer_token(&key)).map(|key| Self::ApiKey(key.into()))
+            }
             (None, true) => AttioOAuth::read(r, urls).map(|oauth| Self::OAuth(Box::new(oauth))),
             (Some(_), true) => {
                 r.fault("attio.api_key", "and ALC_CONNECTOR__ATTIO__OAUTH__… are both set: unset one of them");
@@ -135,8 +139,9 @@ impl AttioCredential {
 
 impl AttioOAuth {
     fn read(r: &mut Reader, [authorize_url, token_url, revoke_url]: [Option<Url>; 3]) -> Option<Self> {
-        let client_id = r.required("attio.oauth.client_id", "set it to the client id that Attio gave you");
-        let client_secret = r.required("attio.oauth.client_secret", "set it to the client secret that Attio gave you");
+        let client_id = r.credential("attio.oauth.client_id", "set it to the client id that Attio gave you");
+        let client_secret =
+            r.credential("attio.oauth.client_secret", "set it to the client secret that Attio gave you");
         Some(Self {
             client_id: client_id?,
             client_secret: client_secret?.into(),
@@ -167,8 +172,9 @@ fn attributes(r: &mut Reader) -> Option<Attributes> {
 fn titles(r: &mut Reader) -> Option<Titles> {
     let mut seen = BTreeSet::new();
     let mut title = |key: &'static str| {
-        let title = r.parsed(key, "give the option a title", |text| Ok(text.to_owned()))?;
-        if !seen.insert(title.clone()) {
+        let title = r.parsed(key, "give the option a title", check::title)?;
+        // Attio's own search for an option pays no heed to capitals.
+        if !seen.insert(title.to_lowercase()) {
             r.fault(key, "is the title of another ATTIO__TITLES__… setting: use one title for each");
         }
         Some(title)

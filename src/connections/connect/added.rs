@@ -109,19 +109,20 @@ impl Connections {
 
     async fn carry_out(&self, attempt: &ConnectAttempt) -> Result<Connected, ConnectError> {
         self.check_attio(attempt).await?;
-        self.ensure_attributes(attempt).await?;
+        let people = self.ensure_attributes(attempt).await?;
         self.subscribe(attempt).await?;
         self.register_webhook(attempt).await?;
-        self.take_over(attempt).await
+        self.take_over(attempt, people).await
     }
 
-    async fn take_over(&self, attempt: &ConnectAttempt) -> Result<Connected, ConnectError> {
+    async fn take_over(&self, attempt: &ConnectAttempt, people: Option<String>) -> Result<Connected, ConnectError> {
         let (connected, workspace) = self
             .update(&attempt.tenant, |workspace, now| {
                 let Some(workspace) = workspace else { return Edit::Leave(Err(ConnectError::Leaving)) };
                 if !attempt.decide_takeover(now < attempt.deadline) {
                     return Edit::Leave(Err(ConnectError::Timeout));
                 }
+                workspace.people = people.clone().or(workspace.people.take());
                 let connected = workspace.connected(attempt.connection, attempt.owner, now);
                 if connected { Edit::Write(Ok(())) } else { Edit::Leave(Err(ConnectError::Leaving)) }
             })

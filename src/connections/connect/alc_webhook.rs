@@ -151,7 +151,7 @@ impl Connections {
                 Creation::NotMade(error.to_string())
             }
             Err(error @ CallError::NotSent { .. }) => Creation::NotMade(error.to_string()),
-            Err(error @ CallError::Unknown { .. }) => {
+            Err(error @ (CallError::Unknown { .. } | CallError::Unreadable { .. })) => {
                 self.in_time(attempt)?;
                 match self.alc.list_webhooks(token).await {
                     Ok(_) => Creation::Unheard(error.to_string()),

@@ -69,7 +69,7 @@ impl Connections {
                 }
                 Ok(Some(error.to_string()))
             }
-            Err(error @ CallError::Unknown { .. }) => {
+            Err(error @ (CallError::Unknown { .. } | CallError::Unreadable { .. })) => {
                 // It may be there, but its secret is lost.
                 self.change_own(attempt, move |workspace, now| {
                     workspace.webhook_mut(Side::Attio, id).into_iter().for_each(|webhook| webhook.unwanted(now));

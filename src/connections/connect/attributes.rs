@@ -11,7 +11,7 @@ use super::{
 };
 use crate::attio::{
     Attributes, CallError,
-    attributes::{Attribute, NewAttribute},
+    attributes::{Attribute, NewAttribute, People},
 };
 
 const SCOPE: &str = "object_configuration:read-write";
@@ -93,15 +93,16 @@ impl Needed<'_> {
 
 impl Connections {
     /// Makes the attributes and options that are missing; refuses those that cannot be written.
-    pub(super) async fn ensure_attributes(&self, attempt: &ConnectAttempt) -> Result<(), ConnectError> {
-        let Some(token) = self.attio_token_for(attempt).await? else { return Ok(()) };
+    /// What comes back is Attio's id of People, where it says so.
+    pub(super) async fn ensure_attributes(&self, attempt: &ConnectAttempt) -> Result<Option<String>, ConnectError> {
+        let Some(token) = self.attio_token_for(attempt).await? else { return Ok(None) };
         let mut last = ConnectError::Timeout;
         for tries in 0..CALLS {
             if tries > 0 {
                 pause(CALL_AGAIN).await;
             }
             match self.attributes_round(attempt, &token).await {
-                Ok(()) => return Ok(()),
+                Ok(people) => return Ok(people),
                 Err(Trouble::Again(why)) => last = ConnectError::Unavailable(format!("Attio's attributes: {why}")),
                 Err(Trouble::Taken(why)) => last = ConnectError::Refused(why),
                 Err(Trouble::Final(error)) => return Err(error),
@@ -110,13 +111,17 @@ impl Connections {
         Err(last)
     }
 
-    async fn attributes_round(&self, attempt: &ConnectAttempt, token: &SecretString) -> Result<(), Trouble> {
+    async fn attributes_round(
+        &self,
+        attempt: &ConnectAttempt,
+        token: &SecretString,
+    ) -> Result<Option<String>, Trouble> {
         let attributes = &self.settings.attributes;
         let needed = needed(attributes);
         let slugs: Vec<_> = needed.iter().map(|needed| needed.slug).collect();
         self.in_time(attempt)?;
         let found = self.attio.find_attributes(token, &slugs).await;
-        let found = self.judge(attempt, "the attributes of People", found).await?;
+        let People { object_id, attributes: found } = self.judge(attempt, "the attributes of People", found).await?;
         let of = |slug: &str| found.iter().find(|attribute| attribute.api_slug == slug);
         if let Some(misfit) = needed.iter().find_map(|needed| needed.misfit(of(needed.slug)?)) {
             return Err(ConnectError::Refused(misfit).into());
@@ -135,7 +140,10 @@ impl Connections {
             self.judge(attempt, &format!("the attribute `{slug}`"), made).await?;
             tracing::info!(workspace = %attempt.workspace, slug, "attribute made in Attio");
         }
-        if status_is_select { self.ensure_options(attempt, token).await } else { Ok(()) }
+        if status_is_select {
+            self.ensure_options(attempt, token).await?;
+        }
+        Ok(object_id)
     }
 
     async fn ensure_options(&self, attempt: &ConnectAttempt, token: &SecretString) -> Result<(), Trouble> {
@@ -185,7 +193,9 @@ impl Connections {
             CallError::Conflict { detail, .. } => Trouble::Taken(format!(
                 "Attio does not make {what} ({detail}): rename what has its name in Attio's settings, then connect again"
             )),
-            CallError::NotSent { .. } | CallError::Unknown { .. } => Trouble::Again(format!("{what}: {error}")),
+            CallError::NotSent { .. } | CallError::Unreadable { .. } | CallError::Unknown { .. } => {
+                Trouble::Again(format!("{what}: {error}"))
+            }
             error => Trouble::Final(ConnectError::Refused(format!(
                 "Attio refuses {what}: {error}. Make it by hand in Attio's settings, then connect again"
             ))),

@@ -141,47 +141,20 @@ impl World {
             }
             Event::Wait(seconds) => self.now = later(now, Duration::from_secs(seconds.into())),
             Event::Step(outcome) => self.step(outcome),
-            Event::BeginConnecting(which) => {
-                let Some(id) = self.pick(which) else { return };
-                let claim = Claim::new(random_uuid(), later(now, MINUTE));
-                if self.workspace.claim_connecting(id, claim.clone(), now) {
-                    self.connecting.insert(id, claim.owner);
-                    let token = OpaqueToken::new("w").hash();
-                    let webhook = Webhook::intended(WebhookId::random(), id, token, now);
-                    assert!(self.workspace.intend_webhook(Side::Alc, webhook, claim.owner));
-                }
-            }
+            Event::BeginConnecting(which) => self.begin_connecting(which),
             Event::Register(which) => {
                 let Some(id) = self.pick(which) else { return };
                 let Some(webhook) = self.workspace.connection(id).and_then(|it| it.webhook) else { return };
                 self.workspace.webhook_registered(Side::Alc, webhook, Some("alc".to_owned()), None, now);
             }
-            Event::FinishConnecting(which) => {
-                let Some(id) = self.pick(which) else { return };
-                let Some(owner) = self.connecting.remove(&id) else { return };
-                if self.workspace.connected(id, owner, now) {
-                    assert_eq!(self.workspace.current().map(|it| it.id), Some(id));
-                }
-            }
+            Event::FinishConnecting(which) => self.finish_connecting(which),
             Event::FailConnecting(which) => {
                 let Some(id) = self.pick(which) else { return };
                 let Some(owner) = self.connecting.remove(&id) else { return };
                 self.workspace.connect_failed(id, owner, now);
             }
-            Event::Remove(which) => {
-                let Some(id) = self.pick(which) else { return };
-                self.workspace.removed(id, now);
-                assert!(!self.workspace.removed(id, now), "a removal is repeated without effect");
-                assert!(matches!(self.workspace.standing(id), Standing::Leaving | Standing::Replaced));
-            }
-            Event::BeginRefresh(which) => {
-                let Some(id) = self.pick(which) else { return };
-                let claim = Claim::new(random_uuid(), later(now, MINUTE));
-                if self.workspace.claim_refresh(id, claim.clone(), now) {
-                    let generation = self.workspace.connection(id).expect("claimed").alc.generation;
-                    self.refreshing.insert(id, (claim.owner, generation));
-                }
-            }
+            Event::Remove(which) => self.remove(which),
+            Event::BeginRefresh(which) => self.begin_refresh(which),
             Event::Refreshed(which) => {
                 let Some((id, owner, _)) = self.refresh_of(which) else { return };
                 self.workspace.refreshed(id, tokens(now, true), owner, now);
@@ -206,6 +179,45 @@ impl World {
                 self.workspace.attio_died(connection);
                 assert_eq!(self.workspace.standing(connection), before, "leads go to ALC all the same");
             }
+        }
+    }
+
+    fn begin_connecting(&mut self, which: usize) {
+        let now = self.now;
+        let Some(id) = self.pick(which) else { return };
+        let claim = Claim::new(random_uuid(), later(now, MINUTE));
+        if self.workspace.claim_connecting(id, claim.clone(), now) {
+            self.connecting.insert(id, claim.owner);
+            let token = OpaqueToken::new("w").hash();
+            let webhook = Webhook::intended(WebhookId::random(), id, token, now);
+            assert!(self.workspace.intend_webhook(Side::Alc, webhook, claim.owner));
+        }
+    }
+
+    fn finish_connecting(&mut self, which: usize) {
+        let now = self.now;
+        let Some(id) = self.pick(which) else { return };
+        let Some(owner) = self.connecting.remove(&id) else { return };
+        if self.workspace.connected(id, owner, now) {
+            assert_eq!(self.workspace.current().map(|it| it.id), Some(id));
+        }
+    }
+
+    fn remove(&mut self, which: usize) {
+        let now = self.now;
+        let Some(id) = self.pick(which) else { return };
+        self.workspace.removed(id, now);
+        assert!(!self.workspace.removed(id, now), "a removal is repeated without effect");
+        assert!(matches!(self.workspace.standing(id), Standing::Leaving | Standing::Replaced));
+    }
+
+    fn begin_refresh(&mut self, which: usize) {
+        let now = self.now;
+        let Some(id) = self.pick(which) else { return };
+        let claim = Claim::new(random_uuid(), later(now, MINUTE));
+        if self.workspace.claim_refresh(id, claim.clone(), now) {
+            let generation = self.workspace.connection(id).expect("claimed").alc.generation;
+            self.refreshing.insert(id, (claim.owner, generation));
         }
     }
 

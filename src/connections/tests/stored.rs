@@ -20,8 +20,8 @@ use crate::{
 
 const MINUTE: std::time::Duration = std::time::Duration::from_secs(60);
 
-/// A workspace with something in every place where a workspace can have something: one connection that was replaced, one
-/// that is current, one that is connecting.
+/// A workspace with something in every place where a workspace can have something: one connection that was replaced,
+/// one that is current, one that is connecting.
 fn full() -> Workspace {
     let now = from_micros(1_700_000_000_000_000);
     let sealed = || Sealed::from_text("sealed");
@@ -100,8 +100,8 @@ fn what_a_newer_version_keeps_survives_at_every_level() {
         objects += 1;
         members.insert("x_of_a_newer_version".to_owned(), json!({ "nested": [objects] }));
     });
-    // The workspace, three connections with a code and two grants each, two that refresh, one that connects, six webhooks,
-    // a replacement and a trigger.
+    // The workspace, three connections with a code and two grants each, two that refresh, one that connects, six
+    // webhooks, a replacement and a trigger.
     assert_eq!(objects, 1 + 3 * 4 + 2 + 1 + 6 + 1 + 1, "{body:#}");
     let read: Workspace = decode(&body.to_string()).expect("a workspace");
     assert_eq!(json_of(&read), body);

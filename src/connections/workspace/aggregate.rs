@@ -46,6 +46,9 @@ pub struct Workspace {
     /// While there was no grant for Attio, finished leads could not be shown there: they are told as well.
     #[serde(default)]
     pub(in crate::connections) owes_attio: bool,
+    /// Attio's id of the object People, if it has said so: events about other objects do not count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub people: Option<String>,
     /// Workflows that hear of every lead that finishes.
     #[serde(default)]
     pub(in crate::connections) triggers: Vec<Trigger>,
@@ -101,6 +104,7 @@ impl Workspace {
             replaced: Vec::new(),
             wake_leads: None,
             owes_attio: false,
+            people: None,
             triggers: Vec::new(),
             extra: Map::new(),
         }

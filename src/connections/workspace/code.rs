@@ -50,7 +50,10 @@ impl Code {
         if now >= self.expires_at {
             return Some("the code has expired");
         }
-        if redirect_uri != Some(self.redirect_uri.as_str()) {
+        // Left out it is made up for by a challenge, which binds the code to its client more strictly (OAuth 2.1
+        // §4.1.3).
+        let left_out = redirect_uri.is_none() && self.challenge.is_some();
+        if !left_out && redirect_uri != Some(self.redirect_uri.as_str()) {
             return Some("redirect_uri is not the one of the authorization request");
         }
         match (&self.challenge, verifier) {

@@ -1,4 +1,4 @@
-//! A webhook of ours at ALC or at Attio, from the intent to the day when nobody calls it any more.
+//! A webhook of ours at ALC or at Attio, from the intent to the day when it is called no more.
 //!
 //! Promises that a webhook answers as long as it stands here: also before the answer to its creation was seen and, at
 //! ALC, after ALC deleted it, until the leads sent under it have finished.
@@ -40,7 +40,7 @@ pub struct Webhook {
     pub id: WebhookId,
     /// What is known of it upstream.
     pub state: WebhookState,
-    /// Whose tokens made it, and delete it.
+    /// The connection whose tokens made it, and delete it.
     pub(in crate::connections) connection: ConnectionId,
     pub(in crate::connections) created_at: Timestamp,
     /// Of the secret in its URL.
@@ -52,7 +52,7 @@ pub struct Webhook {
     #[serde(default)]
     pub(in crate::connections) secret: Option<Sealed>,
     #[serde(default)]
-    deleting_since: Option<Timestamp>,
+    pub(in crate::connections) deleting_since: Option<Timestamp>,
     /// Of finding and deleting it upstream.
     #[serde(flatten)]
     pub(in crate::connections) retry: Retry,

@@ -9,7 +9,7 @@ use crate::{
         signature::{self, Headers},
     },
     clock::Timestamp,
-    connections::{self, Webhook, Workspace},
+    connections::{self, Webhook, WebhookSecret, Workspace},
     ids::{OpaqueToken, SendId, WebhookId, WorkspaceId},
     leads::{
         lead::{aggregate::Lead, result::Finished, send::PresentSend},
@@ -46,6 +46,9 @@ pub enum CallbackRefused {
     /// The signature is missing or wrong.
     #[error("the signature is refused: {0}")]
     Signature(signature::Refused),
+    /// A signature is required, and ALC never told a secret for this webhook.
+    #[error("no secret is known to verify the signature with")]
+    NoSecret,
     /// The body is no callback.
     #[error(transparent)]
     Malformed(Malformed),
@@ -63,6 +66,17 @@ impl Leads {
         body: &[u8],
     ) -> Result<CallbackOutcome, CallbackRefused> {
         answered_in_time(self.take_callback(token, headers, body)).await
+    }
+
+    /// Whether a webhook answers under this token. Says no more, and changes nothing: nothing was proven.
+    pub async fn is_called_at(&self, token: &str) -> Result<bool, StoreError> {
+        answered_in_time(async {
+            let Some(token) = OpaqueToken::parse(token) else { return Ok(false) };
+            let Ok(id) = token.owner.parse::<WorkspaceId>() else { return Ok(false) };
+            let workspace: Option<Versioned<Workspace>> = self.parts.connections.load(&connections::tenant(id)).await?;
+            Ok(workspace.is_some_and(|found| found.value.webhook_by_secret(&token.secret).is_some()))
+        })
+        .await
     }
 
     async fn take_callback(
@@ -118,10 +132,13 @@ impl Leads {
             StoreError::Corrupt("a webhook's secret cannot be opened".to_owned())
         })?;
         match secret {
-            Some(secret) => {
+            WebhookSecret::Known(secret) => {
                 signature::verify(&secret, headers, body, self.parts.clock.now()).map_err(CallbackRefused::Signature)
             }
-            None => Ok(()),
+            WebhookSecret::NotNeeded => Ok(()),
+            WebhookSecret::NeverTold => Err(CallbackRefused::NoSecret),
+            // Later it can be judged.
+            WebhookSecret::OnItsWay => Err(StoreError::Unavailable("the webhook is being made".to_owned()).into()),
         }
     }
 

@@ -36,22 +36,22 @@ pub enum EventsRefused {
 }
 
 impl Leads {
-    /// Takes a call of Attio's; `token` is the last part of the URL, `call` the `Idempotency-Key`, which Attio keeps
-    /// over its repeats.
+    /// Takes a call of Attio's; `token` is the last part of the URL, one of `signatures` has to be right, `call` is the
+    /// `Idempotency-Key`, which Attio keeps over its repeats.
     pub async fn take_attio_events(
         &self,
         token: &str,
-        signature: Option<&str>,
+        signatures: &[&str],
         call: Option<&str>,
         body: &[u8],
     ) -> Result<(), EventsRefused> {
-        answered_in_time(self.take_events(token, signature, call, body)).await
+        answered_in_time(self.take_events(token, signatures, call, body)).await
     }
 
     async fn take_events(
         &self,
         token: &str,
-        signature: Option<&str>,
+        signatures: &[&str],
         call: Option<&str>,
         body: &[u8],
     ) -> Result<(), EventsRefused> {
@@ -67,12 +67,12 @@ impl Leads {
         })?;
         // Attio's answer with the secret may still be on its way: later it can be judged.
         let secret = secret.ok_or_else(|| StoreError::Unavailable("the webhook is being made".to_owned()))?;
-        if !signature.is_some_and(|signature| webhooks::is_signed(&secret, signature, body)) {
+        if !signatures.iter().any(|signature| webhooks::is_signed(&secret, signature, body)) {
             return Err(EventsRefused::Signature);
         }
         let call = call.map(digest_of);
         let mut malformed = Ok(());
-        for event in webhooks::events(body, id).map_err(EventsRefused::Malformed)? {
+        for event in webhooks::events(body, id, workspace.value.people.as_deref()).map_err(EventsRefused::Malformed)? {
             match event {
                 Ok(event) => self.take_event(&tenant, event, call.as_deref()).await?,
                 Err(bad) => malformed = Err(EventsRefused::Malformed(bad)),

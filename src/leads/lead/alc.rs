@@ -1,18 +1,11 @@
 //! ALC's side of a lead up to its result: the attempts to send it, and what ALC answered.
 
-use std::time::Duration;
-
 use super::{
     aggregate::Lead,
     outcome::{Reason, Status},
+    reach::Reach,
 };
-use crate::{
-    clock::{Timestamp, earlier},
-    ids::SendId,
-};
-
-/// How long before a watching caller's deadline a refusal counts as told to it.
-const WATCHER_MARGIN: Duration = Duration::from_secs(1);
+use crate::{clock::Timestamp, ids::SendId};
 
 /// One POST to ALC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +14,33 @@ pub struct PostAttempt {
     pub send: SendId,
     /// Which of its attempts, from 1.
     pub number: u32,
+}
+
+/// When an upstream is asked again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Again {
+    /// Not before then.
+    pub at: Timestamp,
+    /// The call failed, and the next wait is longer. A full limit is no failure: the gate holds every lead until it has
+    /// room again.
+    pub failed: bool,
+}
+
+impl Again {
+    /// After a failure.
+    pub fn failed(at: Timestamp) -> Self {
+        Self { at, failed: true }
+    }
+
+    /// After a pause that the upstream asked for.
+    pub fn paused(at: Timestamp) -> Self {
+        Self { at, failed: false }
+    }
+
+    /// The failures in a row, this time counted.
+    pub fn count(self, failures: u32) -> u32 {
+        failures.saturating_add(u32::from(self.failed))
+    }
 }
 
 impl Lead {
@@ -33,13 +53,13 @@ impl Lead {
     pub fn begin(&mut self, now: Timestamp) {
         self.send.outcome.attempts = self.send.outcome.attempts.saturating_add(1);
         self.send.outcome.updated_at = now;
-        self.send.under_way = true;
+        self.send.reach = self.send.reach.begun();
     }
 
     /// The worker that had the lease vanished: the call that it was making has an unknown outcome.
     pub fn lost(&mut self, now: Timestamp) {
-        if self.send.under_way {
-            self.unknown(self.attempt(), now, None, now);
+        if matches!(self.send.reach, Reach::UnderWay { .. }) {
+            self.unknown(self.attempt(), Again::failed(now), None, now);
         } else {
             self.doubt_what_was_shown(now);
         }
@@ -61,11 +81,9 @@ impl Lead {
             return;
         }
         let send = &mut self.send;
-        send.under_way = false;
-        send.in_doubt = false;
+        send.reach = send.reach.there(now);
         send.failures = 0;
         send.retry_at = None;
-        send.accepted_at.get_or_insert(now);
         let outcome = &mut send.outcome;
         if outcome.status == Status::Queued || outcome.lead_id.is_none() && lead_id.is_some() {
             outcome.updated_at = now;
@@ -79,62 +97,67 @@ impl Lead {
         }
     }
 
-    /// Whether a caller watches the present send for long enough to be told of its refusal.
-    pub fn is_watched(&self, now: Timestamp) -> bool {
-        self.send.waited_until.is_some_and(|until| now < earlier(until, WATCHER_MARGIN))
-    }
-
-    /// The caller that watched the present send has gone; `false` if that changes nothing. A refusal that was to be
-    /// told to that caller alone is shown by Attio after all.
-    pub fn stop_watching(&mut self) -> bool {
-        if self.send.waited_until.take().is_none() {
-            return false;
-        }
-        self.send.outcome.told_in_request = false;
-        true
-    }
-
-    /// ALC refuses the lead for good.
-    pub fn rejected(&mut self, attempt: PostAttempt, detail: String, told_in_request: bool, now: Timestamp) {
+    /// ALC refuses the lead for good. That is its caller's to be told: see [`Lead::take_refusal`].
+    pub fn rejected(&mut self, attempt: PostAttempt, detail: String, now: Timestamp) {
         // A refusal that is recorded late says nothing of an attempt that another worker has begun since.
         if self.attempt() != attempt {
             return;
         }
-        self.send.under_way = false;
+        self.send.reach = self.send.reach.not_taken();
         if self.send.outcome.status == Status::Queued {
             self.send.finish(Status::Failed, Some(Reason::Rejected), now);
-            self.send.outcome.told_in_request = told_in_request;
             self.send.outcome.last_error = Some(detail);
         }
     }
 
     /// This attempt has certainly not reached ALC. An earlier attempt's doubt stands.
-    pub fn not_sent(&mut self, attempt: PostAttempt, retry_at: Timestamp, detail: Option<String>, now: Timestamp) {
+    pub fn not_sent(&mut self, attempt: PostAttempt, again: Again, detail: Option<String>, now: Timestamp) {
         // What is known of an attempt says nothing of one that another worker has begun since.
         if self.attempt() == attempt {
-            self.send.under_way = false;
-            self.delay(retry_at, detail, now);
+            self.send.reach = self.send.reach.not_taken();
+            self.delay(again, detail, now);
         }
     }
 
     /// This attempt had no clear answer.
-    pub fn unknown(&mut self, attempt: PostAttempt, retry_at: Timestamp, detail: Option<String>, now: Timestamp) {
+    pub fn unknown(&mut self, attempt: PostAttempt, again: Again, detail: Option<String>, now: Timestamp) {
         if self.send.outcome.id != attempt.send {
             return;
         }
-        self.send.ever_in_doubt = true;
-        if self.attempt() == attempt {
-            self.send.under_way = false;
-            self.send.in_doubt = self.send.outcome.status == Status::Queued;
-            self.delay(retry_at, detail, now);
+        let is_last = self.attempt() == attempt;
+        self.send.reach = self.send.reach.unanswered(is_last);
+        if is_last {
+            self.delay(again, detail, now);
         }
     }
 
-    /// Nothing can be asked of ALC before `retry_at`.
-    pub fn delay(&mut self, retry_at: Timestamp, detail: Option<String>, now: Timestamp) {
-        self.send.failures = self.send.failures.saturating_add(1);
-        if self.send.outcome.status == Status::Queued {
-            self.send.retry_at = Some(retry_at);
+    /// ALC answered this attempt 2xx, and no id could be read. Once it is worth a look-up, or a repeat under the same
+    /// key, by which the id may yet be learnt. The second time ALC counts as having the send, without an id: `true`.
+    pub fn accepted_unreadably(
+        &mut self,
+        attempt: PostAttempt,
+        again: Again,
+        poll_at: Option<Timestamp>,
+        detail: Option<String>,
+        now: Timestamp,
+    ) -> bool {
+        let is_present = self.send.outcome.id == attempt.send;
+        if !is_present || self.send.accepted_unreadably {
+            self.submitted(attempt.send, None, poll_at, now);
+            return is_present;
+        }
+        self.send.accepted_unreadably = true;
+        self.unknown(attempt, again, detail, now);
+        false
+    }
+
+    /// ALC could not be asked, and is asked again then.
+    pub fn delay(&mut self, again: Again, detail: Option<String>, now: Timestamp) {
+        self.send.failures = again.count(self.send.failures);
+        match self.send.outcome.status {
+            Status::Queued => self.send.retry_at = Some(again.at),
+            Status::Pending => self.send.poll_at = Some(again.at),
+            Status::Complete | Status::Failed => {}
         }
         if detail.is_some() {
             self.send.outcome.last_error = detail;
@@ -144,7 +167,7 @@ impl Lead {
 
     /// ALC was asked and has no lead of this send: it may be sent again, under the same key.
     pub fn not_found_at_alc(&mut self) {
-        self.send.in_doubt = false;
+        self.send.reach = self.send.reach.not_found();
     }
 
     /// A look-up of a pending lead brought nothing; the next one at `poll_at`.
@@ -153,15 +176,12 @@ impl Lead {
         self.send.poll_at = poll_at;
     }
 
-    /// ALC could not be asked; asked again at `poll_at`.
-    pub fn poll_later(&mut self, poll_at: Timestamp) {
-        if self.send.outcome.status == Status::Pending {
-            self.send.poll_at = Some(poll_at);
-        }
-    }
-
-    /// Ends a live send without a result.
+    /// Ends a live send without a result. One that ALC has accepted, if unreadably, is not one that was never sent: it
+    /// waits for its result from now on.
     pub fn expire(&mut self, reason: Reason, now: Timestamp) {
+        if reason == Reason::NotSent && self.send.accepted_unreadably {
+            return self.submitted(self.send.outcome.id, None, Some(now), now);
+        }
         if self.send.outcome.status.is_live() {
             self.send.finish(Status::Failed, Some(reason), now);
         }

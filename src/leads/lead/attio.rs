@@ -6,6 +6,7 @@
 
 use super::{
     aggregate::Lead,
+    alc::Again,
     outcome::{Outcome, Reason, Status},
     shown::{Showing, Title},
 };
@@ -18,10 +19,12 @@ pub enum ShowFailure {
     Later,
     /// No answer: it may arrive late.
     Unseen(Showing),
-    /// Permanent until someone acts.
+    /// Permanent until a person acts.
     Refused,
     /// The result is no value that Attio takes: the status goes alone.
     ResultRefused,
+    /// The lead id is no value that Attio takes: status and result go without it.
+    LeadIdRefused,
     /// No such record.
     Gone,
 }
@@ -74,7 +77,7 @@ impl Lead {
     /// The worker that had the lease vanished, and no request to ALC was under way: a PATCH may have been, and not only
     /// of what is wanted now, because a callback or a press may have come in during it.
     pub fn doubt_what_was_shown(&mut self, now: Timestamp) {
-        if self.send.accepted_at.is_none() && self.earlier.is_empty() {
+        if self.send.reach.since().is_none() && self.earlier.is_empty() {
             // Nothing was ever to be shown.
             return;
         }
@@ -100,30 +103,37 @@ impl Lead {
         self.attio.retry_at = None;
         self.attio.refused = false;
         if showing.send != self.send.outcome.id {
-            // It was an earlier send's word that Attio refused, if any.
+            // It was an earlier send's word or id that Attio refused, if any.
             self.attio.result_refused = false;
+            self.attio.lead_id_refused = false;
         }
-        if !self.attio.result_refused {
+        if !self.attio.leaves_something_out() {
             self.note_attios_error(None);
         }
         self.send.outcome.updated_at = now;
     }
 
-    /// Attio did not take it; another PATCH at `retry_at`.
-    pub fn not_shown(&mut self, failure: ShowFailure, retry_at: Timestamp, detail: Option<String>, now: Timestamp) {
+    /// Attio did not take it; another PATCH then.
+    pub fn not_shown(&mut self, failure: ShowFailure, again: Again, detail: Option<String>, now: Timestamp) {
         match failure {
             ShowFailure::Later => {}
             ShowFailure::Unseen(showing) => self.attio.doubt(showing, now),
             ShowFailure::Refused => {
                 self.attio.refused = true;
-                // When a person has mended what Attio refuses, the result is owed as well.
+                // When a person has mended what Attio refuses, the result and the id are owed as well.
                 self.attio.result_refused = false;
+                self.attio.lead_id_refused = false;
             }
             ShowFailure::ResultRefused => self.attio.result_refused = true,
+            ShowFailure::LeadIdRefused => {
+                self.attio.lead_id_refused = true;
+                // Where Attio does not say which value it means, the result may have been left out for the id's sake.
+                self.attio.result_refused = false;
+            }
             ShowFailure::Gone => self.attio.gone = true,
         }
-        self.attio.failures = self.attio.failures.saturating_add(1);
-        self.attio.retry_at = Some(retry_at);
+        self.attio.failures = again.count(self.attio.failures);
+        self.attio.retry_at = Some(again.at);
         if detail.is_some() {
             self.note_attios_error(detail);
         }

@@ -17,8 +17,9 @@ use crate::{
 
 /// How many may wait for one send.
 pub const MOST_WAITING: usize = 100;
-/// How many calls may be owed by one lead, over all its sends; the oldest give way.
-const MOST_OWED: usize = 500;
+/// How many calls may be owed by one lead, over all its sends; the oldest give way. As many as one send can owe, to
+/// those that wait for it and to the triggers, because each carries a copy of the result.
+const MOST_OWED: usize = 200;
 /// How many calls are made at once.
 const AT_ONCE: usize = 10;
 /// Until then, a 404 or 410 of a workflow may only mean that Attio's own bookkeeping is behind a fast ALC.

@@ -61,15 +61,18 @@ impl Lead {
         if self.is_revivable() {
             // The deletion was the merge's own, told before it: the person lives on in the new record. What ALC told
             // meanwhile did not count: it is asked.
-            (self.send.outcome.status, self.send.outcome.reason) = (Status::Pending, None);
+            self.send.reach = self.send.reach.asked_again();
+            let since = self.send.reach.since();
+            self.send.outcome.status = if since.is_some() { Status::Pending } else { Status::Queued };
+            self.send.outcome.reason = None;
             self.send.finished_at = None;
-            self.send.poll_at = self.send.accepted_at;
+            self.send.poll_at = since;
         }
     }
 
-    /// Whether a deletion has ended a send that ALC has.
+    /// Whether a deletion has ended a send that ALC may have.
     fn is_revivable(&self) -> bool {
-        self.send.outcome.reason == Some(Reason::RecordDeleted) && self.send.accepted_at.is_some()
+        self.send.outcome.reason == Some(Reason::RecordDeleted) && self.send.may_be_at_alc()
     }
 
     /// Another lead speaks for the record.

@@ -12,6 +12,8 @@ pub(super) mod merge;
 pub(super) mod next_step;
 pub(super) mod outcome;
 pub(super) mod person;
+pub(super) mod reach;
+mod refusal;
 pub(super) mod result;
 pub(super) mod send;
 pub(super) mod shown;

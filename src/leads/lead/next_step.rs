@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{
     aggregate::Lead,
     outcome::{Reason, Status},
+    reach::Reach,
     shown::Showing,
 };
 use crate::clock::{Timestamp, later};
@@ -97,6 +98,25 @@ pub enum Step {
     Rest(Timestamp),
 }
 
+impl Step {
+    /// The word for it in the log.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Expire(_) => "expire",
+            Self::NoteEnd => "note-end",
+            Self::TakeBaseline => "take-baseline",
+            Self::LookUp => "look-up",
+            Self::Submit => "submit",
+            Self::Show(_) => "show",
+            Self::ReadBack(_) => "read-back",
+            Self::Poll => "poll",
+            Self::Tell => "tell",
+            Self::Forget => "forget",
+            Self::Rest(_) => "rest",
+        }
+    }
+}
+
 impl Lead {
     /// What to do at `now`. Every state has a next time: a finished lead is forgotten at the end of its retention.
     pub fn next_step(&self, now: Timestamp, around: &Surroundings<'_>) -> Step {
@@ -143,12 +163,14 @@ impl Lead {
         }
         let (at, step) = match send.outcome.status {
             Status::Queued => {
-                let step = if send.in_doubt {
-                    Step::LookUp
-                } else if send.outcome.attempts == 0 && !send.baseline_taken && self.has_unlearnt_earlier_send() {
-                    Step::TakeBaseline
-                } else {
-                    Step::Submit
+                let step = match send.reach {
+                    // An attempt that is stored as under way while its worker plans anew: what came of it is lost.
+                    Reach::UnderWay { .. } | Reach::InDoubt => Step::LookUp,
+                    // A deletion ended it while an attempt was under way, and the merge that it was told before revived
+                    // it.
+                    _ if send.person.is_none() => Step::Expire(Reason::RecordDeleted),
+                    _ if self.is_baseline_to_be_taken() => Step::TakeBaseline,
+                    _ => Step::Submit,
                 };
                 (send.retry_at.max(around.alc_opens_at).unwrap_or(now), step)
             }
@@ -158,6 +180,11 @@ impl Lead {
         rest.until(at, now).then_some(step)
     }
 
+    /// Whether ALC is to be asked what it has before the first attempt: an earlier send's id was never learnt.
+    fn is_baseline_to_be_taken(&self) -> bool {
+        self.send.outcome.attempts == 0 && !self.send.baseline_taken && self.has_unlearnt_earlier_send()
+    }
+
     fn attio_step(&self, now: Timestamp, around: &Surroundings<'_>, rest: &mut Rest) -> Option<Step> {
         if !around.attio || self.attio.gone {
             return None;
@@ -165,7 +192,7 @@ impl Lead {
         if self.is_to_be_shown()
             && let Some(wanted) = self.wanted()
         {
-            let at = self.attio.retry_at.max(around.attio_opens_at).unwrap_or(now);
+            let at = self.attio.retry_at.max(around.attio_opens_at).max(self.refusal_waits_until()).unwrap_or(now);
             return rest.until(at, now).then_some(Step::Show(wanted));
         }
         let (index, at) = self.next_doubt()?;

@@ -102,3 +102,14 @@ pub struct Outcome {
     /// The last thing that went wrong, at ALC or at Attio.
     pub last_error: Option<String>,
 }
+
+impl Outcome {
+    /// Whether ALC's result, should it come, is this send's end.
+    pub fn gives_way(&self) -> bool {
+        match self.status {
+            Status::Queued | Status::Pending => true,
+            Status::Complete => false,
+            Status::Failed => !matches!(self.reason, Some(Reason::Superseded | Reason::RecordDeleted)),
+        }
+    }
+}

@@ -7,8 +7,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 /// The longest name, in characters.
 const LONGEST_NAME: usize = 200;
-/// The longest phone number looked at, in bytes: E.164 has 15 digits, the rest is punctuation.
-const LONGEST_PHONE_NUMBER: usize = 64;
+/// The longest phone number looked at, in characters that show: what libphonenumber looks at.
+const LONGEST_PHONE_NUMBER: usize = 250;
 
 /// A name of 1 to 200 characters, trimmed.
 #[derive(Clone)]
@@ -39,21 +39,25 @@ impl Name {
 }
 
 impl PhoneNumber {
-    /// Takes a phone number as a person typed it. Without a leading `+` it is read as one of `region` (ISO 3166,
-    /// `LEADS__DEFAULT_REGION`); the error says what is wrong and quotes nothing.
+    /// Takes a phone number as a person typed or pasted it. Without a `+` it is read as one of `region` (ISO 3166,
+    /// `LEADS__DEFAULT_REGION`); the error says what is wrong and quotes nothing. What is a number is libphonenumber's
+    /// to say; here goes only what nobody sees.
     pub fn parse(text: &str, region: Option<&str>) -> Result<Self, String> {
+        let text: String = text.chars().filter_map(visible).collect();
         let text = text.trim();
         if text.is_empty() {
             return Err("must not be empty".to_owned());
         }
-        if text.len() > LONGEST_PHONE_NUMBER {
+        if text.chars().count() > LONGEST_PHONE_NUMBER {
             return Err(format!("must have at most {LONGEST_PHONE_NUMBER} characters"));
         }
-        if region.is_none() && !text.starts_with(['+', '＋']) {
-            return Err("must be international: + and the country code first".to_owned());
-        }
         let region = region.and_then(|region| region.parse::<Region>().ok());
-        let number = Parsed::parse(text, region).map_err(|_| "is not a phone number".to_owned())?;
+        let number = Parsed::parse(text, region).map_err(|_| {
+            let national = region.is_none() && !text.contains(['+', '＋']);
+            let what =
+                if national { "must be international: + and the country code first" } else { "is not a phone number" };
+            what.to_owned()
+        })?;
         if !number.is_valid() {
             return Err("is not a valid phone number of its country: check the digits".to_owned());
         }
@@ -63,6 +67,18 @@ impl PhoneNumber {
     /// The number, E.164.
     pub fn as_secret(&self) -> &SecretString {
         &self.0
+    }
+}
+
+/// What a number looks the same without is dropped: the marks for right-to-left text that contacts apps put around it,
+/// joiners, variation selectors and keycaps of emoji, control characters. Every blank is one that libphonenumber knows.
+fn visible(character: char) -> Option<char> {
+    match character {
+        _ if character.is_whitespace() => Some(' '),
+        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' => None,
+        '\u{2060}'..='\u{206f}' | '\u{20e3}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' => None,
+        _ if character.is_control() => None,
+        _ => Some(character),
     }
 }
 
@@ -98,8 +114,51 @@ mod tests {
     }
 
     #[test]
+    fn what_contacts_apps_and_pages_put_around_a_number_does_not_matter() {
+        for (text, expected) in [
+            ("\u{202d}+1 202 555 0123\u{202c}", "+12025550123"),
+            ("\u{2066}+1 202 555 0123\u{2069}", "+12025550123"),
+            ("\u{200e}+1\u{200f} 202\u{a0}555\u{202f}0123\u{feff}", "+12025550123"),
+            ("\u{feff}+1\u{200b}202\u{200d}555\u{2060}0123", "+12025550123"),
+            ("\t+1\t202\n555\r\n0123\0", "+12025550123"),
+            ("(+44) 20 7946 0958", "+442079460958"),
+            ("[+44] (0)20 7946 0958", "+442079460958"),
+            ("tel:+44-20-7946-0958", "+442079460958"),
+            ("tel:2025550123;phone-context=+1", "+12025550123"),
+            ("Tel.: +44 20 7946 0958", "+442079460958"),
+            ("mobile +44 20 7946 0958.", "+442079460958"),
+            ("＋４４　２０　７９４６　０９５８", "+442079460958"),
+            ("+٤٤ ٢٠ ٧٩٤٦ ٠٩٥٨", "+442079460958"),
+            ("+44\u{2011}20\u{2013}7946\u{2212}0958", "+442079460958"),
+            ("+4\u{fe0f}\u{20e3}4\u{fe0f}\u{20e3} 20 7946 0958", "+442079460958"),
+            ("\"+44 20 7946 0958\"", "+442079460958"),
+        ] {
+            for region in [None, Some("US"), Some("DE")] {
+                let number = PhoneNumber::parse(text, region).unwrap_or_else(|error| panic!("{text:?} {error}"));
+                assert_eq!(number.as_secret().expose_secret(), expected, "{text:?}");
+            }
+        }
+        // A full-width number between marks has many bytes and few characters.
+        let long = format!("{}＋８１　９０　１２３４　５６７８{}", "\u{2068}".repeat(40), "\u{2069}".repeat(40));
+        assert!(PhoneNumber::parse(&long, None).is_ok());
+    }
+
+    #[test]
+    fn a_refusal_says_whether_the_country_is_missing() {
+        for text in ["415-555-2671", "\u{202d}(415) 555-2671\u{202c}", "tel:4155552671"] {
+            let error = PhoneNumber::parse(text, None).expect_err("national");
+            assert!(error.contains("country code"), "{error}");
+        }
+        for text in ["+", "(+)", "+1", "call +"] {
+            let error = PhoneNumber::parse(text, None).expect_err("none");
+            assert!(!error.contains("country code"), "{text}: {error}");
+        }
+        assert_eq!(PhoneNumber::parse("\u{202d}\u{202c}", None).expect_err("nothing"), "must not be empty");
+    }
+
+    #[test]
     fn numbers_that_nobody_has_are_refused() {
-        let long = "+1".repeat(60);
+        let long = "+1".repeat(150);
         for text in ["", "415-555-2671", "+1 415", "+1 000 000 0000", "hello", "+", "+999999999999", &long] {
             assert!(PhoneNumber::parse(text, None).is_err(), "{text}");
         }
@@ -114,12 +173,28 @@ mod tests {
         assert!(Name::parse("a\0b").is_err());
     }
 
+    /// Pieces of numbers and what stands around and in them.
+    const PIECES: &str = "([+(]{0,2}(44|1|49|81)|[0-9]{1,4}|[ ().x/;:-]|tel:|ext|[\u{ad}\u{200e}\u{202d}\u{202c}\u{feff}\u{a0}\t]){1,12}";
+
     proptest! {
+        #[test]
+        fn what_the_library_takes_as_it_stands_is_taken_for_the_same(text in PIECES, us: bool) {
+            let region = us.then_some(Region::US);
+            if let Ok(strict) = Parsed::parse(&text, region)
+                && strict.is_valid()
+            {
+                let number = PhoneNumber::parse(&text, us.then_some("US")).expect("no stricter than the library");
+                prop_assert_eq!(number.as_secret().expose_secret(), &*strict.format_as(PhoneNumberFormat::E164));
+            }
+        }
+
         #[test]
         fn whatever_is_typed_never_panics_and_what_passes_passes_again(text in ".{0,80}") {
             if let Ok(number) = PhoneNumber::parse(&text, Some("DE")) {
                 let again = PhoneNumber::parse(number.as_secret().expose_secret(), None).expect("E.164 is valid");
                 prop_assert_eq!(again.as_secret().expose_secret(), number.as_secret().expose_secret());
+                let marked = PhoneNumber::parse(&format!("\u{202d}{text}\u{202c}"), Some("DE")).expect("marks change nothing");
+                prop_assert_eq!(marked.as_secret().expose_secret(), number.as_secret().expose_secret());
             }
             let _ = Name::parse(&text);
         }

@@ -24,33 +24,31 @@ impl Lead {
     /// ALC's result, called back or looked up.
     ///
     /// It belongs to an earlier send if ALC's id says so, if its `webhook-id` was counted before, or if the present
-    /// send was not yet attempted. With neither id it is the present send's: a late repeat can't be told apart.
+    /// send cannot be at ALC. With neither id it is the present send's: a late repeat can't be told apart.
     pub fn finish(&mut self, result: &str, lead_id: Option<&str>, callback: Option<&str>, now: Timestamp) -> Finished {
         // ALC's id goes before the header's: unsigned, that may be the same in every call.
         let is_named = lead_id.is_some_and(|lead_id| match &self.send.outcome.lead_id {
             Some(own) => own == lead_id,
-            None => {
-                self.send.outcome.attempts > 0 && !self.is_of_earlier_send(lead_id) && !self.has_unlearnt_earlier_send()
-            }
+            None => self.send.may_be_at_alc() && !self.is_of_earlier_send(lead_id) && !self.has_unlearnt_earlier_send(),
         });
         let is_repeat = callback.is_some_and(|callback| !self.remember_call(callback));
-        if is_repeat && !is_named || !self.attribute_to_present_send(lead_id) {
+        if is_repeat && !is_named || !self.attribute_to_present_send(lead_id, result, now) {
             return Finished::Already;
         }
         let outcome = &mut self.send.outcome;
         if lead_id.is_some() && outcome.lead_id.is_none() {
             outcome.lead_id = lead_id.map(str::to_owned);
         }
-        let gives_way = match outcome.status {
-            Status::Queued | Status::Pending => true,
-            Status::Complete => false,
-            Status::Failed => !matches!(outcome.reason, Some(Reason::Superseded | Reason::RecordDeleted)),
-        };
-        if !gives_way {
+        // A deletion that was a merge's own: the person lives on in another record.
+        let lives_on = outcome.reason == Some(Reason::RecordDeleted) && !self.attio.gone;
+        if !(outcome.gives_way() || lives_on) {
             return Finished::Already;
         }
         self.complete(result, now);
-        self.send.outcome.last_error = None;
+        if !self.attio.lead_id_refused {
+            // What went wrong before is over; that the id is missing in Attio is not.
+            self.send.outcome.last_error = None;
+        }
         // What Attio refused was another word.
         self.attio.result_refused = false;
         self.attio.refused = false;
@@ -69,9 +67,11 @@ impl Lead {
     }
 
     fn complete(&mut self, result: &str, now: Timestamp) {
-        self.send.accepted_at.get_or_insert(now);
+        self.send.reach = self.send.reach.there(now);
         self.send.finish(Status::Complete, None, now);
-        self.send.outcome.result = Some(result.chars().take(RESULT_KEPT).collect());
+        self.send.outcome.result = Some(kept(result));
+        // A caller may have been told of a refusal: that is over, and Attio has to show what came after it.
+        self.send.outcome.told_in_request = false;
     }
 
     /// Remembers the id of a call; `false` if it was counted before.
@@ -86,18 +86,19 @@ impl Lead {
     }
 
     /// Whether a result of this id is the present send's; an id that can only be an earlier send's is learnt for that.
-    fn attribute_to_present_send(&mut self, lead_id: Option<&str>) -> bool {
+    fn attribute_to_present_send(&mut self, lead_id: Option<&str>, result: &str, now: Timestamp) -> bool {
         if let Some(lead_id) = lead_id {
             let own = self.send.outcome.lead_id.as_deref();
             if own == Some(lead_id) {
                 return true;
             }
             if self.is_of_earlier_send(lead_id) {
+                self.complete_earlier(lead_id, result, now);
                 return false;
             }
             // The present send's id is known and is another one, and some earlier send's id was never learnt: this
             // is that one. Without such a send it can only be another attempt of the present one.
-            if own.is_some()
+            if (own.is_some() || !self.send.may_be_at_alc())
                 && let Some(unlearnt) = self.earlier.iter_mut().rev().find(|earlier| earlier.unlearnt)
             {
                 unlearnt.outcome.lead_id = Some(lead_id.to_owned());
@@ -105,6 +106,22 @@ impl Lead {
                 return false;
             }
         }
-        self.send.outcome.attempts > 0
+        self.send.may_be_at_alc()
     }
+
+    /// A send that ended without a result gives way to ALC's own also once another press has followed it: as long as
+    /// that has nothing to show, such as one that ALC refuses because it is still at this one, Attio shows this one's.
+    fn complete_earlier(&mut self, lead_id: &str, result: &str, now: Timestamp) {
+        let mut earlier = self.earlier.iter_mut().map(|earlier| &mut earlier.outcome);
+        if let Some(outcome) = earlier.find(|outcome| outcome.lead_id.as_deref() == Some(lead_id))
+            && outcome.gives_way()
+        {
+            (outcome.status, outcome.reason, outcome.told_in_request) = (Status::Complete, None, false);
+            (outcome.result, outcome.last_error, outcome.updated_at) = (Some(kept(result)), None, now);
+        }
+    }
+}
+
+fn kept(result: &str) -> String {
+    result.chars().take(RESULT_KEPT).collect()
 }

@@ -6,10 +6,13 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::outcome::{Outcome, Reason, Status};
+use super::{
+    outcome::{Outcome, Reason, Status},
+    reach::Reach,
+};
 use crate::{
     clock::Timestamp,
-    ids::{ConnectionId, SendId, WebhookId},
+    ids::{SendId, WebhookId},
     sealing::Sealed,
 };
 
@@ -31,8 +34,9 @@ pub struct PresentSend {
     /// What it has come to.
     #[serde(flatten)]
     pub outcome: Outcome,
-    /// The connection under which its last attempt was begun.
-    pub connection: Option<ConnectionId>,
+    /// How far it got.
+    #[serde(flatten)]
+    pub reach: Reach,
     /// The webhook that its last attempt was begun under: it answers until this send has finished.
     pub webhook: Option<WebhookId>,
     /// The webhooks of attempts before it that had no clear answer: ALC may call them, so they answer as long.
@@ -40,19 +44,11 @@ pub struct PresentSend {
     pub other_webhooks: Vec<WebhookId>,
     /// Erased once ALC has them or will not be sent them any more.
     pub person: Option<SealedPerson>,
-    /// When ALC was first known to have it.
-    pub accepted_at: Option<Timestamp>,
     /// When it became complete or failed.
     pub finished_at: Option<Timestamp>,
-    /// A request to ALC is under way, or was when a worker vanished.
+    /// ALC answered an attempt 2xx, and no id could be read: ALC has it, so that another such answer ends the asking.
     #[serde(default)]
-    pub under_way: bool,
-    /// An attempt had no clear answer and ALC has not been asked since.
-    #[serde(default)]
-    pub in_doubt: bool,
-    /// Some attempt had no clear answer: from then on a 409 means that ALC has it.
-    #[serde(default)]
-    pub ever_in_doubt: bool,
+    pub accepted_unreadably: bool,
     /// What ALC listed for the record before the first attempt: not this send's.
     #[serde(default)]
     pub listed_before: Vec<String>,
@@ -69,7 +65,7 @@ pub struct PresentSend {
     pub polls: u32,
     /// The next look-up of a pending lead.
     pub poll_at: Option<Timestamp>,
-    /// Until then the caller of a send that another worker has in hand is told of a refusal.
+    /// Until then its caller waits: a refusal is first the caller's to be told, and shown by Attio only if it was not.
     #[serde(default)]
     pub waited_until: Option<Timestamp>,
     /// What a newer version keeps here.
@@ -107,15 +103,12 @@ impl PresentSend {
                 attempts: 0,
                 last_error: None,
             },
-            connection: None,
+            reach: Reach::NotThere,
             webhook: None,
             other_webhooks: Vec::new(),
             person: None,
-            accepted_at: None,
             finished_at: None,
-            under_way: false,
-            in_doubt: false,
-            ever_in_doubt: false,
+            accepted_unreadably: false,
             listed_before: Vec::new(),
             baseline_taken: false,
             failures: 0,
@@ -127,13 +120,17 @@ impl PresentSend {
         }
     }
 
-    /// The next attempt is begun under this connection and this webhook: another connection may have taken over.
-    pub fn put_under(&mut self, connection: Option<ConnectionId>, webhook: Option<WebhookId>) {
-        self.connection = connection;
+    /// Whether ALC may have it, or had it once to refuse: only then can a callback without ids be about it.
+    pub fn may_be_at_alc(&self) -> bool {
+        self.reach != Reach::NotThere || self.outcome.reason == Some(Reason::Rejected)
+    }
+
+    /// The next attempt is begun under this webhook: another connection may have taken over.
+    pub fn put_under(&mut self, webhook: Option<WebhookId>) {
         if self.webhook != webhook {
             let before = std::mem::replace(&mut self.webhook, webhook);
             self.other_webhooks.retain(|known| Some(*known) != webhook);
-            self.other_webhooks.extend(before.filter(|_| self.ever_in_doubt));
+            self.other_webhooks.extend(before.filter(|_| self.reach.was_doubted()));
         }
     }
 
@@ -142,8 +139,7 @@ impl PresentSend {
         EarlierSend {
             // A send that certainly never arrived has no lead at ALC; one that was refused after an attempt without an
             // answer may have one.
-            unlearnt: self.outcome.lead_id.is_none()
-                && (self.accepted_at.is_some() || self.ever_in_doubt || self.under_way),
+            unlearnt: self.outcome.lead_id.is_none() && self.reach != Reach::NotThere,
             outcome: self.outcome,
             extra: Map::new(),
         }
@@ -156,7 +152,6 @@ impl PresentSend {
         self.outcome.updated_at = now;
         self.finished_at = Some(now);
         self.person = None;
-        self.in_doubt = false;
         self.retry_at = None;
         self.poll_at = None;
     }

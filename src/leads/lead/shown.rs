@@ -89,10 +89,13 @@ pub struct Attio {
     /// Attio refuses the result as a value: from now on the status goes alone.
     #[serde(default)]
     pub result_refused: bool,
+    /// Attio refuses the lead id (its attribute is unique, say): from now on the rest goes without it.
+    #[serde(default)]
+    pub lead_id_refused: bool,
     /// The record is gone: no further PATCH.
     #[serde(default)]
     pub gone: bool,
-    /// Attio refuses until someone acts; retried slowly.
+    /// Attio refuses until a person acts; retried slowly.
     #[serde(default)]
     pub refused: bool,
     /// Failures in a row.
@@ -114,6 +117,11 @@ impl Attio {
         self.gone || self.refused
     }
 
+    /// Whether something that goes with the title was refused, and is left out.
+    pub fn leaves_something_out(&self) -> bool {
+        self.result_refused || self.lead_id_refused
+    }
+
     /// Whether `showing` is what Attio has certainly taken last.
     pub fn shows(&self, showing: Showing) -> bool {
         self.shown.as_ref().is_some_and(|shown| shown.showing == showing)
@@ -131,6 +139,7 @@ impl Attio {
         self.gone = false;
         self.refused = false;
         self.result_refused = false;
+        self.lead_id_refused = false;
         self.failures = 0;
         self.retry_at = None;
     }

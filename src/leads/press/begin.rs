@@ -1,5 +1,6 @@
 //! The beginning of a press: found, decided, stored, and, where its caller waits, set to work.
 
+use tokio::sync::watch;
 use tracing::Instrument as _;
 
 use super::{
@@ -16,7 +17,7 @@ use crate::{
         service::{Leads, lead_key},
         work::{
             leased::Work,
-            waiter::{self, Waiting},
+            waiter::{Progress, Waiter},
         },
     },
     store::{Patience, Tenant, Versioned},
@@ -27,7 +28,7 @@ pub(super) enum Begun {
     /// There is nothing to wait for.
     Answered(Accepted),
     /// A task of ours takes the steps.
-    Ours { record: RecordId, waiting: Waiting },
+    Ours { record: RecordId, send: SendId, waiting: watch::Receiver<Progress> },
     /// Another worker has the lead in hand and goes on with this send.
     Anothers { record: RecordId, send: SendId },
 }
@@ -79,15 +80,14 @@ impl Leads {
         let (record, send) = (lead.record_id, lead.send.outcome.id);
         match stored.course {
             Course::Here => {
-                let (waiter, waiting) = waiter::pair(send);
+                let (progress, waiting) = watch::channel(Progress { view: lead.view(), reauthorization: false });
                 let workspace = Some(stored.workspace);
                 let mut work = Work::new(tenant.clone(), lead_key(record), stored.lead, workspace, stored.gates);
-                work.waiter = Some(waiter);
-                work.publish();
+                work.waiter = Some(Waiter { send, progress });
                 self.go_on_behind(work, stored.grant);
-                Begun::Ours { record, waiting }
+                Begun::Ours { record, send, waiting }
             }
-            Course::WithItsWorker(_) => Begun::Anothers { record, send },
+            Course::WithItsWorker => Begun::Anothers { record, send },
             Course::WithTheReconciler => Begun::Answered(Accepted::Queued(lead.view())),
         }
     }
@@ -98,7 +98,7 @@ impl Leads {
         let leads = self.clone();
         // Each line that the task logs names its lead, as those of the reconciler's steps do.
         let (workspace, record) = (work.tenant.as_str(), work.lead.value.record_id);
-        let span = tracing::info_span!("send", kind = "lead", workspace, %record);
+        let span = tracing::info_span!("step", kind = "lead", workspace, %record, step = "submit");
         let task = async move {
             let result = async {
                 if let Some(grant) = grant {

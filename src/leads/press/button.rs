@@ -38,7 +38,7 @@ impl Leads {
             .spawn(async move { leads.begin_send(&within, connection, &new, key.as_ref(), Some(deadline)).await });
         let mut answer = match begun.await {
             Ok(Ok(Begun::Answered(accepted))) => Ok(accepted),
-            Ok(Ok(Begun::Ours { record, waiting })) => self.wait(&tenant, record, waiting, deadline).await,
+            Ok(Ok(Begun::Ours { record, send, waiting })) => self.wait(&tenant, record, send, waiting, deadline).await,
             Ok(Ok(Begun::Anothers { record, send })) => self.watch(&tenant, record, send, deadline).await,
             Ok(Err(refused)) => Err(refused),
             Err(error) => lifecycle::resume(error),
@@ -57,8 +57,9 @@ impl Leads {
     ) -> Answer {
         let mut answer = match self.begin_send(tenant, connection, new, key, None).await {
             Ok(Begun::Answered(accepted)) => Ok(accepted),
-            Ok(Begun::Ours { record, waiting }) => self.look_last(tenant, record, waiting.send).await,
-            Ok(Begun::Anothers { record, send }) => self.look_last(tenant, record, send).await,
+            Ok(Begun::Ours { record, send, .. } | Begun::Anothers { record, send }) => {
+                self.look_last(tenant, record, send).await
+            }
             Err(refused) => Err(refused),
         };
         name_as_asked(&mut answer, new.record_id);

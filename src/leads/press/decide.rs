@@ -1,7 +1,6 @@
 //! What a press comes to, before anything is written. Pure.
 
 use crate::{
-    clock::Timestamp,
     connections::Standing,
     ids::SendId,
     leads::{SendRefused, lead::aggregate::Lead, lead::view::LeadView},
@@ -34,8 +33,8 @@ pub(super) enum Turn<'a> {
 pub(super) enum Course {
     /// A task of this press takes the steps, and the caller waits for it.
     Here,
-    /// The worker that has the lease goes on with it; the caller watches until then.
-    WithItsWorker(Timestamp),
+    /// The worker that has the lease goes on with it, and the caller watches.
+    WithItsWorker,
     /// The reconciler takes it up; the caller waits for nothing.
     WithTheReconciler,
 }
@@ -61,12 +60,12 @@ pub(super) fn decide(standing: Standing, key: KeySeen, lead: Option<&Lead>) -> T
     }
 }
 
-/// How a send goes on. `patience`: until when its caller waits, if it does; `leased`: another worker has the lead;
+/// How a send goes on. `waits`: whether its caller waits; `leased`: another worker has the lead;
 /// `stopping`: this process takes up no more work.
-pub(super) fn course(patience: Option<Timestamp>, leased: bool, stopping: bool) -> Course {
-    match patience {
-        None => Course::WithTheReconciler,
-        Some(_) if !leased && !stopping => Course::Here,
-        Some(until) => Course::WithItsWorker(until),
+pub(super) fn course(waits: bool, leased: bool, stopping: bool) -> Course {
+    match waits {
+        false => Course::WithTheReconciler,
+        true if leased || stopping => Course::WithItsWorker,
+        true => Course::Here,
     }
 }

@@ -13,13 +13,16 @@ use crate::{
     leads::{
         lead::{
             aggregate::Lead,
+            alc::{Again, PostAttempt},
             send::{PresentSend, SealedPerson},
         },
         places::{logical_key, place},
         service::{Leads, lead_key},
     },
     notify::CallbackUrl,
-    store::{Commit, Committed, Key, Lease, LeaseChange, Tenant, Tries, Versioned, Write, gate::GateView},
+    store::{
+        Commit, Committed, Decision, Key, Lease, LeaseChange, Patience, Tenant, Tries, Versioned, Write, gate::GateView,
+    },
 };
 
 /// A send that has been stored.
@@ -106,30 +109,55 @@ impl Leads {
         };
         self.let_wait(tenant, &mut lead.value, new.finish_callback_url.as_ref(), now)?;
         // A lease that another worker holds is left to it: it reloads and goes on with this send.
-        let course = course(patience, leased, self.parts.lifecycle.is_stopping());
+        let course = course(patience.is_some(), leased, self.parts.lifecycle.is_stopping());
         let grant = self.grant_to_begin_with(course, &lead.value, &workspace.value, gates, now);
         if grant.is_some() {
             lead.value.begin(now);
         }
-        if let Course::WithItsWorker(until) = course {
-            lead.value.send.waited_until = Some(until);
-        }
+        lead.value.send.waited_until = patience;
         let change = match course {
             Course::Here => LeaseChange::Take(Lease { token: random_uuid(), until: later(now, self.lease_duration()) }),
-            Course::WithItsWorker(_) | Course::WithTheReconciler => LeaseChange::Leave { due: Some(now) },
+            Course::WithItsWorker | Course::WithTheReconciler => LeaseChange::Leave { due: Some(now) },
         };
         let id = lead_key(record).id;
         let mut commit = Commit::of(vec![lead.put(&id, change)]);
+        commit.begins = true;
         commit.writes.extend(back);
         let receipt = receipt.as_ref().map(Versioned::version);
         commit.writes.extend(key.map(|key| self.receipt(key, lead.value.send.outcome.id, receipt, now)));
         commit.checks.push((Key::workspace(), workspace.version()));
         // Repeated under its id while the caller waits: 503 says that nothing was stored.
-        if tries.commit(&commit).await? == Committed::Conflict {
-            return Ok(None);
+        match tries.commit(&commit).await {
+            Ok(Committed::Done(_)) => {}
+            Ok(Committed::Conflict) => return Ok(None),
+            Err(error) => {
+                if let LeaseChange::Take(lease) = change {
+                    self.never_posted(tenant, record, lead.value.attempt(), lease);
+                }
+                return Err(error.into());
+            }
         }
         lead.written(&id, &commit);
         Ok(Some(Stored { lead, workspace, gates, course, grant }))
+    }
+
+    /// The store did not say whether it has the send. If it does have it, marked as begun, no attempt was made all the
+    /// same, which only this process knows: else an ALC that cannot be asked would be taken to have it.
+    fn never_posted(&self, tenant: &Tenant, record: RecordId, attempt: PostAttempt, lease: Lease) {
+        let (leads, tenant) = (self.clone(), tenant.clone());
+        self.parts.lifecycle.spawn(async move {
+            let tell = |found: &mut Option<Versioned<Lead>>, now| match found {
+                Some(lead) if lead.document.lease.is_some_and(|stored| stored.token == lease.token) => {
+                    lead.value.not_sent(attempt, Again::failed(now), None, now);
+                    Decision::Write(LeaseChange::End { token: lease.token, due: Some(now) }, ())
+                }
+                _ => Decision::Leave(()),
+            };
+            let told = leads.parts.store.change(&tenant, &lead_key(record).id, Patience::Fact, tell).await;
+            if let Err(error) = told {
+                tracing::warn!(%error, "a send that was not posted is left to the next holder of its lease");
+            }
+        });
     }
 
     /// The token with which the first attempt is made at once, if there is one and nothing stands in the way.
@@ -157,7 +185,7 @@ impl Leads {
         let logical = logical_key(tenant, record);
         let seal = |field, value| self.parts.sealer.seal(place(&logical, field), value);
         let mut send = PresentSend::new(SendId::random(), now);
-        send.put_under(workspace.current().map(|current| current.id), workspace.sending_webhook());
+        send.put_under(workspace.sending_webhook());
         send.person = Some(SealedPerson {
             name: seal("name", new.name.as_secret()),
             phone_number: seal("phone_number", new.phone_number.as_secret()),

@@ -8,7 +8,7 @@ use crate::{
     alc::NewLead,
     connections::Grant,
     leads::{
-        lead::alc::PostAttempt,
+        lead::alc::{Again, PostAttempt},
         places::{logical_key, place},
         service::Leads,
     },
@@ -37,7 +37,7 @@ impl Leads {
             return self.post(work, grant).await;
         }
         let attempt = work.lead.value.attempt();
-        self.record(work, |lead, now| lead.not_sent(attempt, now, None, now)).await
+        self.record(work, |lead, now| lead.not_sent(attempt, Again::failed(now), None, now)).await
     }
 
     /// The POST of a send that has been marked as begun, and what came of it.
@@ -45,26 +45,29 @@ impl Leads {
         work.alc.go = false;
         let lead = &work.lead.value;
         let (attempt, record, failures) = (lead.attempt(), lead.record_id, lead.send.failures);
-        let was_in_doubt = lead.send.ever_in_doubt;
+        let (was_doubted, was_accepted) = (lead.send.reach.was_doubted(), lead.send.accepted_unreadably);
         let (name, phone_number) = match self.open_person(work) {
             Some(Ok(person)) => person,
             Some(Err(error)) => {
                 tracing::error!(%error, "a lead's name and number cannot be opened");
-                let at = self.retry_at(failures, None);
+                let again = Again::failed(self.retry_at(failures, None));
                 return self
-                    .record(work, move |lead, now| lead.not_sent(attempt, at, Some(error.to_string()), now))
+                    .record(work, move |lead, now| lead.not_sent(attempt, again, Some(error.to_string()), now))
                     .await;
             }
             // A callback has come in since: ALC has the lead.
-            None => return self.record(work, move |lead, now| lead.not_sent(attempt, now, None, now)).await,
+            None => return self.record(work, |lead, now| lead.not_sent(attempt, Again::failed(now), None, now)).await,
         };
         let new = NewLead { record_id: record, name: &name, phone_number: &phone_number };
         let accepted = match self.parts.alc.submit_lead(&grant.access_token, attempt.send, new).await {
             Ok(accepted) => accepted.id,
             // Only if an attempt before this one may have arrived can it be this send that ALC already has.
-            Err(CallError::Conflict { id, .. }) if was_in_doubt => id,
+            Err(CallError::Conflict { id, .. }) if was_doubted => id,
+            // ALC has it: what it refuses now is the repeat.
+            Err(CallError::Rejected { .. } | CallError::Forbidden { .. } | CallError::NotFound) if was_accepted => None,
             Err(error) => return self.not_accepted(work, &grant, attempt, &error).await,
         };
+        work.taken = Some((attempt.send, accepted.clone()));
         let poll_at = self.settings.deadlines.next_poll(0, self.parts.clock.now());
         self.record(work, |lead, now| lead.submitted(attempt.send, accepted.clone(), poll_at, now)).await?;
         self.alc_answered(work).await;
@@ -88,32 +91,38 @@ impl Leads {
         error: &CallError,
     ) -> Result<(), StoreError> {
         let triage = triage(error);
-        let at = self.retry_at(work.lead.value.send.failures, triage.asked);
+        let again = triage.again(self, work.lead.value.send.failures);
         let detail = Some(format!("ALC: {error}"));
         match error {
             CallError::Unauthorized => {
-                self.record(work, |lead, now| lead.not_sent(attempt, now, None, now)).await?;
+                self.record(work, |lead, now| lead.not_sent(attempt, Again::failed(now), None, now)).await?;
                 return self.renew(work, grant).await;
             }
             CallError::NotSent { .. } | CallError::RateLimited { .. } => {
-                self.record(work, |lead, now| lead.not_sent(attempt, at, detail.clone(), now)).await?;
+                self.record(work, |lead, now| lead.not_sent(attempt, again, detail.clone(), now)).await?;
+            }
+            CallError::Unreadable { .. } => {
+                let poll_at = self.settings.deadlines.next_poll(0, self.parts.clock.now());
+                self.record(work, |lead, now| {
+                    if lead.accepted_unreadably(attempt, again, poll_at, detail.clone(), now) {
+                        tracing::warn!(
+                            record = %lead.record_id,
+                            "ALC accepted a lead twice in a way that cannot be read: it counts as sent, without ALC's id"
+                        );
+                    }
+                })
+                .await?;
             }
             CallError::Unknown { .. } => {
-                self.record(work, |lead, now| lead.unknown(attempt, at, detail.clone(), now)).await?;
+                self.record(work, |lead, now| lead.unknown(attempt, again, detail.clone(), now)).await?;
             }
             CallError::Conflict { .. }
             | CallError::Forbidden { .. }
             | CallError::NotFound
             | CallError::Unsupported
             | CallError::Rejected { .. } => {
-                let waits = work.claim_refusal(attempt.send);
                 let words = error.words();
-                // Judged by the lead that is written: a caller that watched it may have hung up since the POST began.
-                self.record(work, |lead, now| {
-                    let told = waits || lead.is_watched(now);
-                    lead.rejected(attempt, words.clone(), told, now);
-                })
-                .await?;
+                self.record(work, |lead, now| lead.rejected(attempt, words.clone(), now)).await?;
             }
         }
         self.report_on_alc(work, triage.report).await;

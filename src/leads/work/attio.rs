@@ -8,11 +8,11 @@ use serde_json::Value;
 use super::{leased::Work, triage::triage};
 use crate::{
     attio::{self, Titles},
-    clock::Timestamp,
     ids::unit_random,
     leads::{
         lead::{
             aggregate::Lead,
+            alc::Again,
             attio::ShowFailure,
             shown::{Showing, Title},
         },
@@ -36,7 +36,6 @@ impl Leads {
         let lead = &work.lead.value;
         let (failures, record) = (lead.attio.failures, lead.shown_at());
         let (values, lead_id) = self.values(lead, showing);
-        let with_result = self.settings.attributes.result.as_ref().is_some_and(|slug| values.contains_key(slug));
         let error = match self.parts.attio.update_person(&token, record, &values).await {
             Ok(()) => {
                 self.record(work, |lead, now| {
@@ -53,14 +52,16 @@ impl Leads {
         };
         let detail = Some(format!("Attio: {error}"));
         if error == CallError::Unauthorized && self.is_attio_grant_refused(work, &token).await? {
-            return self.record(work, |lead, now| lead.not_shown(ShowFailure::Later, now, detail.clone(), now)).await;
+            let later =
+                |lead: &mut Lead, now| lead.not_shown(ShowFailure::Later, Again::failed(now), detail.clone(), now);
+            return self.record(work, later).await;
         }
-        let (failure, at) = self.read_refusal(&error, showing, failures, with_result);
+        let (failure, again) = self.read_refusal(&error, showing, failures, &values);
         self.record(work, |lead, now| {
             // A merge was told of meanwhile: that the old record is gone says nothing of the new one.
             let gone_before = failure == ShowFailure::Gone && lead.shown_at() != record;
             let failure = if gone_before { ShowFailure::Later } else { failure };
-            lead.not_shown(failure, at, detail.clone(), now);
+            lead.not_shown(failure, again, detail.clone(), now);
         })
         .await?;
         self.report_on_attio(work, triage(&error).report).await;
@@ -79,6 +80,7 @@ impl Leads {
         let (lead_id, result) = lead.said(showing);
         let is_shown = |id: &&str| showing.title != Title::Pending && lead.attio.lead_id.as_deref() == Some(*id);
         let lead_id = lead_id.filter(|id| !is_shown(id)).map(str::to_owned);
+        let lead_id = lead_id.filter(|_| !lead.attio.lead_id_refused);
         if let (Some(slug), Some(id)) = (&slugs.lead_id, &lead_id) {
             values.insert(slug.clone(), id.clone());
         }
@@ -108,31 +110,49 @@ impl Leads {
         error: &CallError,
         showing: Showing,
         failures: u32,
-        with_result: bool,
-    ) -> (ShowFailure, Timestamp) {
+        sent: &attio::Values,
+    ) -> (ShowFailure, Again) {
         let now = self.parts.clock.now();
-        let slowly = || self.settings.schedule.slowest(unit_random(), now);
+        let (at_once, again) = (Again::failed(now), triage(error).again(self, failures));
+        let slowly = || Again::failed(self.settings.schedule.slowest(unit_random(), now));
         match error {
-            // The gate keeps every lead until then.
-            CallError::RateLimited { until } => (ShowFailure::Later, *until),
-            CallError::NotSent { .. } => (ShowFailure::Later, self.retry_at(failures, None)),
-            CallError::Unknown { retry_after, .. } => {
-                (ShowFailure::Unseen(showing), self.retry_at(failures, *retry_after))
-            }
+            CallError::RateLimited { .. } | CallError::NotSent { .. } => (ShowFailure::Later, again),
+            CallError::Unreadable { .. } | CallError::Unknown { .. } => (ShowFailure::Unseen(showing), again),
             CallError::Conflict { code: Some(code), .. } if code == "concurrent_write_conflict" => {
-                let at = if failures < CONFLICTS_AT_ONCE { now } else { self.retry_at(failures, None) };
-                (ShowFailure::Later, at)
+                (ShowFailure::Later, if failures < CONFLICTS_AT_ONCE { at_once } else { again })
             }
-            CallError::Rejected { code: Some(code), .. } if code == "merge_in_progress" => {
-                (ShowFailure::Later, self.retry_at(failures, None))
-            }
-            CallError::Rejected { status: 400 | 422, .. } if with_result => (ShowFailure::ResultRefused, now),
-            CallError::NotFound => (ShowFailure::Gone, now),
-            CallError::Conflict { .. }
-            | CallError::Rejected { .. }
+            CallError::Rejected { code: Some(code), .. } if code == "merge_in_progress" => (ShowFailure::Later, again),
+            CallError::Rejected { status: 400 | 422, .. } | CallError::Conflict { .. } => self
+                .refused_value(error, sent)
+                .map_or_else(|| (ShowFailure::Refused, slowly()), |value| (value, at_once)),
+            CallError::NotFound => (ShowFailure::Gone, at_once),
+            CallError::Rejected { .. }
             | CallError::Forbidden { .. }
             | CallError::Unauthorized
             | CallError::Unsupported => (ShowFailure::Refused, slowly()),
+        }
+    }
+
+    /// Which of the values beside the status Attio refuses, so that the rest is shown without it. Where Attio does not
+    /// say which it means, the result is left out first, then the id instead.
+    fn refused_value(&self, error: &CallError, sent: &attio::Values) -> Option<ShowFailure> {
+        let slugs = &self.settings.attributes;
+        let is_sent = |slug: &&String| sent.contains_key(slug.as_str());
+        let (lead_id, result) = (slugs.lead_id.as_ref().filter(is_sent), slugs.result.as_ref().filter(is_sent));
+        let is_about = |slug: Option<&String>| slug.is_some_and(|slug| error.is_about(slug));
+        let is_uniqueness = error.words().to_lowercase().contains("unique")
+            || matches!(error, CallError::Conflict { .. })
+            || matches!(error, CallError::Rejected { code: Some(code), .. } if code.contains("unique"));
+        if is_about(lead_id) {
+            Some(ShowFailure::LeadIdRefused)
+        } else if is_about(result) {
+            Some(ShowFailure::ResultRefused)
+        } else if error.is_about(&slugs.status) {
+            None
+        } else if lead_id.is_some() && (result.is_none() || is_uniqueness) {
+            Some(ShowFailure::LeadIdRefused)
+        } else {
+            result.map(|_| ShowFailure::ResultRefused)
         }
     }
 
@@ -157,8 +177,8 @@ impl Leads {
             Err(CallError::NotFound) => self.record(work, |lead, _| lead.read_back(index, false)).await,
             Err(CallError::Unauthorized) if self.is_attio_grant_refused(work, &token).await? => Ok(()),
             Err(error) => {
-                let at = self.retry_at(failures, triage(&error).asked);
-                self.record(work, |lead, now| lead.not_shown(ShowFailure::Later, at, None, now)).await
+                let again = triage(&error).again(self, failures);
+                self.record(work, |lead, now| lead.not_shown(ShowFailure::Later, again, None, now)).await
             }
         }
     }

@@ -3,7 +3,10 @@
 use super::leased::Work;
 use crate::{
     connections::{Grant, NoGrant, Workspace},
-    leads::{lead::outcome::Status, service::Leads},
+    leads::{
+        lead::{alc::Again, outcome::Status},
+        service::Leads,
+    },
     store::{StoreError, Versioned},
 };
 
@@ -32,12 +35,12 @@ impl Leads {
     pub(super) async fn renew(&self, work: &mut Work, used: &Grant) -> Result<(), StoreError> {
         self.alc_answered(work).await;
         if work.grants.renewed {
-            let at = self.retry_at(work.lead.value.send.failures, None);
+            let again = Again::failed(self.retry_at(work.lead.value.send.failures, None));
             let detail = Some("ALC refuses even a fresh access token".to_owned());
             if work.lead.value.send.outcome.status == Status::Pending {
                 return self.polled(work).await;
             }
-            return self.record(work, |lead, now| lead.delay(at, detail.clone(), now)).await;
+            return self.record(work, |lead, now| lead.delay(again, detail.clone(), now)).await;
         }
         work.grants.renewed = true;
         match self.parts.connections.alc_grant_after_401(&work.tenant, used).await {
@@ -64,11 +67,7 @@ impl Leads {
             }
             NoGrant::Unavailable { retry_at, detail } => {
                 let detail = Some(format!("ALC's token endpoint: {detail}"));
-                self.record(work, |lead, now| {
-                    lead.delay(retry_at, detail.clone(), now);
-                    lead.poll_later(retry_at);
-                })
-                .await
+                self.record(work, |lead, now| lead.delay(Again::failed(retry_at), detail.clone(), now)).await
             }
             NoGrant::Store(error) => Err(error),
         }

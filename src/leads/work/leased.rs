@@ -26,6 +26,9 @@ pub(in crate::leads) struct Work {
     pub(super) attio: Pass,
     pub(super) workflows: Pass,
     pub(super) grants: Grants,
+    /// The send that ALC has taken from this worker, and ALC's id of it: so that a store which loses that commit is
+    /// told again.
+    pub(super) taken: Option<(SendId, Option<String>)>,
     pub(in crate::leads) waiter: Option<Waiter>,
 }
 
@@ -87,6 +90,7 @@ impl Work {
             attio,
             workflows: Pass::default(),
             grants: Grants::default(),
+            taken: None,
             waiter: None,
         }
     }
@@ -94,17 +98,13 @@ impl Work {
     /// Tells the caller that waits for this work, if one does, how far it has come.
     pub(in crate::leads) fn publish(&self) {
         if let Some(waiter) = &self.waiter {
-            waiter.publish(|progress| {
-                progress.lead = self.lead.value.view_of(waiter.send).or_else(|| progress.lead.take());
+            waiter.progress.send_modify(|progress| {
+                if let Some(view) = self.lead.value.view_of(waiter.send) {
+                    progress.view = view;
+                }
                 progress.reauthorization = self.grants.dead;
             });
         }
-    }
-
-    /// Whether the caller that waits for this work is the one to be told of this send's refusal. See also
-    /// [`Lead::is_watched`].
-    pub(super) fn claim_refusal(&self, send: SendId) -> bool {
-        self.waiter.as_ref().is_some_and(|waiter| waiter.claim_refusal(send))
     }
 
     /// Whether the workspace has access to ALC.

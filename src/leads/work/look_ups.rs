@@ -8,6 +8,9 @@ use crate::{
     upstream::CallError,
 };
 
+/// Failures in a row up to which a list that cannot be read is asked for again.
+const LISTS_ASKED_AGAIN: u32 = 3;
+
 impl Leads {
     /// Asks ALC what it has for the record before the first attempt.
     pub(super) async fn take_baseline(&self, work: &mut Work) -> Result<(), StoreError> {
@@ -87,16 +90,12 @@ impl Leads {
             return self.polled(work).await;
         }
         let triage = triage(error);
-        let at = self.retry_at(work.lead.value.send.failures, triage.asked);
+        let again = triage.again(self, work.lead.value.send.failures);
         self.report_on_alc(work, triage.report).await;
         if !(error.is_ailing() || matches!(error, CallError::RateLimited { .. })) {
             return self.polled(work).await;
         }
-        self.record(work, |lead, now| {
-            lead.delay(at, None, now);
-            lead.poll_later(at);
-        })
-        .await
+        self.record(work, |lead, now| lead.delay(again, None, now)).await
     }
 
     pub(super) async fn polled(&self, work: &mut Work) -> Result<(), StoreError> {
@@ -146,15 +145,20 @@ impl Leads {
             Err(error) => error,
         };
         let triage = triage(&error);
-        let at = self.retry_at(work.lead.value.send.failures, triage.asked);
+        let again = triage.again(self, work.lead.value.send.failures);
         self.report_on_alc(work, triage.report).await;
-        let detail = match error {
+        let detail = match &error {
             CallError::RateLimited { .. } => None,
-            error if error.is_ailing() => Some(format!("ALC, asked for the lead: {error}")),
+            // Not ALC's own words: it may quote the name, which was not in the question and so is not masked.
+            error if error.is_ailing() => Some("ALC, asked for the lead, gave no clear answer"),
+            // A cut list is whole the next time; one that never can be read is no list.
+            CallError::Unreadable { .. } if work.lead.value.send.failures < LISTS_ASKED_AGAIN => {
+                Some("ALC, asked for the lead, gave a list that cannot be read")
+            }
             // A refused question is an unanswerable one; waiting would only run into the deadline.
             _ => return Ok(Some(None)),
         };
-        self.record(work, |lead, now| lead.delay(at, detail.clone(), now)).await?;
+        self.record(work, |lead, now| lead.delay(again, detail.map(str::to_owned), now)).await?;
         Ok(None)
     }
 }

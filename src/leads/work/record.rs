@@ -12,6 +12,7 @@ use crate::{
         lead::{
             aggregate::Lead,
             next_step::{Step, Surroundings},
+            outcome::Status,
         },
         service::Leads,
     },
@@ -39,6 +40,7 @@ impl Leads {
         loop {
             let now = self.parts.clock.now();
             let mut lead = work.lead.value.clone();
+            self.tell_again(work, &mut lead, now);
             fact(&mut lead, work.workspace.as_ref(), now);
             if work.lead.value.send.outcome.status.is_live() && !lead.send.outcome.status.is_live() {
                 self.look_for_triggers(work).await;
@@ -59,6 +61,16 @@ impl Leads {
                     }
                 }
             }
+        }
+    }
+
+    /// What ALC has taken from this worker stays taken, also if the store has lost the commit that said so.
+    fn tell_again(&self, work: &Work, lead: &mut Lead, now: Timestamp) {
+        if let Some((send, lead_id)) = &work.taken
+            && lead.send.outcome.id == *send
+            && lead.send.outcome.status == Status::Queued
+        {
+            lead.submitted(*send, lead_id.clone(), self.settings.deadlines.next_poll(0, now), now);
         }
     }
 
@@ -113,7 +125,7 @@ impl Leads {
         let now = self.parts.clock.now();
         let mut lead = work.lead.value.clone();
         lead.begin(now);
-        lead.send.put_under(workspace.value.current().map(|current| current.id), workspace.value.sending_webhook());
+        lead.send.put_under(workspace.value.sending_webhook());
         let change = LeaseChange::Hold(self.extended(lease, now));
         let mut commit = Commit::of(vec![put(&work.key.id, &lead, Some(work.lead.version()), change)]);
         // So that no send begins after a removal: the workspace's version must still be the one that was looked at.
@@ -152,7 +164,11 @@ impl Leads {
     pub(super) async fn reload(&self, work: &mut Work) -> Result<bool, StoreError> {
         let keys = [Key::workspace(), work.key.clone()];
         let mut loaded = self.parts.store.tries(&work.tenant, Patience::Fact).load(&keys, &[]).await?;
-        work.workspace = loaded.take()?;
+        let before = std::mem::replace(&mut work.workspace, loaded.take()?);
+        if before.map(|found| found.version()) != work.workspace.as_ref().map(Versioned::version) {
+            // The workspace may have connected again: what was true of its grant before says nothing of the one of now.
+            (work.grants.dead, work.grants.refused) = (false, 0);
+        }
         let Some(lead) = loaded.take::<Lead>()? else {
             work.lease = None;
             return Ok(false);

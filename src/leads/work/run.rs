@@ -1,10 +1,12 @@
 //! The worker's loop: takes a leased lead from step to step.
 
+use tracing::Span;
+
 use super::leased::Work;
 use crate::{
     clock::Timestamp,
     leads::{
-        lead::{aggregate::Lead, next_step::Step},
+        lead::{aggregate::Lead, next_step::Step, reach::Reach},
         service::Leads,
     },
     store::{Change, Commit, Committed, Key, Lease, LeaseChange, Leased, StoreError, Versioned, Write},
@@ -13,13 +15,12 @@ use crate::{
 impl Leads {
     /// Takes a leased lead as far as it goes now; what the reconciler calls.
     pub async fn step(&self, leased: Leased) -> Result<(), StoreError> {
-        // One that this version cannot read is left alone by the reconciler.
         let lead = Versioned::<Lead>::read(leased.document)?;
         let gates = self.gates();
         let mut loaded =
             self.parts.store.load(&leased.tenant, &[Key::workspace()], &gates, self.parts.store.now()).await?;
         let mut work = Work::new(leased.tenant, leased.key, lead, loaded.take()?, loaded.gates());
-        if leased.ran_out || work.lead.value.send.under_way {
+        if leased.ran_out || matches!(work.lead.value.send.reach, Reach::UnderWay { .. }) {
             self.record(&mut work, Lead::lost).await?;
         }
         self.run(work).await
@@ -34,6 +35,7 @@ impl Leads {
                 // Another replica goes on at once.
                 return self.end(&mut work, lease, now).await;
             }
+            Span::current().record("step", step.name());
             match step {
                 Step::Rest(due) => self.end(&mut work, lease, due).await?,
                 Step::Expire(reason) => self.record(&mut work, move |lead, now| lead.expire(reason, now)).await?,

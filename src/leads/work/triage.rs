@@ -1,6 +1,17 @@
 //! What the error of a call says of its upstream as a whole, and when the call may be made again.
 
-use crate::{clock::Timestamp, store::gate::GateReport, upstream::CallError};
+use std::time::Duration;
+
+use crate::{
+    clock::{Timestamp, later},
+    ids::unit_random,
+    leads::{lead::alc::Again, service::Leads},
+    store::gate::GateReport,
+    upstream::CallError,
+};
+
+/// After a pause the leads come back within so long, not all at once.
+const AFTER_A_PAUSE: Duration = Duration::from_millis(500);
 
 /// What an error means, whatever the call was for.
 pub(super) struct Triage {
@@ -17,7 +28,8 @@ pub(super) fn triage(error: &CallError) -> Triage {
         CallError::Unknown { retry_after, .. } => (GateReport::Failed, *retry_after),
         CallError::NotSent { .. } => (GateReport::Failed, None),
         // The upstream is there, whatever it said of this call.
-        CallError::Unauthorized
+        CallError::Unreadable { .. }
+        | CallError::Unauthorized
         | CallError::Forbidden { .. }
         | CallError::NotFound
         | CallError::Unsupported
@@ -25,4 +37,15 @@ pub(super) fn triage(error: &CallError) -> Triage {
         | CallError::Rejected { .. } => (GateReport::Recovered, None),
     };
     Triage { report, asked }
+}
+
+impl Triage {
+    /// When the call is made again, after `failures` failures in a row.
+    pub(super) fn again(&self, leads: &Leads, failures: u32) -> Again {
+        match self.report {
+            // The gate holds every lead until then; a wait of the lead's own would only come on top of that.
+            GateReport::Limited { until } => Again::paused(later(until, AFTER_A_PAUSE.mul_f64(unit_random()))),
+            GateReport::Failed | GateReport::Recovered => Again::failed(leads.retry_at(failures, self.asked)),
+        }
+    }
 }

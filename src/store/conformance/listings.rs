@@ -1,5 +1,7 @@
 //! Pages and depths.
 
+use std::collections::BTreeSet;
+
 use super::*;
 use crate::store::{Cursor, Depth};
 
@@ -70,4 +72,21 @@ pub(super) async fn depths_count_by_kind_and_status(engine: &dyn Engine) {
         depth(Kind::Lead, "queued", 10, at(81)),
     ];
     assert_eq!(depths, expected);
+}
+
+pub(super) async fn every_tenant_of_a_kind_is_found_once(engine: &dyn Engine) {
+    let workspaces: BTreeSet<_> = (0..40).map(|n| Tenant::new(format!("w{n}"))).collect();
+    for (n, tenant) in workspaces.iter().enumerate() {
+        let status = if n % 2 == 0 { "connected" } else { "removing" };
+        let commit = Commit::of(vec![
+            put_as(&Key::workspace(), None, status, at(0), IDLE),
+            put_as(&lead("a"), None, "pending", at(0), IDLE),
+            put_as(&lead("b"), None, "queued", at(0), IDLE),
+        ]);
+        assert_eq!(engine.commit(tenant, &commit, at(0)).await.expect("answers"), DONE);
+    }
+    create(engine, &Tenant::new("without"), &lead("c"), IDLE).await;
+    assert_eq!(engine.tenants(Kind::Workspace).await.expect("answers"), workspaces);
+    assert_eq!(engine.tenants(Kind::Lead).await.expect("answers").len(), 41);
+    assert!(engine.tenants(Kind::Attempt).await.expect("answers").is_empty());
 }

@@ -26,7 +26,8 @@ pub(super) type LeasedFields = (String, String, u8, Fields);
 const GARBAGE_AGE_MS: u128 = 3_600_000;
 
 /// Whether a full store refuses the commit: one that begins something, as opposed to one that settles what is there. A
-/// commit by the holder of a lease and one that erases settle; of the others, one that creates or takes a lease begins.
+/// commit by the holder of a lease and one that erases settle; of the others, one that says so, that creates or that
+/// takes a lease begins.
 pub(super) fn is_accepting(commit: &Commit) -> bool {
     let settles = commit.writes.iter().any(|write| {
         matches!(
@@ -37,7 +38,7 @@ pub(super) fn is_accepting(commit: &Commit) -> bool {
     let begins = commit.writes.iter().any(|write| {
         write.expected.is_none() || matches!(write.change, Change::Put { lease: LeaseChange::Take(_), .. })
     });
-    begins && !settles
+    (commit.begins || begins) && !settles
 }
 
 /// The arguments of `commit.lua`.
@@ -93,7 +94,7 @@ fn micros_or_blank(time: Option<Timestamp>) -> String {
     time.map(|time| time.as_microsecond().to_string()).unwrap_or_default()
 }
 
-fn corrupt(what: &str) -> StoreError {
+pub(super) fn corrupt(what: &str) -> StoreError {
     StoreError::Corrupt(format!("{what} has another shape"))
 }
 

@@ -293,6 +293,18 @@ impl Engine for RedisEngine {
         answers::depths(try_join_all(asked).await?.into_iter().flatten())
     }
 
+    async fn tenants(&self, kind: Kind) -> Result<BTreeSet<Tenant>, StoreError> {
+        let asked = Self::partitions().map(|partition| async move {
+            let mut call = self.scripts.tenants.key(self.keys.partition(partition));
+            call.arg(kind.name());
+            self.call::<Vec<String>>(&call, Insist::Patiently).await
+        });
+        let entries = try_join_all(asked).await?.into_iter().flatten();
+        entries
+            .map(|entry| entry.split('|').nth(1).map(Tenant::new).ok_or_else(|| answers::corrupt("an index")))
+            .collect()
+    }
+
     async fn ping(&self) -> Result<(), StoreError> {
         let asked = Self::partitions().map(|partition| async move {
             let call = self.scripts.ping.key(self.keys.partition(partition));

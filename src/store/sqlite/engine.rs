@@ -1,6 +1,7 @@
 //! The engine itself: each operation as a read on its own snapshot or a job of the one writing thread.
 
 use std::{
+    collections::BTreeSet,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -173,6 +174,15 @@ impl Engine for SqliteEngine {
                 }
             }
             Ok(depths)
+        })
+        .await
+    }
+
+    async fn tenants(&self, kind: Kind) -> Result<BTreeSet<Tenant>, StoreError> {
+        self.read(move |c| {
+            let mut statement = c.prepare_cached("SELECT DISTINCT tenant FROM aggregates WHERE kind = ?1")?;
+            let found = statement.query_map([kind.name()], |row| row.get::<_, String>(0))?;
+            found.map(|tenant| tenant.map(Tenant::new)).collect()
         })
         .await
     }

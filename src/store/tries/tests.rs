@@ -1,6 +1,9 @@
 //! The waits, on tokio's clock standing still: it goes on by itself to the next wait.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex},
+};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -125,6 +128,10 @@ impl Engine for One {
     }
 
     async fn depths(&self, _: Timestamp) -> Result<Vec<Depth>, StoreError> {
+        gone()
+    }
+
+    async fn tenants(&self, _: Kind) -> Result<BTreeSet<Tenant>, StoreError> {
         gone()
     }
 

@@ -1,8 +1,11 @@
 //! What a token endpoint answers (RFC 6749 §5): ALC's and Attio's alike.
 //!
-//! Promises that only a clear `invalid_grant` declares a grant dead, that token values fit into a header, and that
-//! neither a token nor a client's secret appears in an error.
+//! Promises that only `invalid_grant` declares a grant dead at once, that an optional member which cannot be used does
+//! not cost the access token, that token values fit into a header, and that neither a token nor a client's secret
+//! appears in an error.
 
+mod error;
+mod refusal;
 mod response;
 
 use std::time::Duration;
@@ -11,6 +14,7 @@ use reqwest::RequestBuilder;
 use secrecy::SecretString;
 use serde_json::Value;
 
+pub use self::error::{TokenError, unavailable};
 use super::{Answer, Caller};
 
 /// The most that is read of an answer, in bytes.
@@ -27,26 +31,6 @@ pub struct Tokens {
     pub expires_in: Option<Duration>,
 }
 
-/// Why there are no tokens.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum TokenError {
-    /// `invalid_grant`: this code or refresh token is dead.
-    #[error("the grant is dead (invalid_grant)")]
-    InvalidGrant,
-    /// Any other OAuth error: somebody has to look at our client's settings.
-    #[error("the token endpoint refused: {error}")]
-    Refused {
-        /// The RFC 6749 §5.2 code, or the status.
-        error: String,
-    },
-    /// No clear answer; try again.
-    #[error("no clear answer from the token endpoint: {detail}")]
-    Unavailable {
-        /// Why, without secrets.
-        detail: String,
-    },
-}
-
 /// Asks for tokens. What comes back is a well-formed success of RFC 6749 §5.1, with the members that we use and no
 /// others; whatever else the endpoint answers is named here.
 pub async fn ask(caller: &Caller, operation: &'static str, request: RequestBuilder) -> Result<Value, TokenError> {
@@ -54,12 +38,11 @@ pub async fn ask(caller: &Caller, operation: &'static str, request: RequestBuild
     if !answer.status.is_success() {
         return Err(refusal(&answer));
     }
-    let body = answer.json().map_err(|error| unavailable(&error.to_string()))?;
-    if body.get("access_token").is_none() && body.get("error").is_some() {
-        // Some servers tell of errors with a 200.
-        return Err(named(&body).unwrap_or_else(|| unavailable("the answer holds neither tokens nor an error")));
+    if let Some(tokens) = response::found(&answer) {
+        return response::tidy(&tokens);
     }
-    response::tidy(&body)
+    // Some servers tell of errors with a 200.
+    Err(refusal::named(&answer.body).unwrap_or_else(|| unavailable("the answer holds neither tokens nor an error")))
 }
 
 /// One request to an OAuth endpoint.
@@ -75,29 +58,9 @@ pub fn refusal(answer: &Answer) -> TokenError {
     if !(400..500).contains(&status) || matches!(status, 408 | 425 | 429) {
         return unavailable(&format!("status {status}"));
     }
-    if !answer.is_complete() {
-        return unavailable(&format!("status {status}, and its body was cut"));
+    match refusal::named(&answer.body) {
+        Some(error) => error,
+        None if !answer.is_complete() => unavailable(&format!("status {status}, and its body was cut")),
+        None => TokenError::Refused { error: format!("status {status}") },
     }
-    let body = answer.json().unwrap_or_default();
-    named(&body).unwrap_or_else(|| TokenError::Refused { error: format!("status {status}") })
-}
-
-/// The error that a body names (RFC 6749 §5.2); `None`: it names none.
-fn named(body: &Value) -> Option<TokenError> {
-    let error = body.get("error")?.as_str()?;
-    let is_code = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
-    Some(match error {
-        "invalid_grant" => TokenError::InvalidGrant,
-        // Not of the token endpoint by the letter of the RFC (§4.1.2.1), and used there all the same.
-        "temporarily_unavailable" | "server_error" | "slow_down" => unavailable(error),
-        _ if !error.is_empty() && error.len() <= 64 && error.bytes().all(is_code) => {
-            TokenError::Refused { error: error.to_owned() }
-        }
-        _ => return None,
-    })
-}
-
-/// No clear answer, for this reason.
-pub fn unavailable(detail: &str) -> TokenError {
-    TokenError::Unavailable { detail: detail.to_owned() }
 }

@@ -2,29 +2,46 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{TokenError, unavailable};
+use super::{TokenError, refusal};
+use crate::upstream::Answer;
 
 /// The longest lifetime that is believed, in seconds: ten years. "Never" is commonly said as a huge number, and some
 /// servers give the time of the end instead of the span.
 const LONGEST_LIFE: u64 = 10 * 365 * 24 * 60 * 60;
 
+/// The tokens in an answer: JSON (at the top or in an envelope), or a form, as GitHub has it. `None`: there are none.
+pub(super) fn found(answer: &Answer) -> Option<Value> {
+    let with_token = |value: &Value| {
+        let inside = [Some(value), value.get("data"), value.get("result"), value.get("token")];
+        inside.into_iter().flatten().find(|value| value.get("access_token").is_some_and(|it| !it.is_null())).cloned()
+    };
+    let form = || {
+        let form = refusal::form(std::str::from_utf8(&answer.body).ok()?.trim())?;
+        with_token(&form)
+    };
+    answer.find_in_remains(with_token).ok().flatten().or_else(form)
+}
+
 /// The four members that we use, and nothing else.
 ///
-/// - `token_type`: missing, `null` and empty count as bearer; another type is refused (§7.1: a client must not use a
-///   token of a type that it does not know).
+/// - `access_token`: what must be usable; without the blanks around it.
+/// - `token_type`: missing, `null`, empty, of another JSON type and everything with "bearer" in it counts as bearer;
+///   another type is refused (§7.1: a client must not use a token of a type that it does not know).
 /// - `expires_in`: a number, perhaps as text; zero, negative or unreadable counts as missing; at most ten years.
-/// - `refresh_token`: empty counts as missing.
-/// - Tokens consist of the characters that §A.12 and §A.17 allow (printable ASCII): the access token goes into a header.
+/// - `refresh_token`: one that cannot be used counts as missing.
+/// - Tokens consist of the characters that §A.12 and §A.17 allow (printable ASCII): the access token goes into a
+///   header.
 pub(super) fn tidy(body: &Value) -> Result<Value, TokenError> {
     let mut tidy = Map::new();
-    let access = token(body.get("access_token"))?;
-    tidy.insert("access_token".into(), access.ok_or_else(|| unavailable("the answer holds no access token"))?.into());
-    if let Some(refresh) = token(body.get("refresh_token"))? {
+    let access = token(body.get("access_token"))
+        .ok_or_else(|| unusable("it is empty, or has other characters than printable ASCII"))?;
+    tidy.insert("access_token".into(), access.into());
+    if let Some(refresh) = token(body.get("refresh_token")) {
         tidy.insert("refresh_token".into(), refresh.into());
     }
     let kind = body.get("token_type").and_then(Value::as_str).map_or("", str::trim);
-    if !kind.is_empty() && !kind.eq_ignore_ascii_case("bearer") {
-        return Err(TokenError::Refused { error: "unsupported token_type".to_owned() });
+    if !kind.is_empty() && !kind.to_ascii_lowercase().contains("bearer") {
+        return Err(unusable("its token_type is not bearer"));
     }
     tidy.insert("token_type".into(), json!("bearer"));
     if let Some(seconds) = body.get("expires_in").and_then(seconds) {
@@ -33,24 +50,30 @@ pub(super) fn tidy(body: &Value) -> Result<Value, TokenError> {
     Ok(Value::Object(tidy))
 }
 
-fn token(value: Option<&Value>) -> Result<Option<&str>, TokenError> {
-    match value {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) if text.is_empty() => Ok(None),
-        Some(Value::String(text)) if text.bytes().all(|byte| (0x20..0x7f).contains(&byte)) => Ok(Some(text)),
-        Some(_) => Err(unavailable("a token in the answer is not usable")),
-    }
+fn token(value: Option<&Value>) -> Option<&str> {
+    let text = value?.as_str()?.trim_ascii();
+    (!text.is_empty() && text.bytes().all(|byte| (0x20..0x7f).contains(&byte))).then_some(text)
+}
+
+fn unusable(detail: &str) -> TokenError {
+    TokenError::Unusable { detail: detail.to_owned() }
 }
 
 fn seconds(value: &Value) -> Option<u64> {
     let seconds = match value {
-        // A float beyond u64 saturates, which the cap takes care of; a negative one becomes zero.
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturating is what is wanted")]
-        Value::Number(number) => number.as_u64().or_else(|| number.as_f64().map(|seconds| seconds as u64))?,
-        Value::String(text) => text.trim().parse().ok()?,
+        Value::Number(number) => number.as_u64().map_or_else(|| number.as_f64(), |whole| Some(floating(whole)))?,
+        Value::String(text) => text.trim().parse::<f64>().ok()?,
         _ => return None,
     };
+    // A float beyond u64 saturates, which the cap takes care of; a negative one becomes zero, as NaN does.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturating is what is wanted")]
+    let seconds = seconds as u64;
     (seconds > 0).then_some(seconds.min(LONGEST_LIFE))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "exact up to far beyond the cap")]
+fn floating(whole: u64) -> f64 {
+    whole as f64
 }
 
 #[cfg(test)]
@@ -68,6 +91,8 @@ mod tests {
         assert_eq!(expires_in(json!(3600)), Some(3600));
         assert_eq!(expires_in(json!("3600")), Some(3600));
         assert_eq!(expires_in(json!(3599.9)), Some(3599));
+        assert_eq!(expires_in(json!("3600.0")), Some(3600));
+        assert_eq!(expires_in(json!(" 3600 ")), Some(3600));
         for huge in [json!(u64::MAX), json!(1e300), json!("99999999999")] {
             assert_eq!(expires_in(huge), Some(LONGEST_LIFE));
         }
@@ -78,12 +103,24 @@ mod tests {
 
     #[test]
     fn a_missing_token_type_is_bearer_and_a_foreign_one_is_refused() {
-        for kind in [json!(null), json!(""), json!("bearer"), json!("BEARER"), json!("Bearer "), json!(5)] {
+        for kind in [
+            json!(null),
+            json!(""),
+            json!("bearer"),
+            json!("BEARER"),
+            json!("Bearer "),
+            json!("BearerToken"),
+            json!("bearer_token"),
+            json!("Bearer Token"),
+            json!(5),
+        ] {
             let tidy = tidy(&json!({"access_token": "a", "token_type": kind})).expect("usable");
             assert_eq!(tidy, json!({"access_token": "a", "token_type": "bearer"}), "{kind}");
         }
-        let refused = tidy(&json!({"access_token": "a", "token_type": "mac"}));
-        assert!(matches!(refused, Err(TokenError::Refused { .. })));
+        for kind in ["mac", "DPoP", "pop"] {
+            let refused = tidy(&json!({"access_token": "a", "token_type": kind}));
+            assert!(matches!(refused, Err(TokenError::Unusable { .. })), "{kind}");
+        }
     }
 
     #[test]
@@ -91,11 +128,18 @@ mod tests {
         for bad in [json!("a\nb"), json!("a\u{0}"), json!("é"), json!(5), json!({}), json!(""), json!(null)] {
             assert!(tidy(&json!({"access_token": bad})).is_err(), "{bad}");
         }
-        for bad in [json!("a\r\nb"), json!(5)] {
-            assert!(tidy(&json!({"access_token": "a", "refresh_token": bad})).is_err(), "{bad}");
+        let padded = tidy(&json!({"access_token": " a\n", "refresh_token": "\tb "})).expect("usable");
+        assert_eq!((&padded["access_token"], &padded["refresh_token"]), (&json!("a"), &json!("b")));
+    }
+
+    #[test]
+    fn an_optional_member_that_cannot_be_used_does_not_cost_the_access_token() {
+        for bad in
+            [json!("a\r\nb"), json!(5), json!(null), json!(""), json!({}), json!(["r"]), json!("é"), json!(false)]
+        {
+            let tidy = tidy(&json!({"access_token": "a", "refresh_token": bad, "expires_in": bad})).expect("usable");
+            assert!(tidy.get("refresh_token").is_none(), "{bad}");
         }
-        let tidy = tidy(&json!({"access_token": "a", "refresh_token": ""})).expect("usable");
-        assert!(tidy.get("refresh_token").is_none());
     }
 
     proptest! {

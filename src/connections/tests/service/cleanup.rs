@@ -28,7 +28,7 @@ async fn a_creation_that_alc_ends_late_is_deleted_and_the_next_is_another_webhoo
     let workspace = world.load().await.expect("there").value;
     let webhook = workspace.webhook_by_secret(&url_secret(&hook(&made, 0))).expect("answers");
     assert_eq!(workspace.sending_webhook(), Some(webhook.id));
-    let secret = world.connections().webhook_secret(&workspace, webhook).expect("opens").expect("known");
+    let secret = world.connections().webhook_secret(&workspace, webhook).expect("opens").known().expect("known");
     assert_eq!(secret.expose_secret(), "whsec_c2VjcmV0");
 }
 
@@ -142,7 +142,7 @@ async fn a_crash_while_connecting_is_undone() {
     let (hooks, _) = world.alc_registers(201, None).await;
     world.alc_lists(&hooks).await;
     let (connection, _) = world.open(tokens("a1", None)).await;
-    // The crash: the intent is stored and the webhook made, but nobody is left to say so.
+    // The crash: the intent is stored and the webhook made, but the task that would record it is gone.
     let connections = world.connections();
     let now = world.clock.now();
     let claim = Claim::new(crate::ids::random_uuid(), now + Duration::from_secs(50));

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use super::*;
-use crate::store::{Cursor, Depth, Engine, Leased, Loaded, Page, Taken, gate::GateReport};
+use crate::store::{Cursor, Depth, Engine, Leased, Loaded, Page, StoreError, Taken, gate::GateReport};
 
 /// What becomes of a commit.
 pub(super) enum Fate {
@@ -17,11 +17,11 @@ pub(super) enum Fate {
     Lost,
     /// Not kept.
     Refused,
-    /// Kept, and whoever asked is told for good that it was not.
+    /// Kept, and the writer is told for good that it was not.
     Denied,
 }
 
-/// SQLite, and whoever decides what becomes of each commit.
+/// SQLite, and a function of the test that decides what becomes of each commit.
 struct Stumbling<F> {
     engine: SqliteEngine,
     fate: F,
@@ -89,6 +89,10 @@ impl<F: Fn(&Commit) -> Fate + Send + Sync + 'static> Engine for Stumbling<F> {
 
     async fn depths(&self, now: Timestamp) -> Result<Vec<Depth>, StoreError> {
         self.engine.depths(now).await
+    }
+
+    async fn tenants(&self, kind: Kind) -> Result<std::collections::BTreeSet<Tenant>, StoreError> {
+        self.engine.tenants(kind).await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

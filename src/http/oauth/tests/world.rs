@@ -136,7 +136,7 @@ impl World {
         let lifecycle = Lifecycle::new();
         let sealer = Arc::new(Sealer::new(&generate_key(), None).expect("a good key"));
         let limit = Duration::from_secs(5);
-        let http = upstream::http_client(limit).expect("a client");
+        let http = upstream::http_clients(limit).expect("a client");
         let caller = |name| upstream::Caller::new(http.clone(), name, limit, Arc::clone(&shared));
         let oauth = alc::oauth::OAuth::new(caller("alc"), oauth_settings(&alc));
         let connections = Connections::new(

@@ -4,8 +4,11 @@ use serde_json::Map;
 
 use super::{
     super::{
+        alc::Again,
+        attio::ShowFailure,
         next_step::Step,
-        outcome::Reason,
+        outcome::{Reason, Status},
+        reach::Reach,
         result::Finished,
         send::{PresentSend, SealedPerson},
         shown::Title,
@@ -50,13 +53,87 @@ fn name_and_number_are_erased_once_alc_has_them() {
 fn an_attempt_that_may_have_arrived_keeps_its_webhook_answering() {
     let mut send = PresentSend::new(SendId::random(), from_micros(0));
     let [first, second, third] = [(); 3].map(|()| Some(WebhookId::random()));
-    send.put_under(None, first);
-    send.put_under(None, second);
+    send.put_under(first);
+    send.put_under(second);
     assert_eq!((send.webhook, send.other_webhooks.len()), (second, 0), "nothing arrived under the first");
-    send.ever_in_doubt = true;
-    send.put_under(None, second);
-    send.put_under(None, third);
+    send.reach = Reach::InDoubt;
+    send.put_under(second);
+    send.put_under(third);
     assert_eq!((send.webhook, send.other_webhooks.clone()), (third, second.into_iter().collect()));
-    send.put_under(None, second);
+    send.put_under(second);
     assert_eq!((send.webhook, send.other_webhooks), (second, third.into_iter().collect()));
+}
+
+#[test]
+fn a_second_acceptance_that_cannot_be_read_ends_the_asking() {
+    let mut world = World::new(Telling::LeadId);
+    let (now, send) = (world.now, world.sends[0]);
+    let lead = &mut world.lead;
+    lead.begin(now);
+    assert!(
+        !lead.accepted_unreadably(lead.attempt(), Again::failed(now), None, None, now),
+        "worth a look-up or a repeat"
+    );
+    assert_eq!((lead.send.outcome.status, lead.send.reach), (Status::Queued, Reach::InDoubt));
+    lead.not_found_at_alc();
+    lead.begin(now);
+    assert!(lead.accepted_unreadably(lead.attempt(), Again::failed(now), None, None, now));
+    assert_eq!((lead.send.outcome.status, lead.send.outcome.lead_id.clone()), (Status::Pending, None));
+    assert_eq!(lead.send.outcome.attempts, 2);
+    assert_eq!(lead.finish("qualified", Some("1"), None, now), Finished::Now);
+    assert_eq!(lead.send.outcome.id, send);
+}
+
+#[test]
+fn what_alc_accepted_unreadably_was_not_never_sent() {
+    let mut world = World::new(Telling::LeadId);
+    let now = world.now;
+    world.lead.begin(now);
+    world.lead.accepted_unreadably(world.lead.attempt(), Again::failed(now), None, None, now);
+    world.lead.expire(Reason::NotSent, now);
+    assert_eq!(world.lead.send.outcome.status, Status::Pending, "ALC has it, and may call back");
+    world.lead.expire(Reason::TimedOut, now);
+    assert_eq!(world.lead.send.outcome.reason, Some(Reason::TimedOut));
+    // One that ALC never accepted is.
+    let mut world = World::new(Telling::LeadId);
+    world.lead.begin(now);
+    world.lead.unknown(world.lead.attempt(), Again::failed(now), None, now);
+    world.lead.expire(Reason::NotSent, now);
+    assert_eq!(world.lead.send.outcome.reason, Some(Reason::NotSent));
+}
+
+#[test]
+fn an_acceptance_of_an_earlier_send_says_nothing_of_the_present_one() {
+    let mut world = World::new(Telling::LeadId);
+    let now = world.now;
+    world.lead.begin(now);
+    let earlier = world.lead.attempt();
+    world.lead.unknown(earlier, Again::failed(now), None, now);
+    world.lead.expire(Reason::NotSent, now);
+    world.lead.send_again(PresentSend::new(SendId::random(), now));
+    assert!(!world.lead.accepted_unreadably(earlier, Again::failed(now), None, None, now));
+    assert!(!world.lead.send.accepted_unreadably);
+    assert_eq!(world.lead.send.outcome.status, Status::Queued);
+}
+
+#[test]
+fn a_refused_id_leaves_the_rest_and_stays_told() {
+    let mut world = World::new(Telling::LeadId);
+    let now = world.now;
+    world.lead.begin(now);
+    world.lead.submitted(world.sends[0], Some("1".to_owned()), None, now);
+    let words = || Some("Attio: it is taken".to_owned());
+    world.lead.not_shown(ShowFailure::ResultRefused, Again::failed(now), words(), now);
+    world.lead.not_shown(ShowFailure::LeadIdRefused, Again::failed(now), words(), now);
+    assert!(world.lead.attio.lead_id_refused && !world.lead.attio.result_refused, "the id instead of the result");
+    let wanted = world.lead.wanted().expect("Pending");
+    world.lead.shown(wanted, None, now);
+    assert_eq!(world.lead.send.outcome.last_error, words(), "a person can read why the id is missing");
+    world.lead.finish("qualified", Some("1"), None, now);
+    assert!(world.lead.attio.lead_id_refused, "another title does not make it acceptable");
+    let wanted = world.lead.wanted().expect("Complete");
+    world.lead.shown(wanted, None, now);
+    assert_eq!(world.lead.send.outcome.last_error, words(), "nor is the reason forgotten");
+    world.lead.send_again(PresentSend::new(SendId::random(), now));
+    assert!(!world.lead.attio.lead_id_refused, "another send has another id");
 }

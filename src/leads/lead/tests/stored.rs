@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::super::{
     aggregate::Lead,
+    alc::Again,
     calls::{Hook, Recipient},
     outcome::{Reason, Status},
     send::{PresentSend, SealedPerson},
@@ -35,12 +36,17 @@ fn full() -> Lead {
     assert!(matches!(lead.calls.owed[0].to.recipient, Recipient::Step(_)));
     assert!(matches!(lead.calls.owed[1].to.recipient, Recipient::Trigger(_)));
     let mut next = PresentSend::new(SendId::random(), now);
-    next.put_under(None, Some(WebhookId::random()));
+    next.put_under(Some(WebhookId::random()));
     next.person = Some(SealedPerson { name: sealed.clone(), phone_number: sealed.clone(), extra: Map::new() });
     lead.send_again(next);
     lead.calls.let_wait(hook(), now).expect("room");
     lead.begin(now);
-    lead.unknown(lead.attempt(), later(now, std::time::Duration::from_secs(1)), Some("no answer".to_owned()), now);
+    lead.unknown(
+        lead.attempt(),
+        Again::failed(later(now, std::time::Duration::from_secs(1))),
+        Some("no answer".to_owned()),
+        now,
+    );
     lead.send.other_webhooks.push(WebhookId::random());
     lead.attio_record = Some(RecordId::random());
     lead.merged_into = Some(RecordId::random());

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::{
     super::{
         next_step::Step,
-        outcome::Status,
+        outcome::{Reason, Status},
         shown::{Showing, Title},
     },
     world::{Event, Fate, Meanwhile, Telling, Worker, World},
@@ -22,6 +22,7 @@ fn fate() -> impl Strategy<Value = Fate> {
         1 => Just(Fate::LateUnseen),
         1 => Just(Fate::Refused),
         1 => any::<bool>().prop_map(Fate::Rejected),
+        1 => any::<bool>().prop_map(Fate::RejectedAndTaken),
         1 => Just(Fate::LostUnseen),
     ]
 }
@@ -31,7 +32,13 @@ fn worker() -> impl Strategy<Value = Worker> {
 }
 
 fn meanwhile() -> impl Strategy<Value = Meanwhile> {
-    prop_oneof![2 => (0usize..8).prop_map(Meanwhile::CallBack), 1 => Just(Meanwhile::Press)]
+    prop_oneof![
+        4 => (0usize..8).prop_map(Meanwhile::CallBack),
+        2 => Just(Meanwhile::Press),
+        1 => Just(Meanwhile::Delete),
+        1 => Just(Meanwhile::Merge),
+        2 => Just(Meanwhile::StepBack),
+    ]
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -39,6 +46,9 @@ fn event() -> impl Strategy<Value = Event> {
         2 => Just(Event::Press),
         8 => (fate(), worker(), prop::collection::vec(meanwhile(), 0..3)).prop_map(|(f, w, m)| Event::Step(f, w, m)),
         2 => (0usize..8).prop_map(Event::CallBack),
+        1 => Just(Event::Repeat),
+        1 => Just(Event::Delete),
+        1 => Just(Event::Merge),
         1 => Just(Event::LateRequestsArrive),
         1 => Just(Event::LateFactsArrive),
         2 => (1u64..1200).prop_map(Event::Wait),
@@ -66,11 +76,13 @@ proptest! {
         prop_assert_eq!(send.status, if own.is_some() { Status::Complete } else { Status::Failed });
         prop_assert_eq!(&send.result, &own);
         let ends = world.lead.earlier.iter().map(|earlier| &earlier.outcome).chain([send]);
-        let spoken = ends.rev().find(|end| !end.told_in_request);
-        prop_assert_eq!(world.attio, spoken.map(|end| Showing {
-            send: end.id,
-            title: if end.status == Status::Complete { Title::Complete } else { Title::Failed },
-        }));
+        let spoken = ends.rev().find(|end| end.status == Status::Complete || !end.told_in_request);
+        if spoken.is_none_or(|end| end.reason != Some(Reason::RecordDeleted)) {
+            prop_assert_eq!(world.attio, spoken.map(|end| Showing {
+                send: end.id,
+                title: if end.status == Status::Complete { Title::Complete } else { Title::Failed },
+            }));
+        }
         let mut keys: Vec<_> = world.alc.iter().map(|lead| lead.key).collect();
         keys.sort();
         keys.dedup();

@@ -3,21 +3,25 @@
 //! The model is the reconciler's protocol in miniature: a step is begun, the upstream does or does not do it, now or
 //! late, the answer is seen or not, other things happen meanwhile, and the fact is recorded at once, later, or never.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
+
+use serde_json::Map;
 
 use super::super::{
     aggregate::Lead,
-    alc::PostAttempt,
+    alc::{Again, PostAttempt},
     attio::ShowFailure,
+    merge::{self, Known, Unknown},
     next_step::{AlcAccess, Deadlines, Step, Surroundings},
     outcome::Status,
     result::Finished,
-    send::PresentSend,
+    send::{PresentSend, SealedPerson},
     shown::{Showing, Title},
 };
 use crate::{
     clock::{Timestamp, from_micros, later},
     ids::{RecordId, SendId},
+    sealing::Sealed,
 };
 
 pub(super) const HOUR: Duration = Duration::from_secs(3600);
@@ -31,8 +35,10 @@ pub(super) enum Fate {
     DoneUnseen,
     LateUnseen,
     Refused,
-    /// ALC refuses the lead for good; whether its caller waits for that and is told.
+    /// ALC refuses the lead for good; whether its caller waits for that and takes it.
     Rejected(bool),
+    /// The same, and ALC calls back all the same: it is at this person already.
+    RejectedAndTaken(bool),
     LostUnseen,
 }
 
@@ -50,6 +56,11 @@ pub(super) enum Event {
     Press,
     Step(Fate, Worker, Vec<Meanwhile>),
     CallBack(usize),
+    /// An old callback once more, without an id.
+    Repeat,
+    /// The record is deleted: by a person, or by the merge that is told next.
+    Delete,
+    Merge,
     LateRequestsArrive,
     LateFactsArrive,
     Wait(u64),
@@ -59,6 +70,10 @@ pub(super) enum Event {
 pub(super) enum Meanwhile {
     CallBack(usize),
     Press,
+    Delete,
+    Merge,
+    /// The store fails over, and loses every commit since the one that marked the last attempt as begun.
+    StepBack,
 }
 
 /// How ALC's callbacks tell which lead they are about.
@@ -74,7 +89,7 @@ pub(super) enum Fact {
     NotSent(PostAttempt),
     Rejected(PostAttempt, bool),
     Unknown(PostAttempt),
-    Shown(Showing),
+    Shown(RecordId, Showing),
     NotShown(ShowFailure),
 }
 
@@ -82,6 +97,10 @@ pub(super) struct AlcLead {
     pub(super) id: String,
     pub(super) key: SendId,
     pub(super) called_back: bool,
+    /// Its request arrived when ALC had been asked for it.
+    late: bool,
+    /// ALC has refused the request that made it.
+    refused: bool,
 }
 
 pub(super) struct World {
@@ -91,12 +110,24 @@ pub(super) struct World {
     pub(super) lead: Lead,
     pub(super) sends: Vec<SendId>,
     pub(super) alc: Vec<AlcLead>,
+    /// How many leads ALC has ever made.
+    made: u32,
     pub(super) attio: Option<Showing>,
     pub(super) late_posts: Vec<SendId>,
     pub(super) late_patches: Vec<(Timestamp, Showing)>,
     pub(super) late_facts: Vec<Fact>,
     pub(super) vanished: bool,
+    /// The lead as it was when the last attempt had been marked as begun, if no more than its answer was written since.
+    begun: Option<Lead>,
+    /// The sends of which an attempt may have arrived, for all that anybody knows.
+    maybe_there: BTreeSet<SendId>,
+    /// What merges keep under other records.
+    others: Known,
+    deleted: bool,
 }
+
+/// How long a caller waits.
+const WAIT: Duration = Duration::from_secs(3);
 
 impl World {
     pub(super) fn new(telling: Telling) -> Self {
@@ -111,32 +142,46 @@ impl World {
                 retention: HOUR * 24 * 300,
                 poll_after: Some(HOUR * 6),
             },
-            lead: Lead::new(RecordId::random(), PresentSend::new(first, now)),
+            lead: Lead::new(RecordId::random(), new_send(first, now)),
             sends: vec![first],
             alc: Vec::new(),
+            made: 0,
             attio: None,
             late_posts: Vec::new(),
             late_patches: Vec::new(),
             late_facts: Vec::new(),
             vanished: false,
+            begun: None,
+            maybe_there: BTreeSet::new(),
+            others: Known::new(),
+            deleted: false,
         }
     }
 
     pub(super) fn press(&mut self) {
-        if !self.lead.send.outcome.status.is_live() {
-            let send = SendId::random();
-            self.lead.send_again(PresentSend::new(send, self.now));
-            self.sends.push(send);
+        if self.lead.send.outcome.status.is_live() {
+            return;
         }
+        if self.lead.send.outcome.status == Status::Failed {
+            // What ALC told later of such a send could not be told from what it tells of the next one.
+            let last = self.lead.send.outcome.id;
+            self.alc.retain(|lead| lead.called_back || lead.key != last);
+            self.late_posts.retain(|key| *key != last);
+        }
+        let send = SendId::random();
+        self.lead.send_again(new_send(send, self.now));
+        self.sends.push(send);
+        (self.begun, self.deleted) = (None, false);
     }
 
     /// ALC honours keys: a second POST under one finds the first one's lead.
-    pub(super) fn post(&mut self, key: SendId) -> String {
+    pub(super) fn post(&mut self, key: SendId, late: bool) -> String {
         if let Some(known) = self.alc.iter().find(|lead| lead.key == key) {
             return known.id.clone();
         }
-        let id = format!("lead-{}", self.alc.len());
-        self.alc.push(AlcLead { id: id.clone(), key, called_back: false });
+        self.made += 1;
+        let id = format!("lead-{}", self.made);
+        self.alc.push(AlcLead { id: id.clone(), key, called_back: false, late, refused: false });
         id
     }
 
@@ -145,6 +190,7 @@ impl World {
         let count = self.alc.len();
         let Some(lead) = self.alc.get_mut(index % count.max(1)) else { return };
         lead.called_back = true;
+        self.begun = None;
         let id = lead.id.clone();
         let before = self.lead.clone();
         let (lead_id, callback) = match self.telling {
@@ -155,6 +201,51 @@ impl World {
         if before.send.outcome.status == Status::Complete {
             assert_eq!(finished, Finished::Already, "complete is final");
             assert_eq!(before.send.outcome.result, self.lead.send.outcome.result);
+        }
+    }
+
+    /// An old callback once more, to a lead that certainly is not at ALC.
+    fn repeat(&mut self) {
+        if self.lead.send.outcome.status.is_live() && !self.maybe_there.contains(&self.lead.send.outcome.id) {
+            let finished = self.lead.finish("old", None, None, self.now);
+            assert_eq!(finished, Finished::Already, "nobody was asked to contact the person");
+        }
+    }
+
+    fn delete(&mut self) {
+        let (record, now) = (self.lead.shown_at(), self.now);
+        // What ALC tells of a person whom it has refused and who is gone is not heard.
+        let is_heard = |lead: &AlcLead| {
+            let outcome = self.lead.outcome_of(lead.key);
+            outcome.is_some_and(|outcome| outcome.lead_id.is_some() || outcome.status == Status::Complete)
+        };
+        self.alc.retain(|lead| !lead.refused || is_heard(lead));
+        self.told_by_attio(|known| merge::deleted(known, record, None, now));
+        self.deleted = true;
+    }
+
+    fn merge(&mut self) {
+        let (into, from, now) = (RecordId::random(), self.lead.shown_at(), self.now);
+        self.told_by_attio(|known| merge::merged(known, into, from, now));
+        self.deleted = false;
+    }
+
+    fn told_by_attio(&mut self, change: impl Fn(&mut Known) -> Result<(), Unknown>) {
+        let own = self.lead.record_id;
+        self.others.insert(own, Some(self.lead.clone()));
+        while let Err(Unknown(record)) = change(&mut self.others) {
+            self.others.insert(record, None);
+        }
+        self.lead = self.others.remove(&own).flatten().expect("still there");
+        // What is still on its way goes to the old record.
+        self.late_patches.clear();
+        self.begun = None;
+    }
+
+    fn step_back(&mut self) {
+        if let Some(begun) = self.begun.take() {
+            self.maybe_there.insert(begun.send.outcome.id);
+            self.lead = begun;
         }
     }
 
@@ -184,6 +275,7 @@ impl World {
 
     pub(super) fn step(&mut self, fate: Fate, worker: Worker, meanwhile: &[Meanwhile]) -> bool {
         self.take_up();
+        let send = self.lead.send.outcome.id;
         let fact = match self.next() {
             Step::Rest(_) => return false,
             Step::Submit => self.submit(fate),
@@ -197,7 +289,15 @@ impl World {
             match event {
                 Meanwhile::CallBack(index) => self.call_back(*index),
                 Meanwhile::Press => self.press(),
+                Meanwhile::Delete => self.delete(),
+                Meanwhile::Merge => self.merge(),
+                // A worker that vanishes as well leaves nothing that could tell of its PATCH.
+                Meanwhile::StepBack if matches!(worker, Worker::Records) => self.step_back(),
+                Meanwhile::StepBack => {}
             }
+        }
+        if !matches!((&fact, worker), (Fact::NotSent(_), Worker::Records)) {
+            self.maybe_there.insert(send);
         }
         match worker {
             Worker::Records => self.record(&fact),
@@ -214,12 +314,17 @@ impl World {
     fn submit(&mut self, fate: Fate) -> Fact {
         let complete = self.lead.send.outcome.status == Status::Complete;
         assert!(!complete, "a finished send is not sent again");
+        let doubted = self.lead.send.reach.was_doubted();
         self.lead.begin(self.now);
+        self.begun = Some(self.lead.clone());
         let attempt = self.lead.attempt();
+        let known = self.alc.iter().find(|lead| lead.key == attempt.send);
+        assert!(known.is_none_or(|lead| lead.late), "ALC has it, and was not asked");
+        let known = known.is_some();
         match fate {
-            Fate::Done => Fact::Submitted(attempt.send, self.post(attempt.send)),
+            Fate::Done => Fact::Submitted(attempt.send, self.post(attempt.send, false)),
             Fate::DoneUnseen => {
-                self.post(attempt.send);
+                self.post(attempt.send, false);
                 Fact::Unknown(attempt)
             }
             Fate::LateUnseen => {
@@ -227,14 +332,21 @@ impl World {
                 Fact::Unknown(attempt)
             }
             Fate::Refused => Fact::NotSent(attempt),
-            // What has arrived before is found again.
-            Fate::Rejected(_) if self.alc.iter().any(|lead| lead.key == attempt.send) => {
-                Fact::Submitted(attempt.send, self.post(attempt.send))
+            // What has arrived before is found again: a 409, which means that only after an attempt without an answer.
+            Fate::Rejected(_) | Fate::RejectedAndTaken(_) if known && doubted => {
+                Fact::Submitted(attempt.send, self.post(attempt.send, false))
             }
             // An ALC that takes late what it has refused since, and then tells of it without an id, could not
             // be told from one that tells of the next send.
-            Fate::Rejected(_) if self.late_posts.contains(&attempt.send) => Fact::NotSent(attempt),
+            Fate::Rejected(_) | Fate::RejectedAndTaken(_) if self.late_posts.contains(&attempt.send) => {
+                Fact::NotSent(attempt)
+            }
             Fate::Rejected(told) => Fact::Rejected(attempt, told),
+            Fate::RejectedAndTaken(told) => {
+                self.post(attempt.send, false);
+                self.alc.iter_mut().filter(|lead| lead.key == attempt.send).for_each(|lead| lead.refused = true);
+                Fact::Rejected(attempt, told)
+            }
             Fate::LostUnseen => Fact::Unknown(attempt),
         }
     }
@@ -247,7 +359,7 @@ impl World {
         match fate {
             Fate::Done => {
                 self.attio = Some(showing);
-                Fact::Shown(showing)
+                Fact::Shown(self.lead.shown_at(), showing)
             }
             Fate::DoneUnseen => {
                 self.attio = Some(showing);
@@ -257,7 +369,7 @@ impl World {
                 self.late_patches.push((later(self.now, LATEST), showing));
                 Fact::NotShown(ShowFailure::Unseen(showing))
             }
-            Fate::Refused | Fate::Rejected(_) => Fact::NotShown(ShowFailure::Later),
+            Fate::Refused | Fate::Rejected(_) | Fate::RejectedAndTaken(_) => Fact::NotShown(ShowFailure::Later),
             Fate::LostUnseen => Fact::NotShown(ShowFailure::Unseen(showing)),
         }
     }
@@ -265,15 +377,17 @@ impl World {
     /// Steps that only ask: without an answer they are simply made again.
     pub(super) fn ask(&mut self, step: Step, fate: Fate) {
         if !matches!(fate, Fate::Done) {
-            let at = later(self.now, Duration::from_secs(1));
+            let again = Again::failed(later(self.now, Duration::from_secs(1)));
             match step {
                 Step::Poll => self.lead.polled(self.deadlines.next_poll(1, self.now)),
-                Step::ReadBack(_) => self.lead.not_shown(ShowFailure::Later, at, None, self.now),
-                _ => self.lead.delay(at, None, self.now),
+                Step::ReadBack(_) => self.lead.not_shown(ShowFailure::Later, again, None, self.now),
+                _ => self.lead.delay(again, None, self.now),
             }
             return;
         }
+        self.begun = None;
         match step {
+            Step::Expire(reason) => self.lead.expire(reason, self.now),
             Step::TakeBaseline => self.lead.listed_before(self.listed().into_iter().map(|(id, _)| id).collect()),
             Step::LookUp | Step::Poll => {
                 let known = self.lead.send.outcome.lead_id.clone();
@@ -307,21 +421,29 @@ impl World {
     }
 
     pub(super) fn record(&mut self, fact: &Fact) {
-        let soon = later(self.now, Duration::from_secs(1));
+        let soon = Again::failed(later(self.now, Duration::from_secs(1)));
         match fact {
             Fact::Submitted(send, id) => {
                 let poll_at = self.deadlines.next_poll(0, self.now);
                 self.lead.submitted(*send, Some(id.clone()), poll_at, self.now);
             }
-            Fact::Rejected(attempt, told) => self.lead.rejected(*attempt, String::new(), *told, self.now),
+            Fact::Rejected(attempt, told) => {
+                self.lead.rejected(*attempt, String::new(), self.now);
+                if *told {
+                    self.lead.take_refusal(attempt.send);
+                }
+            }
             Fact::NotSent(attempt) => self.lead.not_sent(*attempt, soon, None, self.now),
             Fact::Unknown(attempt) => self.lead.unknown(*attempt, soon, None, self.now),
-            Fact::Shown(showing) => self.lead.shown(*showing, None, self.now),
+            Fact::Shown(record, showing) if *record == self.lead.shown_at() => {
+                self.lead.shown(*showing, None, self.now);
+            }
+            Fact::Shown(..) => {}
             Fact::NotShown(failure) => self.lead.not_shown(*failure, soon, None, self.now),
         }
     }
 
-    /// The lease has to run out before anybody goes on.
+    /// The lease has to run out before another worker goes on.
     pub(super) fn vanish(&mut self) {
         self.vanished = true;
         self.wait(Duration::from_secs(30));
@@ -336,7 +458,7 @@ impl World {
 
     pub(super) fn late_requests_arrive(&mut self) {
         for key in std::mem::take(&mut self.late_posts) {
-            self.post(key);
+            self.post(key, true);
         }
         for (_, late) in std::mem::take(&mut self.late_patches) {
             self.attio = Some(late);
@@ -356,6 +478,9 @@ impl World {
                 self.step(fate, worker, &meanwhile);
             }
             Event::CallBack(index) => self.call_back(index),
+            Event::Repeat => self.repeat(),
+            Event::Delete => self.delete(),
+            Event::Merge => self.merge(),
             Event::LateRequestsArrive => self.late_requests_arrive(),
             Event::LateFactsArrive => self.late_facts_arrive(),
             Event::Wait(seconds) => self.wait(Duration::from_secs(seconds)),
@@ -373,6 +498,9 @@ impl World {
 
     /// Everything under way arrives, every lead is called back, and time passes.
     pub(super) fn come_to_rest(&mut self) {
+        if self.deleted {
+            self.merge();
+        }
         self.late_facts_arrive();
         self.settle();
         self.wait(Duration::from_secs(2));
@@ -388,4 +516,10 @@ impl World {
         self.wait(HOUR * 24);
         self.settle();
     }
+}
+
+fn new_send(id: SendId, now: Timestamp) -> PresentSend {
+    let sealed = || Sealed::from_text("sealed");
+    let person = SealedPerson { name: sealed(), phone_number: sealed(), extra: Map::new() };
+    PresentSend { person: Some(person), waited_until: Some(later(now, WAIT)), ..PresentSend::new(id, now) }
 }

@@ -1,0 +1,214 @@
+//! The HTTP clients: their settings, what they forgive, and the one repeat of a request that met a dead connection.
+//!
+//! Promises that what other clients skip in the head of an answer (an invalid header, a blank before the colon, a
+//! folded line, many headers) is skipped here too: the answer has come, and what it says counts. Promises that a
+//! request is repeated only where that is safe, at most once, and within the time of one attempt.
+
+use std::{
+    error::Error,
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use reqwest::{Client, ClientBuilder, Method, Request, Response, redirect};
+use tokio::time::{Instant, timeout_at};
+use tower::util::MapRequestLayer;
+
+use super::{CallError, words};
+
+/// How long an idle connection is kept. Less than the 60 s after which common load balancers close one: a connection
+/// that the peer closes just as we write to it costs a repeat, or an unknown outcome.
+const IDLE: Duration = Duration::from_secs(45);
+/// Idle connections kept per host. More than the 25 writes a second that Attio takes keep busy.
+const IDLE_CONNECTIONS: usize = 32;
+/// Headers that an answer may have. The HTTP client's own limit of 100 makes an error out of an answer beyond it.
+const MOST_HEADERS: usize = 1000;
+
+/// The HTTP client cannot be built.
+#[derive(Debug, thiserror::Error)]
+#[error("the HTTP client cannot be built (is a CA store, such as Debian's ca-certificates, installed?): {detail}")]
+pub struct HttpClientError {
+    /// What the TLS library or the system says.
+    pub detail: String,
+}
+
+/// The clients that all upstreams share. Clones share connections.
+#[derive(Clone)]
+pub struct HttpClients {
+    /// Keeps connections for the next request.
+    pooled: Client,
+    /// Makes a connection for each request.
+    fresh: Client,
+}
+
+/// Builds the clients.
+///
+/// `shortest_timeout` is the shortest time limit of an attempt among the upstreams. Connecting gets half of it, so that
+/// a host that swallows packets ends as [`CallError::NotSent`], which is certain, and not as the whole attempt's
+/// timeout, which is not. No redirect is followed (a POST must not arrive where nobody sent it, nor a token) and no
+/// proxy variable is read. The certificates are the system's; without a CA store this fails, even for plain HTTP.
+pub fn http_clients(shortest_timeout: Duration) -> Result<HttpClients, HttpClientError> {
+    http_clients_with(shortest_timeout, |builder| builder)
+}
+
+/// [`http_clients`] with settings of the caller's own on top.
+pub fn http_clients_with(
+    shortest_timeout: Duration,
+    further: impl Fn(ClientBuilder) -> ClientBuilder,
+) -> Result<HttpClients, HttpClientError> {
+    let build = |idle| {
+        let builder = Client::builder()
+            .user_agent(concat!("alc-connector/", env!("CARGO_PKG_VERSION")))
+            .redirect(redirect::Policy::none())
+            .referer(false)
+            .no_proxy()
+            .connect_timeout(shortest_timeout / 2)
+            .pool_idle_timeout(IDLE)
+            .pool_max_idle_per_host(idle)
+            .tcp_nodelay(true)
+            .http1_ignore_invalid_headers_in_responses(true)
+            .http1_allow_spaces_after_header_name_in_responses(true)
+            .http1_allow_obsolete_multiline_headers_in_responses(true)
+            .http1_max_headers(MOST_HEADERS)
+            .http2_adaptive_window(true)
+            .connector_layer(MapRequestLayer::new(|destination| {
+                // Outside of a request there is nobody to tell.
+                let _ = CONNECTS.try_with(|connects| connects.store(true, Ordering::Relaxed));
+                destination
+            }));
+        further(builder).build().map_err(|error| HttpClientError { detail: words::of_error(&error) })
+    };
+    Ok(HttpClients { pooled: build(IDLE_CONNECTIONS)?, fresh: build(0)? })
+}
+
+/// What becomes of a request whose pooled connection dies under it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Repeat {
+    /// Its outcome is unknown.
+    Never,
+    /// It is sent once more, on a connection of its own.
+    OnFreshConnection,
+    /// It is not put on a pooled connection: twice would be one too many, and nothing else settles an unknown outcome.
+    Impossible,
+}
+
+impl Repeat {
+    /// Whether doing it twice does no more than doing it once: by its method (RFC 9110 §9.2.2; what we PATCH sets
+    /// values), or because the upstream can tell a repeat by its key.
+    pub(super) fn of(request: &Request) -> Self {
+        let is_safe = request.method() == Method::PATCH
+            || request.method().is_idempotent()
+            || request.headers().contains_key("idempotency-key");
+        if is_safe { Self::OnFreshConnection } else { Self::Impossible }
+    }
+}
+
+tokio::task_local! {
+    /// Whether the request that this task is sending has asked for a connection. One that has not was put on a pooled
+    /// connection: the HTTP client does not tell, and nothing else shows it.
+    static CONNECTS: Arc<AtomicBool>;
+}
+
+impl HttpClients {
+    /// The client for building requests.
+    pub(super) fn client(&self) -> &Client {
+        &self.pooled
+    }
+
+    /// Sends a request, and takes what comes up to the end of the head.
+    ///
+    /// A peer may close an idle connection at the moment at which we write to it. Such a request was hardly read, and
+    /// is sent once more on a connection of its own where that is safe. What is not safe to repeat goes out on a
+    /// connection of its own to begin with, where this cannot happen. One inaccuracy stays: the HTTP client does not
+    /// tell an end before the first byte of an answer from an end within its head.
+    pub(super) async fn send(
+        &self,
+        request: Request,
+        deadline: Instant,
+        repeat: Repeat,
+    ) -> Result<Response, CallError> {
+        if repeat == Repeat::Impossible {
+            return within(deadline, self.fresh.execute(request)).await.map_err(|error| named(error, false));
+        }
+        let again = if repeat == Repeat::Never { None } else { request.try_clone() };
+        let connects = Arc::new(AtomicBool::new(false));
+        let sent = CONNECTS.scope(Arc::clone(&connects), within(deadline, self.pooled.execute(request))).await;
+        match (sent, again) {
+            (Ok(response), _) => Ok(response),
+            (Err(Failed::Http(error)), Some(again)) if !connects.load(Ordering::Relaxed) && is_closed(&error) => {
+                tracing::debug!("a pooled connection was closed under a request, which is sent again on a fresh one");
+                within(deadline, self.fresh.execute(again)).await.map_err(|error| named(error, true))
+            }
+            (Err(error), _) => Err(named(error, false)),
+        }
+    }
+}
+
+/// Why there is no response.
+enum Failed {
+    Http(reqwest::Error),
+    Time,
+}
+
+async fn within(
+    deadline: Instant,
+    sending: impl Future<Output = Result<Response, reqwest::Error>>,
+) -> Result<Response, Failed> {
+    match timeout_at(deadline, sending).await {
+        Ok(sent) => sent.map_err(Failed::Http),
+        Err(_) => Err(Failed::Time),
+    }
+}
+
+/// What a request without a response means. `in_doubt`: an attempt before this one may have been read.
+fn named(failed: Failed, in_doubt: bool) -> CallError {
+    let Failed::Http(error) = failed else {
+        return CallError::Unknown { retry_after: None, detail: "timed out".to_owned() };
+    };
+    let detail = words::of_error(&error);
+    // A request that could not be built never left; neither did one without a connection. What is left (a reset, an end
+    // before the answer, the whole attempt's timeout) may have been read by the other side.
+    if (error.is_builder() || error.is_connect()) && !in_doubt {
+        CallError::NotSent { detail }
+    } else if hyper_error(&error).is_some_and(has_a_bad_head) {
+        CallError::Unreadable { detail }
+    } else {
+        CallError::Unknown { retry_after: None, detail }
+    }
+}
+
+fn hyper_error(error: &reqwest::Error) -> Option<&hyper::Error> {
+    causes(error).find_map(|cause| cause.downcast_ref::<hyper::Error>())
+}
+
+fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
+    std::iter::successors(error.source(), |cause: &&(dyn Error + 'static)| (*cause).source())
+}
+
+/// Whether an HTTP answer came whose headers cannot be read by any leniency of the HTTP client: two lengths, say. What
+/// is no HTTP at all, or has no status, is no answer.
+fn has_a_bad_head(error: &hyper::Error) -> bool {
+    let is_http = !error.is_parse_status() && !error.to_string().contains("HTTP version");
+    error.is_parse() && is_http
+}
+
+/// Whether the peer closed the connection instead of answering.
+fn is_closed(error: &reqwest::Error) -> bool {
+    let closed = [
+        io::ErrorKind::ConnectionReset,
+        io::ErrorKind::ConnectionAborted,
+        io::ErrorKind::BrokenPipe,
+        io::ErrorKind::NotConnected,
+        io::ErrorKind::UnexpectedEof,
+    ];
+    causes(error).any(|cause| {
+        let by_hyper = cause
+            .downcast_ref::<hyper::Error>()
+            .is_some_and(|error| error.is_incomplete_message() || error.is_canceled() || error.is_closed());
+        by_hyper || cause.downcast_ref::<io::Error>().is_some_and(|error| closed.contains(&error.kind()))
+    })
+}
