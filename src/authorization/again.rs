@@ -15,7 +15,7 @@ use super::{
     cookies::Repeat,
     kept::{Answer, Found, Kept},
 };
-use crate::store::{StoreError, Tenant, Versioned};
+use crate::store::{StoreError, Tenant};
 
 const FIELD: &str = "answer";
 /// How often a repeat looks for the answer that is to come: a little longer than anything is worth waiting for.
@@ -45,9 +45,9 @@ impl Authorization {
 
     async fn write_answer(&self, state: &str, text: &SecretString) -> Result<bool, StoreError> {
         let found = self.inner.store.find::<Kept>(&Tenant::new(state), state).await?;
-        let Some(Versioned { value: mut kept, document }) = found else { return Ok(true) };
-        kept.answer = Some(Answer::given(self.seal_for(state, FIELD, text), self.inner.clock.now()));
-        self.write(state, &kept, Some(document.version)).await
+        let Some(mut kept) = found else { return Ok(true) };
+        kept.value.answer = Some(Answer::given(self.seal_for(state, FIELD, text), self.inner.clock.now()));
+        self.write(state, &mut kept).await
     }
 
     /// The answer that the first delivery of this callback got; waits for it while that is being worked on.

@@ -14,7 +14,7 @@ use super::{
     Authorization,
     attempt::{self, Attempt, Provider, StateFault},
     cookies::{self, Repeat},
-    kept::Taken,
+    kept::{Kept, Taken},
     params::Params,
     request::{RedirectError, success_location},
 };
@@ -24,7 +24,7 @@ use crate::{
     connections::{Consent, Granted, IdentifyError, NewCode, OpenIncomingError},
     ids::{WorkspaceId, random_secret},
     lifecycle,
-    store::StoreError,
+    store::{StoreError, Versioned},
 };
 
 /// Where to send the browser on to. No `Debug`: a code or a state is in it.
@@ -149,20 +149,20 @@ impl Authorization {
     /// From ALC's code to a code of ours, or on to Attio.
     async fn back_from_alc(&self, callback: &Callback) -> Result<Result<Next, RedirectError>, CompleteFault> {
         let Callback { state, attempt, redirect_uri, answer, .. } = callback;
-        self.take(state, attempt.expires_at).await.map_err(|error| untaken(&error))??;
+        let mark = self.take(state, attempt.expires_at).await.map_err(|error| untaken(&error))??;
         let code = match answer {
             Ok(code) => code,
             Err(error) => return Ok(Err(error.clone())),
         };
         Ok(match self.inner.connections.attio_oauth() {
-            None => self.connect_by_key(state, code, attempt, redirect_uri).await.map(Next::Client),
+            None => self.connect_by_key((state, mark), code, attempt, redirect_uri).await.map(Next::Client),
             Some(_) => self.go_on_to_attio(code, attempt).await,
         })
     }
 
     async fn connect_by_key(
         &self,
-        state: &str,
+        taken: (&str, Versioned<Kept>),
         code: &SecretString,
         attempt: &Attempt,
         redirect_uri: &str,
@@ -171,7 +171,7 @@ impl Authorization {
         // First what needs no undoing: without a workspace there is no use in a grant at ALC.
         let workspace = connections.identify_workspace(None).await.map_err(|error| identify_error(&error))?;
         let (alc, asked_at) = self.exchange_at_alc(code, attempt, Some(workspace)).await?;
-        let mut taken = match self.hold_taken(state, workspace, alc.clone(), asked_at, attempt.expires_at).await {
+        let mut taken = match self.hold_taken(taken, workspace, alc.clone(), asked_at).await {
             Ok(taken) => taken,
             Err(error) => {
                 self.give_back_unkept(Provider::Alc, Some(workspace), Some(Granted::by_alc(alc)));

@@ -27,8 +27,7 @@ use crate::{
     ids::WorkspaceId,
     sealing::{OpenError, Place, Sealed},
     store::{
-        Aggregate, Change, Commit, Committed, Kind, LeaseChange, Leased, Patience, StoreError, Tenant, Version,
-        Versioned, Write, put,
+        Aggregate, Change, Commit, Committed, Kind, LeaseChange, Leased, Patience, StoreError, Tenant, Versioned, Write,
     },
 };
 
@@ -43,8 +42,6 @@ const GIVE_BACK_AGAIN: Duration = Duration::from_secs(60);
 const LONGEST_WAIT: Duration = Duration::from_secs(2 * 60 * 60);
 /// How long giving back is tried.
 const GIVE_BACK_LIMIT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
-/// The version of a mark that was just made.
-const MARKED: Version = 1;
 
 /// An attempt in the store.
 #[derive(Serialize, Deserialize)]
@@ -99,8 +96,7 @@ enum Phase {
 /// Tokens that only the holder of this may use.
 pub(super) struct Taken {
     state: String,
-    kept: Kept,
-    version: Version,
+    kept: Versioned<Kept>,
     /// ALC's.
     pub(super) tokens: Tokens,
     /// When ALC was asked for them.
@@ -160,13 +156,17 @@ const ALC_REFRESH_TOKEN: &str = "alc_refresh_token";
 const ALC_ACCESS_TOKEN: &str = "alc_access_token";
 
 impl Authorization {
-    /// Takes `state`, which has nothing in the store.
-    pub(super) async fn take(&self, state: &str, expires_at: Timestamp) -> Result<Result<(), StateFault>, StoreError> {
+    /// Takes `state`, which has nothing in the store; what is kept there from now on.
+    pub(super) async fn take(
+        &self,
+        state: &str,
+        expires_at: Timestamp,
+    ) -> Result<Result<Versioned<Kept>, StateFault>, StoreError> {
         let now = self.inner.clock.now();
-        let mut mark = Kept::new(None, expires_at, now);
-        mark.answer = Some(Answer::awaited(now));
-        let taken = self.write(state, &mark, None).await?;
-        Ok(if taken { Ok(()) } else { Err(StateFault::Used) })
+        let mut mark = Versioned::new(Kept::new(None, expires_at, now));
+        mark.value.answer = Some(Answer::awaited(now));
+        let taken = self.write(state, &mut mark).await?;
+        Ok(if taken { Ok(mark) } else { Err(StateFault::Used) })
     }
 
     /// Lets ALC's tokens wait under `state` for the browser to come back from Attio.
@@ -179,24 +179,23 @@ impl Authorization {
     ) -> Result<(), StoreError> {
         let held = Held { due_at: expires_at, ..self.held(Phase::Waiting, state, tokens, asked_at) };
         let kept = Kept::new(Some(held), expires_at, self.inner.clock.now());
-        let written = self.write(state, &kept, None).await?;
+        let written = self.write(state, &mut Versioned::new(kept)).await?;
         if written { Ok(()) } else { Err(StoreError::Unavailable("the state is not fresh".to_owned())) }
     }
 
-    /// Lets ALC's tokens for this workspace wait under `state`, just taken, until they are in a connection.
+    /// Lets ALC's tokens for this workspace wait under `state`, of which `kept` is the mark, until they are in a
+    /// connection.
     pub(super) async fn hold_taken(
         &self,
-        state: &str,
+        (state, mut kept): (&str, Versioned<Kept>),
         workspace: WorkspaceId,
         tokens: Tokens,
         asked_at: Timestamp,
-        expires_at: Timestamp,
     ) -> Result<Taken, StoreError> {
-        let held = Held { workspace: Some(workspace), ..self.held(Phase::Taken, state, &tokens, asked_at) };
-        let now = self.inner.clock.now();
-        let mut kept = Kept::new(Some(held), expires_at, now);
-        kept.answer = Some(Answer::awaited(now));
-        let mut taken = Taken { state: state.to_owned(), kept, version: MARKED, tokens, asked_at };
+        kept.value.held =
+            Some(Held { workspace: Some(workspace), ..self.held(Phase::Taken, state, &tokens, asked_at) });
+        kept.value.answer = Some(Answer::awaited(self.inner.clock.now()));
+        let mut taken = Taken { state: state.to_owned(), kept, tokens, asked_at };
         self.rewrite(&mut taken).await?;
         Ok(taken)
     }
@@ -220,8 +219,8 @@ impl Authorization {
     /// Takes `state` with the tokens that wait under it.
     pub(super) async fn take_held(&self, state: &str) -> Result<Result<Taken, StateFault>, StoreError> {
         let found = self.inner.store.find::<Kept>(&Tenant::new(state), state).await?;
-        let Some(Versioned { value: mut kept, document }) = found else { return Ok(Err(StateFault::Expired)) };
-        let Some(held) = kept.held.as_mut().filter(|held| held.phase == Phase::Waiting) else {
+        let Some(mut kept) = found else { return Ok(Err(StateFault::Expired)) };
+        let Some(held) = kept.value.held.as_mut().filter(|held| held.phase == Phase::Waiting) else {
             return Ok(Err(StateFault::Used));
         };
         let open = |field, sealed: &Option<Sealed>| {
@@ -235,21 +234,16 @@ impl Authorization {
         let now = self.inner.clock.now();
         held.phase = Phase::Taken;
         held.due_at = later(now, TAKEN_AT_MOST);
-        kept.answer = Some(Answer::awaited(now));
+        kept.value.answer = Some(Answer::awaited(now));
         // If the reconciler has begun to give them back, the version has moved.
-        let taken = self.write(state, &kept, Some(document.version)).await?;
-        let version = document.version + 1;
-        Ok(if taken {
-            Ok(Taken { state: state.to_owned(), kept, version, tokens, asked_at })
-        } else {
-            Err(StateFault::Used)
-        })
+        let taken = self.write(state, &mut kept).await?;
+        Ok(if taken { Ok(Taken { state: state.to_owned(), kept, tokens, asked_at }) } else { Err(StateFault::Used) })
     }
 
     /// Lets Attio's token wait with ALC's: whatever happens now, it is given back with them.
     pub(super) async fn hold_attio(&self, taken: &mut Taken, token: &SecretString) -> Result<(), StoreError> {
         let sealed = self.seal_for(&taken.state, ATTIO_TOKEN, token);
-        if let Some(held) = &mut taken.kept.held {
+        if let Some(held) = &mut taken.kept.value.held {
             held.attio_token = Some(sealed);
         }
         self.rewrite(taken).await
@@ -257,7 +251,7 @@ impl Authorization {
 
     /// Attio has named the workspace that the tokens are for: what it lives on is not given back, whatever happens now.
     pub(super) async fn belongs_to(&self, taken: &mut Taken, workspace: WorkspaceId) -> Result<(), StoreError> {
-        if let Some(held) = &mut taken.kept.held {
+        if let Some(held) = &mut taken.kept.value.held {
             held.workspace = Some(workspace);
         }
         self.rewrite(taken).await
@@ -265,14 +259,14 @@ impl Authorization {
 
     /// The tokens are in a connection: nothing of them stays here.
     pub(super) async fn let_go(&self, taken: &mut Taken) -> Result<(), StoreError> {
-        taken.kept.held = None;
+        taken.kept.value.held = None;
         self.rewrite(taken).await
     }
 
     /// There will be no connection: the tokens are given back in the background. If not even that can be written, they
     /// are given back when [`TAKEN_AT_MOST`] has passed.
     pub(super) async fn give_up(&self, mut taken: Taken) {
-        if let Some(held) = &mut taken.kept.held {
+        if let Some(held) = &mut taken.kept.value.held {
             held.phase = Phase::Unwanted;
             held.due_at = self.inner.clock.now();
         }
@@ -282,24 +276,19 @@ impl Authorization {
     }
 
     async fn rewrite(&self, taken: &mut Taken) -> Result<(), StoreError> {
-        if self.write(&taken.state, &taken.kept, Some(taken.version)).await? {
-            taken.version += 1;
+        if self.write(&taken.state, &mut taken.kept).await? {
             return Ok(());
         }
         Err(StoreError::Unavailable("the tokens are being given back already".to_owned()))
     }
 
-    /// `false`: another callback, or the reconciler, was faster.
-    pub(super) async fn write(&self, state: &str, kept: &Kept, expected: Option<Version>) -> Result<bool, StoreError> {
-        let write = put(state, kept, expected, LeaseChange::Leave { due: Some(kept.due()) });
-        self.commit(&Tenant::new(state), write, Patience::CALLER).await
-    }
-
     /// `false`: another callback, or the reconciler, was faster. Loading again would not help: a callback takes its
     /// state, or finds it taken.
-    async fn commit(&self, tenant: &Tenant, write: Write, patience: Patience) -> Result<bool, StoreError> {
-        let committed = self.inner.store.tries(tenant, patience).commit(&Commit::of(vec![write])).await?;
-        Ok(matches!(committed, Committed::Done(_)))
+    pub(super) async fn write(&self, state: &str, kept: &mut Versioned<Kept>) -> Result<bool, StoreError> {
+        let lease = LeaseChange::Leave { due: Some(kept.value.due()) };
+        let tenant = Tenant::new(state);
+        let written = self.inner.store.tries(&tenant, Patience::CALLER).write(state, kept, lease).await?;
+        Ok(matches!(written, Committed::Done(_)))
     }
 
     pub(super) fn seal_for(&self, state: &str, field: &str, token: &SecretString) -> Sealed {
@@ -314,32 +303,30 @@ impl Authorization {
     /// has come; for the reconciler, which leased it.
     pub async fn reconcile(&self, leased: Leased) -> Result<(), StoreError> {
         let Some(lease) = leased.document.lease else { return Ok(()) };
-        let Versioned { value: mut kept, document } = Versioned::<Kept>::read(leased.document)?;
+        let mut kept = Versioned::<Kept>::read(leased.document)?;
         let now = self.inner.clock.now();
         let state = leased.key.id.as_str();
-        let mut version = document.version;
-        if kept.held.is_none() && now >= kept.forget_at {
-            let erase = Write { key: leased.key.clone(), expected: Some(version), change: Change::Erase };
-            return self.commit(&leased.tenant, erase, Patience::CALLER).await.map(drop);
+        let mut tries = self.inner.store.tries(&leased.tenant, Patience::CALLER);
+        if kept.value.held.is_none() && now >= kept.value.forget_at {
+            let erase = Write { key: leased.key.clone(), expected: Some(kept.version()), change: Change::Erase };
+            return tries.commit(&Commit::of(vec![erase])).await.map(drop);
         }
-        if let Some(answer) = &mut kept.answer {
+        if let Some(answer) = &mut kept.value.answer {
             answer.forget(now);
         }
-        if let Some(held) = kept.held.as_mut().filter(|held| held.due_at <= now) {
+        if let Some(held) = kept.value.held.as_mut().filter(|held| held.due_at <= now) {
             if held.phase != Phase::Unwanted {
                 // First of all no callback may take them any more.
                 held.phase = Phase::Unwanted;
-                let mark = put(state, &kept, Some(version), LeaseChange::Hold(lease));
-                if !self.commit(&leased.tenant, mark, Patience::CALLER).await? {
+                if tries.write(state, &mut kept, LeaseChange::Hold(lease)).await? == Committed::Conflict {
                     return Ok(());
                 }
-                version += 1;
             }
-            self.give_back_next(state, &mut kept).await;
+            self.give_back_next(state, &mut kept.value).await;
         }
         // Woken early, by a write of a callback, it must not make a used state good again: it is kept until its time.
-        let end = LeaseChange::End { token: lease.token, due: Some(kept.due()) };
-        self.commit(&leased.tenant, put(state, &kept, Some(version), end), Patience::Fact).await.map(drop)
+        let end = LeaseChange::End { token: lease.token, due: Some(kept.value.due()) };
+        self.inner.store.tries(&leased.tenant, Patience::Fact).write(state, &mut kept, end).await.map(drop)
     }
 
     async fn give_back_next(&self, state: &str, kept: &mut Kept) {

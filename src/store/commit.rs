@@ -13,6 +13,10 @@ use super::{
 };
 use crate::ids::random_uuid;
 
+/// How many bits of a version are random. What a release before this one wrote has a count in them; the next commit
+/// begins to count above them.
+const RANDOM_BITS: u32 = 32;
+
 /// What a write does to the lease, and so to the due time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LeaseChange {
@@ -48,6 +52,8 @@ pub enum Change {
         created_at: Timestamp,
         /// What becomes of the lease.
         lease: LeaseChange,
+        /// It is leased before all that is not urgent, whenever it is due.
+        urgent: bool,
         /// For [`Kind::Receipt`] only: from then on it does not exist. `now` decides, an engine's own expiry only
         /// collects the garbage.
         expires_at: Option<Timestamp>,
@@ -110,9 +116,14 @@ impl Commit {
         Self { id: random_uuid(), writes, checks: Vec::new(), reserve: None, begins: false }
     }
 
-    /// The version that this commit gives to what it writes over `expected`.
+    /// The version that this commit gives to what it writes over `expected`: a count in the upper half, and in the
+    /// lower half what is random about this commit. After a fail-over that loses commits another writer counts on from
+    /// an older version. Were versions counts alone, the two counts would meet again, and a worker that knows of the
+    /// lost commit would overwrite what it has never seen: a callback that ALC was told is accepted.
     pub fn version_after(&self, expected: Option<Version>) -> Version {
-        expected.unwrap_or(0) + 1
+        let count = (expected.unwrap_or(0) >> RANDOM_BITS) + 1;
+        let (random, _) = self.id.as_u64_pair();
+        (count << RANDOM_BITS) | (random >> RANDOM_BITS)
     }
 }
 

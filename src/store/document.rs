@@ -84,7 +84,7 @@ impl Key {
     }
 }
 
-/// Counts the commits of an aggregate, from 1.
+/// Which commit wrote an aggregate: the next one has a greater version. See [`super::Commit::version_after`].
 pub type Version = u64;
 
 /// Which worker works on an aggregate, and until when no other one does.
@@ -113,6 +113,8 @@ pub struct Document {
     pub lease: Option<Lease>,
     /// The slot held at a gate.
     pub slot: Option<Timestamp>,
+    /// It is leased before all that is not urgent, whenever it is due.
+    pub urgent: bool,
 }
 
 impl fmt::Debug for Document {

@@ -20,11 +20,11 @@ pub(super) const WAKEN_AT_ONCE: usize = 1_000;
 /// When each of `found` is woken: evenly over `spread`, in their order.
 pub(super) fn evenly<T>(found: Vec<T>, spread: Duration, now: Timestamp) -> Vec<(T, Timestamp)> {
     let count = found.len() as u128;
-    let due = |nth: u128| {
+    let woken = found.into_iter().zip(0u128..).map(|(one, nth)| {
         let delay = u64::try_from(spread.as_micros() * nth / count).unwrap_or(u64::MAX);
-        later(now, Duration::from_micros(delay))
-    };
-    (0..).map(due).zip(found).map(|(due, one)| (one, due)).collect()
+        (one, later(now, Duration::from_micros(delay)))
+    });
+    woken.collect()
 }
 
 /// A store engine. Every method is one atomic unit on the store's side unless it says otherwise, and every one may be
@@ -39,7 +39,8 @@ pub trait Engine: Send + Sync + 'static {
     /// and the same commit (same id) then answers as the first time.
     async fn commit(&self, tenant: &Tenant, commit: &Commit, now: Timestamp) -> Result<Committed, StoreError>;
 
-    /// Leases aggregates that are due at `now`, longest due first within a tenant, tenants taking turns. Does not move
+    /// Leases aggregates that are due at `now`: what is urgent first, longest due first within a tenant, tenants taking
+    /// turns. Does not move
     /// their versions. Atomic per tenant; a crash in the middle leaves leases that run out.
     async fn lease_due(&self, request: &LeaseRequest, now: Timestamp) -> Result<Vec<Leased>, StoreError>;
 

@@ -11,7 +11,6 @@ use super::{
     document::{Key, Kind, Tenant},
     engine::Engine,
     error::StoreError,
-    patience::until_answered,
 };
 use crate::clock::{SharedClock, SystemClock};
 
@@ -63,18 +62,6 @@ impl Store {
             self.alarm.ring_for(due);
         }
         Ok(committed)
-    }
-
-    /// The same commit again for as long as `patience`, in real time, while its outcome is unknown: it has an effect
-    /// once. Bounded by time and not by tries: on a store that does not answer each try may take seconds.
-    pub async fn commit_patiently(
-        &self,
-        tenant: &Tenant,
-        commit: &Commit,
-        clock: &SharedClock,
-        patience: Duration,
-    ) -> Result<Committed, StoreError> {
-        until_answered(patience, || self.commit(tenant, commit, clock.now())).await
     }
 
     /// One aggregate as it is now; `None` if there is none.

@@ -4,54 +4,87 @@ use std::{future::Future, pin::pin, time::Duration};
 
 use super::error::StoreError;
 
-/// The wait before a call without an answer is repeated.
-const UNANSWERED_PAUSE: Duration = Duration::from_millis(100);
+/// The first wait before a call without an answer is repeated; each further one is twice as long.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// The longest. A store that comes back gets the facts that wait for it within a second.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// A Redis that is silent is given up after six seconds: a commit is repeated at least once.
 const CALLER_WAITS: Duration = Duration::from_secs(10);
-/// How long a store that does not answer is pressed to take a fact, before the next holder of the lease has to find
-/// out.
-const FACT_LASTS: Duration = Duration::from_secs(20);
+/// An outage this long is worth a line in the log: workers hold what upstreams have answered.
+const WORTH_A_WARNING: Duration = Duration::from_secs(20);
+/// For so long a commit that has no answer is repeated as it is. Engines remember a commit's id for five minutes from
+/// when they first saw it; later the repeat would be a second commit.
+const REPEATABLE: Duration = Duration::from_secs(4 * 60);
 
-/// How long a change is tried while the store does not answer, and how often while others keep writing.
+/// How long a change is tried while the store does not answer, and how often while other writers keep writing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Patience {
     /// A caller waits for the answer, and asks again after an error. A load that fails is not repeated, since nothing
     /// is lost with it; a commit whose outcome is unknown is, for so long in real time: only its answer says whether
     /// the caller may be told that nothing was stored.
     Caller(Duration),
-    /// What an upstream answered, or whatever else cannot be asked for again. Loads are repeated as commits are, and no
-    /// number of conflicts ends it.
+    /// What an upstream answered, or whatever else cannot be asked for again: dropped, a lead would be sent twice. It
+    /// is pressed on, loads and commits alike, until the store takes it or the process ends. Neither an outage, nor a
+    /// store that is full, nor any number of conflicts ends it.
     Fact,
+}
+
+/// How a call went that was repeated for as long as its patience lasts.
+pub(super) enum Pressed<T> {
+    Answered(Result<T, StoreError>),
+    /// A commit has had no answer for so long that its id may be forgotten: whether it took effect shows in what is
+    /// stored.
+    Forgotten,
 }
 
 impl Patience {
     /// A caller that names no time of its own.
     pub const CALLER: Self = Self::Caller(CALLER_WAITS);
 
-    pub(super) fn lasts(self) -> Duration {
+    /// The same load again until it is answered. A caller gets its error at once.
+    pub(super) async fn load<T, F>(self, load: impl Fn() -> F) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
         match self {
-            Self::Caller(waits) => waits,
-            Self::Fact => FACT_LASTS,
+            Self::Caller(_) => load().await,
+            Self::Fact => loop {
+                // Loads have no second effect: what is forgotten is asked again.
+                if let Pressed::Answered(answer) = self.press(&load).await {
+                    return answer;
+                }
+            },
         }
     }
-}
 
-/// The same call again for as long as `lasts`, in real time, while its outcome is unknown. Bounded by time and not by
-/// tries: on a store that does not answer each try may take seconds.
-pub(super) async fn until_answered<T, F>(lasts: Duration, call: impl Fn() -> F) -> Result<T, StoreError>
-where
-    F: Future<Output = Result<T, StoreError>>,
-{
-    let mut over = pin!(tokio::time::sleep(lasts));
-    loop {
-        let outcome = call().await;
-        if !matches!(outcome, Err(StoreError::Unavailable(_))) {
-            return outcome;
-        }
-        tokio::select! {
-            biased;
-            () = &mut over => return outcome,
-            () = tokio::time::sleep(UNANSWERED_PAUSE) => {}
+    /// The same commit again until it is answered.
+    pub(super) async fn press<T, F>(self, call: impl Fn() -> F) -> Pressed<T>
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
+        let (lasts, warns) = match self {
+            Self::Caller(waits) => (waits, Duration::MAX),
+            Self::Fact => (REPEATABLE, WORTH_A_WARNING),
+        };
+        let (mut over, mut warning) = (pin!(tokio::time::sleep(lasts)), pin!(tokio::time::sleep(warns)));
+        let (mut pause, mut warned) = (FIRST_PAUSE, false);
+        loop {
+            let outcome = call().await;
+            match (&outcome, self) {
+                (Err(StoreError::Unavailable(_)), _) | (Err(StoreError::Full), Self::Fact) => {}
+                _ => return Pressed::Answered(outcome),
+            }
+            tokio::select! {
+                biased;
+                () = &mut over => return if self == Self::Fact { Pressed::Forgotten } else { Pressed::Answered(outcome) },
+                () = &mut warning, if !warned => {
+                    warned = true;
+                    let error = outcome.err();
+                    tracing::warn!(error = error.as_ref().map(ToString::to_string),
+                        "the store does not take what an upstream answered: pressed on until it does");
+                }
+                () = tokio::time::sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
+            }
         }
     }
 }

@@ -4,7 +4,10 @@
 //! that it has one effect; that a conflict is met with what is stored by then, after a growing pause; and that a fact
 //! is not given up because others keep writing. The pauses are real time, also where a test's clock stands still.
 
-use std::{future::Future, time::Duration};
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -16,7 +19,7 @@ use super::{
     found::Loaded,
     gate::Gate,
     handle::Store,
-    patience::{Patience, until_answered},
+    patience::{Patience, Pressed},
 };
 
 /// How much longer each further conflict in a row makes the wait before the next load.
@@ -76,21 +79,22 @@ impl Store {
 impl Tries<'_> {
     /// As [`super::Engine::load`], now.
     pub async fn load(&self, keys: &[Key], gates: &[Gate]) -> Result<Loaded, StoreError> {
-        let load = || self.store.load(self.tenant, keys, gates, self.store.now());
-        match self.patience {
-            Patience::Caller(_) => load().await,
-            Patience::Fact => self.until_answered(load).await,
-        }
+        self.patience.load(|| self.store.load(self.tenant, keys, gates, self.store.now())).await
     }
 
     /// Writes all or nothing. On [`Committed::Conflict`] load again and decide anew: it comes after a pause that grows,
-    /// and a caller's last one as an error.
+    /// and a caller's last one as an error. A fact that meets an outage of minutes gets one, too, although its commit
+    /// may have taken effect: what is stored then may have the fact in it already.
     pub async fn commit(&mut self, commit: &Commit) -> Result<Committed, StoreError> {
-        let committed = self.until_answered(|| self.store.commit(self.tenant, commit, self.store.now())).await?;
-        if committed == Committed::Conflict {
-            self.met_a_conflict().await?;
+        let press = || self.store.commit(self.tenant, commit, self.store.now());
+        match self.patience.press(press).await {
+            Pressed::Answered(Ok(Committed::Conflict)) => {
+                self.met_a_conflict().await?;
+                Ok(Committed::Conflict)
+            }
+            Pressed::Answered(answer) => answer,
+            Pressed::Forgotten => Ok(Committed::Conflict),
         }
-        Ok(committed)
     }
 
     /// As [`Tries::commit`], of this aggregate alone; once written it is as if loaded again.
@@ -116,12 +120,5 @@ impl Tries<'_> {
         // The first conflict may be the last: the writer that was faster is most likely done.
         tokio::time::sleep((CONFLICT_PAUSE * (self.conflicts - 1)).min(LONGEST_CONFLICT_PAUSE)).await;
         Ok(())
-    }
-
-    async fn until_answered<T, F>(&self, call: impl Fn() -> F) -> Result<T, StoreError>
-    where
-        F: Future<Output = Result<T, StoreError>>,
-    {
-        until_answered(self.patience.lasts(), call).await
     }
 }

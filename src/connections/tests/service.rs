@@ -225,7 +225,7 @@ impl World {
     /// The same by this replica.
     async fn reconcile_by(&self, connections: &Connections) {
         loop {
-            let request = LeaseRequest { max: 10, per_tenant: 10, skip: Vec::new(), duration: LEASE };
+            let request = LeaseRequest::up_to(10, LEASE);
             let leased = self.store.lease_due(&request, self.clock.now()).await.expect("leases");
             let workspaces: Vec<_> = leased.into_iter().filter(|it| it.key.kind == Kind::Workspace).collect();
             if workspaces.is_empty() {
@@ -237,15 +237,19 @@ impl World {
         }
     }
 
-    async fn put_lead(&self, record: RecordId, status: &'static str, webhook: WebhookId, expected: Option<u64>) {
+    async fn put_lead(&self, record: RecordId, status: &'static str, webhook: WebhookId) {
         let change = Change::Put {
             body: json!({"schema": 1, "send": {"webhook": webhook}}).to_string(),
             status: status.into(),
             created_at: self.clock.now(),
             lease: LeaseChange::Leave { due: None },
+            urgent: false,
             expires_at: None,
         };
-        let commit = Commit::of(vec![Write { key: Key::new(Kind::Lead, record), expected, change }]);
+        let key = Key::new(Kind::Lead, record);
+        let loaded = self.store.load(&self.tenant, std::slice::from_ref(&key), &[], self.clock.now()).await;
+        let expected = loaded.expect("loads").documents[0].as_ref().map(|lead| lead.version);
+        let commit = Commit::of(vec![Write { key, expected, change }]);
         let committed = self.store.commit(&self.tenant, &commit, self.clock.now()).await.expect("commits");
         assert!(matches!(committed, Committed::Done(_)));
     }
@@ -297,14 +301,14 @@ async fn from_a_code_to_the_last_token() {
     world.reconcile().await;
     assert_eq!(world.standing(connection).await, Standing::Current);
     let (record, webhook) = (RecordId::random(), webhook.id);
-    world.put_lead(record, "queued", webhook, None).await;
+    world.put_lead(record, "queued", webhook).await;
     connections.remove(world.workspace, connection).await.expect("removes");
     assert!(connections.check_refresh_token(&refresh).await.is_err());
     assert!(world.load().await.expect("there").value.disconnected_at.is_some());
     world.reconcile().await;
     deleted.assert_async().await;
     assert!(!revoked.matched_async().await, "a send that was committed before may be under way");
-    world.put_lead(record, "complete", webhook, Some(1)).await;
+    world.put_lead(record, "complete", webhook).await;
     world.clock.advance(UNDER_WAY);
     world.reconcile().await;
     revoked.assert_async().await;
@@ -415,7 +419,7 @@ async fn a_worker_that_lost_its_lease_still_records_what_alc_gave_it() {
     });
     let slow = slow.create_async().await;
     world.clock.advance(HOUR);
-    let request = LeaseRequest { max: 1, per_tenant: 1, skip: Vec::new(), duration: LEASE };
+    let request = LeaseRequest::up_to(1, LEASE);
     let leased = world.store.lease_due(&request, world.clock.now()).await.expect("leases").remove(0);
     let connections = world.connections();
     let stepping = world.lifecycle.spawn(async move { connections.step(leased, LEASE).await });

@@ -6,8 +6,8 @@ use crate::store::{
     gate::{Gate, GateReport, GateState, GateView},
 };
 
-const ATTIO: Gate = Gate { upstream: "attio", per_second: Some(25) };
-const ALC: Gate = Gate { upstream: "alc", per_second: None };
+const ATTIO: Gate = Gate { upstream: "attio", per_second: Some(25), ahead: false };
+const ALC: Gate = Gate { upstream: "alc", per_second: None, ahead: false };
 
 async fn reserve(engine: &dyn Engine, gate: &Gate, held: Option<&Key>, now: Timestamp) -> Verdict {
     engine.reserve(&tenant(), gate, held, now).await.expect("answers")
@@ -26,7 +26,7 @@ pub(super) async fn a_slot_is_kept_beside_the_aggregate_and_honoured(engine: &dy
     assert_eq!(reserve(engine, &ATTIO, Some(&lead("none")), at(0)).await, Verdict::Go);
     let Verdict::At(slot) = reserve(engine, &ATTIO, Some(&lead(1)), at(0)).await else { panic!("one at a time") };
     let document = read(engine, &lead(1), at(0)).await.expect("it is there");
-    assert_eq!((document.slot, document.version), (Some(slot), 1));
+    assert_eq!((document.slot, document.version), (Some(slot), v(1)));
     // A request that comes later is behind it, and coming back early changes nothing.
     for _ in 0..50 {
         assert!(reserve(engine, &ATTIO, None, at(0)).await > Verdict::At(slot));
@@ -45,7 +45,7 @@ pub(super) async fn a_slot_is_kept_beside_the_aggregate_and_honoured(engine: &dy
 pub(super) async fn a_reservation_comes_with_its_commit_or_not_at_all(engine: &dyn Engine) {
     let reserving = |key: &Key, expected| Commit {
         reserve: Some(Reserve { gate: ATTIO, key: key.clone() }),
-        ..Commit::of(vec![put(key, expected, IDLE)])
+        ..plain(vec![put(key, expected, IDLE)])
     };
     let commit = async |commit: Commit, now| engine.commit(&tenant(), &commit, now).await.expect("answers");
     assert_eq!(commit(reserving(&lead(1), Some(9)), at(0)).await, Committed::Conflict);
@@ -131,8 +131,9 @@ pub(super) async fn a_crowd_is_paced_as_the_arithmetic_says(engine: &dyn Engine)
             } else {
                 (0..40).min_by_key(|n| held[*n].unwrap_or(Timestamp::MAX)).expect("forty of them")
             };
-            let expected = state.reserve(&ATTIO, held[who], now);
-            assert_eq!(reserve(engine, &ATTIO, Some(&lead(who)), now).await, expected.verdict, "step {step}");
+            let gate = if who < 3 { ATTIO.ahead() } else { ATTIO };
+            let expected = state.reserve(&gate, held[who], now);
+            assert_eq!(reserve(engine, &gate, Some(&lead(who)), now).await, expected.verdict, "step {step}");
             held[who] = expected.slot;
             assert_eq!(read(engine, &lead(who), now).await.expect("it is there").slot, expected.slot, "step {step}");
             left.extend((expected.verdict == Verdict::Go).then_some(now));

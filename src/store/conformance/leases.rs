@@ -14,7 +14,7 @@ pub(super) async fn leave_sets_the_due_time_of_who_is_unleased_and_leaves_a_leas
     assert_eq!(commit(engine, vec![put(&key, Some(1), LeaseChange::Take(lease))], at(0)).await, DONE);
     assert_eq!(commit(engine, vec![put(&key, Some(2), due(at(1)))], at(0)).await, DONE);
     let document = read(engine, &key, at(0)).await.expect("it is there");
-    assert_eq!((document.version, document.lease, document.due), (3, Some(lease), Some(at(50))));
+    assert_eq!((document.version, document.lease, document.due), (v(3), Some(lease), Some(at(50))));
     assert_eq!(engine.next_due(at(0)).await.expect("answers"), Some(at(10)), "when the lease runs out");
     // Also a lease that ran out is left for lease_due.
     assert_eq!(commit(engine, vec![put(&key, Some(3), due(at(1)))], at(20)).await, DONE);
@@ -82,13 +82,13 @@ pub(super) async fn a_lease_that_ran_out_is_taken_over_and_the_loser_still_recor
     let key = lead(1);
     create(engine, &tenant(), &key, due(at(0))).await;
     let first = lease_due(engine, 10, at(1)).await.remove(0);
-    assert_eq!((&first.key, first.ran_out, first.document.version), (&key, false, 1));
+    assert_eq!((&first.key, first.ran_out, first.document.version), (&key, false, v(1)));
     assert_eq!(first.document.lease.expect("leased").until, at(31));
     assert_eq!(first.document, read(engine, &key, at(1)).await.expect("it is there"));
     assert!(lease_due(engine, 10, ms(30_999)).await.is_empty());
     let second = lease_due(engine, 10, at(31)).await.remove(0);
     assert!(second.ran_out, "the step then under way has an unknown outcome");
-    assert_eq!(second.document.version, 1);
+    assert_eq!(second.document.version, v(1));
     let lost = token(&first.document);
     let hold = LeaseChange::Hold(Lease { token: lost, until: at(90) });
     assert_eq!(commit(engine, vec![put(&key, Some(1), hold)], at(32)).await, Committed::Conflict);
@@ -96,7 +96,7 @@ pub(super) async fn a_lease_that_ran_out_is_taken_over_and_the_loser_still_recor
     assert_eq!(commit(engine, vec![put(&key, Some(1), end)], at(32)).await, Committed::Conflict);
     assert_eq!(commit(engine, vec![put(&key, Some(1), due(at(32)))], at(32)).await, DONE, "the fact");
     let document = read(engine, &key, at(32)).await.expect("it is there");
-    assert_eq!((document.version, token(&document)), (2, token(&second.document)));
+    assert_eq!((document.version, token(&document)), (v(2), token(&second.document)));
     let end = LeaseChange::End { token: token(&second.document), due: None };
     assert_eq!(commit(engine, vec![put(&key, Some(2), end)], at(33)).await, DONE);
     assert!(lease_due(engine, 10, at(1000)).await.is_empty());
@@ -129,7 +129,7 @@ pub(super) async fn what_is_put_back_is_as_it_was_but_due_later(engine: &dyn Eng
         assert_eq!(engine.next_due(at(90)).await.expect("answers"), Some(now));
         assert!(lease_due(engine, 10, earlier(now, Duration::from_millis(1))).await.is_empty());
     }
-    assert_eq!(read(engine, &key, now).await.expect("it is there").version, 1);
+    assert_eq!(read(engine, &key, now).await.expect("it is there").version, v(1));
     assert!(lease_due(engine, 10, now).await.remove(0).ran_out);
 }
 
@@ -173,7 +173,8 @@ pub(super) async fn tenants_take_turns_and_none_takes_more_than_its_share(engine
             create(engine, tenant, &lead(id), due(at(n as u64))).await;
         }
     }
-    let request = LeaseRequest { per_tenant: 3, ..request(8) };
+    let mut request = request(8);
+    request.all.per_tenant = 3;
     let leased = engine.lease_due(&request, at(10)).await.expect("answers");
     let order: Vec<_> = leased.iter().map(|one| one.tenant.as_str()).collect();
     assert_eq!(order, ["a", "b", "c", "d", "b", "c", "d", "b"]);
@@ -187,11 +188,67 @@ pub(super) async fn skipped_tenants_are_left_alone(engine: &dyn Engine) {
     for tenant in &names {
         create(engine, tenant, &lead(1), due(at(0))).await;
     }
-    let request = LeaseRequest { skip: names[..2].to_vec(), ..request(1) };
+    let mut request = request(1);
+    request.all.skip = names[..2].to_vec();
     let leased = engine.lease_due(&request, at(1)).await.expect("answers");
     assert_eq!(leased.len(), 1);
     assert_eq!(leased[0].tenant, names[2]);
     assert!(engine.lease_due(&request, at(1)).await.expect("answers").is_empty());
+}
+
+pub(super) async fn what_is_urgent_comes_first_and_neither_takes_all(engine: &dyn Engine) {
+    let urgent = |write: Write| match write.change {
+        Change::Put { body, status, created_at, lease, expires_at, .. } => {
+            Write { change: Change::Put { body, status, created_at, lease, urgent: true, expires_at }, ..write }
+        }
+        Change::Erase => write,
+    };
+    for n in 0..30 {
+        create(engine, &tenant(), &lead(n), due(at(n))).await;
+    }
+    for n in 100..110 {
+        assert_eq!(commit(engine, vec![urgent(put(&lead(n), None, due(at(n))))], at(0)).await, DONE);
+    }
+    let document = read(engine, &lead(100), at(0)).await.expect("it is there");
+    assert!(document.urgent && !read(engine, &lead(1), at(0)).await.expect("it is there").urgent);
+    let ids = |leased: &[Leased]| leased.iter().map(|one| one.key.id.clone()).collect::<Vec<_>>();
+    // Urgent or not: what is not due is left.
+    assert_eq!(ids(&lease_due(engine, 2, at(50)).await), ["0", "1"]);
+    let first = lease_due(engine, 4, at(102)).await;
+    assert_eq!(ids(&first), ["100", "101", "102", "2"], "the urgent ones, though due last");
+    let mut request = request(9);
+    (request.urgent.max, request.others.max) = (2, 3);
+    let leased = engine.lease_due(&request, at(200)).await.expect("answers");
+    // Leases of a moment ago have run out, and these were due for longer.
+    assert_eq!(ids(&leased).len(), 5);
+    assert_eq!(leased.iter().filter(|one| one.document.urgent).count(), 2);
+    request.urgent.skip = vec![tenant()];
+    let leased = engine.lease_due(&request, at(201)).await.expect("answers");
+    assert_eq!(leased.iter().filter(|one| one.document.urgent).count(), 0);
+    assert_eq!(leased.len(), 3);
+    request.all.per_tenant = 1;
+    request.urgent.skip.clear();
+    let leased = engine.lease_due(&request, at(202)).await.expect("answers");
+    assert_eq!((leased.len(), leased[0].document.urgent), (1, true));
+    // Another write, a lease that ends, one that is put back and a wake say when it is due from then on.
+    let one = &leased[0];
+    let (id, token) = (one.key.clone(), token(&one.document));
+    let end = LeaseChange::End { token, due: Some(at(500)) };
+    assert_eq!(commit(engine, vec![urgent(put(&id, Some(one.document.version), end))], at(203)).await, DONE);
+    let mut only = self::request(99);
+    only.others.max = 0;
+    let of = async |now| ids(&engine.lease_due(&only, now).await.expect("answers"));
+    assert!(!of(at(499)).await.contains(&id.id));
+    let back = engine.lease_due(&only, at(529)).await.expect("answers");
+    let back = back.iter().find(|one| one.key == id).expect("it is due").taken().expect("it is leased");
+    assert!(engine.put_back(&tenant(), &back, at(700), at(530)).await.expect("answers"));
+    assert!(!of(at(699)).await.contains(&id.id));
+    assert_eq!(of(at(730)).await.first(), Some(&id.id), "the longest due");
+    // Once it is not urgent it takes its turn with the others.
+    let version = read(engine, &id, at(731)).await.expect("it is there").version;
+    assert_eq!(commit(engine, vec![put(&id, Some(version), IDLE)], at(731)).await, DONE);
+    assert!(!of(at(900)).await.contains(&id.id));
+    assert!(ids(&lease_due(engine, 99, at(1_000)).await).contains(&id.id));
 }
 
 pub(super) async fn no_two_workers_lease_the_same(engine: &dyn Engine) {
@@ -248,7 +305,7 @@ pub(super) async fn waking_spreads_the_unleased_and_moves_no_version(engine: &dy
     assert_eq!(wake().await.expect("answers"), 4, "harmless to repeat");
     for (id, expected) in [(0, at(100)), (1, at(102)), (2, at(9_000)), (3, at(104)), (4, at(106))] {
         let document = read(engine, &lead(id), at(100)).await.expect("it is there");
-        assert_eq!((document.due, document.version), (Some(expected), 1), "{id}");
+        assert_eq!((document.due, document.version), (Some(expected), v(1)), "{id}");
     }
     assert_eq!(read(engine, &lead(5), at(100)).await.expect("it is there").lease, Some(lease));
     assert_eq!(engine.next_due(ms(99_999)).await.expect("answers"), Some(at(100)));
@@ -276,7 +333,7 @@ pub(super) async fn a_crowd_is_woken_evenly_in_rounds(engine: &dyn Engine) {
         let expected = later(at(100), Duration::from_micros(60_000_000 * nth / (CROWD - 25)));
         if n % 83 == 0 {
             let document = read(engine, &lead(format!("{n:04}")), at(100)).await.expect("it is there");
-            assert_eq!((document.due, document.version), (Some(expected), 1), "{n}");
+            assert_eq!((document.due, document.version), (Some(expected), v(1)), "{n}");
         }
     }
     let leased = lease_due(engine, 5_000, at(161)).await;

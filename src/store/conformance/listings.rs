@@ -58,7 +58,7 @@ pub(super) async fn a_cursor_stands_still_while_others_write(engine: &dyn Engine
 pub(super) async fn depths_count_by_kind_and_status(engine: &dyn Engine) {
     for n in 0..20 {
         let status = if n % 2 == 0 { "pending" } else { "queued" };
-        let commit = Commit::of(vec![put_as(&lead(n), None, status, at(100 - n), IDLE)]);
+        let commit = plain(vec![put_as(&lead(n), None, status, at(100 - n), IDLE)]);
         assert_eq!(engine.commit(&Tenant::new(format!("t{n}")), &commit, at(0)).await.expect("answers"), DONE);
     }
     create(engine, &tenant(), &Key::workspace(), IDLE).await;

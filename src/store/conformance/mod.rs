@@ -49,28 +49,45 @@ pub(super) fn lease_until(until: Timestamp) -> Lease {
     Lease { token: random_uuid(), until }
 }
 
+/// The version that the nth of an aggregate's [`plain`] commits gives to it.
+pub(super) fn v(nth: Version) -> Version {
+    nth << 32
+}
+
+/// A commit whose versions have nothing random, so that tests can count them.
+pub(super) fn plain(writes: Vec<Write>) -> Commit {
+    let (_, low) = random_uuid().as_u64_pair();
+    Commit { id: Uuid::from_u64_pair(0, low), ..Commit::of(writes) }
+}
+
+/// A test says how many commits an aggregate has had, or the very version.
+fn expected(version: Version) -> Version {
+    if version < v(1) { v(version) } else { version }
+}
+
 /// A `Put` of a body that tells writes apart.
-pub(super) fn put(key: &Key, expected: Option<Version>, lease: LeaseChange) -> Write {
-    put_as(key, expected, "pending", at(0), lease)
+pub(super) fn put(key: &Key, version: Option<Version>, lease: LeaseChange) -> Write {
+    put_as(key, version, "pending", at(0), lease)
 }
 
 pub(super) fn put_as(
     key: &Key,
-    expected: Option<Version>,
+    version: Option<Version>,
     status: &'static str,
     created_at: Timestamp,
     lease: LeaseChange,
 ) -> Write {
+    let expected = version.map(expected);
     let body = format!("{{\"schema\":1,\"after\":{},\"text\":\"é\\u0000\"}}", expected.unwrap_or(0));
     Write {
         key: key.clone(),
         expected,
-        change: Change::Put { body, status: status.into(), created_at, lease, expires_at: None },
+        change: Change::Put { body, status: status.into(), created_at, lease, urgent: false, expires_at: None },
     }
 }
 
-pub(super) fn erase(key: &Key, expected: Version) -> Write {
-    Write { key: key.clone(), expected: Some(expected), change: Change::Erase }
+pub(super) fn erase(key: &Key, version: Version) -> Write {
+    Write { key: key.clone(), expected: Some(self::expected(version)), change: Change::Erase }
 }
 
 pub(super) const IDLE: LeaseChange = LeaseChange::Leave { due: None };
@@ -83,11 +100,11 @@ pub(super) const DONE: Committed = Committed::Done(Verdict::Go);
 
 /// Commits at `now` for [`tenant`].
 pub(super) async fn commit(engine: &dyn Engine, writes: Vec<Write>, now: Timestamp) -> Committed {
-    engine.commit(&tenant(), &Commit::of(writes), now).await.expect("the store answers")
+    engine.commit(&tenant(), &plain(writes), now).await.expect("the store answers")
 }
 
 pub(super) async fn create(engine: &dyn Engine, tenant: &Tenant, key: &Key, lease: LeaseChange) {
-    let created = engine.commit(tenant, &Commit::of(vec![put(key, None, lease)]), at(0)).await;
+    let created = engine.commit(tenant, &plain(vec![put(key, None, lease)]), at(0)).await;
     assert_eq!(created.expect("the store answers"), DONE);
 }
 
@@ -97,7 +114,7 @@ pub(super) async fn read(engine: &dyn Engine, key: &Key, now: Timestamp) -> Opti
 }
 
 pub(super) fn request(max: usize) -> LeaseRequest {
-    LeaseRequest { max, per_tenant: max, skip: Vec::new(), duration: Duration::from_secs(30) }
+    LeaseRequest::up_to(max, Duration::from_secs(30))
 }
 
 pub(super) async fn lease_due(engine: &dyn Engine, max: usize, now: Timestamp) -> Vec<Leased> {
@@ -161,6 +178,7 @@ suite! {
         a_commit_repeated_after_a_lost_answer_has_one_effect_and_the_same_verdict,
         a_conflict_is_remembered_like_any_verdict,
         many_writers_on_one_aggregate_lose_nothing,
+        counts_that_meet_again_conflict,
         receipts_expire_by_now,
         erasing_leaves_no_ghost,
         tenants_do_not_see_each_other,
@@ -177,6 +195,7 @@ suite! {
         one_due_lead_comes_out_beside_ten_thousand_of_another,
         tenants_take_turns_and_none_takes_more_than_its_share,
         skipped_tenants_are_left_alone,
+        what_is_urgent_comes_first_and_neither_takes_all,
         no_two_workers_lease_the_same,
         next_due_is_the_first_to_come,
         waking_spreads_the_unleased_and_moves_no_version,

@@ -21,16 +21,16 @@ use crate::{
     clock::{Clock as _, SystemClock},
     lifecycle::Lifecycle,
     store::conformance::{
-        DONE, IDLE, at, commit, create, due, erase, lead, lease_due, put, read, redis, redis_server::RedisServer,
-        tenant, token,
+        DONE, IDLE, at, commit, create, due, erase, lead, lease_due, plain, put, read, redis,
+        redis_server::RedisServer, tenant, token, v,
     },
     store::{
-        Change, Commit, Engine, Key, Kind, LeaseChange, LeaseRequest, OpenError, StoreError, Tenant,
+        Change, Engine, Key, Kind, LeaseChange, LeaseRequest, OpenError, StoreError, Tenant,
         gate::{Gate, GateReport, Verdict},
     },
 };
 
-const ATTIO: Gate = Gate { upstream: "attio", per_second: Some(25) };
+const ATTIO: Gate = Gate { upstream: "attio", per_second: Some(25), ahead: false };
 
 async fn refusal(url: String) -> OpenError {
     RedisEngine::open(&url.into(), "alc", &Lifecycle::new()).await.expect_err("it is refused")
@@ -53,7 +53,7 @@ async fn a_server_that_restarts_has_everything_and_needs_no_restart_of_ours() {
     let engine = redis(&server).await;
     create(&engine, &tenant(), &lead(1), due(at(5))).await;
     server.kill();
-    let lost = engine.commit(&tenant(), &Commit::of(vec![put(&lead(2), None, IDLE)]), at(0)).await;
+    let lost = engine.commit(&tenant(), &plain(vec![put(&lead(2), None, IDLE)]), at(0)).await;
     assert!(matches!(lost, Err(StoreError::Unavailable(_))), "{lost:?}");
     for answer in [engine.ping().await, engine.next_due(at(0)).await.map(drop), engine.depths(at(0)).await.map(drop)] {
         assert!(matches!(answer, Err(StoreError::Unavailable(_))), "{answer:?}");
@@ -87,7 +87,7 @@ async fn a_commit_whose_answer_is_lost_is_repeated_without_a_second_effect() {
     // Longer than we wait for an answer: the first attempt is carried out after we have given it up.
     assert!(server.command("CLIENT PAUSE 2300 ALL").starts_with("+OK"));
     assert_eq!(commit(&engine, vec![put(&lead(1), Some(1), IDLE)], at(0)).await, DONE);
-    assert_eq!(read(&engine, &lead(1), at(0)).await.expect("it is there").version, 2);
+    assert_eq!(read(&engine, &lead(1), at(0)).await.expect("it is there").version, v(2));
 }
 
 #[tokio::test]
@@ -130,12 +130,12 @@ async fn a_full_server_drains_and_accepts_nothing_new() {
     }
     create(&engine, &tenant(), &Key::workspace(), IDLE).await;
     assert!(server.command("CONFIG SET maxmemory 1").starts_with("+OK"));
-    let accept = |n| Commit::of(vec![put(&lead(n), None, IDLE)]);
+    let accept = |n| plain(vec![put(&lead(n), None, IDLE)]);
     let refused = engine.commit(&tenant(), &accept(9), at(0)).await;
     assert!(matches!(refused, Err(StoreError::Full)), "{refused:?}");
     assert!(matches!(engine.ping().await, Err(StoreError::Full)));
     let press = put(&lead(0), Some(1), LeaseChange::Take(crate::store::conformance::lease_until(at(9))));
-    assert!(matches!(engine.commit(&tenant(), &Commit::of(vec![press]), at(0)).await, Err(StoreError::Full)));
+    assert!(matches!(engine.commit(&tenant(), &plain(vec![press]), at(0)).await, Err(StoreError::Full)));
 
     assert!(read(&engine, &lead(9), at(0)).await.is_none());
     assert_eq!(commit(&engine, vec![put(&lead(4), Some(1), due(at(0)))], at(0)).await, DONE, "a callback");

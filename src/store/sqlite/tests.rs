@@ -13,8 +13,10 @@ use futures_util::future::join_all;
 use rusqlite::Connection;
 
 use super::{SqliteEngine, file::READERS};
-use crate::store::conformance::{DONE, IDLE, at, commit, create, due, lead, lease_due, put, read, sqlite, tenant};
-use crate::store::{Commit, Engine, Key, Kind, OpenError, StoreError};
+use crate::store::conformance::{
+    DONE, IDLE, at, commit, create, due, lead, lease_due, plain, put, read, sqlite, tenant,
+};
+use crate::store::{Engine, Key, Kind, OpenError, StoreError};
 
 const DATABASE: &str = "ALC_CONNECTOR_TEST_DATABASE";
 
@@ -191,7 +193,7 @@ async fn a_full_disk_says_so_and_nothing_is_half_written() {
     let mut refused = None;
     for n in 2..2_000 {
         let writes = vec![put(&lead(n), None, due(at(0))), put(&lead(format!("{n}b")), None, due(at(0)))];
-        match engine.commit(&tenant(), &Commit::of(writes), at(0)).await {
+        match engine.commit(&tenant(), &plain(writes), at(0)).await {
             Ok(done) => assert_eq!(done, DONE),
             Err(error) => {
                 refused = Some((n, error));

@@ -256,23 +256,26 @@ impl Kept {
                 let token = token.parse().expect("a UUID");
                 leases.push(LeaseChange::Take(Lease { token, until: *until }));
             }
-            for (version, lease) in (0..).zip(leases) {
+            let mut expected = None;
+            for lease in leases {
                 let change = Change::Put {
                     body: body.clone(),
                     status: row.status.clone().into(),
                     created_at: row.created_at,
                     lease,
+                    urgent: false,
                     expires_at: row.expires_at,
                 };
                 let key = Key::new(Kind::from_name(&row.kind).expect("a kind"), &row.id);
-                let write = Write { key, expected: Some(version).filter(|version| *version > 0), change };
-                let committed = store.commit(&tenant, &Commit::of(vec![write]), self.taken_at).await;
+                let commit = Commit::of(vec![Write { key, expected, change }]);
+                let committed = store.commit(&tenant, &commit, self.taken_at).await;
+                expected = Some(commit.version_after(expected));
                 assert_eq!(committed.expect("Redis takes it"), Committed::Done(Verdict::Go));
             }
         }
         for row in &self.gates {
             let tenant = Tenant::new(&row.tenant);
-            let gate = Gate { upstream: row.upstream.clone().leak(), per_second: None };
+            let gate = Gate { upstream: row.upstream.clone().leak(), per_second: None, ahead: false };
             let paused =
                 row.state["paused_until"].as_i64().map(|until| GateReport::Limited { until: from_micros(until) });
             let failures = row.state["failures"].as_u64().unwrap_or_default();

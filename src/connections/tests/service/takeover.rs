@@ -9,7 +9,7 @@ async fn who_connects_again_takes_over_and_the_old_webhook_answers_for_its_leads
     let first = world.connect(tokens("a1", Some("shared"))).await;
     let old = world.load().await.expect("there").value.sending_webhook().expect("one");
     let record = RecordId::random();
-    world.put_lead(record, "pending", old, None).await;
+    world.put_lead(record, "pending", old).await;
     world.reconcile().await;
 
     let deleted = world.server.mock("DELETE", "/api/v1/webhooks/h1").create_async().await;
@@ -28,7 +28,7 @@ async fn who_connects_again_takes_over_and_the_old_webhook_answers_for_its_leads
     let secret = url_secret(&hook(&hooks, 0));
     assert_eq!(workspace.webhook_by_secret(&secret).map(|it| it.id), Some(old), "its lead is unfinished");
 
-    world.put_lead(record, "complete", old, Some(1)).await;
+    world.put_lead(record, "complete", old).await;
     world.tokens_answer(200, json!({"access_token": "a3", "token_type": "bearer"})).await;
     world.clock.advance(HOUR);
     world.reconcile().await;

@@ -36,7 +36,7 @@ async fn write_until(engine: &RedisEngine, tenant: &Tenant, writer: usize, stop:
         let key = lead(format!("{writer}-{n}"));
         for version in 0..3 {
             let change = put(&key, Some(version).filter(|version| *version > 0), due(at(n)));
-            let commit = Commit::of(vec![change]);
+            let commit = plain(vec![change]);
             let mut patience = 0;
             loop {
                 match engine.commit(tenant, &commit, at(0)).await {
@@ -87,7 +87,7 @@ async fn a_slot_that_moves_under_load_loses_nothing() {
 
     for (n, kept) in kept.iter().enumerate() {
         for (key, expected) in kept {
-            assert_eq!(version(&engine, &tenants[n % 2], key).await, Some(*expected), "{key:?}");
+            assert_eq!(version(&engine, &tenants[n % 2], key).await, Some(v(*expected)), "{key:?}");
         }
     }
     let of = |first: usize| kept.iter().skip(first).step_by(2).map(Vec::len).sum::<usize>();
@@ -133,7 +133,7 @@ async fn while_a_slot_moves_its_tenants_wait_and_the_others_do_not() {
 
     // A commit that comes in while the slot moves is only late.
     let before = cluster.refusals();
-    let change = Commit::of(vec![put(&lead(1), Some(1), due(at(5)))]);
+    let change = plain(vec![put(&lead(1), Some(1), due(at(5)))]);
     let (committed, ()) = tokio::join!(engine.commit(&frozen, &change, at(0)), async {
         tokio::time::timeout(Duration::from_secs(30), async {
             while cluster.refusals() == before {
@@ -146,7 +146,7 @@ async fn while_a_slot_moves_its_tenants_wait_and_the_others_do_not() {
         cluster.end_move(slot, from, to);
     });
     assert_eq!(committed.expect("it waited"), DONE);
-    assert_eq!(version(&engine, &frozen, &lead(1)).await, Some(2));
+    assert_eq!(version(&engine, &frozen, &lead(1)).await, Some(v(2)));
     assert_eq!(lease_due(&engine, 10, at(5)).await.len(), 1, "its due time came along");
 }
 
@@ -186,7 +186,7 @@ async fn lost_connections_and_a_restart_of_all_servers_heal_by_themselves() {
 
 /// Repeats the commit as it is until it is acknowledged; how often it was not.
 async fn insist(engine: &RedisEngine, tenant: &Tenant, key: &Key) -> u32 {
-    let commit = Commit::of(vec![put(key, None, due(at(0)))]);
+    let commit = plain(vec![put(key, None, due(at(0)))]);
     for failed in 0..300 {
         if let Ok(done) = engine.commit(tenant, &commit, at(0)).await {
             assert_eq!(done, DONE);

@@ -84,7 +84,7 @@ impl Drop for Watched {
 
 /// Repeats the commit as it is until it is acknowledged; how often it was not.
 async fn insist(engine: &RedisEngine, key: &Key) -> u32 {
-    let commit = Commit::of(vec![put(key, None, due(at(0)))]);
+    let commit = plain(vec![put(key, None, due(at(0)))]);
     for failed in 0..300 {
         if let Ok(done) = engine.commit(&tenant(), &commit, at(0)).await {
             assert_eq!(done, DONE);
