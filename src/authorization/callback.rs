@@ -285,8 +285,8 @@ impl Authorization {
         self.open_incoming(taken, workspace, consent, new_code(attempt, redirect_uri)).await
     }
 
-    /// Gives back what was granted and could not even be stored. No caller waits for it, and no document remembers it: if
-    /// the process ends now, the grant stays alive at its provider.
+    /// Gives back what was granted and could not even be stored. No caller waits for it, and no document remembers it:
+    /// if the process ends now, the grant stays alive at its provider.
     fn give_back_unkept(&self, provider: Provider, workspace: Option<WorkspaceId>, granted: Option<Granted>) {
         let Some(granted) = granted else { return };
         let connections = self.inner.connections.clone();

@@ -39,7 +39,6 @@ mod tests {
             due: None,
             lease: None,
             slot: None,
-            urgent: false,
         }
     }
 

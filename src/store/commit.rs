@@ -52,8 +52,6 @@ pub enum Change {
         created_at: Timestamp,
         /// What becomes of the lease.
         lease: LeaseChange,
-        /// It is leased before all that is not urgent, whenever it is due.
-        urgent: bool,
         /// For [`Kind::Receipt`] only: from then on it does not exist. `now` decides, an engine's own expiry only
         /// collects the garbage.
         expires_at: Option<Timestamp>,

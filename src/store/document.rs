@@ -113,8 +113,6 @@ pub struct Document {
     pub lease: Option<Lease>,
     /// The slot held at a gate.
     pub slot: Option<Timestamp>,
-    /// It is leased before all that is not urgent, whenever it is due.
-    pub urgent: bool,
 }
 
 impl fmt::Debug for Document {

@@ -39,8 +39,7 @@ pub trait Engine: Send + Sync + 'static {
     /// and the same commit (same id) then answers as the first time.
     async fn commit(&self, tenant: &Tenant, commit: &Commit, now: Timestamp) -> Result<Committed, StoreError>;
 
-    /// Leases aggregates that are due at `now`: what is urgent first, longest due first within a tenant, tenants taking
-    /// turns. Does not move
+    /// Leases aggregates that are due at `now`, longest due first within a tenant, tenants taking turns. Does not move
     /// their versions. Atomic per tenant; a crash in the middle leaves leases that run out.
     async fn lease_due(&self, request: &LeaseRequest, now: Timestamp) -> Result<Vec<Leased>, StoreError>;
 

@@ -47,33 +47,14 @@ impl Leased {
 /// What [`super::Engine::lease_due`] may take.
 #[derive(Debug, Clone)]
 pub struct LeaseRequest {
-    /// How much of all that is due.
-    pub all: Quota,
-    /// How much of what is urgent; it comes first.
-    pub urgent: Quota,
-    /// How much of what is not.
-    pub others: Quota,
-    /// How long each lease lasts.
-    pub duration: Duration,
-}
-
-/// How much may be taken.
-#[derive(Debug, Clone, Default)]
-pub struct Quota {
     /// At most that many.
     pub max: usize,
     /// At most that many of any one tenant.
     pub per_tenant: usize,
     /// Of these tenants none: they have their share already.
     pub skip: Vec<Tenant>,
-}
-
-impl LeaseRequest {
-    /// So many, whatever they are and whosever they are.
-    pub fn up_to(max: usize, duration: Duration) -> Self {
-        let all = Quota { max, per_tenant: max, skip: Vec::new() };
-        Self { urgent: all.clone(), others: all.clone(), all, duration }
-    }
+    /// How long each lease lasts.
+    pub duration: Duration,
 }
 
 /// How many aggregates there are of a kind in a status.

@@ -97,13 +97,17 @@ pub enum Repeat {
 }
 
 impl Repeat {
-    /// Whether doing it twice does no more than doing it once: by its method (RFC 9110 §9.2.2; what we PATCH sets
-    /// values), or because the upstream can tell a repeat by its key.
+    /// By whether doing it twice does no more than doing it once: by its method (RFC 9110 §9.2.2), or because the
+    /// upstream can tell a repeat by its key. A PATCH is not repeated here: the first one may still be applied late, over
+    /// what has been written since, so its caller has to know that its outcome is unknown, and reads back.
     pub(super) fn of(request: &Request) -> Self {
-        let is_safe = request.method() == Method::PATCH
-            || request.method().is_idempotent()
-            || request.headers().contains_key("idempotency-key");
-        if is_safe { Self::OnFreshConnection } else { Self::Impossible }
+        if request.method() == Method::PATCH {
+            Self::Never
+        } else if request.method().is_idempotent() || request.headers().contains_key("idempotency-key") {
+            Self::OnFreshConnection
+        } else {
+            Self::Impossible
+        }
     }
 }
 

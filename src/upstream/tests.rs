@@ -259,13 +259,7 @@ async fn twice(
 
 #[tokio::test]
 async fn a_request_on_a_connection_that_dies_is_sent_once_more_on_a_fresh_one() {
-    for (method, key) in [
-        (Method::POST, true),
-        (Method::GET, false),
-        (Method::PATCH, false),
-        (Method::PUT, false),
-        (Method::DELETE, false),
-    ] {
+    for (method, key) in [(Method::POST, true), (Method::GET, false), (Method::PUT, false), (Method::DELETE, false)] {
         let (result, connections) = twice(method.clone(), key, |_| Vec::new()).await;
         assert!(result.is_ok(), "{method}: {result:?}");
         assert_eq!(connections, [1, 2], "{method}");
@@ -287,6 +281,13 @@ fn socket_reset(stream: &std::net::TcpStream) {
     let stream = stream.try_clone().expect("a handle");
     stream.set_nonblocking(true).expect("can be set");
     tokio::net::TcpStream::from_std(stream).expect("a runtime").set_zero_linger().expect("can be set");
+}
+
+#[tokio::test]
+async fn a_patch_without_an_answer_is_not_repeated_but_unknown() {
+    let (result, connections) = twice(Method::PATCH, false, |_| Vec::new()).await;
+    assert!(matches!(result, Err(CallError::Unknown { .. })), "{result:?}");
+    assert_eq!(connections, [1]);
 }
 
 #[tokio::test]

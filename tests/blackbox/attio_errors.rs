@@ -47,11 +47,15 @@ scenario! {
     async fn a_revoked_api_key_is_as_a_403_and_sends_go_on(setup: Setup) {
         let (world, app) = setup.connected().await;
         let ada = world.person();
-        world.attio.faults().always("patch_record", error(401, "auth_error", "unauthorized"));
+        for operation in ["patch_record", "self"] {
+            world.attio.faults().always(operation, error(401, "auth_error", "unauthorized"));
+        }
         app.press(&ada).await.expect(201);
         let lead = is_told(&app, &ada, "failed").await;
         assert_eq!(lead["status"], "pending", "{lead}");
-        world.attio.faults().clear("patch_record");
+        for operation in ["patch_record", "self"] {
+            world.attio.faults().clear(operation);
+        }
         let shown = async || world.attio.status(&ada.record_id).as_deref() == Some("Pending");
         world.pass_until("Attio shows it once somebody acted", HOUR, DAY * 2, shown).await;
     }

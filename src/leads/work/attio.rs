@@ -25,6 +25,8 @@ use crate::{
 
 /// A conflict at Attio is tried again at once this often, then by the schedule.
 const CONFLICTS_AT_ONCE: u32 = 3;
+/// A 401 for a token that lives is taken for a stray this often in a row.
+const STRAYS_FORGIVEN: u32 = 3;
 
 impl Leads {
     /// Writes the record in Attio.
@@ -95,8 +97,9 @@ impl Leads {
         (values, lead_id)
     }
 
-    /// Attio said 401: when it is tried again. At once where a connection's own token has ended: with a newer one, or when
-    /// the workspace has connected again. `None`: the API key has ended, and an operator has to set another.
+    /// Attio said 401: when it is tried again. At once where a connection's own token has ended: with a newer one, or
+    /// when the workspace has connected again. `None`: the API key has ended and an operator has to set another, or the
+    /// token lives and is refused all the same, so that a person has to look.
     async fn after_attios_401(
         &self,
         work: &mut Work,
@@ -105,6 +108,7 @@ impl Leads {
     ) -> Result<Option<Again>, StoreError> {
         Ok(match self.parts.connections.attio_refused(&work.tenant, token).await? {
             AttioRefusal::Key => None,
+            AttioRefusal::Stray if failures >= STRAYS_FORGIVEN => None,
             AttioRefusal::Stray => Some(Again::failed(self.retry_at(failures, None))),
             AttioRefusal::Ended(workspace) => {
                 work.workspace = workspace.map(|workspace| *workspace);

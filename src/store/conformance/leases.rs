@@ -173,8 +173,7 @@ pub(super) async fn tenants_take_turns_and_none_takes_more_than_its_share(engine
             create(engine, tenant, &lead(id), due(at(n as u64))).await;
         }
     }
-    let mut request = request(8);
-    request.all.per_tenant = 3;
+    let request = LeaseRequest { per_tenant: 3, ..request(8) };
     let leased = engine.lease_due(&request, at(10)).await.expect("answers");
     let order: Vec<_> = leased.iter().map(|one| one.tenant.as_str()).collect();
     assert_eq!(order, ["a", "b", "c", "d", "b", "c", "d", "b"]);
@@ -188,67 +187,11 @@ pub(super) async fn skipped_tenants_are_left_alone(engine: &dyn Engine) {
     for tenant in &names {
         create(engine, tenant, &lead(1), due(at(0))).await;
     }
-    let mut request = request(1);
-    request.all.skip = names[..2].to_vec();
+    let request = LeaseRequest { skip: names[..2].to_vec(), ..request(1) };
     let leased = engine.lease_due(&request, at(1)).await.expect("answers");
     assert_eq!(leased.len(), 1);
     assert_eq!(leased[0].tenant, names[2]);
     assert!(engine.lease_due(&request, at(1)).await.expect("answers").is_empty());
-}
-
-pub(super) async fn what_is_urgent_comes_first_and_neither_takes_all(engine: &dyn Engine) {
-    let urgent = |write: Write| match write.change {
-        Change::Put { body, status, created_at, lease, expires_at, .. } => {
-            Write { change: Change::Put { body, status, created_at, lease, urgent: true, expires_at }, ..write }
-        }
-        Change::Erase => write,
-    };
-    for n in 0..30 {
-        create(engine, &tenant(), &lead(n), due(at(n))).await;
-    }
-    for n in 100..110 {
-        assert_eq!(commit(engine, vec![urgent(put(&lead(n), None, due(at(n))))], at(0)).await, DONE);
-    }
-    let document = read(engine, &lead(100), at(0)).await.expect("it is there");
-    assert!(document.urgent && !read(engine, &lead(1), at(0)).await.expect("it is there").urgent);
-    let ids = |leased: &[Leased]| leased.iter().map(|one| one.key.id.clone()).collect::<Vec<_>>();
-    // Urgent or not: what is not due is left.
-    assert_eq!(ids(&lease_due(engine, 2, at(50)).await), ["0", "1"]);
-    let first = lease_due(engine, 4, at(102)).await;
-    assert_eq!(ids(&first), ["100", "101", "102", "2"], "the urgent ones, though due last");
-    let mut request = request(9);
-    (request.urgent.max, request.others.max) = (2, 3);
-    let leased = engine.lease_due(&request, at(200)).await.expect("answers");
-    // Leases of a moment ago have run out, and these were due for longer.
-    assert_eq!(ids(&leased).len(), 5);
-    assert_eq!(leased.iter().filter(|one| one.document.urgent).count(), 2);
-    request.urgent.skip = vec![tenant()];
-    let leased = engine.lease_due(&request, at(201)).await.expect("answers");
-    assert_eq!(leased.iter().filter(|one| one.document.urgent).count(), 0);
-    assert_eq!(leased.len(), 3);
-    request.all.per_tenant = 1;
-    request.urgent.skip.clear();
-    let leased = engine.lease_due(&request, at(202)).await.expect("answers");
-    assert_eq!((leased.len(), leased[0].document.urgent), (1, true));
-    // Another write, a lease that ends, one that is put back and a wake say when it is due from then on.
-    let one = &leased[0];
-    let (id, token) = (one.key.clone(), token(&one.document));
-    let end = LeaseChange::End { token, due: Some(at(500)) };
-    assert_eq!(commit(engine, vec![urgent(put(&id, Some(one.document.version), end))], at(203)).await, DONE);
-    let mut only = self::request(99);
-    only.others.max = 0;
-    let of = async |now| ids(&engine.lease_due(&only, now).await.expect("answers"));
-    assert!(!of(at(499)).await.contains(&id.id));
-    let back = engine.lease_due(&only, at(529)).await.expect("answers");
-    let back = back.iter().find(|one| one.key == id).expect("it is due").taken().expect("it is leased");
-    assert!(engine.put_back(&tenant(), &back, at(700), at(530)).await.expect("answers"));
-    assert!(!of(at(699)).await.contains(&id.id));
-    assert_eq!(of(at(730)).await.first(), Some(&id.id), "the longest due");
-    // Once it is not urgent it takes its turn with the others.
-    let version = read(engine, &id, at(731)).await.expect("it is there").version;
-    assert_eq!(commit(engine, vec![put(&id, Some(version), IDLE)], at(731)).await, DONE);
-    assert!(!of(at(900)).await.contains(&id.id));
-    assert!(ids(&lease_due(engine, 99, at(1_000)).await).contains(&id.id));
 }
 
 pub(super) async fn no_two_workers_lease_the_same(engine: &dyn Engine) {

@@ -82,7 +82,7 @@ pub(super) fn put_as(
     Write {
         key: key.clone(),
         expected,
-        change: Change::Put { body, status: status.into(), created_at, lease, urgent: false, expires_at: None },
+        change: Change::Put { body, status: status.into(), created_at, lease, expires_at: None },
     }
 }
 
@@ -114,7 +114,7 @@ pub(super) async fn read(engine: &dyn Engine, key: &Key, now: Timestamp) -> Opti
 }
 
 pub(super) fn request(max: usize) -> LeaseRequest {
-    LeaseRequest::up_to(max, Duration::from_secs(30))
+    LeaseRequest { max, per_tenant: max, skip: Vec::new(), duration: Duration::from_secs(30) }
 }
 
 pub(super) async fn lease_due(engine: &dyn Engine, max: usize, now: Timestamp) -> Vec<Leased> {
@@ -195,7 +195,6 @@ suite! {
         one_due_lead_comes_out_beside_ten_thousand_of_another,
         tenants_take_turns_and_none_takes_more_than_its_share,
         skipped_tenants_are_left_alone,
-        what_is_urgent_comes_first_and_neither_takes_all,
         no_two_workers_lease_the_same,
         next_due_is_the_first_to_come,
         waking_spreads_the_unleased_and_moves_no_version,

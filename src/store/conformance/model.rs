@@ -26,7 +26,7 @@ impl Model {
             if present.map(|document| document.version) != write.expected {
                 return Committed::Conflict;
             }
-            let Change::Put { body, status, created_at, lease: change, urgent, .. } = &write.change else {
+            let Change::Put { body, status, created_at, lease: change, .. } = &write.change else {
                 after.remove(&place);
                 continue;
             };
@@ -48,7 +48,6 @@ impl Model {
                 due,
                 lease,
                 slot: None,
-                urgent: *urgent,
             };
             after.insert(place, document);
         }
@@ -82,15 +81,11 @@ impl Model {
         true
     }
 
-    /// What the engine leased must have been due, what is urgent first, and of both the longest due of its tenant first;
-    /// then the model has it leased.
-    fn leased(&mut self, leased: &[Leased], request: &LeaseRequest, now: Timestamp) {
+    /// What the engine leased must have been due, the longest due of its tenant first; then the model has it leased.
+    fn leased(&mut self, leased: &[Leased], max: usize, now: Timestamp) {
         let due = |document: &Document| Self::due_at(document).is_some_and(|due| due <= now);
-        let count = |urgent| self.kept.values().filter(|document| document.urgent == urgent && due(document)).count();
-        let urgent = count(true).min(request.urgent.max).min(request.all.max);
-        let others = count(false).min(request.others.max).min(request.all.max - urgent);
-        let got = leased.iter().filter(|one| one.document.urgent).count();
-        assert_eq!((got, leased.len() - got), (urgent, others));
+        let all = self.kept.values().filter(|document| due(document)).count();
+        assert_eq!(leased.len(), all.min(max));
         for one in leased {
             let place = (one.tenant.clone(), one.key.clone());
             let present = self.kept.get(&place).expect("what was leased exists");
@@ -98,7 +93,7 @@ impl Model {
             let longest = self
                 .kept
                 .iter()
-                .filter(|((tenant, _), document)| *tenant == one.tenant && document.urgent == present.urgent)
+                .filter(|((tenant, _), _)| *tenant == one.tenant)
                 .filter_map(|(_, d)| Self::due_at(d))
                 .min();
             assert_eq!(Self::due_at(present), longest, "the longest due first");
@@ -131,11 +126,9 @@ pub(super) async fn random_commits_and_leases_do_what_the_model_does(engine: &dy
         let place = format!("step {step} of seed {seed}");
         match random.below(10) {
             0 => {
-                let mut few = || usize::try_from(random.below(5)).expect("small");
-                let mut request = request(few());
-                (request.urgent.max, request.others.max) = (few(), few());
-                let leased = engine.lease_due(&request, now).await.expect("answers");
-                model.leased(&leased, &request, now);
+                let max = usize::try_from(random.below(5)).expect("small");
+                let leased = lease_due(engine, max, now).await;
+                model.leased(&leased, max, now);
                 taken.extend(leased.iter().filter_map(|one| Some((one.tenant.clone(), one.taken()?))));
             }
             1 => {
@@ -201,13 +194,7 @@ fn draw(random: &mut Random, model: &Model, tenant: &Tenant, now: Timestamp) -> 
         let status = ["queued", "pending", "complete"][usize::try_from(random.below(3)).expect("small")];
         writes.push(match expected {
             Some(version) if random.below(6) == 0 => erase(&key, version),
-            _ => {
-                let mut write = put_as(&key, expected, status, super::at(random.below(5)), change);
-                if let Change::Put { urgent, .. } = &mut write.change {
-                    *urgent = random.below(3) == 0;
-                }
-                write
-            }
+            _ => put_as(&key, expected, status, super::at(random.below(5)), change),
         });
     }
     Commit::of(writes)

@@ -30,7 +30,7 @@ use crate::{
     },
 };
 
-const ATTIO: Gate = Gate { upstream: "attio", per_second: Some(25), ahead: false };
+const ATTIO: Gate = Gate { upstream: "attio", per_second: Some(25) };
 
 async fn refusal(url: String) -> OpenError {
     RedisEngine::open(&url.into(), "alc", &Lifecycle::new()).await.expect_err("it is refused")

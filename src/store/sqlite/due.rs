@@ -1,6 +1,6 @@
 //! Due times: whose turn it is, leasing, waking.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, params};
@@ -47,46 +47,16 @@ fn set_turn(c: &Connection, tenant: &Tenant, turn: i64) -> Result<()> {
 
 /// See [`crate::store::Engine::lease_due`].
 pub(super) fn lease(c: &Connection, request: &LeaseRequest, now: Timestamp) -> Result<Vec<Leased>> {
-    let mut leased = Vec::new();
-    for (urgent, quota) in [(true, &request.urgent), (false, &request.others)] {
-        let room = request.all.max - leased.len();
-        lease_in_turns(c, request, (urgent, quota.max.min(room)), &mut leased, now)?;
-    }
-    let served: BTreeSet<_> = leased.iter().map(|one| one.tenant.clone()).collect();
-    for tenant in served {
-        if let Some(earliest) = earliest(c, &tenant)? {
-            // Served: with more due it goes to the end of the queue.
-            set_turn(c, &tenant, earliest.max(now.as_microsecond()))?;
-        }
-    }
-    Ok(leased)
-}
-
-/// Leases of what is urgent, or of the others, at most `max`: one of each tenant, then the second of each, and so on.
-fn lease_in_turns(
-    c: &Connection,
-    request: &LeaseRequest,
-    (urgent, max): (bool, usize),
-    leased: &mut Vec<Leased>,
-    now: Timestamp,
-) -> Result<()> {
-    let quota = if urgent { &request.urgent } else { &request.others };
-    let skips = |tenant: &Tenant| request.all.skip.contains(tenant) || quota.skip.contains(tenant);
-    let enough = max.saturating_add(request.all.skip.len()).saturating_add(quota.skip.len());
-    let mut tenants = if max == 0 { Vec::new() } else { tenants_due(c, enough, urgent, now)? };
-    tenants.retain(|tenant| !skips(tenant));
-    tenants.truncate(max);
     let mut queues = Vec::new();
-    for tenant in tenants {
-        let has = leased.iter().filter(|one| one.tenant == tenant).count();
-        let share = quota.per_tenant.min(request.all.per_tenant.saturating_sub(has)).min(max);
-        queues.push((keys_due(c, &tenant, share, urgent, now)?.into_iter(), tenant));
+    for tenant in tenants_due(c, request, now)? {
+        queues.push((keys_due(c, &tenant, request.per_tenant.min(request.max), now)?.into_iter(), tenant));
     }
-    let end = leased.len() + max;
-    while leased.len() < end {
+    let mut leased = Vec::new();
+    // One of each tenant, then the second of each, and so on.
+    while leased.len() < request.max {
         let before = leased.len();
         for (keys, tenant) in &mut queues {
-            if leased.len() < end
+            if leased.len() < request.max
                 && let Some(key) = keys.next()
                 && let Some(one) = lease_one(c, tenant, key, request.duration, now)?
             {
@@ -97,29 +67,37 @@ fn lease_in_turns(
             break;
         }
     }
-    Ok(())
+    for (_, tenant) in queues {
+        if leased.iter().any(|one| one.tenant == tenant)
+            && let Some(earliest) = earliest(c, &tenant)?
+        {
+            // Served: with more due it goes to the end of the queue.
+            set_turn(c, &tenant, earliest.max(now.as_microsecond()))?;
+        }
+    }
+    Ok(leased)
 }
 
-fn tenants_due(c: &Connection, at_most: usize, urgent: bool, now: Timestamp) -> Result<Vec<Tenant>> {
-    let mut statement = c.prepare_cached(
-        "SELECT tenant FROM turns WHERE turn <= ?1 AND EXISTS (
-             SELECT 1 FROM aggregates WHERE aggregates.tenant = turns.tenant AND urgent = ?3
-             AND due_at IS NOT NULL AND due_at <= ?1)
-         ORDER BY turn, tenant LIMIT ?2",
-    )?;
-    let at_most = i64::try_from(at_most).unwrap_or(i64::MAX);
+fn tenants_due(c: &Connection, request: &LeaseRequest, now: Timestamp) -> Result<Vec<Tenant>> {
+    let enough = request.max.saturating_add(request.skip.len());
+    let mut statement = c.prepare_cached("SELECT tenant FROM turns WHERE turn <= ?1 ORDER BY turn, tenant LIMIT ?2")?;
     let tenants = statement
-        .query_map(params![now.as_microsecond(), at_most, urgent], |row| Ok(Tenant::new(row.get::<_, String>(0)?)))?;
-    tenants.collect()
+        .query_map(params![now.as_microsecond(), i64::try_from(enough).unwrap_or(i64::MAX)], |row| {
+            Ok(Tenant::new(row.get::<_, String>(0)?))
+        })?;
+    let mut tenants = tenants.collect::<Result<Vec<_>>>()?;
+    tenants.retain(|tenant| !request.skip.contains(tenant));
+    tenants.truncate(request.max);
+    Ok(tenants)
 }
 
-fn keys_due(c: &Connection, tenant: &Tenant, at_most: usize, urgent: bool, now: Timestamp) -> Result<Vec<Key>> {
+fn keys_due(c: &Connection, tenant: &Tenant, at_most: usize, now: Timestamp) -> Result<Vec<Key>> {
     let mut statement = c.prepare_cached(
-        "SELECT kind, id FROM aggregates WHERE tenant = ?1 AND due_at IS NOT NULL AND due_at <= ?2 AND urgent = ?4
+        "SELECT kind, id FROM aggregates WHERE tenant = ?1 AND due_at IS NOT NULL AND due_at <= ?2
          ORDER BY due_at LIMIT ?3",
     )?;
     let at_most = i64::try_from(at_most).unwrap_or(i64::MAX);
-    let keys = statement.query_map(params![tenant.as_str(), now.as_microsecond(), at_most, urgent], |row| {
+    let keys = statement.query_map(params![tenant.as_str(), now.as_microsecond(), at_most], |row| {
         Ok((row.get::<_, String>(0)?, row.get(1)?))
     })?;
     // A kind of a newer version is left to that version.

@@ -70,7 +70,6 @@ impl State {
             due: None,
             lease: None,
             slot: None,
-            urgent: false,
         });
         self.done.push(commit.id);
         Committed::Done(Verdict::Go)
