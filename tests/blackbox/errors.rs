@@ -89,7 +89,6 @@ fn every_operation_of_the_contract_is_answered() {
         let url = &world.alc.webhooks()[0].url;
         send(world.client.post(url).body("{}")).await.expect(401);
         send(world.client.get(url)).await.expect(200);
-        send(world.client.head(url)).await.expect(200);
         world.tell(Callback::new(&ada.record_id, "qualified"), 200).await;
         for path in [
             "/openapi.yaml",
