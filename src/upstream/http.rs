@@ -98,8 +98,8 @@ pub enum Repeat {
 
 impl Repeat {
     /// By whether doing it twice does no more than doing it once: by its method (RFC 9110 §9.2.2), or because the
-    /// upstream can tell a repeat by its key. A PATCH is not repeated here: the first one may still be applied late, over
-    /// what has been written since, so its caller has to know that its outcome is unknown, and reads back.
+    /// upstream can tell a repeat by its key. A PATCH is not repeated here: the first one may still be applied late,
+    /// over what has been written since, so its caller has to know that its outcome is unknown, and reads back.
     pub(super) fn of(request: &Request) -> Self {
         if request.method() == Method::PATCH {
             Self::Never

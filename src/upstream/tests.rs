@@ -329,7 +329,7 @@ async fn a_repeat_is_the_last_and_an_answer_ends_it() {
     let caller = caller(&clock());
     assert!(caller.call("test", caller.request(Method::GET, url.clone())).await.is_ok());
     tokio::time::sleep(Duration::from_millis(100)).await;
-    let result = caller.call("test", caller.request(Method::PATCH, url)).await;
+    let result = caller.call("test", caller.request(Method::PUT, url)).await;
     assert!(is_unknown(&result), "{result:?}");
     assert_eq!(requests.try_iter().count(), 3);
     // An answer came, if only its head and half of its body: nothing is repeated.
@@ -355,7 +355,7 @@ async fn a_repeat_that_finds_nobody_leaves_the_outcome_unknown() {
     let caller = caller(&clock());
     assert!(caller.call("test", caller.request(Method::GET, url.clone())).await.is_ok());
     tokio::time::sleep(Duration::from_millis(100)).await;
-    let result = caller.call("test", caller.request(Method::PATCH, url)).await;
+    let result = caller.call("test", caller.request(Method::PUT, url)).await;
     assert!(is_unknown(&result), "the first may have been read: {result:?}");
     serving.join().expect("served");
 }
