@@ -8,7 +8,7 @@
 //! - [`work`]: what a worker that holds a lead's lease does.
 //! - [`inbound`]: what ALC and Attio call us with.
 //! - [`merges`]: which lead speaks for a record; [`hooks`]: the callback URLs that presses name; [`reads`]: what is
-//!   read; [`sent_under`]: what connections may ask of a lead's document.
+//!   read; [`mod@sent_under`]: what connections may ask of a lead's document.
 
 mod hooks;
 mod inbound;

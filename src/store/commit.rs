@@ -52,8 +52,8 @@ pub enum Change {
         created_at: Timestamp,
         /// What becomes of the lease.
         lease: LeaseChange,
-        /// For [`Kind::Receipt`] only: from then on it does not exist. `now` decides, an engine's own expiry only
-        /// collects the garbage.
+        /// For receipts only: from then on it does not exist. `now` decides, an engine's own expiry only collects the
+        /// garbage.
         expires_at: Option<Timestamp>,
     },
     /// Removes the aggregate from the store and from every index, whatever its lease: the expected version says that

@@ -103,7 +103,7 @@ pub struct Document {
     pub body: String,
     /// The version of `body`.
     pub version: Version,
-    /// The label under which [`Engine::page`], [`Engine::wake`] and [`Engine::depths`] find it.
+    /// The label under which `Engine::page`, `Engine::wake` and `Engine::depths` find it.
     pub status: String,
     /// What orders a page, and tells how old the oldest is.
     pub created_at: Timestamp,

@@ -49,7 +49,7 @@ pub struct GateState {
 }
 
 impl GateState {
-    /// See [`super::Engine::reserve`]; `held` is the slot kept beside the aggregate.
+    /// See [`crate::store::Engine::reserve`]; `held` is the slot kept beside the aggregate.
     pub fn reserve(&mut self, gate: &Gate, held: Option<Timestamp>, now: Timestamp) -> Reserved {
         let now = now.as_microsecond();
         let opens = self.opens_at(now);
@@ -87,7 +87,7 @@ impl GateState {
         Reserved { verdict: self.go_or(opens, now), slot: None }
     }
 
-    /// See [`super::Engine::report`].
+    /// See [`crate::store::Engine::report`].
     pub fn report(&mut self, report: GateReport, now: Timestamp) {
         let now = now.as_microsecond();
         match report {
@@ -112,7 +112,7 @@ impl GateState {
         }
     }
 
-    /// See [`super::Engine::load`].
+    /// See [`crate::store::Engine::load`].
     pub fn view(&self, now: Timestamp) -> GateView {
         let pause = self.paused_until.filter(|until| *until > now.as_microsecond());
         GateView { closed_until: pause.max(self.open_until).map(from_micros), failures: self.failures }

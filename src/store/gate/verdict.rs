@@ -68,11 +68,11 @@ pub enum GateReport {
     Recovered,
 }
 
-/// A gate as [`super::Engine::load`] sees it.
+/// A gate as [`crate::store::Engine::load`] sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct GateView {
     /// No request goes before then (pause or cool-down). A cool-down that is over still shows, in the past, until a
-    /// probe has been reported: then [`super::Engine::reserve`] decides which request probes.
+    /// probe has been reported: then [`crate::store::Engine::reserve`] decides which request probes.
     pub closed_until: Option<Timestamp>,
     /// Failures in a row.
     pub failures: u32,
