@@ -47,6 +47,8 @@ struct HeldBack {
 struct Hold {
     /// Commits of leads are done, and nobody learns of it.
     unanswered: AtomicBool,
+    /// There is no room for commits of leads.
+    full: AtomicBool,
     next: AtomicBool,
     together: AtomicUsize,
     waiting: watch::Sender<usize>,
@@ -77,6 +79,9 @@ impl Engine for HeldBack {
             self.hold.waiting.send_modify(|waiting| *waiting += 1);
             let mut waiting = self.hold.waiting.subscribe();
             waiting.wait_for(|waiting| *waiting >= together).await.expect("the hold lives as long as the store");
+        }
+        if lead && self.hold.full.load(Ordering::SeqCst) {
+            return Err(StoreError::Full);
         }
         let committed = self.engine.commit(tenant, commit, now).await;
         if lead && self.hold.unanswered.load(Ordering::SeqCst) {
@@ -246,6 +251,31 @@ fn a_send_that_is_stored_without_an_answer_was_not_posted_and_goes_out() {
             .await;
         world.shows(&ada, "Pending").await;
         assert!(app.lead_says(&ada, "lead_id").await.is_string());
+    });
+}
+
+#[test]
+fn what_alc_answered_is_not_dropped_because_the_store_is_full() {
+    run(async {
+        // ALC can neither look up nor tell a repeat by its key.
+        let setup = Setup::sqlite().minimal_alc().alc(|alc| alc.idempotency = false);
+        let (world, app, hold, _folder) = connected(setup).await;
+        let ada = world.person();
+        let posting = world.alc.faults().hold("create_lead", Stage::After);
+        let pressed = spawn({
+            let (app, ada) = (app.clone(), ada.clone());
+            async move { app.press(&ada).await }
+        });
+        posting.reached(1).await;
+        hold.full.store(true, Ordering::SeqCst);
+        posting.release();
+        world.pass_slowly(Duration::ZERO, 10).await;
+        hold.full.store(false, Ordering::SeqCst);
+        let answer = world.while_time_passes(pressed).await.expect("an answer");
+        assert!([201, 202].contains(&answer.status), "{answer:?}");
+        world.pass_slowly(MINUTE, 3).await;
+        assert_eq!(app.lead_says(&ada, "status").await, "pending");
+        assert_eq!(world.alc.journal().count("create_lead"), 1, "one SMS");
     });
 }
 

@@ -43,6 +43,17 @@ impl PhoneNumber {
     /// `LEADS__DEFAULT_REGION`); the error says what is wrong and quotes nothing. What is a number is libphonenumber's
     /// to say; here goes only what nobody sees.
     pub fn parse(text: &str, region: Option<&str>) -> Result<Self, String> {
+        let region = region.and_then(|region| region.parse::<Region>().ok());
+        // What the library takes as it stands, but for what surrounds it, is that number: dropping what stands between
+        // its digits could make another one of it.
+        let short = text.chars().count() <= LONGEST_PHONE_NUMBER;
+        let bare = text.trim_matches(|character| visible(character).is_none_or(|shown| shown == ' '));
+        for text in [text, bare] {
+            let as_it_stands = short.then(|| Parsed::parse(text, region).ok()).flatten();
+            if let Some(number) = as_it_stands.filter(Parsed::is_valid) {
+                return Ok(Self(SecretString::from(number.format_as(PhoneNumberFormat::E164).into_owned())));
+            }
+        }
         let text: String = text.chars().filter_map(visible).collect();
         let text = text.trim();
         if text.is_empty() {
@@ -51,7 +62,6 @@ impl PhoneNumber {
         if text.chars().count() > LONGEST_PHONE_NUMBER {
             return Err(format!("must have at most {LONGEST_PHONE_NUMBER} characters"));
         }
-        let region = region.and_then(|region| region.parse::<Region>().ok());
         let number = Parsed::parse(text, region).map_err(|_| {
             let national = region.is_none() && !text.contains(['+', '＋']);
             let what =
