@@ -176,6 +176,26 @@ pub fn put<A: Aggregate>(id: &str, aggregate: &A, expected: Option<Version>, lea
     }
 }
 
+/// Puts a member that no version knows into every object of a body, at every level, the innermost first; returns how
+/// many objects there are. For the tests of what is kept on a rewrite.
+#[cfg(test)]
+pub(crate) fn with_unknown_members(body: &mut serde_json::Value) -> usize {
+    fn visit(value: &mut serde_json::Value, seen: &mut usize) {
+        match value {
+            serde_json::Value::Object(members) => {
+                members.values_mut().for_each(|member| visit(member, seen));
+                *seen += 1;
+                members.insert("x_of_a_newer_version".to_owned(), serde_json::json!({ "nested": [*seen] }));
+            }
+            serde_json::Value::Array(items) => items.iter_mut().for_each(|item| visit(item, seen)),
+            _ => {}
+        }
+    }
+    let mut seen = 0;
+    visit(body, &mut seen);
+    seen
+}
+
 #[cfg(test)]
 mod tests {
     use serde::Deserialize;

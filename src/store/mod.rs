@@ -36,6 +36,8 @@ pub mod redis;
 pub mod sqlite;
 mod tries;
 
+#[cfg(test)]
+pub(crate) use self::aggregate::with_unknown_members;
 pub use self::{
     aggregate::{Aggregate, CodecError, Versioned, decode, encode, put},
     commit::{Change, Commit, Committed, LeaseChange, Reserve, Write},

@@ -9,25 +9,20 @@ use std::time::Duration;
 use alc_connector::{
     ids::random_uuid,
     lifecycle::Lifecycle,
-    store::{self, Change, Commit, Committed, Key, Kind, LeaseChange, Store, Tenant, Write},
+    store::{Change, Commit, Committed, Key, Kind, LeaseChange, Tenant, Write},
 };
 use jiff::SignedDuration;
 use sandbox::{Fault, Stage};
-use secrecy::SecretString;
 
 use crate::support::{
     ambient::Stopwatch,
     harness::{MINUTE, Person, Setup, World, scenario},
+    stored::open,
 };
 
 /// How many wait, in commits of a tenth of a thousand.
 const COMMITS: usize = 100;
 const A_COMMIT: usize = 100;
-
-async fn open(world: &World, lifecycle: &Lifecycle) -> Store {
-    let url = world.settings.variables().find(|(name, _)| name.ends_with("STORE__URL")).expect("a store").1;
-    store::open(&SecretString::from(url), "alc", lifecycle).await.expect("the store opens")
-}
 
 fn put(key: Key, body: String, status: &'static str, now: jiff::Timestamp, due: Option<jiff::Timestamp>) -> Write {
     let change = Change::Put {

@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use alc_connector::{
     lifecycle::Lifecycle,
-    store::{self, Change, Commit, Committed, Document, Key, Kind, LeaseChange, Tenant, Write},
+    store::{Change, Commit, Committed, Document, Key, Kind, LeaseChange, Tenant, Write},
 };
 use sandbox::Callback;
-use secrecy::SecretString;
 use serde_json::{Value, json};
 
 use crate::support::{
     harness::{MINUTE, Person, Setup, World, scenario},
     http::send,
+    stored,
 };
 
 /// As [`rewrite`], of a lead.
@@ -31,8 +31,7 @@ async fn rewrite(
     let replicas = world.replicas().len();
     world.stop().await;
     let lifecycle = Lifecycle::new();
-    let url = world.settings.variables().find(|(name, _)| name.ends_with("STORE__URL")).expect("a store").1;
-    let store = store::open(&SecretString::from(url), "alc", &lifecycle).await.expect("the store opens");
+    let store = stored::open(world, &lifecycle).await;
     let tenant = Tenant::new(world.attio.workspace_id());
     let loaded = store.load(&tenant, std::slice::from_ref(&key), &[], world.now()).await.expect("the store answers");
     let before = loaded.documents.into_iter().next().flatten().expect("a document");

@@ -5,19 +5,14 @@ use std::time::Duration;
 
 use alc_connector::{
     lifecycle::Lifecycle,
-    store::{self, Change, Commit, Committed, Document, Key, Kind, LeaseChange, Store, Tenant, Write},
+    store::{Change, Commit, Committed, Document, Key, Kind, LeaseChange, Tenant, Write},
 };
-use secrecy::SecretString;
 
 use crate::support::{
     harness::{MINUTE, Person, Setup, World, scenario},
     secrets,
+    stored::open,
 };
-
-async fn open(world: &World, lifecycle: &Lifecycle) -> Store {
-    let url = world.settings.variables().find(|(name, _)| name.ends_with("STORE__URL")).expect("a store").1;
-    store::open(&SecretString::from(url), "alc", lifecycle).await.expect("the store opens")
-}
 
 /// The lead as it is stored, after `change` has made another body of it that is due at once. While no replica runs.
 async fn rewritten(world: &World, person: &Person, change: impl FnOnce(&str) -> String) -> Document {

@@ -15,4 +15,5 @@ pub mod redis_server;
 pub mod replica;
 pub mod secrets;
 pub mod settings;
+pub mod stored;
 pub mod turns;

@@ -1,6 +1,6 @@
 //! What is stored survives a rewrite by a version that does not know all of it.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::{
     clock::{from_micros, later},
@@ -15,7 +15,7 @@ use crate::{
     },
     ids::{ConnectionId, OpaqueToken, WebhookId, WorkspaceId, random_uuid},
     sealing::Sealed,
-    store::{decode, encode},
+    store::{decode, encode, with_unknown_members},
 };
 
 const MINUTE: std::time::Duration = std::time::Duration::from_secs(60);
@@ -69,18 +69,6 @@ fn json_of(workspace: &Workspace) -> Value {
     serde_json::from_str(&encode(workspace)).expect("JSON")
 }
 
-/// Shows every object of `value` to `see`, the innermost first.
-fn visit(value: &mut Value, see: &mut impl FnMut(&mut Map<String, Value>)) {
-    match value {
-        Value::Object(members) => {
-            members.values_mut().for_each(|member| visit(member, see));
-            see(members);
-        }
-        Value::Array(items) => items.iter_mut().for_each(|item| visit(item, see)),
-        _ => {}
-    }
-}
-
 #[test]
 fn what_a_newer_version_keeps_survives_at_every_level() {
     let mut body = json_of(&full());
@@ -100,11 +88,7 @@ fn what_a_newer_version_keeps_survives_at_every_level() {
     ] {
         assert!(body.pointer(place).is_some_and(|value| !value.is_null()), "{place} is empty in {body:#}");
     }
-    let mut objects = 0;
-    visit(&mut body, &mut |members| {
-        objects += 1;
-        members.insert("x_of_a_newer_version".to_owned(), json!({ "nested": [objects] }));
-    });
+    let objects = with_unknown_members(&mut body);
     // The workspace, three connections with a code and two grants each, two that refresh, one that connects, six
     // webhooks, a replacement, a trigger and two suspicions.
     assert_eq!(objects, 1 + 3 * 4 + 2 + 1 + 6 + 1 + 1 + 2, "{body:#}");

@@ -44,34 +44,29 @@ impl PhoneNumber {
     /// to say; here goes only what nobody sees.
     pub fn parse(text: &str, region: Option<&str>) -> Result<Self, String> {
         let region = region.and_then(|region| region.parse::<Region>().ok());
-        // What the library takes as it stands, but for what surrounds it, is that number: dropping what stands between
-        // its digits could make another one of it.
-        let short = text.chars().count() <= LONGEST_PHONE_NUMBER;
-        let bare = text.trim_matches(|character| visible(character).is_none_or(|shown| shown == ' '));
-        for text in [text, bare] {
-            let as_it_stands = short.then(|| Parsed::parse(text, region).ok()).flatten();
-            if let Some(number) = as_it_stands.filter(Parsed::is_valid) {
-                return Ok(Self(SecretString::from(number.format_as(PhoneNumberFormat::E164).into_owned())));
-            }
-        }
-        let text: String = text.chars().filter_map(visible).collect();
-        let text = text.trim();
-        if text.is_empty() {
+        let stripped: String = text.chars().filter_map(visible).collect();
+        let stripped = stripped.trim();
+        if stripped.is_empty() {
             return Err("must not be empty".to_owned());
         }
-        if text.chars().count() > LONGEST_PHONE_NUMBER {
-            return Err(format!("must have at most {LONGEST_PHONE_NUMBER} characters"));
+        // What the library takes as it stands, but for what surrounds it, is that number: dropping what stands between
+        // its digits could make another one of it.
+        let bare = text.trim_matches(|character| visible(character).is_none_or(|shown| shown == ' '));
+        let is_short = |text: &&str| text.chars().count() <= LONGEST_PHONE_NUMBER;
+        let parsed = |text: &str| Parsed::parse(text, region).ok();
+        let mut readings = [text, bare, stripped].into_iter().filter(is_short).filter_map(parsed);
+        if let Some(number) = readings.find(Parsed::is_valid) {
+            return Ok(Self(SecretString::from(number.format_as(PhoneNumberFormat::E164).into_owned())));
         }
-        let number = Parsed::parse(text, region).map_err(|_| {
-            let national = region.is_none() && !text.contains(['+', '＋']);
-            let what =
-                if national { "must be international: + and the country code first" } else { "is not a phone number" };
-            what.to_owned()
-        })?;
-        if !number.is_valid() {
-            return Err("is not a valid phone number of its country: check the digits".to_owned());
-        }
-        Ok(Self(SecretString::from(number.format_as(PhoneNumberFormat::E164).into_owned())))
+        Err(if !is_short(&stripped) {
+            format!("must have at most {LONGEST_PHONE_NUMBER} characters")
+        } else if parsed(stripped).is_some() {
+            "is not a valid phone number of its country: check the digits".to_owned()
+        } else if region.is_none() && !stripped.contains(['+', '＋']) {
+            "must be international: + and the country code first".to_owned()
+        } else {
+            "is not a phone number".to_owned()
+        })
     }
 
     /// The number, E.164.

@@ -71,7 +71,6 @@ impl Leads {
         let poll_at = self.settings.deadlines.next_poll(0, self.parts.clock.now());
         self.record(work, |lead, now| lead.submitted(attempt.send, accepted.clone(), poll_at, now)).await?;
         self.token_accepted(work, &grant).await;
-        self.alc_answered(work).await;
         Ok(())
     }
 

@@ -53,11 +53,13 @@ impl Leads {
     }
 
     /// ALC took a token: if it refused the same one before, that was a stray.
-    pub(super) async fn token_accepted(&self, work: &Work, used: &Grant) {
-        let Some(workspace) = &work.workspace else { return };
-        if let Err(error) = self.parts.connections.alc_accepted(&work.tenant, &workspace.value, used).await {
+    pub(super) async fn token_accepted(&self, work: &mut Work, used: &Grant) {
+        if let Some(workspace) = &work.workspace
+            && let Err(error) = self.parts.connections.alc_accepted(&work.tenant, &workspace.value, used).await
+        {
             tracing::warn!(%error, "that ALC takes its token again could not be recorded");
         }
+        self.alc_answered(work).await;
     }
 
     async fn no_grant(&self, work: &mut Work, refused: NoGrant) -> Result<(), StoreError> {

@@ -55,7 +55,6 @@ impl Leads {
             match self.parts.alc.get_lead(&grant.access_token, &id).await {
                 Ok(listed) => {
                     self.token_accepted(work, &grant).await;
-                    self.alc_answered(work).await;
                     return self.found_at_alc(work, &ListedLead { id, ..listed }).await;
                 }
                 Err(CallError::Unsupported) => {}
@@ -69,7 +68,6 @@ impl Leads {
         match self.parts.alc.find_leads(&grant.access_token, work.lead.value.record_id).await {
             Ok(listed) => {
                 self.token_accepted(work, &grant).await;
-                self.alc_answered(work).await;
                 let known = work.lead.value.send.outcome.lead_id.as_deref();
                 let ours = listed.into_iter().find(|listed| match known {
                     Some(known) => listed.id == known,
@@ -138,7 +136,6 @@ impl Leads {
         let error = match self.parts.alc.find_leads(&grant.access_token, work.lead.value.record_id).await {
             Ok(listed) => {
                 self.token_accepted(work, &grant).await;
-                self.alc_answered(work).await;
                 return Ok(Some(Some(listed)));
             }
             Err(CallError::Unauthorized) => {

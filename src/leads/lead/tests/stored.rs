@@ -15,7 +15,7 @@ use crate::{
     ids::{RecordId, SendId, WebhookId},
     leads::places::place,
     sealing::{Sealer, generate_key},
-    store::{CodecError, decode, encode},
+    store::{CodecError, decode, encode, with_unknown_members},
 };
 
 /// A lead with something in every place where a lead can have something.
@@ -54,26 +54,10 @@ fn full() -> Lead {
     lead
 }
 
-/// Puts a member that no version knows into every object, and returns how many there are.
-fn visit(value: &mut Value, see: &mut impl FnMut(&mut Map<String, Value>)) {
-    match value {
-        Value::Object(members) => {
-            members.values_mut().for_each(|member| visit(member, see));
-            see(members);
-        }
-        Value::Array(items) => items.iter_mut().for_each(|item| visit(item, see)),
-        _ => {}
-    }
-}
-
 #[test]
 fn what_a_newer_version_keeps_survives_at_every_level() {
     let mut body: Value = serde_json::from_str(&encode(&full())).expect("JSON");
-    let mut objects = 0;
-    visit(&mut body, &mut |members| {
-        objects += 1;
-        members.insert("x_of_a_newer_version".to_owned(), json!({ "nested": [objects] }));
-    });
+    let objects = with_unknown_members(&mut body);
     // The lead, both sends, the person, Attio's side, what is shown, the doubt, the calls, what waits, its hook, two
     // owed calls, their recipients, and the hook of one.
     assert_eq!(objects, 15, "{body:#}");
