@@ -27,11 +27,17 @@ fuzz_target!(|text: &str| {
     }
 });
 
-/// What the library takes as it stands is taken here, and for the same number.
+/// The longest number that is looked at, in characters.
+const LONGEST: usize = 250;
+
+/// What the library takes as it stands is taken here, and for the same number, unless it is too long for us.
 fn strict(text: &str, region: Option<&str>) {
     let parsed = Parsed::parse(text, region.and_then(|region| region.parse::<Region>().ok()));
     if let Some(strict) = parsed.ok().filter(Parsed::is_valid) {
-        let number = PhoneNumber::parse(text, region).expect("no stricter than the library");
+        let number = match PhoneNumber::parse(text, region) {
+            Err(_) if text.chars().count() > LONGEST => return,
+            number => number.expect("no stricter than the library"),
+        };
         assert_eq!(number.as_secret().expose_secret(), &*strict.format_as(PhoneNumberFormat::E164), "another number");
     }
 }

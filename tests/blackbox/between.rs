@@ -238,8 +238,8 @@ fn a_batch_is_stored_many_at_a_time() {
 #[test]
 fn a_send_that_is_stored_without_an_answer_was_not_posted_and_goes_out() {
     run(async {
-        // The store is given up after a second of real time; ALC is not: a request that a busy machine holds up for half
-        // a second would have an unknown outcome, after which this ALC is not asked again.
+        // The store is given up after a second of real time; ALC is not: a request that a busy machine holds up for
+        // half a second would have an unknown outcome, after which this ALC is not asked again.
         let setup = Setup::sqlite().minimal_alc().with("LEADS__SEND_WAIT", "1s").with("ALC__RESEND_UNKNOWN", "false");
         let (world, app, hold, _folder) = connected(setup).await;
         let ada = world.person();

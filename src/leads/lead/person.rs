@@ -49,18 +49,17 @@ impl PhoneNumber {
         if stripped.is_empty() {
             return Err("must not be empty".to_owned());
         }
+        if stripped.chars().count() > LONGEST_PHONE_NUMBER {
+            return Err(format!("must have at most {LONGEST_PHONE_NUMBER} characters"));
+        }
         // What the library takes as it stands, but for what surrounds it, is that number: dropping what stands between
         // its digits could make another one of it.
         let bare = text.trim_matches(|character| visible(character).is_none_or(|shown| shown == ' '));
-        let is_short = |text: &&str| text.chars().count() <= LONGEST_PHONE_NUMBER;
         let parsed = |text: &str| Parsed::parse(text, region).ok();
-        let mut readings = [text, bare, stripped].into_iter().filter(is_short).filter_map(parsed);
-        if let Some(number) = readings.find(Parsed::is_valid) {
+        if let Some(number) = [text, bare, stripped].into_iter().filter_map(parsed).find(Parsed::is_valid) {
             return Ok(Self(SecretString::from(number.format_as(PhoneNumberFormat::E164).into_owned())));
         }
-        Err(if !is_short(&stripped) {
-            format!("must have at most {LONGEST_PHONE_NUMBER} characters")
-        } else if parsed(stripped).is_some() {
+        Err(if parsed(stripped).is_some() {
             "is not a valid phone number of its country: check the digits".to_owned()
         } else if region.is_none() && !stripped.contains(['+', '＋']) {
             "must be international: + and the country code first".to_owned()
