@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use tracing::Span;
+
 use super::{
     service::Connections,
     work::Work,
@@ -67,6 +69,7 @@ impl Connections {
 
     /// Takes the step and records what it came to.
     async fn take(&self, work: &mut Work, step: Step) -> Result<(), StoreError> {
+        Span::current().record("step", step.name());
         match step {
             Step::Rest | Step::Settle | Step::Forget => Ok(()),
             Step::WakeLeads => self.wake_leads(work).await,

@@ -258,3 +258,41 @@ fn the_log_has_a_line_for_each_request_and_no_secrets() {
         }
     });
 }
+
+#[test]
+fn each_line_of_a_step_says_whose_it_is_and_which() {
+    run(async {
+        let mut world = Setup::sqlite().start().await;
+        world.stop().await;
+        world.live_in_real_time();
+        world.settings.set("TELEMETRY__FILTER", "debug").set("TELEMETRY__FORMAT", "json");
+        let mut process = Process::new(&world.settings);
+        process.start().await;
+        world.lead_to(vec![process.public]);
+        let (app, ada) = (world.connect().await, world.person());
+        app.press(&ada).await.expect(201);
+        world.call_back(&ada, "qualified").await;
+        world.shows(&ada, "Complete").await;
+        app.connection_removed().await.expect(202);
+        eventually("the webhook is gone", async || world.alc.webhooks().is_empty().then_some(())).await;
+        assert_eq!(process.terminate().await, Some(0));
+
+        let log = process.log();
+        let lines = log.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("a line of JSON"));
+        let calls: Vec<_> = lines.filter(|line| line["message"] == "upstream called").collect();
+        for (operation, kind, step) in [
+            ("submit_lead", "lead", "submit"),
+            ("update_person", "lead", "show"),
+            ("delete_webhook", "workspace", "delete-webhook"),
+        ] {
+            let of_it: Vec<_> = calls.iter().filter(|line| line["operation"] == operation).collect();
+            assert!(!of_it.is_empty(), "{operation} in {log}");
+            for line in of_it {
+                let span = &line["span"];
+                assert_eq!((&span["kind"], &span["step"]), (&kind.into(), &step.into()), "{line}");
+                assert!(span["workspace"].is_string(), "{line}");
+                assert_eq!(span["record"].is_string(), kind == "lead", "{line}");
+            }
+        }
+    });
+}
