@@ -9,7 +9,7 @@ use std::{
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use rusqlite::{Connection, params};
+use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
 use super::{
@@ -134,25 +134,20 @@ impl Engine for SqliteEngine {
     async fn page(
         &self,
         tenant: &Tenant,
-        status: Option<&str>,
+        statuses: &[&str],
         cursor: Option<&Cursor>,
         limit: usize,
     ) -> Result<Page, StoreError> {
-        let (tenant, status, cursor) = (tenant.clone(), status.map(str::to_owned), cursor.cloned());
+        let (tenant, cursor) = (tenant.clone(), cursor.cloned());
+        let statuses: Vec<_> = statuses.iter().map(|&status| status.to_owned()).collect();
         self.read(move |c| {
-            let by_status = if status.is_some() { "AND status = ?2" } else { "AND ?2 IS NULL" };
-            let after =
-                cursor.as_ref().map_or((i64::MAX, ""), |cursor| (cursor.created_at.as_microsecond(), &*cursor.id));
-            let mut statement = c.prepare_cached(&format!(
-                "SELECT {}, id FROM aggregates WHERE tenant = ?1 AND kind = 'lead' {by_status}
-                 AND (created_at, id) < (?3, ?4) ORDER BY created_at DESC, id DESC LIMIT ?5",
-                rows::COLUMNS
-            ))?;
-            let one_more = i64::try_from(limit.saturating_add(1)).unwrap_or(i64::MAX);
-            let found = statement.query_map(params![tenant.as_str(), status, after.0, after.1, one_more], |row| {
-                Ok((Key::new(Kind::Lead, row.get::<_, String>(8)?), rows::document(row)?))
-            })?;
-            Ok(Page::cut(found.collect::<Result<_, _>>()?, limit))
+            let mut found = Vec::new();
+            for status in &statuses {
+                found.extend(rows::page(c, &tenant, status, cursor.as_ref(), limit)?);
+            }
+            found.sort_unstable_by(|(a, left), (b, right)| (right.created_at, &b.id).cmp(&(left.created_at, &a.id)));
+            found.truncate(limit.saturating_add(1));
+            Ok(Page::cut(found, limit))
         })
         .await
     }
