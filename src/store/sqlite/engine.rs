@@ -20,7 +20,7 @@ use super::{
     writer::Writer,
 };
 use crate::{
-    clock::from_micros,
+    clock::{SharedClock, SteadyClock, from_micros},
     store::{
         Commit, Committed, Cursor, Depth, Engine, Key, Kind, LeaseRequest, Leased, Loaded, Page, StoreError, Taken,
         Tenant,
@@ -35,6 +35,7 @@ pub struct SqliteEngine {
     pub(super) writer: Writer,
     readers: Arc<Mutex<Vec<Connection>>>,
     permits: Arc<Semaphore>,
+    clock: SteadyClock,
 }
 
 impl SqliteEngine {
@@ -48,7 +49,12 @@ impl SqliteEngine {
         let (connection, readers) = opened.map_err(|_| OpenError::Store(unavailable("opening it was cut short")))??;
         let writer = Writer::start(connection, lock)
             .map_err(|source| OpenError::Folder { folder: folder.to_owned(), source })?;
-        Ok(Self { writer, permits: Arc::new(Semaphore::new(readers.len())), readers: Arc::new(Mutex::new(readers)) })
+        Ok(Self {
+            writer,
+            permits: Arc::new(Semaphore::new(readers.len())),
+            readers: Arc::new(Mutex::new(readers)),
+            clock: SteadyClock::new(),
+        })
     }
 
     /// Runs `work` on a reading connection, within one snapshot.
@@ -180,6 +186,10 @@ impl Engine for SqliteEngine {
             found.map(|tenant| tenant.map(Tenant::new)).collect()
         })
         .await
+    }
+
+    fn clock(&self) -> Option<SharedClock> {
+        Some(Arc::new(self.clock.clone()))
     }
 
     fn broken(&self) -> Option<&'static str> {
