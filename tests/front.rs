@@ -72,7 +72,7 @@ impl Engine for Nothing {
         self.answer(0)
     }
 
-    async fn page(&self, _: &Tenant, _: Option<&str>, _: Option<&Cursor>, _: usize) -> Result<Page, StoreError> {
+    async fn page(&self, _: &Tenant, _: &[&str], _: Option<&Cursor>, _: usize) -> Result<Page, StoreError> {
         self.answer(Page { documents: Vec::new(), next: None })
     }
 

@@ -73,11 +73,11 @@ pub trait Engine: Send + Sync + 'static {
         now: Timestamp,
     ) -> Result<u64, StoreError>;
 
-    /// One page of a tenant's leads, newest first, of one status or of all, after `cursor`.
+    /// One page of a tenant's leads, newest first, of these statuses, each named once, after `cursor`.
     async fn page(
         &self,
         tenant: &Tenant,
-        status: Option<&str>,
+        statuses: &[&str],
         cursor: Option<&Cursor>,
         limit: usize,
     ) -> Result<Page, StoreError>;
@@ -106,7 +106,7 @@ pub trait Engine: Send + Sync + 'static {
     /// Tells a gate what came of going.
     async fn report(&self, tenant: &Tenant, gate: &Gate, report: GateReport, now: Timestamp) -> Result<(), StoreError>;
 
-    /// The store's own clock, where it has one that replicas share.
+    /// The clock that the store's leases need, where the machine's as it stands will not do.
     fn clock(&self) -> Option<SharedClock> {
         None
     }

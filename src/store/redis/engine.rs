@@ -259,14 +259,16 @@ impl Engine for RedisEngine {
     async fn page(
         &self,
         tenant: &Tenant,
-        status: Option<&str>,
+        statuses: &[&str],
         cursor: Option<&Cursor>,
         limit: usize,
     ) -> Result<Page, StoreError> {
         let after = cursor.map(|cursor| format!("{}|{}", keys::sortable(cursor.created_at), cursor.id));
         let mut call = self.scripts.page.key(self.keys.of(tenant));
-        call.arg(tenant.as_str()).arg(status.unwrap_or_default()).arg(after.unwrap_or_default());
-        call.arg(limit.saturating_add(1));
+        call.arg(tenant.as_str()).arg(after.unwrap_or_default()).arg(limit.saturating_add(1));
+        for status in statuses {
+            call.arg(status);
+        }
         let found: Vec<(String, Fields)> = self.call(&call, Insist::Patiently).await?;
         let mut documents = Vec::with_capacity(found.len());
         for (id, fields) in found {

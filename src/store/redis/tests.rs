@@ -148,7 +148,7 @@ async fn a_full_server_drains_and_accepts_nothing_new() {
     assert_eq!(commit(&engine, vec![put(&leased[0].key, Some(1), end)], at(1)).await, DONE, "settled");
     assert_eq!(commit(&engine, vec![erase(&leased[1].key, 1)], at(1)).await, DONE, "forgotten");
     assert_eq!(engine.wake(&tenant(), Kind::Lead, &["pending"], Duration::ZERO, at(1)).await.expect("answers"), 4);
-    assert_eq!(engine.page(&tenant(), None, None, 10).await.expect("answers").documents.len(), 4);
+    assert_eq!(engine.page(&tenant(), &["pending"], None, 10).await.expect("answers").documents.len(), 4);
     assert_eq!(engine.depths(at(1)).await.expect("answers").len(), 2);
     assert_eq!(engine.reserve(&tenant(), &ATTIO, None, at(1)).await.expect("answers"), Verdict::Go);
     engine.report(&tenant(), &ATTIO, GateReport::Failed, at(1)).await.expect("answers");

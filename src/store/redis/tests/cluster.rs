@@ -94,7 +94,7 @@ async fn a_slot_that_moves_under_load_loses_nothing() {
     for (tenant, expected) in [(&tenants[0], 100 + of(0)), (&tenants[1], of(1))] {
         let (mut found, mut cursor) = (0, None);
         loop {
-            let page = engine.page(tenant, None, cursor.as_ref(), 500).await.expect("answers");
+            let page = engine.page(tenant, &["pending"], cursor.as_ref(), 500).await.expect("answers");
             found += page.documents.len();
             cursor = page.next;
             if cursor.is_none() {
