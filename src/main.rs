@@ -41,7 +41,7 @@ enum Command {
 
 #[derive(Subcommand)]
 enum KeysCommand {
-    /// Prints fresh keys as environment lines.
+    /// Prints fresh keys, and a secret for the Attio app's connection, as environment lines.
     Generate,
 }
 
@@ -113,9 +113,10 @@ fn healthcheck() -> Result<(), String> {
 fn generate_keys() -> Result<(), String> {
     let keys = FreshKeys::generate();
     print(&format!(
-        "ALC_CONNECTOR__KEYS__SEALING={}\nALC_CONNECTOR__KEYS__SIGNING={}",
+        "ALC_CONNECTOR__KEYS__SEALING={}\nALC_CONNECTOR__KEYS__SIGNING={}\nALC_CONNECTOR__ATTIO_APP__CLIENT_SECRET={}",
         keys.sealing.expose_secret(),
-        keys.signing.expose_secret()
+        keys.signing.expose_secret(),
+        keys.client_secret.expose_secret()
     ))
 }
 

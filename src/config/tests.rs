@@ -14,7 +14,7 @@ fn complete() -> Vec<(String, String)> {
         ("_KEYS__SEALING", keys.sealing.expose_secret()),
         ("_KEYS__SIGNING", keys.signing.expose_secret()),
         ("_ATTIO_APP__CLIENT_ID", "app"),
-        ("_ATTIO_APP__CLIENT_SECRET", "pw-of-app"),
+        ("_ATTIO_APP__CLIENT_SECRET", "pw-of-app-of-thirty-two-letters-"),
         ("_ATTIO_APP__REDIRECT_URIS", "https://app.attio.com/a, https://app.attio.com/b"),
         ("_ALC__AUTHORIZE_URL", "https://alc.example/authorize"),
         ("_ALC__TOKEN_URL", "https://alc.example/token"),
@@ -520,4 +520,19 @@ fn an_environment_nobody_knows_is_refused() {
     variables[0].1 = "zzz".to_owned();
     let faults = Config::load(&variables.into_iter().collect()).expect_err("no such environment").to_string();
     assert_eq!(faults, "ALC_CONNECTOR_ENV is none of development, staging, production");
+}
+
+#[test]
+fn in_production_the_clients_secret_is_a_long_one() {
+    let short = "pw-of-app-of-thirty-one-letters";
+    let refused = faults(&[("ATTIO_APP__CLIENT_SECRET", short)]);
+    let [fault] = refused.as_slice() else { panic!("{refused:?}") };
+    assert!(fault.starts_with("ATTIO_APP__CLIENT_SECRET has fewer than 32 characters"), "{fault}");
+    assert!(fault.contains("keys generate") && !fault.contains("thirty"), "{fault}");
+    assert_eq!(faults(&[("ATTIO_APP__CLIENT_SECRET", &format!("{short}-"))]), Vec::<String>::new());
+    let elsewhere = complete().into_iter().filter(|(name, _)| name != "ALC_CONNECTOR_ENV");
+    let short = ("ALC_CONNECTOR__ATTIO_APP__CLIENT_SECRET".to_owned(), short.to_owned());
+    Config::load(&elsewhere.chain([short]).collect()).expect("any will do for a try");
+    let fresh = FreshKeys::generate().client_secret;
+    assert_eq!(faults(&[("ATTIO_APP__CLIENT_SECRET", fresh.expose_secret())]), Vec::<String>::new());
 }
