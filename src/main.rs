@@ -81,7 +81,7 @@ fn serve() -> Result<(), String> {
         // A SQLite file may be held by the process before this one for a while; a signal must end the wait.
         let app = tokio::select! {
             built = App::build(config, parts) => built.map_err(|error| error.to_string())?,
-            () = lifecycle.stopping() => return Ok(()),
+            () = lifecycle.leaving() => return Ok(()),
         };
         tracing::info!(
             version = telemetry::VERSION.version,

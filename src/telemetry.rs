@@ -97,6 +97,10 @@ fn describe() {
     );
     describe_gauge!("alc_connector_store_up", "Whether the store told what it holds when this was asked for: 1 or 0");
     describe_gauge!(
+        "alc_connector_store_degraded",
+        "Whether the store serves in part only when this was asked for, by what is wrong: 1 or 0"
+    );
+    describe_gauge!(
         "alc_connector_aggregates",
         "Aggregates in the store, by kind and status; every replica tells all of them: take the max, not the sum"
     );

@@ -97,11 +97,22 @@ impl Process {
         }
     }
 
-    /// SIGTERM, and what it exited with; none: by a signal.
-    pub async fn terminate(&mut self) -> Option<i32> {
-        let mut child = self.child.take().expect("it runs");
+    /// SIGTERM.
+    pub fn signal_to_stop(&self) {
+        let child = self.child.as_ref().expect("it runs");
         let pid = Pid::from_raw(i32::try_from(child.id()).expect("a pid"));
         kill(pid, Signal::SIGTERM).expect("a signal can be sent");
+    }
+
+    /// SIGTERM, and what it exited with; none: by a signal.
+    pub async fn terminate(&mut self) -> Option<i32> {
+        self.signal_to_stop();
+        self.ended().await
+    }
+
+    /// What it exited with after SIGTERM; none: by a signal.
+    pub async fn ended(&mut self) -> Option<i32> {
+        let mut child = self.child.take().expect("it runs");
         let ended = async || child.try_wait().expect("it can be waited for");
         eventually_within(DRAINED_WITHIN, "the process has drained", ended).await.code()
     }
