@@ -5,6 +5,7 @@
 //! for `HTTP__DRAIN_DELAY`, then no new connections, then what is under way finishes, then the store closes.
 
 mod error;
+pub mod files;
 mod rooms;
 
 use std::{
@@ -19,7 +20,7 @@ use futures_util::future;
 use tokio::signal::unix::{SignalKind, signal};
 
 pub use self::error::BuildError;
-use self::rooms::Rooms;
+use self::{files::Share, rooms::Rooms};
 use crate::{
     clock::{SharedClock, SystemClock},
     config::{self, Config},
@@ -113,8 +114,10 @@ impl App {
     pub async fn run(self) -> io::Result<()> {
         let Self { services, reconciler, patience, public, management, .. } = self;
         let (lifecycle, store, limits) = (services.lifecycle.clone(), services.store.clone(), services.limits.clone());
-        let public = listen(public, workers(), patience, &services, http::public)?;
-        let management = listen(management, 1, patience, &services, http::management)?;
+        let workers = workers();
+        let share = Share::of_process(workers);
+        let public = listen(public, (workers, share.public), patience, &services, http::public)?;
+        let management = listen(management, (1, share.management), patience, &services, http::management)?;
         let (public_handle, management_handle) = (public.handle(), management.handle());
         // Not among the tasks that a drain waits for: the management listener outlives them.
         let servers = Lifecycle::new().spawn(future::try_join(public, management));
@@ -200,7 +203,7 @@ fn workers() -> usize {
 
 fn listen(
     listener: TcpListener,
-    workers: usize,
+    (workers, connections_each): (usize, usize),
     patience: Patience,
     services: &Services,
     routes: fn(&mut ServiceConfig, &Services),
@@ -212,6 +215,7 @@ fn listen(
     });
     let server = server
         .workers(workers)
+        .max_connections(connections_each)
         .disable_signals()
         .keep_alive(patience.keep_alive)
         // A caller that closes its end has hung up. Otherwise its handler would go on, and tell a refusal to a caller

@@ -7,7 +7,7 @@ use std::{
 };
 
 use alc_connector::{
-    app::{self, App, Parts},
+    app::{self, App, Parts, files},
     config::{Config, Environment, keys::FreshKeys},
     http::health,
     lifecycle::Lifecycle,
@@ -68,6 +68,7 @@ fn serve() -> Result<(), String> {
     let config = Config::load(&environment).map_err(|faults| faults.to_string())?;
     telemetry::log(config.telemetry.format, &config.telemetry.filter);
     telemetry::log_panics();
+    files::raise_limit();
     for warning in config.warnings(&environment) {
         tracing::warn!("{warning}");
     }

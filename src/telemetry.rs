@@ -18,6 +18,7 @@ use serde::Serialize;
 use tracing_subscriber::EnvFilter;
 
 pub use self::sparing::Sparing;
+pub(crate) use self::sparing::warn_sparingly;
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -50,6 +50,7 @@ use crate::{
     lifecycle::{self, Lifecycle},
     sealing::Sealer,
     store::{Store, StoreError},
+    telemetry::warn_sparingly,
 };
 
 /// What the operator configured.
@@ -264,6 +265,6 @@ fn refresh_error(error: RefreshTokenError) -> OAuthError {
 }
 
 fn store_error(error: &StoreError) -> OAuthError {
-    tracing::warn!(%error, "the store could not be asked for a grant");
+    warn_sparingly!(%error, "the store could not be asked for a grant");
     OAuthError::Unavailable
 }

@@ -8,7 +8,7 @@ use std::{
     collections::BTreeSet,
     io::{self, Read as _, Write as _},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream},
-    sync::{LazyLock, Mutex, PoisonError},
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
@@ -29,7 +29,7 @@ use crate::{
     clock,
     lifecycle::Lifecycle,
     store::{Degraded, Depth, Store},
-    telemetry::{self, Sparing},
+    telemetry::{self, warn_sparingly},
 };
 
 /// A probe has to be answered before the orchestrator that asks gives up.
@@ -64,8 +64,6 @@ impl Probes {
     }
 }
 
-static LINES: LazyLock<Sparing> = LazyLock::new(Sparing::new);
-
 async fn ask_how_far_it_serves(store: &Store) -> Result<BTreeSet<Degraded>, ()> {
     let fault = match tokio::time::timeout(ANSWERED_WITHIN, store.serving()).await {
         Ok(Ok(degraded)) => {
@@ -74,20 +72,16 @@ async fn ask_how_far_it_serves(store: &Store) -> Result<BTreeSet<Degraded>, ()> 
                 metrics::gauge!("alc_connector_store_degraded", "what" => one.name()).set(is_so);
             }
             let names: Vec<_> = degraded.iter().map(|one| one.name()).collect();
-            if !names.is_empty()
-                && let Some(left_out) = LINES.turn()
-            {
-                tracing::warn!(degraded = names.join(", "), left_out, "the store serves in part");
+            if !names.is_empty() {
+                warn_sparingly!(degraded = names.join(", "), "the store serves in part");
             }
             return Ok(degraded);
         }
         Ok(Err(error)) => error.to_string(),
         Err(_) => "no answer in time".to_owned(),
     };
-    if let Some(left_out) = LINES.turn() {
-        // The store's own words may name hosts; they are for the log.
-        tracing::warn!(error = fault, left_out, "the store takes no writes");
-    }
+    // The store's own words may name hosts; they are for the log.
+    warn_sparingly!(error = fault, "the store takes no writes");
     Err(())
 }
 

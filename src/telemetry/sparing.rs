@@ -63,6 +63,18 @@ impl<C: Clock> std::fmt::Debug for Sparing<C> {
     }
 }
 
+/// As `tracing::warn!`, as often as a [`Sparing`] of this place's own lets it.
+macro_rules! warn_sparingly {
+    ($($line:tt)+) => {{
+        static LINES: ::std::sync::LazyLock<$crate::telemetry::Sparing> =
+            ::std::sync::LazyLock::new($crate::telemetry::Sparing::new);
+        if let Some(left_out) = LINES.turn() {
+            ::tracing::warn!(left_out, $($line)+);
+        }
+    }};
+}
+pub(crate) use warn_sparingly;
+
 #[cfg(test)]
 mod tests {
     use governor::clock::FakeRelativeClock;

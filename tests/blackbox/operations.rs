@@ -5,7 +5,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::support::{
     ambient::{PATIENCE, Stopwatch, eventually, spawn},
-    harness::{HOUR, MINUTE, Setup, run, scenario},
+    harness::{HOUR, MINUTE, Setup, World, run, scenario},
     http::send,
     process::Process,
 };
@@ -164,6 +164,62 @@ fn sigterm_makes_unready_then_serves_for_the_delay_then_ends() {
         app.press(&ada).await.expect(201);
         assert_eq!(process.ended().await, Some(0));
         assert!(watch.elapsed() >= std::time::Duration::from_secs(2), "it goes before the delay is over");
+    });
+}
+
+/// A process between the pretend services that a shell has limited so.
+async fn limited(world: &World, limit: &'static str) -> Process {
+    let mut process = Process::new(&world.settings);
+    process.after(limit);
+    process.start().await;
+    process
+}
+
+#[test]
+fn the_soft_limit_of_open_files_is_raised_to_the_hard_one() {
+    run(async {
+        let mut world = Setup::sqlite().start().await;
+        world.stop().await;
+        world.live_in_real_time();
+        let mut process = limited(&world, "ulimit -Sn 300; ulimit -Hn 900").await;
+        let limits = process.limits();
+        let files = limits.lines().find(|line| line.starts_with("Max open files")).expect("it is listed");
+        assert_eq!(files.split_whitespace().skip(3).take(2).collect::<Vec<_>>(), ["900", "900"], "{files}");
+        assert!(process.log().contains("the limit of open files is small"), "{}", process.log());
+        assert_eq!(process.terminate().await, Some(0));
+    });
+}
+
+#[test]
+fn idle_connections_leave_the_service_the_files_that_it_needs() {
+    run(async {
+        let mut world = Setup::sqlite().start().await;
+        world.stop().await;
+        world.live_in_real_time();
+        let mut process = limited(&world, "ulimit -n 256").await;
+        world.lead_to(vec![process.public]);
+        let connect = |_| {
+            let connecting = tokio::net::TcpStream::connect(process.public);
+            tokio::time::timeout(std::time::Duration::from_secs(1), connecting)
+        };
+        // Once the service takes no more, the system refuses some.
+        let idle = futures_util::future::join_all((0..400).map(connect)).await;
+        assert!(idle.iter().flatten().flatten().count() > 200, "there are many");
+        for _ in 0..3 {
+            let url = format!("http://{}", process.management());
+            // Each over a connection of its own, as a probe's.
+            for path in ["readyz", "metrics"] {
+                let answer = send(crate::support::http::client().get(format!("{url}/{path}")));
+                // An idle connection is closed after ten seconds, which would mend it.
+                let answer = tokio::time::timeout(std::time::Duration::from_secs(5), answer).await;
+                answer.expect("at once").expect(200);
+            }
+        }
+        drop(idle);
+        let (app, ada) = (world.connect().await, world.person());
+        app.press(&ada).await.expect(201);
+        assert_eq!(process.terminate().await, Some(0));
+        assert!(!process.log().contains("open files)"), "it ran out: {}", process.log());
     });
 }
 
