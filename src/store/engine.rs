@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::{
     commit::{Commit, Committed},
+    degraded::Degraded,
     document::{Key, Kind, Tenant},
     error::StoreError,
     found::{Cursor, Depth, LeaseRequest, Leased, Loaded, Page, Taken},
@@ -92,6 +93,12 @@ pub trait Engine: Send + Sync + 'static {
 
     /// Whether a write would succeed right now.
     async fn ping(&self) -> Result<(), StoreError>;
+
+    /// How far the store serves right now: what is degraded, or why no tenant can be served. As [`Self::ping`], but for an
+    /// engine that can serve some tenants, or some calls, while others fail.
+    async fn serving(&self) -> Result<BTreeSet<Degraded>, StoreError> {
+        self.ping().await.map(|()| BTreeSet::new())
+    }
 
     /// Asks a gate for leave to go. With `held`, the slot kept beside that aggregate counts and is updated (no version
     /// moves); without, a slot in the future is lost if the caller does not come back.

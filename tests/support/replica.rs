@@ -44,7 +44,12 @@ impl Replica {
         self.lifecycle.under_way()
     }
 
-    /// Unready from now on, as after SIGTERM.
+    /// Unready from now on, and serving for the drain delay, as after SIGTERM.
+    pub fn begin_to_leave(&self) {
+        self.lifecycle.leave();
+    }
+
+    /// Unready from now on, and ending what is under way.
     pub fn begin_to_stop(&self) {
         self.lifecycle.stop();
     }

@@ -134,6 +134,8 @@ async fn a_full_server_drains_and_accepts_nothing_new() {
     let refused = engine.commit(&tenant(), &accept(9), at(0)).await;
     assert!(matches!(refused, Err(StoreError::Full)), "{refused:?}");
     assert!(matches!(engine.ping().await, Err(StoreError::Full)));
+    let degraded = engine.serving().await.expect("callbacks are settled");
+    assert_eq!(degraded, [crate::store::Degraded::Full].into());
     let press = put(&lead(0), Some(1), LeaseChange::Take(crate::store::conformance::lease_until(at(9))));
     assert!(matches!(engine.commit(&tenant(), &plain(vec![press]), at(0)).await, Err(StoreError::Full)));
 
