@@ -89,16 +89,17 @@ impl Client {
             .request(Method::POST, self.url(&["leads"]), token)
             .header("Idempotency-Key", send.to_string())
             .json(&body);
-        // A pooled connection that dies under the request says nothing of what ALC did. Where ALC can be asked that,
-        // nothing is sent twice; where it cannot, a repeat at once is what keeps the lead from being lost.
+        // A pooled connection that dies under the request says little of what ALC did. Where ALC is known to answer
+        // that, it is asked before anything is sent again; else a repeat at once, under the same key, is what keeps the
+        // lead from being lost.
         let repeat = if self.features.is_known_to_list_leads() { Repeat::Never } else { Repeat::OnFreshConnection };
         let answer = self.caller.call_with("submit_lead", request, LEAD_CAP, repeat).await?;
         if answer.status.is_success() {
-            return Ok(AcceptedLead { id: answer.find_in_remains(shapes::lead_id)? });
+            return Ok(AcceptedLead { id: answer.find_or_in_remains(shapes::lead_id, shapes::lead_id_of_remains)? });
         }
         Err(match refused_for_good(&answer, &[token.expose_secret(), name, phone_number]) {
             CallError::Conflict { code, detail, .. } => {
-                let id = answer.find_in_remains(shapes::lead_id).ok().flatten();
+                let id = answer.find(shapes::lead_id).ok().flatten();
                 CallError::Conflict { code, id, detail }
             }
             error => error,
@@ -132,9 +133,10 @@ impl Client {
             });
         }
         let value = answer.json()?;
-        match shapes::lead_id(&value) {
-            Some(other) if other != id => Err(unreadable("it is about another lead")),
-            _ => Ok(ListedLead { id: id.to_owned(), status: shapes::status(&value) }),
+        match shapes::lead(&value) {
+            Some(lead) if lead.id != id => Err(unreadable("it is about another lead")),
+            Some(lead) => Ok(lead),
+            None => Ok(ListedLead { id: id.to_owned(), status: shapes::status(&value) }),
         }
     }
 

@@ -42,6 +42,11 @@ pub(super) fn lead_id(value: &Value) -> Option<String> {
     first(value, "lead", &|value| id_under(value, LEAD))
 }
 
+/// The id of a lead in what is left of a cut body: only the member that goes before every other one.
+pub(super) fn lead_id_of_remains(value: &Value) -> Option<String> {
+    id(value.get("id")?, LEAD)
+}
+
 /// The id of a webhook; as for a lead.
 pub(super) fn webhook_id(value: &Value) -> Option<String> {
     first(value, "webhook", &|value| id_under(value, WEBHOOK))
@@ -58,7 +63,13 @@ pub(super) fn webhook_secret(value: &Value) -> Option<SecretString> {
     })
 }
 
-/// The status of a lead; as for its id.
+/// The id of a lead and its status, which stands where the id stands or further inside: what an envelope around them
+/// calls `status` (`"success"`) is about the answer.
+pub(super) fn lead(value: &Value) -> Option<ListedLead> {
+    first(value, "lead", &|value| Some(ListedLead { id: id_under(value, LEAD)?, status: status(value) }))
+}
+
+/// The status of a lead, where ALC does not say its id; as for its id.
 pub(super) fn status(value: &Value) -> Option<String> {
     first(value, "lead", &|value| {
         let status = member(value, &["status"])?.as_str()?.trim();
@@ -75,8 +86,7 @@ pub(super) fn leads(value: &Value, record: RecordId) -> Option<Vec<ListedLead>> 
         });
         named.and_then(|id| id.trim().parse::<RecordId>().ok()) == Some(record)
     };
-    let read = |item: &Value| Some(ListedLead { id: lead_id(item)?, status: status(item) });
-    Some(items(value, "leads")?.iter().filter(is_ours).filter_map(read).collect())
+    Some(items(value, "leads")?.iter().filter(is_ours).filter_map(lead).collect())
 }
 
 /// The webhooks in a list; those without a usable id are dropped. `None`: this is no list.
@@ -122,17 +132,19 @@ fn member<'a>(value: &'a Value, names: &[&str]) -> Option<&'a Value> {
     })
 }
 
-/// `[…]`, or a list in an envelope called `own`, as [`ENVELOPES`] are, or `items`; a `null` in the envelope is an empty
-/// list.
+/// `[…]`, or a list in an envelope called `own`, as [`ENVELOPES`] are, or `items`. Where there is none, a `null` under
+/// `own` or `data` is an empty list; elsewhere a `null` says nothing (`{"result": null, "error": …}`).
 fn items<'a>(value: &'a Value, own: &str) -> Option<&'a [Value]> {
     fn at<'a>(value: &'a Value, own: &str, depth: usize) -> Option<&'a [Value]> {
         match value {
             Value::Array(items) => Some(items),
-            Value::Null if depth > 0 => Some(&[]),
             Value::Object(_) if depth < DEEPEST => {
                 let more = ["items", "results", "records", "content"];
                 let names = [own].into_iter().chain(ENVELOPES).chain(more);
-                names.filter_map(|name| member(value, &[name])).find_map(|inner| at(inner, own, depth + 1))
+                let mut inside = names.filter_map(|name| member(value, &[name]));
+                let is_null = |name: &str| member(value, &[name]).is_some_and(Value::is_null);
+                let found = inside.find_map(|inner| at(inner, own, depth + 1));
+                found.or_else(|| (is_null(own) || is_null("data")).then_some(&[]))
             }
             _ => None,
         }
@@ -145,6 +157,43 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn the_status_of_an_envelope_is_not_the_leads() {
+        for (answer, status) in [
+            (json!({"status": "success", "data": {"id": 17, "status": "processing"}}), Some("processing")),
+            (json!({"status": "ok", "lead": {"id": 17, "status": "done"}}), Some("done")),
+            (json!({"status": "success", "data": {"id": 17}}), None),
+            (json!({"id": 17, "lead": {"status": "done"}}), Some("done")),
+            (json!({"status": "done", "id": 17}), Some("done")),
+        ] {
+            let lead = lead(&answer).expect("a lead");
+            assert_eq!((lead.id.as_str(), lead.status.as_deref()), ("17", status), "{answer}");
+        }
+    }
+
+    #[test]
+    fn of_a_cut_answer_only_the_id_counts_that_nothing_behind_the_cut_could_replace() {
+        assert_eq!(lead_id_of_remains(&json!({"id": 17, "more": 1})).as_deref(), Some("17"));
+        for left in [json!({"lead_id": "ext-5"}), json!({"data": {"id": 3}}), json!([{"id": 3}])] {
+            assert_eq!(lead_id_of_remains(&left), None, "{left}");
+        }
+    }
+
+    #[test]
+    fn a_null_hides_no_list_and_is_none_unless_it_stands_for_one() {
+        let ours = RecordId::random();
+        let list = json!([{"id": 1, "recordId": ours}]);
+        for value in [json!({"data": null, "items": list}), json!({"result": null, "leads": list})] {
+            assert_eq!(leads(&value, ours).map(|leads| leads.len()), Some(1), "{value}");
+        }
+        for value in [json!({"leads": null}), json!({"data": null})] {
+            assert_eq!(leads(&value, ours), Some(Vec::new()), "{value}");
+        }
+        for value in [json!({"result": null, "error": "down"}), json!({"items": null}), json!(null)] {
+            assert_eq!(leads(&value, ours), None, "{value}");
+        }
+    }
 
     #[test]
     fn an_id_is_a_text_or_an_integer() {
@@ -225,7 +274,7 @@ mod tests {
         let ids: Vec<_> = leads(&odd, ours).expect("a list").into_iter().map(|lead| lead.id).collect();
         assert_eq!(ids, ["4", "5"]);
         assert_eq!(leads(&json!({"leads": null}), ours), Some(vec![]));
-        assert_eq!(leads(&json!({"leads": null, "data": list}), ours), Some(vec![]));
+        assert_eq!(leads(&json!({"leads": null, "data": list}), ours), Some(expected));
         for value in [json!({}), json!({"leads": 3}), json!("x"), json!(null)] {
             assert_eq!(leads(&value, ours), None, "{value}");
         }

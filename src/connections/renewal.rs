@@ -24,6 +24,7 @@ use crate::{
     alc::oauth::TokenError,
     clock::{later, until},
     ids::{ConnectionId, WorkspaceId, random_uuid},
+    sealing::Sealed,
     store::{LeaseChange, StoreError, Tenant, Versioned},
 };
 
@@ -69,10 +70,11 @@ enum RefreshAnswer {
         retry_at: Timestamp,
         detail: String,
     },
-    /// No clear answer.
+    /// No clear answer, or an access token that cannot be used; beside that, ALC may have given a refresh token, sealed.
     Failed {
         retry_at: Timestamp,
         detail: String,
+        rotated: Option<Sealed>,
     },
 }
 
@@ -88,7 +90,12 @@ impl RefreshAnswer {
                     tracing::warn!(workspace = %workspace.id, %connection, "ALC refuses its grant again and again");
                 }
             }
-            Self::Failed { retry_at, .. } => workspace.refresh_failed(connection, owner, *retry_at),
+            Self::Failed { retry_at, rotated, .. } => {
+                if let Some(refresh) = rotated {
+                    workspace.refresh_rotated(connection, generation, refresh.clone());
+                }
+                workspace.refresh_failed(connection, owner, *retry_at);
+            }
         }
         true
     }
@@ -191,6 +198,7 @@ impl Connections {
     async fn ask_for_tokens(&self, workspace: WorkspaceId, of: &Connection) -> RefreshAnswer {
         let id = of.id;
         let refresh = of.alc.refresh.as_ref().map(|it| self.open(workspace, id, ALC_REFRESH_TOKEN, it));
+        let mut rotated = None;
         let detail = match refresh {
             None => return RefreshAnswer::Dead,
             Some(Err(error)) => error.to_string(),
@@ -218,14 +226,21 @@ impl Connections {
                         return RefreshAnswer::Denied { retry_at: AlcGrant::denied_again_at(by_schedule, now), detail };
                     }
                     // Something unusable was granted. It is not revoked: with many servers that would end the whole
-                    // grant, by which the connection still lives.
-                    Err(error @ (TokenError::Unusable { .. } | TokenError::Unavailable { .. })) => error.to_string(),
+                    // grant, by which the connection still lives. A refresh token beside it is kept: the one that was
+                    // sent may have ended with it.
+                    Err(error) => {
+                        if let TokenError::Unusable { leftover, .. } = &error {
+                            let seal = |it| self.seal(workspace, id, ALC_REFRESH_TOKEN, it);
+                            rotated = leftover.refresh.as_ref().map(seal);
+                        }
+                        error.to_string()
+                    }
                 }
             }
         };
         tracing::warn!(%workspace, connection = %id, detail, "could not refresh ALC's tokens");
         let retry_at = self.retry_at(of.alc.retry.attempts, None, REFRESH_RETRY_AT_MOST);
-        RefreshAnswer::Failed { retry_at, detail }
+        RefreshAnswer::Failed { retry_at, detail, rotated }
     }
 }
 

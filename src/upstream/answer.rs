@@ -68,11 +68,21 @@ impl Answer {
 
     /// [`Answer::find`], and where the end of the body is missing also in what came before the cut.
     pub fn find_in_remains<T>(&self, read: impl Fn(&Value) -> Option<T>) -> Result<Option<T>, CallError> {
+        self.find_or_in_remains(&read, &read)
+    }
+
+    /// The same where the whole body may have something that goes before what is left of it: `certain` reads from a cut
+    /// body only what no member behind the cut could have changed.
+    pub fn find_or_in_remains<T>(
+        &self,
+        read: impl Fn(&Value) -> Option<T>,
+        certain: impl Fn(&Value) -> Option<T>,
+    ) -> Result<Option<T>, CallError> {
         let found = self.find(&read);
         if found.is_ok() {
             return found;
         }
-        reading::remains(&self.body).as_ref().and_then(read).map_or(found, |found| Ok(Some(found)))
+        reading::remains(&self.body).as_ref().and_then(certain).map_or(found, |found| Ok(Some(found)))
     }
 
     fn unreadable(&self) -> CallError {

@@ -25,6 +25,9 @@ use super::{CallError, words};
 const IDLE: Duration = Duration::from_secs(45);
 /// Idle connections kept per host. More than the 25 writes a second that Attio takes keep busy.
 const IDLE_CONNECTIONS: usize = 32;
+/// Within this time a connection ends that its peer was closing while the request was on its way. After that the peer
+/// had the request, and may have done what it asks.
+const IDLE_CLOSE: Duration = Duration::from_secs(1);
 /// Headers that an answer may have. The HTTP client's own limit of 100 makes an error out of an answer beyond it.
 const MOST_HEADERS: usize = 1000;
 
@@ -140,10 +143,13 @@ impl HttpClients {
         }
         let again = if repeat == Repeat::Never { None } else { request.try_clone() };
         let connects = Arc::new(AtomicBool::new(false));
+        let began = Instant::now();
         let sent = CONNECTS.scope(Arc::clone(&connects), within(deadline, self.pooled.execute(request))).await;
         match (sent, again) {
             (Ok(response), _) => Ok(response),
-            (Err(Failed::Http(error)), Some(again)) if !connects.load(Ordering::Relaxed) && is_closed(&error) => {
+            (Err(Failed::Http(error)), Some(again))
+                if !connects.load(Ordering::Relaxed) && is_closed(&error) && began.elapsed() < IDLE_CLOSE =>
+            {
                 tracing::debug!("a pooled connection was closed under a request, which is sent again on a fresh one");
                 within(deadline, self.fresh.execute(again)).await.map_err(|error| named(error, true))
             }

@@ -14,6 +14,9 @@ use crate::lenient;
 /// Places in a body at which JSON is looked for. A page of prose has more, and nothing for us.
 const MOST_STARTS: usize = 32;
 
+/// What only documents have.
+const PAGES: [&str; 7] = ["<!doctype", "<?xml", "<html", "<head", "<body", "<script", "<style"];
+
 /// The value that the body is, or begins with: text behind it is passed over. A text that holds JSON is that JSON: some
 /// gateways encode twice. `None` also for a number or a word with something behind it.
 pub fn whole(body: &[u8]) -> Option<Value> {
@@ -94,11 +97,14 @@ fn start(body: &[u8]) -> Option<usize> {
     body.iter().position(|byte| matches!(byte, b'{' | b'['))
 }
 
-fn is_page(body: &[u8]) -> bool {
-    let head = body.trim_ascii_start();
-    ["<!doctype", "<html"]
-        .iter()
-        .any(|tag| head.get(..tag.len()).is_some_and(|head| head.eq_ignore_ascii_case(tag.as_bytes())))
+/// Whether the body is a page of HTML or another document: by the tags before its first bracket, whatever stands before
+/// those (a byte order mark, a comment) and whatever its encoding. A few tags around JSON (`<pre>`, a warning in bold)
+/// make no page.
+pub(super) fn is_page(body: &[u8]) -> bool {
+    let head = &body[..start(body).unwrap_or(body.len())];
+    // UTF-16 has a NUL in each letter of a tag.
+    let head: Vec<u8> = head.iter().filter(|byte| **byte != 0).map(u8::to_ascii_lowercase).collect();
+    PAGES.iter().any(|tag| head.windows(tag.len()).any(|at| at == tag.as_bytes()))
 }
 
 /// Whether what follows the opening bracket can follow it in JSON.
@@ -235,6 +241,10 @@ mod tests {
             "id: L-1",
             "<!DOCTYPE html><script>var a = {\"id\": \"L-1\"}</script>",
             "\n<HTML><body>{\"id\": \"L-1\"}",
+            "\u{feff}<!DOCTYPE html><title>Closed</title><script>x={\"id\": \"L-1\"}</script>",
+            "<!-- cached --><head><script>x={\"id\": \"L-1\"}</script>",
+            "<?xml version=\"1.0\"?><p>{\"id\": \"L-1\"}</p>",
+            "<script>window.x = {\"id\": \"L-1\"}</script>",
             "<lead><id>L-1</id></lead>",
             // The inside of what is broken may be about anything.
             r#"{"customer": {"id": "L-1"} oops, "id": "L-2"}"#,

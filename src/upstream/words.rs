@@ -58,7 +58,8 @@ pub(super) fn of_body(body: &[u8], secrets: &[&str]) -> String {
         }
         None => {
             let text = String::from_utf8_lossy(body);
-            if text.trim_start().starts_with('<') { String::new() } else { text.into_owned() }
+            let is_markup = text.trim_start_matches(['\u{feff}', ' ', '\t', '\r', '\n']).starts_with('<');
+            if is_markup || reading::is_page(body) { String::new() } else { text.into_owned() }
         }
     };
     clean(&text, secrets)

@@ -49,6 +49,22 @@ scenario! {
     }
 }
 
+scenario! {
+    async fn a_refresh_token_beside_an_unusable_access_token_is_the_next_one(setup: Setup) {
+        let (world, app) = setup.connected().await;
+        world.alc.configure(answering(members(&json!({ "token_type": "N_A" }))));
+        let refreshed = async || world.alc.journal().count("token") > 1;
+        world.pass_until("refreshed", MINUTE, HOUR * 2, refreshed).await;
+        // ALC rotates: the refresh token that was sent is used up.
+        world.alc.configure(answering(Map::new()));
+        let refreshed = world.alc.journal().count("token") + 1;
+        let again = async || world.alc.journal().count("token") > refreshed;
+        world.pass_until("refreshed twice more", MINUTE, HOUR * 4, again).await;
+        assert_eq!(app.connection().await.json()["status"], "connected");
+        app.press(&world.person()).await.expect(201);
+    }
+}
+
 /// What the browser is told at the end of a connect that cannot be.
 async fn refused_at_the_client(world: &World) -> String {
     let mut browser = world.browser();

@@ -72,6 +72,13 @@ impl Workspace {
         is_dead
     }
 
+    /// ALC gave another refresh token for that of `generation`, and no access token that can be used.
+    pub(in crate::connections) fn refresh_rotated(&mut self, id: ConnectionId, generation: u64, refresh: Sealed) {
+        if let Some(connection) = self.connection_mut(id).filter(|it| it.alc.generation == generation) {
+            connection.alc.refresh = Some(refresh);
+        }
+    }
+
     /// ALC gave no clear answer to a refresh.
     pub(in crate::connections) fn refresh_failed(&mut self, id: ConnectionId, owner: Uuid, retry_at: Timestamp) {
         let Some(connection) = self.connection_mut(id) else { return };

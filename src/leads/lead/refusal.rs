@@ -2,7 +2,7 @@
 //!
 //! Promises that a refusal is told: inside the request, and then Attio stays as it was, or by Attio. The caller's
 //! handler writes down that it takes the refusal before it answers, and Attio waits for that as long as the caller
-//! waits and a little longer. So nothing has to be undone when a caller hangs up or a process dies.
+//! waits and a little longer. Where the caller hangs up while that is written, the refusal is given back to Attio.
 
 use std::time::Duration;
 
@@ -36,6 +36,17 @@ impl Lead {
             }
             _ => false,
         }
+    }
+
+    /// The caller that had taken the refusal of this send is gone: it is Attio's to tell; `false` if nothing changes.
+    pub fn give_back_refusal(&mut self, send: SendId) -> bool {
+        let outcome = &mut self.send.outcome;
+        let is_taken = outcome.id == send && outcome.reason == Some(Reason::Rejected) && outcome.told_in_request;
+        if is_taken {
+            outcome.told_in_request = false;
+            self.send.waited_until = None;
+        }
+        is_taken
     }
 
     /// Until when Attio leaves the present send's refusal to its caller.

@@ -105,6 +105,7 @@ impl Lead {
             {
                 unlearnt.outcome.lead_id = Some(lead_id.to_owned());
                 unlearnt.unlearnt = false;
+                self.complete_earlier(lead_id, result, now);
                 return false;
             }
         }

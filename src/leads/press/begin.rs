@@ -96,9 +96,10 @@ impl Leads {
     /// way.
     fn go_on_behind(&self, mut work: Work, grant: Option<Grant>) {
         let leads = self.clone();
-        // Each line that the task logs names its lead, as those of the reconciler's steps do.
+        // Each line that the task logs names its lead, as those of the reconciler's steps do; of the highest level, so
+        // that no level takes it from the lines that are let through.
         let (workspace, record) = (work.tenant.as_str(), work.lead.value.record_id);
-        let span = tracing::info_span!("step", kind = "lead", workspace, %record, step = "submit");
+        let span = tracing::error_span!("step", kind = "lead", workspace, %record, step = "submit");
         let task = async move {
             let result = async {
                 if let Some(grant) = grant {

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use super::answer::{Accepted, Answer, SendRefused, settled};
 use crate::{
@@ -96,15 +96,28 @@ impl Leads {
     /// The answer; a refusal is taken first, so that Attio leaves the record as it was.
     async fn told(&self, tenant: &Tenant, record: RecordId, send: SendId, answer: Answer) -> Answer {
         if matches!(answer, Err(SendRefused::Rejected(_))) {
-            let take = |found: &mut Option<Versioned<Lead>>, now| match found
-                .as_mut()
-                .is_some_and(|lead| lead.value.take_refusal(send, now))
-            {
-                true => Decision::Write(LeaseChange::Leave { due: Some(now) }, ()),
-                false => Decision::Leave(()),
-            };
-            self.parts.store.change(tenant, &lead_key(record).id, Patience::CALLER, take).await?;
+            let (leads, tenant) = (self.clone(), tenant.clone());
+            let (taken, is_taken) = oneshot::channel();
+            self.parts.lifecycle.spawn(async move { leads.take_refusal(&tenant, record, send, taken).await });
+            // The sender may be gone without a word: then the store did not say what became of it. The caller is told
+            // all the same: better that Attio tells it as well than that nothing does.
+            drop(is_taken.await);
         }
         answer
+    }
+
+    /// Takes a refusal for its caller, and gives it back to Attio if the caller has hung up meanwhile.
+    async fn take_refusal(&self, tenant: &Tenant, record: RecordId, send: SendId, taken: oneshot::Sender<()>) {
+        let change = async |change: &(dyn Fn(&mut Lead, Timestamp) -> bool + Sync)| {
+            let decide = |found: &mut Option<Versioned<Lead>>, now| {
+                let changed = found.as_mut().is_some_and(|lead| change(&mut lead.value, now));
+                if changed { Decision::Write(LeaseChange::Leave { due: Some(now) }, ()) } else { Decision::Leave(()) }
+            };
+            let changed = self.parts.store.change(tenant, &lead_key(record).id, Patience::CALLER, decide).await;
+            changed.inspect_err(|error| tracing::warn!(%error, "whether the caller or Attio tells a refusal could not be written down")).is_ok()
+        };
+        if change(&|lead, now| lead.take_refusal(send, now)).await && taken.send(()).is_err() {
+            change(&|lead, _| lead.give_back_refusal(send)).await;
+        }
     }
 }

@@ -111,7 +111,7 @@ impl Leads {
             AttioRefusal::Stray if failures >= STRAYS_FORGIVEN => None,
             AttioRefusal::Stray => Some(Again::failed(self.retry_at(failures, None))),
             AttioRefusal::Ended(workspace) => {
-                work.workspace = workspace.map(|workspace| *workspace);
+                work.see(workspace.map(|workspace| *workspace));
                 Some(Again::failed(self.parts.clock.now()))
             }
         })

@@ -20,7 +20,7 @@ impl Leads {
         match self.parts.connections.alc_grant(&work.tenant, workspace).await {
             Ok((grant, newer)) => {
                 if newer.is_some() {
-                    work.workspace = newer;
+                    work.see(newer);
                 }
                 Ok(Some(grant))
             }
@@ -45,7 +45,7 @@ impl Leads {
         work.grants.renewed = true;
         match self.parts.connections.alc_grant_after_401(&work.tenant, used).await {
             Ok((_, workspace)) => {
-                work.workspace = Some(workspace);
+                work.see(Some(workspace));
                 Ok(())
             }
             Err(refused) => self.no_grant(work, refused).await,
@@ -65,7 +65,7 @@ impl Leads {
     async fn no_grant(&self, work: &mut Work, refused: NoGrant) -> Result<(), StoreError> {
         match refused {
             NoGrant::ReauthorizationRequired | NoGrant::NotConnected => {
-                self.reload(work).await?;
+                self.look_again(work).await?;
                 work.grants.refused += 1;
                 // A workspace that has connected again since deserves another try, once.
                 let lives = |workspace: &Versioned<Workspace>| {

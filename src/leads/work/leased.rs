@@ -107,6 +107,15 @@ impl Work {
         }
     }
 
+    /// The workspace as it was loaded again. If it has changed, it may have connected anew: what was true of its grant
+    /// before says nothing of the one of now, and a lead that went on believing it would sleep until its deadline.
+    pub(super) fn see(&mut self, workspace: Option<Versioned<Workspace>>) {
+        if self.workspace.as_ref().map(Versioned::version) != workspace.as_ref().map(Versioned::version) {
+            (self.grants.dead, self.grants.refused) = (false, 0);
+        }
+        self.workspace = workspace;
+    }
+
     /// Whether the workspace has access to ALC.
     pub(super) fn alc_access(&self) -> AlcAccess {
         // A workspace that the store has lost connects again: until then its leads wait, within their deadlines.

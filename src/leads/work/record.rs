@@ -8,6 +8,7 @@ use super::leased::Work;
 use crate::{
     clock::{Timestamp, later, until},
     connections::Workspace,
+    ids::SendId,
     leads::{
         lead::{
             aggregate::Lead,
@@ -66,11 +67,8 @@ impl Leads {
 
     /// What ALC has taken from this worker stays taken, also if the store has lost the commit that said so.
     fn tell_again(&self, work: &Work, lead: &mut Lead, now: Timestamp) {
-        if let Some((send, lead_id)) = &work.taken
-            && lead.send.outcome.id == *send
-            && lead.send.outcome.status == Status::Queued
-        {
-            lead.submitted(*send, lead_id.clone(), self.settings.deadlines.next_poll(0, now), now);
+        if let Some((send, lead_id)) = work.taken.clone().filter(|(send, _)| is_queued(lead, *send)) {
+            lead.submitted(send, lead_id, self.settings.deadlines.next_poll(0, now), now);
         }
     }
 
@@ -115,7 +113,7 @@ impl Leads {
     /// store does not answer, what is known has to do: the fact matters more.
     async fn look_for_triggers(&self, work: &mut Work) {
         if let Ok(Some(found)) = self.parts.store.find(&work.tenant, "").await {
-            work.workspace = Some(found);
+            work.see(Some(found));
         }
     }
 
@@ -136,7 +134,7 @@ impl Leads {
                 Ok(true)
             }
             Committed::Conflict => {
-                self.reload(work).await?;
+                self.look_again(work).await?;
                 Ok(false)
             }
         }
@@ -160,15 +158,21 @@ impl Leads {
         work.lease.is_some_and(|lease| until(self.parts.clock.now(), lease.until) >= needed)
     }
 
+    /// Loads lead and workspace again, because something came in. If the store has lost what ALC has taken from this
+    /// worker, that is written down at once: else the next step, here or at another worker, would post it again.
+    pub(super) async fn look_again(&self, work: &mut Work) -> Result<(), StoreError> {
+        let is_there = self.reload(work).await?;
+        if is_there && work.taken.as_ref().is_some_and(|(send, _)| is_queued(&work.lead.value, *send)) {
+            self.record(work, |_, _| {}).await?;
+        }
+        Ok(())
+    }
+
     /// Loads lead and workspace again; `false` if the lead is gone. Notices a lease that went to another worker.
-    pub(super) async fn reload(&self, work: &mut Work) -> Result<bool, StoreError> {
+    async fn reload(&self, work: &mut Work) -> Result<bool, StoreError> {
         let keys = [Key::workspace(), work.key.clone()];
         let mut loaded = self.parts.store.tries(&work.tenant, Patience::Fact).load(&keys, &[]).await?;
-        let before = std::mem::replace(&mut work.workspace, loaded.take()?);
-        if before.map(|found| found.version()) != work.workspace.as_ref().map(Versioned::version) {
-            // The workspace may have connected again: what was true of its grant before says nothing of the one of now.
-            (work.grants.dead, work.grants.refused) = (false, 0);
-        }
+        work.see(loaded.take()?);
         let Some(lead) = loaded.take::<Lead>()? else {
             work.lease = None;
             return Ok(false);
@@ -188,4 +192,9 @@ impl Leads {
     fn extended(&self, lease: Lease, now: Timestamp) -> Lease {
         Lease { until: later(now, self.lease_duration()).max(lease.until), ..lease }
     }
+}
+
+/// Whether this send is the lead's present one and, as far as the lead tells, not at ALC yet.
+fn is_queued(lead: &Lead, send: SendId) -> bool {
+    lead.send.outcome.id == send && lead.send.outcome.status == Status::Queued
 }

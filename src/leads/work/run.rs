@@ -61,7 +61,7 @@ impl Leads {
             Committed::Done(_) => work.written(work.lead.value.clone(), change, &commit),
             Committed::Conflict => {
                 // Something came in meanwhile; it would sleep until our due time.
-                self.reload(work).await?;
+                self.look_again(work).await?;
             }
         }
         Ok(())
@@ -82,7 +82,7 @@ impl Leads {
         match self.commit_surely(&work.tenant, &Commit::of(vec![write])).await? {
             Committed::Done(_) => work.lease = None,
             Committed::Conflict => {
-                self.reload(work).await?;
+                self.look_again(work).await?;
             }
         }
         Ok(())

@@ -36,7 +36,7 @@ impl Leads {
         let keys = [Key::workspace()];
         let mut loaded = self.parts.store.load(&work.tenant, &keys, std::slice::from_ref(&gate), now).await?;
         // A trigger that has been taken away meanwhile is called no more.
-        work.workspace = loaded.take()?;
+        work.see(loaded.take()?);
         [work.workflows.view] = loaded.gates();
         let probing = work.workflows.view.closed_until.is_some();
         if probing {

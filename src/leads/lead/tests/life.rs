@@ -117,6 +117,30 @@ fn an_acceptance_of_an_earlier_send_says_nothing_of_the_present_one() {
 }
 
 #[test]
+fn a_result_of_a_send_whose_id_was_never_learnt_is_shown_once_the_next_send_is_refused() {
+    let mut world = World::new(Telling::LeadId);
+    let now = world.now;
+    world.lead.begin(now);
+    world.lead.unknown(world.lead.attempt(), Again::failed(now), None, now);
+    world.lead.expire(Reason::NotSent, now);
+    let second = PresentSend::new(SendId::random(), now);
+    world.lead.send_again(PresentSend { waited_until: Some(now + HOUR), ..second });
+    // The second has certainly not arrived: the result is the first's.
+    assert_eq!(world.lead.finish("qualified", Some("1"), None, now), Finished::Already);
+    assert_eq!(world.lead.send.outcome.status, Status::Queued);
+    world.lead.begin(now);
+    let refused = world.lead.attempt();
+    world.lead.rejected(refused, String::new(), now);
+    assert!(world.lead.take_refusal(refused.send, now));
+    let wanted = world.lead.wanted().expect("something to show");
+    assert_eq!(wanted.title, Title::Complete);
+    assert_eq!(world.lead.said(wanted), (Some("1"), Some("qualified")));
+    // A caller that has hung up is told nothing: then Attio tells the refusal.
+    assert!(world.lead.give_back_refusal(refused.send));
+    assert_eq!(world.lead.wanted().map(|wanted| wanted.title), Some(Title::Failed));
+}
+
+#[test]
 fn a_refused_id_leaves_the_rest_and_stays_told() {
     let mut world = World::new(Telling::LeadId);
     let now = world.now;
