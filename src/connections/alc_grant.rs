@@ -97,8 +97,8 @@ impl Connections {
     }
 
     /// A token other than `used`, which ALC answered with 401: one that another task got meanwhile, or a fresh one.
-    /// Where there is none to be had, and
-    /// ALC goes on saying 401 to this one, the grant is dead from then on.
+    /// Where there is none to be had, each call is one more sign that the grant is dead; see `workspace/suspicion.rs`
+    /// for how many it takes.
     pub async fn alc_grant_after_401(
         &self,
         tenant: &Tenant,

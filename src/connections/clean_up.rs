@@ -13,7 +13,7 @@ use super::{
     alc_grant::Grant,
     service::Connections,
     work::Work,
-    workspace::{aggregate::Workspace, side::Side, webhook::Webhook},
+    workspace::{aggregate::Workspace, connection::Connection, side::Side, webhook::Webhook},
 };
 use crate::{
     alc::{CallError, ListedWebhook},
@@ -165,17 +165,17 @@ impl Connections {
         }
     }
 
-    /// ALC's tokens cannot be opened until an operator puts the sealing key back. At Attio there is no token that could
-    /// delete the webhook: it is given up.
+    /// Tokens that cannot be opened are waited for, until an operator puts the sealing key back. Where Attio has no
+    /// token that could delete the webhook, it is given up.
     async fn without_cleaner(&self, work: &mut Work, side: Side, webhook: &Webhook) -> Result<(), StoreError> {
-        let id = webhook.id;
-        match side {
-            Side::Alc => {
-                let retry_at = self.retry_at(webhook.retry.attempts, None, Duration::MAX);
-                self.note(work, |workspace, _| workspace.webhook_postponed(side, id, retry_at)).await
-            }
-            Side::Attio => self.note(work, |workspace, _| workspace.webhook_gone(side, id)).await,
+        let (id, workspace) = (webhook.id, &work.workspace.value);
+        let has_attio_grant = |it: &Connection| it.attio.as_ref().is_some_and(|grant| !grant.dead);
+        let mut at_attio = workspace.connection(webhook.connection).into_iter().chain(workspace.current());
+        if side == Side::Attio && !at_attio.any(has_attio_grant) {
+            return self.note(work, |workspace, _| workspace.webhook_gone(side, id)).await;
         }
+        let retry_at = self.retry_at(webhook.retry.attempts, None, Duration::MAX);
+        self.note(work, |workspace, _| workspace.webhook_postponed(side, id, retry_at)).await
     }
 
     async fn note_answer(

@@ -121,6 +121,8 @@ impl Connections {
         for token in granted.refresh.iter().chain([&granted.access]) {
             match self.revoke(granted.side, token).await {
                 Ok(()) | Err(TokenError::InvalidGrant) => {}
+                // The server revokes no tokens of this kind (RFC 7009 §2.2.1), and will not tomorrow.
+                Err(TokenError::Refused { error }) if error == "unsupported_token_type" => {}
                 Err(error) => return Err(error.to_string()),
             }
         }

@@ -2,7 +2,7 @@
 //!
 //! Owns what counts as damage that can be repaired: another encoding than UTF-8, bytes and escapes that are no text,
 //! the extensions of JSON that widespread writers produce (`NaN`, comments, commas too many, single quotes, bare keys),
-//! numbers that no float can hold, and nesting that no parser follows. Promises that text which is strict JSON already
+//! numbers that no float can hold, and nesting that no parser follows. Promises that strict JSON without any of these
 //! comes back as it is, so that a tolerant reader never finds another id, record or status than a strict one; that no
 //! bytes make it panic; and that the time it takes grows with the length of the body alone. Structure is not guessed: a
 //! body that was cut stays broken, and the parser says so.

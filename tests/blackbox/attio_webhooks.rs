@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use reqwest::Method;
 use sandbox::{
     Callback, Fault, Stage,
@@ -58,6 +59,25 @@ scenario! {
             world.attio.call(&webhook.target_url, body.as_str(), Some(&sign(&webhook.secret, &body))).await == 410
         };
         world.pass_until("it is gone here", MINUTE, HOUR, answered).await;
+    }
+}
+
+scenario! {
+    async fn without_the_key_that_opens_its_token_it_is_not_given_up(setup: Setup) {
+        let (mut world, app) = subscribed(setup.attio_grants()).await;
+        world.attio.faults().always("delete_webhook", Fault::status(503));
+        app.connection_removed().await.expect(202);
+        let key = world.settings.get("KEYS__SEALING");
+        // An operator has set another key, and forgotten the previous one.
+        world.settings.set("KEYS__SEALING", &STANDARD.encode([7; 32]));
+        world.restart().await;
+        world.attio.faults().clear("delete_webhook");
+        world.pass_slowly(HOUR, 3).await;
+        assert_eq!(world.attio.webhooks().len(), 1, "it cannot be deleted");
+        world.settings.set("KEYS__SEALING", &key);
+        world.restart().await;
+        let gone = async || world.attio.webhooks().is_empty();
+        world.pass_until("it is gone at Attio", HOUR, HOUR * 24, gone).await;
     }
 }
 

@@ -187,3 +187,21 @@ async fn attio_limiting_our_clean_up_keeps_every_writer_waiting() {
     let GateVerdict::At(slot) = turn else { panic!("{turn:?}") };
     assert!(slot >= world.clock.now() + Duration::from_secs(20), "{slot}");
 }
+
+#[tokio::test]
+async fn a_kind_of_token_that_alc_does_not_revoke_keeps_nothing_waiting() {
+    let mut world = World::new().await;
+    let (_hooks, _registered) = world.alc_registers(201, None).await;
+    let connection = world.connect(tokens("a1", Some("r1"))).await;
+    let body = r#"{"error": "unsupported_token_type"}"#;
+    let asked =
+        world.server.mock("POST", "/oauth/revoke").with_status(400).with_body(body).expect(2).create_async().await;
+    world.server.mock("DELETE", "/api/v1/webhooks/h1").with_status(204).create_async().await;
+    world.connections().remove(world.workspace, connection).await.expect("removes");
+    for _ in 0..4 {
+        world.clock.advance(UNDER_WAY);
+        world.reconcile().await;
+    }
+    asked.assert_async().await;
+    assert!(world.load().await.is_none(), "nothing is left");
+}
