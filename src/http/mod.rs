@@ -23,16 +23,20 @@ mod services;
 mod shared;
 mod standing;
 pub mod triggers;
+mod waiting;
 
 use actix_web::{
     HttpResponse,
     web::{self, ServiceConfig},
 };
 
-pub use self::services::{Clock, Services};
 use self::{
     endpoint::Endpoint,
     problem::{Fault, Problem, Slug},
+};
+pub use self::{
+    services::{Clock, Services},
+    waiting::waiting,
 };
 
 /// What the public listener serves, all of it: a test holds it against `openapi.yaml`.
