@@ -1,8 +1,8 @@
 //! Builds everything from a [`Config`], runs it, stops it.
 //!
 //! Owns the order of both. Promises that [`App::build`] returns with both listeners bound (port 0 works: ask
-//! [`App::public_addr`]), and that after [`Lifecycle::leave`] a run ends within [`STOP_LIMIT`]: unready first and served
-//! for `HTTP__DRAIN_DELAY`, then no new connections, then what is under way finishes, then the store closes.
+//! [`App::public_addr`]), and that after [`Lifecycle::leave`] a run ends within [`STOP_LIMIT`]: unready first and
+//! served for `HTTP__DRAIN_DELAY`, then no new connections, then what is under way finishes, then the store closes.
 
 mod error;
 pub mod files;
@@ -25,7 +25,7 @@ use self::{
 use crate::{
     clock::{SharedClock, SystemClock},
     config::Config,
-    http::{self, Services, health::Probes, limit::Limits},
+    http::{self, Probes, Services, limit::Limits},
     lifecycle::Lifecycle,
     reconciler::Reconciler,
     store::Store,
@@ -147,8 +147,8 @@ impl App {
     }
 }
 
-/// Resolves when the process is to stop: some time after it has become unready, in which whoever routes learns of that
-/// and goes on sending; or as soon as it is told to stop.
+/// Resolves when the process is to stop: some time after it has become unready, in which the load balancer learns of
+/// that and goes on sending here; or as soon as it is told to stop.
 async fn gone(lifecycle: &Lifecycle, drain_delay: Duration) {
     lifecycle.leaving().await;
     if drain_delay.is_zero() || lifecycle.is_stopping() {
@@ -161,7 +161,8 @@ async fn gone(lifecycle: &Lifecycle, drain_delay: Duration) {
     }
 }
 
-/// The first SIGTERM or SIGINT ends what `lifecycle` is about, in its order; the second ends the process at once, which loses nothing either.
+/// The first SIGTERM or SIGINT ends what `lifecycle` is about, in its order; the second ends the process at once, which
+/// loses nothing either.
 pub async fn stop_on_signals(lifecycle: Lifecycle) -> io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

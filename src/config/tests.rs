@@ -545,3 +545,21 @@ fn in_production_the_clients_secret_is_a_long_one() {
     let fresh = FreshKeys::generate().client_secret;
     assert_eq!(faults(&[("ATTIO_APP__CLIENT_SECRET", fresh.expose_secret())]), Vec::<String>::new());
 }
+
+#[test]
+fn the_systems_proxy_variables_are_read_and_never_shown() {
+    let of = |variables: &[(&str, &str)]| {
+        let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Config::load(&complete().into_iter().chain(variables).collect())
+    };
+    assert!(of(&[]).expect("complete").proxy.is_none());
+    for (name, except) in [("HTTPS_PROXY", "NO_PROXY"), ("https_proxy", "no_proxy")] {
+        let config = of(&[(name, "u:hunter2@proxy.example:3128"), (except, "alc.example")]).expect("complete");
+        assert!(!format!("{config:?}").contains("hunter2"));
+        let proxy = config.proxy.expect("a proxy");
+        assert_eq!(proxy.url.expose_secret(), "http://u:hunter2@proxy.example:3128");
+        assert_eq!(proxy.except, "alc.example");
+    }
+    let faults = of(&[("HTTPS_PROXY", "socks5://hunter2")]).expect_err("no HTTP proxy").to_string();
+    assert!(faults.starts_with("HTTPS_PROXY must be") && !faults.contains("hunter2"), "{faults}");
+}

@@ -16,6 +16,7 @@ pub mod json;
 pub mod leads;
 pub mod limit;
 pub mod oauth;
+mod probes;
 pub mod problem;
 pub mod request;
 mod request_id;
@@ -35,6 +36,7 @@ use self::{
     problem::{Fault, Problem, Slug},
 };
 pub use self::{
+    probes::Probes,
     services::{Clock, Services},
     waiting::waiting,
 };

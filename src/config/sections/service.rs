@@ -65,7 +65,7 @@ impl Management {
     }
 }
 
-/// Whoever starts the process has to hear of a store that does not come.
+/// The operator that starts the process has to hear of a store that does not come.
 const LONGEST_CONNECT_PATIENCE: Duration = Duration::from_secs(3600);
 
 /// `STORE__…`.
