@@ -1,44 +1,41 @@
 //! Builds everything from a [`Config`], runs it, stops it.
 //!
 //! Owns the order of both. Promises that [`App::build`] returns with both listeners bound (port 0 works: ask
-//! [`App::public_addr`]), and that after [`Lifecycle::leave`] a run ends within [`STOP_LIMIT`]: unready first and served
-//! for `HTTP__DRAIN_DELAY`, then no new connections, then what is under way finishes, then the store closes.
+//! [`App::public_addr`]), and that after [`Lifecycle::leave`] a run ends within [`STOP_LIMIT`]: unready first and
+//! served for `HTTP__DRAIN_DELAY`, then no new connections, then what is under way finishes, then the store closes.
 
 mod error;
 pub mod files;
+mod listeners;
 mod rooms;
+mod waiting;
 
-use std::{
-    io,
-    net::{SocketAddr, TcpListener},
-    sync::Arc,
-    time::Duration,
-};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use actix_web::{HttpServer, dev::Server, middleware::from_fn, web::ServiceConfig};
+use actix_web::web::ServiceConfig;
 use futures_util::future;
 use tokio::signal::unix::{SignalKind, signal};
 
 pub use self::error::BuildError;
-use self::{files::Share, rooms::Rooms};
+use self::{
+    files::Share,
+    listeners::{Bound, Listeners, Patience, listen, workers},
+    rooms::Rooms,
+};
 use crate::{
     clock::{SharedClock, SystemClock},
-    config::{self, Config},
-    http::{self, Services, health::Probes, limit::Limits},
+    config::Config,
+    http::{self, Probes, Services, limit::Limits},
     lifecycle::Lifecycle,
     reconciler::Reconciler,
-    store::{self, Store},
+    store::Store,
     telemetry,
 };
 
 /// How long stopping takes at most: an orchestrator kills after 30 s.
 pub const STOP_LIMIT: Duration = Duration::from_secs(29);
-/// How long requests under way may take to finish. Their sends go on in tasks of their own.
-const REQUESTS_LIMIT: Duration = Duration::from_secs(24);
 /// How long the store may take to close.
 const CLOSE_LIMIT: Duration = Duration::from_secs(1);
-/// How long the head of a request may take.
-const HEAD_LIMIT: Duration = Duration::from_secs(10);
 /// How often the metrics recorder and the limits tidy up.
 const UPKEEP: Duration = Duration::from_secs(5);
 
@@ -53,22 +50,12 @@ pub struct Parts {
     pub store: Option<Store>,
 }
 
-/// How long the listeners wait for what comes over a connection, and for the end of what comes.
-#[derive(Debug, Clone, Copy)]
-struct Patience {
-    keep_alive: Duration,
-    drain_delay: Duration,
-}
-
 /// Everything, ready to run.
 pub struct App {
     services: Services,
     reconciler: Reconciler,
     patience: Patience,
-    public: TcpListener,
-    management: TcpListener,
-    public_addr: SocketAddr,
-    management_addr: SocketAddr,
+    listeners: Listeners,
 }
 
 impl App {
@@ -76,15 +63,15 @@ impl App {
     pub async fn build(config: Config, parts: Parts) -> Result<Self, BuildError> {
         telemetry::metrics();
         let lifecycle = parts.lifecycle.unwrap_or_default();
-        // The store first: a second process on one SQLite file waits here for the first to go, which also frees its
-        // addresses, and a process that waits must not take connections that it cannot serve.
-        let store = match parts.store {
-            Some(store) => store,
-            None => open_store(&config.store, &lifecycle).await?,
-        };
-        let (public, public_addr) = bind("ALC_CONNECTOR__HTTP__BIND", config.http.bind)?;
-        let (management, management_addr) = bind("ALC_CONNECTOR__MANAGEMENT__BIND", config.management.bind)?;
         let patience = Patience { keep_alive: config.http.keep_alive, drain_delay: config.http.drain_delay };
+        let (store, listeners) = match parts.store {
+            Some(store) => (store, None),
+            None => waiting::open(&config, patience, &lifecycle).await?,
+        };
+        let listeners = match listeners {
+            Some(listeners) => listeners,
+            None => Listeners::bind(&config)?,
+        };
         let limits = Limits::new(config.http.requests_per_second);
         let clock = parts.clock.or_else(|| store.clock()).unwrap_or_else(|| Arc::new(SystemClock));
         let store = store.on_clock(clock.clone());
@@ -92,17 +79,17 @@ impl App {
         let probes = Probes::new(&lifecycle, &store);
         let clock = http::Clock(clock);
         let services = Services { lifecycle, clock, store, authorization, connections, leads, limits, probes };
-        Ok(Self { services, reconciler, patience, public, management, public_addr, management_addr })
+        Ok(Self { services, reconciler, patience, listeners })
     }
 
     /// Where the public listener is.
     pub fn public_addr(&self) -> SocketAddr {
-        self.public_addr
+        self.listeners.public.addr
     }
 
     /// Where the management listener is.
     pub fn management_addr(&self) -> SocketAddr {
-        self.management_addr
+        self.listeners.management.addr
     }
 
     /// Stops the App, from wherever a clone of it is kept.
@@ -112,12 +99,18 @@ impl App {
 
     /// Serves until [`Lifecycle::stop`], then empties the house.
     pub async fn run(self) -> io::Result<()> {
-        let Self { services, reconciler, patience, public, management, .. } = self;
+        let Self { services, reconciler, patience, listeners } = self;
         let (lifecycle, store, limits) = (services.lifecycle.clone(), services.store.clone(), services.limits.clone());
         let workers = workers();
         let share = Share::of_process(workers);
-        let public = listen(public, (workers, share.public), patience, &services, http::public)?;
-        let management = listen(management, (1, share.management), patience, &services, http::management)?;
+        let Listeners { public: Bound { listener: public, .. }, management: Bound { listener: management, .. } } =
+            listeners;
+        let routes = |routes: fn(&mut ServiceConfig, &Services)| {
+            let services = services.clone();
+            move |cfg: &mut ServiceConfig| routes(cfg, &services)
+        };
+        let public = listen(public, (workers, share.public), patience, routes(http::public))?;
+        let management = listen(management, (1, share.management), patience, routes(http::management))?;
         let (public_handle, management_handle) = (public.handle(), management.handle());
         // Not among the tasks that a drain waits for: the management listener outlives them.
         let servers = Lifecycle::new().spawn(future::try_join(public, management));
@@ -154,8 +147,8 @@ impl App {
     }
 }
 
-/// Resolves when the process is to stop: some time after it has become unready, in which whoever routes learns of that
-/// and goes on sending; or as soon as it is told to stop.
+/// Resolves when the process is to stop: some time after it has become unready, in which the load balancer learns of
+/// that and goes on sending here; or as soon as it is told to stop.
 async fn gone(lifecycle: &Lifecycle, drain_delay: Duration) {
     lifecycle.leaving().await;
     if drain_delay.is_zero() || lifecycle.is_stopping() {
@@ -168,7 +161,8 @@ async fn gone(lifecycle: &Lifecycle, drain_delay: Duration) {
     }
 }
 
-/// The first SIGTERM or SIGINT ends what `lifecycle` is about, in its order; the second ends the process at once, which loses nothing either.
+/// The first SIGTERM or SIGINT ends what `lifecycle` is about, in its order; the second ends the process at once, which
+/// loses nothing either.
 pub async fn stop_on_signals(lifecycle: Lifecycle) -> io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -185,47 +179,6 @@ pub async fn stop_on_signals(lifecycle: Lifecycle) -> io::Result<()> {
         lifecycle.leave();
     }
     Ok(())
-}
-
-async fn open_store(config: &config::Store, lifecycle: &Lifecycle) -> Result<Store, BuildError> {
-    let opened = store::open(&config.url, &config.namespace, lifecycle).await;
-    opened.map_err(|error| BuildError::Store(error.to_string()))
-}
-
-fn bind(variable: &'static str, addr: SocketAddr) -> Result<(TcpListener, SocketAddr), BuildError> {
-    let bound = TcpListener::bind(addr).and_then(|listener| Ok((listener.local_addr()?, listener)));
-    bound.map(|(addr, listener)| (listener, addr)).map_err(|source| BuildError::Bind { variable, source })
-}
-
-fn workers() -> usize {
-    std::thread::available_parallelism().map_or(2, usize::from).max(2)
-}
-
-fn listen(
-    listener: TcpListener,
-    (workers, connections_each): (usize, usize),
-    patience: Patience,
-    services: &Services,
-    routes: fn(&mut ServiceConfig, &Services),
-) -> io::Result<Server> {
-    let services = services.clone();
-    let server = HttpServer::new(move || {
-        let services = services.clone();
-        actix_web::App::new().wrap(from_fn(http::request::track)).configure(move |cfg| routes(cfg, &services))
-    });
-    let server = server
-        .workers(workers)
-        .max_connections(connections_each)
-        .disable_signals()
-        .keep_alive(patience.keep_alive)
-        // A caller that closes its end has hung up. Otherwise its handler would go on, and tell a refusal to a caller
-        // that is gone.
-        .h1_allow_half_closed(false)
-        .client_request_timeout(HEAD_LIMIT)
-        .client_disconnect_timeout(Duration::from_secs(5))
-        .shutdown_timeout((REQUESTS_LIMIT - patience.drain_delay).as_secs())
-        .listen(listener)?;
-    Ok(server.run())
 }
 
 fn upkeep(lifecycle: &Lifecycle, limits: Limits) {

@@ -28,6 +28,7 @@ pub use sections::{
 };
 
 use self::reader::Reader;
+use crate::upstream::Proxy;
 
 /// A valid configuration.
 #[derive(Debug, Clone)]
@@ -52,6 +53,8 @@ pub struct Config {
     pub retry: Retry,
     /// What is logged, and how.
     pub telemetry: Telemetry,
+    /// Between us and the upstreams: `HTTPS_PROXY` and `NO_PROXY`, which are the system's variables and not ours.
+    pub proxy: Option<Proxy>,
 }
 
 impl Config {
@@ -59,7 +62,8 @@ impl Config {
     pub fn load(environment: &Environment) -> Result<Self, Faults> {
         let (settings, faults) = layers::gather(environment);
         let mut reader = Reader::new(settings, faults, environment.is_production());
-        let config = Self::read(&mut reader);
+        let proxy = reader.proxy(environment);
+        let config = Self::read(&mut reader).map(|config| Self { proxy, ..config });
         reader.refuse_mistyped(environment.strays());
         reader.finish(config)
     }
@@ -106,6 +110,7 @@ impl Config {
             attio: attio?,
             retry: retry?,
             telemetry: telemetry?,
+            proxy: None,
         })
     }
 }

@@ -15,7 +15,7 @@ use crate::{
     reconciler::Reconciler,
     sealing::Sealer,
     store::{Store, gate::Gates},
-    upstream::{Caller, Schedule, http_clients},
+    upstream::{Caller, Schedule, http_clients_through},
 };
 
 /// What handlers call, and the loop that runs by itself.
@@ -88,8 +88,8 @@ struct Upstreams {
 
 fn upstreams(config: &Config, clock: &SharedClock) -> Result<Upstreams, BuildError> {
     let Config { http, alc, attio, leads, .. } = config;
-    let client =
-        http_clients(alc.timeout.min(attio.timeout)).map_err(|error| BuildError::HttpClient(error.to_string()))?;
+    let client = http_clients_through(config.proxy.as_ref(), alc.timeout.min(attio.timeout))
+        .map_err(|error| BuildError::HttpClient(error.to_string()))?;
     let caller = |upstream, timeout| {
         Caller::new(client.clone(), upstream, timeout, clock.clone()).with_deadline(leads.send_deadline)
     };

@@ -116,6 +116,15 @@ pub(super) fn namespace(text: &str) -> Result<String, String> {
     store::check_namespace(text).map(|()| text.to_owned()).map_err(|what| format!("must be {what}"))
 }
 
+/// A proxy's URL; without a scheme it is plain HTTP, as other programs take it.
+pub(super) fn proxy(text: &str) -> Result<SecretString, String> {
+    let url = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+    match url::Url::parse(&url) {
+        Ok(parsed) if ["http", "https"].contains(&parsed.scheme()) && parsed.has_host() => Ok(url.into()),
+        _ => Err("must be the URL of an HTTP proxy, such as http://proxy.example:3128: correct or unset it".to_owned()),
+    }
+}
+
 /// What the store can open. The store's words never show the URL: there may be a password in it.
 pub(super) fn store_url(text: &str) -> Result<SecretString, String> {
     unharmed(text)?;

@@ -8,8 +8,10 @@ use std::collections::BTreeSet;
 use super::{
     check,
     fault::{Fault, Faults},
+    layers::Environment,
     written::{DIRECTORY, ENVIRONMENT, NEARLY, PREFIX, Settings, Written},
 };
+use crate::upstream::Proxy;
 
 /// `http.bind` → `ALC_CONNECTOR__HTTP__BIND`.
 fn variable(key: &str) -> String {
@@ -72,6 +74,19 @@ impl Reader {
     ) -> Option<T> {
         let text = self.optional(key)?;
         self.judge(key, parse(text.trim()))
+    }
+
+    /// The proxy that the system's own variables name, if any.
+    pub(super) fn proxy(&mut self, environment: &Environment) -> Option<Proxy> {
+        let either = |name: &str| environment.get(name).or_else(|| environment.get(&name.to_lowercase()));
+        let url = either("HTTPS_PROXY")?;
+        match check::proxy(url) {
+            Ok(url) => Some(Proxy { url, except: either("NO_PROXY").unwrap_or_default().to_owned() }),
+            Err(message) => {
+                self.faults.push(Fault::new("HTTPS_PROXY", message));
+                None
+            }
+        }
     }
 
     /// A TOML array, or text with commas. Empty items are dropped, so an empty value is an empty list.

@@ -43,7 +43,7 @@ fn faults(changes: &[(&str, &str)]) -> Vec<String> {
 fn the_defaults_are_those_of_the_contract() {
     let config = load(&[]).expect("complete");
     let seen = format!(
-        "{} {} {:?} {:?} {} {} {} {} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {} {:?} {:?} {:?} {:?} {} {:?} {:?} {:?} {}",
+        "{} {} {:?} {:?} {} {} {} {:?} {} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {} {:?} {:?} {:?} {:?} {} {:?} {:?} {:?} {}",
         config.http.bind,
         config.http.public_url.as_str().trim_end_matches('/'),
         config.http.keep_alive,
@@ -51,6 +51,7 @@ fn the_defaults_are_those_of_the_contract() {
         config.http.requests_per_second,
         config.management.bind,
         config.store.namespace,
+        config.store.connect_patience,
         config.alc.base_url,
         config.alc.revoke_url,
         config.alc.scopes,
@@ -78,7 +79,7 @@ fn the_defaults_are_those_of_the_contract() {
     );
     assert_eq!(
         seen,
-        "127.0.0.1:8080 http://127.0.0.1:8080 75s 5s 100 127.0.0.1:9090 alc https://api.acmeleadchecker.ai/ None [] Basic \
+        "127.0.0.1:8080 http://127.0.0.1:8080 75s 5s 100 127.0.0.1:9090 alc 60s https://api.acmeleadchecker.ai/ None [] Basic \
          WhenSecretKnown true Some(21600s) 10s 10s 10s 86400s 2592000s 7776000s None https://api.attio.com/ \
          \"alc_status\" Some(\"alc_lead_id\") Some(\"alc_result\") (\"Pending\", \"Complete\", \"Failed\") 25 \
          [\"attio.com\"] [1s, 5s, 30s, 120s, 600s, 1800s, 7200s] Json info"
@@ -104,6 +105,7 @@ fn every_variable_reaches_its_field() {
         ("HTTP__DRAIN_DELAY", "15s"),
         ("MANAGEMENT__BIND", "[::1]:9"),
         ("STORE__NAMESPACE", "two"),
+        ("STORE__CONNECT_PATIENCE", "0s"),
         ("ALC__SCOPES", "leads:write  webhooks"),
         ("ALC__CLIENT_AUTHENTICATION", "post"),
         ("ALC__WEBHOOK_SIGNATURE", "required"),
@@ -126,6 +128,7 @@ fn every_variable_reaches_its_field() {
     assert_eq!((config.http.keep_alive.as_secs(), config.http.drain_delay.as_secs()), (600, 15));
     assert_eq!(config.management.bind.to_string(), "[::1]:9");
     assert_eq!(config.store.namespace, "two");
+    assert!(config.store.connect_patience.is_zero());
     assert_eq!(config.alc.scopes, ["leads:write", "webhooks"]);
     assert_eq!(config.alc.client_authentication, ClientAuthentication::Post);
     assert_eq!(config.alc.webhook_signature, WebhookSignature::Required);
@@ -541,4 +544,22 @@ fn in_production_the_clients_secret_is_a_long_one() {
     Config::load(&elsewhere.chain([short]).collect()).expect("any will do for a try");
     let fresh = FreshKeys::generate().client_secret;
     assert_eq!(faults(&[("ATTIO_APP__CLIENT_SECRET", fresh.expose_secret())]), Vec::<String>::new());
+}
+
+#[test]
+fn the_systems_proxy_variables_are_read_and_never_shown() {
+    let of = |variables: &[(&str, &str)]| {
+        let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Config::load(&complete().into_iter().chain(variables).collect())
+    };
+    assert!(of(&[]).expect("complete").proxy.is_none());
+    for (name, except) in [("HTTPS_PROXY", "NO_PROXY"), ("https_proxy", "no_proxy")] {
+        let config = of(&[(name, "u:hunter2@proxy.example:3128"), (except, "alc.example")]).expect("complete");
+        assert!(!format!("{config:?}").contains("hunter2"));
+        let proxy = config.proxy.expect("a proxy");
+        assert_eq!(proxy.url.expose_secret(), "http://u:hunter2@proxy.example:3128");
+        assert_eq!(proxy.except, "alc.example");
+    }
+    let faults = of(&[("HTTPS_PROXY", "socks5://hunter2")]).expect_err("no HTTP proxy").to_string();
+    assert!(faults.starts_with("HTTPS_PROXY must be") && !faults.contains("hunter2"), "{faults}");
 }

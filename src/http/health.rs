@@ -1,8 +1,8 @@
 //! Probes and what operators read: `/healthz`, `/readyz`, `/metrics`, `/version`; and the client of `healthcheck`.
 //!
 //! Promises that an upstream's outage never fails a probe: unhealthy is a loop of ours that stands still, unready a
-//! store that serves no tenant now, or a process on its way out. A store that serves in part is no reason to be unready:
-//! callbacks and removals could be settled here, and would reach no replica. Each says so by a slug of its own.
+//! store that serves no tenant now, or a process on its way out. A store that serves in part is no reason to be
+//! unready: callbacks and removals could be settled here, and would reach no replica. Each says so by its own slug.
 
 use std::{
     collections::BTreeSet,
@@ -16,74 +16,15 @@ use actix_web::{
     HttpResponse, Responder,
     web::{self, Data},
 };
-use jiff::Timestamp;
 use serde_json::json;
 
 use super::{
     endpoint::Endpoint,
+    probes::{ANSWERED_WITHIN, Probes},
     problem::{Problem, Slug},
     services::Clock,
-    shared::Shared,
 };
-use crate::{
-    clock,
-    lifecycle::Lifecycle,
-    store::{Degraded, Depth, Store},
-    telemetry::{self, warn_sparingly},
-};
-
-/// A probe has to be answered before the orchestrator that asks gives up.
-const ANSWERED_WITHIN: Duration = Duration::from_secs(2);
-
-/// What the probes have asked of the store. Clones share it: each answer serves all who ask within half a second, so
-/// that strangers, who can reach `/readyz`, cannot wear the store out.
-#[derive(Clone)]
-pub struct Probes {
-    store: Store,
-    serving: Shared<Result<BTreeSet<Degraded>, ()>>,
-    depths: Shared<Option<Vec<Depth>>>,
-}
-
-impl Probes {
-    /// Probes of that store; what they ask runs among the tasks of `lifecycle`.
-    pub fn new(lifecycle: &Lifecycle, store: &Store) -> Self {
-        Self { store: store.clone(), serving: Shared::new(lifecycle), depths: Shared::new(lifecycle) }
-    }
-
-    /// What of the store is degraded; an error if it serves no tenant.
-    async fn serving(&self) -> Result<BTreeSet<Degraded>, ()> {
-        let store = self.store.clone();
-        self.serving.get(|| async move { ask_how_far_it_serves(&store).await }).await
-    }
-
-    /// `None`: the store does not tell.
-    async fn depths(&self, now: Timestamp) -> Option<Vec<Depth>> {
-        let store = self.store.clone();
-        let ask = || async move { tokio::time::timeout(ANSWERED_WITHIN, store.depths(now)).await.ok()?.ok() };
-        self.depths.get(ask).await
-    }
-}
-
-async fn ask_how_far_it_serves(store: &Store) -> Result<BTreeSet<Degraded>, ()> {
-    let fault = match tokio::time::timeout(ANSWERED_WITHIN, store.serving()).await {
-        Ok(Ok(degraded)) => {
-            for one in Degraded::ALL {
-                let is_so = if degraded.contains(&one) { 1.0 } else { 0.0 };
-                metrics::gauge!("alc_connector_store_degraded", "what" => one.name()).set(is_so);
-            }
-            let names: Vec<_> = degraded.iter().map(|one| one.name()).collect();
-            if !names.is_empty() {
-                warn_sparingly!(degraded = names.join(", "), "the store serves in part");
-            }
-            return Ok(degraded);
-        }
-        Ok(Err(error)) => error.to_string(),
-        Err(_) => "no answer in time".to_owned(),
-    };
-    // The store's own words may name hosts; they are for the log.
-    warn_sparingly!(error = fault, "the store takes no writes");
-    Err(())
-}
+use crate::{clock, lifecycle::Lifecycle, store::Store, telemetry};
 
 /// On both listeners.
 pub fn probes() -> [Endpoint; 2] {

@@ -16,6 +16,7 @@ pub mod json;
 pub mod leads;
 pub mod limit;
 pub mod oauth;
+mod probes;
 pub mod problem;
 pub mod request;
 mod request_id;
@@ -23,16 +24,21 @@ mod services;
 mod shared;
 mod standing;
 pub mod triggers;
+mod waiting;
 
 use actix_web::{
     HttpResponse,
     web::{self, ServiceConfig},
 };
 
-pub use self::services::{Clock, Services};
 use self::{
     endpoint::Endpoint,
     problem::{Fault, Problem, Slug},
+};
+pub use self::{
+    probes::Probes,
+    services::{Clock, Services},
+    waiting::waiting,
 };
 
 /// What the public listener serves, all of it: a test holds it against `openapi.yaml`.

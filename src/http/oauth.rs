@@ -16,7 +16,10 @@ use actix_web::{
 use askama::Template;
 
 use super::{endpoint::Endpoint, json, problem::Slug};
-use crate::authorization::{Authorization, AuthorizeFault, CompleteFault, OAuthError, Provider, StateFault};
+use crate::{
+    authorization::{Authorization, AuthorizeFault, CompleteFault, OAuthError, Provider, StateFault},
+    telemetry::warn_sparingly,
+};
 
 /// Marks a request that was sent on to the public host, so that it is not sent on again: behind a proxy that changes
 /// `Host` it would go round for ever.
@@ -39,8 +42,16 @@ pub fn endpoints() -> [Endpoint; 7] {
 async fn authorize(request: HttpRequest, authorization: web::Data<Authorization>) -> HttpResponse {
     let query = request.query_string();
     let sent_on = query.split('&').any(|pair| pair == SENT_ON);
-    if !sent_on && !authorization.is_public_host(request.connection_info().host()) {
-        // The callback comes to the public host, and the cookie must be there.
+    let plain = came_by_plain_http(&request, &authorization);
+    if sent_on && plain {
+        // It may be the proxy that says so of a browser which did come by TLS: that works.
+        warn_sparingly!(
+            "a browser came by plain HTTP, or the proxy says so, and its cookie works by https only: let the proxy \
+             redirect http to https, and set X-Forwarded-Proto to what the browser used"
+        );
+    }
+    if !sent_on && (plain || !authorization.is_public_host(request.connection_info().host())) {
+        // The callback comes to the public URL, and the cookie must be there.
         let separator = if query.is_empty() { "" } else { "&" };
         return redirect(&format!("{}/oauth/authorize?{query}{separator}{SENT_ON}", authorization.issuer()), &[]);
     }
@@ -95,7 +106,7 @@ async fn callback(provider: Provider, request: &HttpRequest, authorization: &Aut
         Ok(completed) => redirect(&completed.location, &completed.set_cookies),
         Err(CompleteFault::State(fault)) => {
             tracing::info!(%fault, "a callback was refused");
-            page(StatusCode::BAD_REQUEST, &refused(fault))
+            page(StatusCode::BAD_REQUEST, &refused(fault, came_by_plain_http(request, authorization)))
         }
         Err(CompleteFault::Unavailable) => page(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -125,8 +136,19 @@ fn is_speculative(request: &HttpRequest) -> bool {
     })
 }
 
-fn refused(fault: StateFault) -> Page {
+/// Whether what is in front of us says that the browser used plain HTTP where the public URL is https. If it says
+/// nothing, nothing is known.
+fn came_by_plain_http(request: &HttpRequest, authorization: &Authorization) -> bool {
+    let is_told = ["x-forwarded-proto", "forwarded"].iter().any(|name| request.headers().contains_key(*name));
+    is_told && request.connection_info().scheme() == "http" && authorization.issuer().starts_with("https:")
+}
+
+fn refused(fault: StateFault, plain: bool) -> Page {
     let happened = match fault {
+        StateFault::Foreign if plain => {
+            "This address was opened by plain HTTP, where your browser does not show what proves that you began here. \
+             Whoever runs this service should let its proxy redirect http to https."
+        }
         StateFault::Missing => "This address was opened without the data that belongs to it.",
         StateFault::Foreign => "This attempt to connect was not begun in this browser, or cookies are blocked.",
         StateFault::Expired => "More than ten minutes have passed since you began to connect.",

@@ -1,6 +1,6 @@
 //! The rooms that the handlers ask, as each worker thread has them.
 
-use super::{health::Probes, limit::Limits};
+use super::{limit::Limits, probes::Probes};
 use crate::{
     authorization::Authorization, clock::SharedClock, connections::Connections, leads::Leads, lifecycle::Lifecycle,
     store::Store,

@@ -32,8 +32,8 @@ pub fn reauthorization_required() -> Problem {
     )
 }
 
-/// The problem of a store that could not do it. The log has the reason, once, here, and not for each of many: who has no
-/// more than a webhook's token can come often.
+/// The problem of a store that could not do it. The log has the reason, once, here, and not for each of many: a caller
+/// that has no more than a webhook's token can come often.
 pub fn store(error: &StoreError) -> Problem {
     match error {
         StoreError::Unavailable(_) | StoreError::Full => {

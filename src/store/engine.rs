@@ -94,8 +94,8 @@ pub trait Engine: Send + Sync + 'static {
     /// Whether a write would succeed right now.
     async fn ping(&self) -> Result<(), StoreError>;
 
-    /// How far the store serves right now: what is degraded, or why no tenant can be served. As [`Self::ping`], but for an
-    /// engine that can serve some tenants, or some calls, while others fail.
+    /// How far the store serves right now: what is degraded, or why no tenant can be served. As [`Self::ping`], but for
+    /// an engine that can serve some tenants, or some calls, while others fail.
     async fn serving(&self) -> Result<BTreeSet<Degraded>, StoreError> {
         self.ping().await.map(|()| BTreeSet::new())
     }

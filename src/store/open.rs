@@ -93,6 +93,8 @@ mod tests {
             "rediss+cluster://:secret@h:1,h:2",
             "redis+sentinel://h:1/main",
             "redis+sentinel://u:secret@h:1,h:2/main/0",
+            "redis+sentinel://u:secret@h:1,h:2/main/0?sentinels=:secret",
+            "redis+sentinel://h:1/main?sentinels=u:s%40cret",
         ] {
             assert_eq!(check_url(url), Ok(()), "{url}");
         }
@@ -128,6 +130,9 @@ mod tests {
             "redis+sentinel://u:hunter2@h:1/main/x",
             "redis+sentinel://u:hunter2@h:1/main/0/1",
             "redis+sentinel://u:hunter2@h:1/main?x",
+            "redis+sentinel://u:hunter2@h:1/main/0?sentinels=hunter2",
+            "redis+sentinel://u:hunter2@h:1/main/0?sentinels=u:hunter2@h",
+            "redis+sentinel://u:hunter2@h:1/main/0?sentinels=u:hunter2&x",
             "rediss+sentinel://u:hunter2@h:1/main/0",
         ] {
             let fault = check_url(url).expect_err(url);

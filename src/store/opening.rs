@@ -16,6 +16,35 @@ pub enum OpenError {
     /// The store gave no answer, or refused us.
     #[error("{0}; check STORE__URL and whether it is up")]
     Store(StoreError),
+    /// The store is not there, or not yet.
+    #[error("{0}; check STORE__URL and whether it is up")]
+    Away(StoreError),
+    /// The server lacks what the scripts need.
+    #[error("Redis {version} is too old: use Redis 7.0 or later, or any Valkey")]
+    Old {
+        /// What it says of itself.
+        version: String,
+    },
+    /// The server's user may not run what the service needs.
+    #[error(
+        "Redis does not let us run {commands}: give STORE__URL's user the commands that docs/operations.md lists \
+         (`ACL SETUSER <user> +<command>`); a Redis that has them switched off cannot be the store"
+    )]
+    Forbidden {
+        /// Their names.
+        commands: String,
+    },
+    /// The server's user may not touch our keys.
+    #[error(
+        "Redis does not let STORE__URL's user touch the keys of STORE__NAMESPACE: `ACL SETUSER <user> ~<namespace>:*`"
+    )]
+    Keys,
+    /// The server wants scripts to name all keys beforehand.
+    #[error(
+        "this Redis lets scripts touch declared keys only, and the connector's scripts find theirs while they run: switch \
+         the check off (Dragonfly: `--default_lua_flags=allow-undeclared-keys`) or use a Redis or Valkey without it"
+    )]
+    Undeclared,
     /// Another version's data, or another number of partitions.
     #[error(
         "the store has layout {found}, this version knows {known}: run the version that made it, or name another \
@@ -50,6 +79,13 @@ pub enum OpenError {
         /// Why.
         source: std::io::Error,
     },
+}
+
+impl OpenError {
+    /// Whether it may pass by itself, so that it makes sense to wait.
+    pub fn passes(&self) -> bool {
+        matches!(self, Self::Away(_))
+    }
 }
 
 /// Whether `namespace` can be a prefix of keys.

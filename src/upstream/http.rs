@@ -14,7 +14,8 @@ use std::{
     time::Duration,
 };
 
-use reqwest::{Client, ClientBuilder, Method, Request, Response, redirect};
+use reqwest::{Client, ClientBuilder, Method, NoProxy, Request, Response, redirect};
+use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::{Instant, timeout_at};
 use tower::util::MapRequestLayer;
 
@@ -48,12 +49,40 @@ pub struct HttpClients {
     fresh: Client,
 }
 
+/// A proxy between us and the upstreams. `Debug` shows neither address nor password.
+#[derive(Debug, Clone)]
+pub struct Proxy {
+    /// Where it is, perhaps with a user and a password.
+    pub url: SecretString,
+    /// The hosts that are reached without it, as `NO_PROXY` has them.
+    pub except: String,
+}
+
+impl Proxy {
+    /// What https URLs go through; an error names what is wrong without quoting it.
+    fn of_https(&self) -> Result<reqwest::Proxy, HttpClientError> {
+        let proxy = reqwest::Proxy::https(self.url.expose_secret())
+            .map_err(|error| HttpClientError { detail: words::of_error(&error) })?;
+        Ok(proxy.no_proxy(NoProxy::from_string(&self.except)))
+    }
+}
+
+/// [`http_clients`] that reach https URLs through `proxy`, if there is one.
+pub fn http_clients_through(proxy: Option<&Proxy>, shortest_timeout: Duration) -> Result<HttpClients, HttpClientError> {
+    let proxy = proxy.map(Proxy::of_https).transpose()?;
+    http_clients_with(shortest_timeout, |builder| match &proxy {
+        Some(proxy) => builder.proxy(proxy.clone()),
+        None => builder,
+    })
+}
+
 /// Builds the clients.
 ///
 /// `shortest_timeout` is the shortest time limit of an attempt among the upstreams. Connecting gets half of it, so that
 /// a host that swallows packets ends as [`CallError::NotSent`], which is certain, and not as the whole attempt's
 /// timeout, which is not. No redirect is followed (a POST must not arrive where nobody sent it, nor a token) and no
-/// proxy variable is read. The certificates are the system's; without a CA store this fails, even for plain HTTP.
+/// proxy variable is read (see [`http_clients_through`]). The certificates are the system's; without a CA store this
+/// fails, even for plain HTTP.
 pub fn http_clients(shortest_timeout: Duration) -> Result<HttpClients, HttpClientError> {
     http_clients_with(shortest_timeout, |builder| builder)
 }

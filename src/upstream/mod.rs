@@ -23,7 +23,7 @@ use jiff::Timestamp;
 
 pub use answer::Answer;
 pub use caller::{BODY_CAP, Caller};
-pub use http::{HttpClientError, HttpClients, Repeat, http_clients, http_clients_with};
+pub use http::{HttpClientError, HttpClients, Proxy, Repeat, http_clients, http_clients_through, http_clients_with};
 pub use schedule::Schedule;
 
 /// How a call failed, named by what to do next.

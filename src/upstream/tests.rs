@@ -456,3 +456,23 @@ async fn calls_are_counted_and_timed_by_the_clock() {
         assert!(text.contains(&line), "{line} is not in\n{text}");
     }
 }
+
+#[tokio::test]
+async fn a_proxy_is_asked_for_https_and_for_nothing_else() {
+    let (asked, heard) = mpsc::channel();
+    let proxy = server(move |mut stream| {
+        asked.send(read_request(&mut stream)).expect("the test waits");
+        let _ = stream.write_all(b"HTTP/1.1 503 no way\r\ncontent-length: 0\r\n\r\n");
+    });
+    let proxy = Proxy { url: proxy.as_str().into(), except: "direct.invalid".to_owned() };
+    let limit = Duration::from_secs(10);
+    let clients = http_clients_through(Some(&proxy), limit).expect("a CA store");
+    let caller = Caller::new(clients, "test", limit, Arc::new(clock()));
+    let get = async |url: &str| caller.call("test", caller.request(Method::GET, url.parse().expect("a URL"))).await;
+    let refused = get("https://alc.invalid/x").await;
+    assert!(is_not_sent(&refused), "nothing went out");
+    assert!(heard.try_recv().expect("it was asked").starts_with("CONNECT alc.invalid:443 "));
+    drop(get("https://direct.invalid/x").await);
+    get(answering("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").as_str()).await.expect("directly");
+    assert!(heard.try_recv().is_err(), "it is asked for no more");
+}

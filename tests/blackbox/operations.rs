@@ -323,6 +323,46 @@ fn a_store_that_is_full_503_and_nothing_is_sent() {
 }
 
 #[test]
+fn a_redis_that_comes_later_is_waited_for_alive_and_unready() {
+    run(async {
+        let mut world = Setup::redis().start().await;
+        world.stop().await;
+        world.live_in_real_time();
+        world.redis().kill();
+        let mut process = Process::new(&world.settings);
+        process.spawn();
+        let client = crate::support::http::client();
+        for at in [process.public, process.management()] {
+            let alive = async || client.get(format!("http://{at}/healthz")).send().await.ok();
+            assert_eq!(eventually("it listens", alive).await.status(), 200);
+            send(client.get(format!("http://{at}/readyz"))).await.expect_problem(503, "store-unavailable");
+        }
+        let token = "http://attio@x.example";
+        let press = client.get(format!("http://{}/v1/connection", process.public)).bearer_auth(token);
+        assert!(send(press).await.expect(503).header("retry-after").is_some());
+        world.redis().start_again();
+        eventually("it is ready", async || process.is_ready().await.then_some(())).await;
+        world.lead_to(vec![process.public]);
+        let (app, ada) = (world.connect().await, world.person());
+        app.press(&ada).await.expect(201);
+        assert_eq!(process.terminate().await, Some(0));
+
+        // One that is told to go while it waits goes; one that waits in vain says so.
+        world.redis().kill();
+        process.spawn();
+        let alive = async || client.get(format!("http://{}/healthz", process.public)).send().await.ok();
+        eventually("it listens", alive).await;
+        assert_eq!(process.terminate().await, Some(0));
+        world.settings.set("STORE__CONNECT_PATIENCE", "1s");
+        let mut process = Process::new(&world.settings);
+        process.spawn();
+        assert_eq!(process.ended().await, Some(1));
+        let said = process.complaint();
+        assert!(said.contains("check STORE__URL") && said.contains("STORE__CONNECT_PATIENCE"), "{said}");
+    });
+}
+
+#[test]
 fn a_second_process_on_one_sqlite_file_waits_for_the_first_to_go() {
     run(async {
         let mut world = Setup::sqlite().start().await;

@@ -28,6 +28,7 @@ const DRAINED_WITHIN: Duration = Duration::from_secs(30);
 pub struct Process {
     child: Option<Child>,
     log: tempfile::NamedTempFile,
+    complaints: tempfile::NamedTempFile,
     settings: Settings,
     binary: PathBuf,
     before: &'static str,
@@ -47,9 +48,10 @@ impl Process {
         let (public, management) = (free_address(), free_address());
         let mut settings = settings.clone();
         settings.set("HTTP__BIND", &public.to_string()).set("MANAGEMENT__BIND", &management.to_string());
-        let log = tempfile::NamedTempFile::new().expect("a file");
+        let (log, complaints) =
+            (tempfile::NamedTempFile::new().expect("a file"), tempfile::NamedTempFile::new().expect("a file"));
         settings.set("TELEMETRY__FILTER", "info,alc_connector=trace");
-        Self { child: None, log, settings, binary: binary.to_owned(), before: ":", public, management }
+        Self { child: None, log, complaints, settings, binary: binary.to_owned(), before: ":", public, management }
     }
 
     /// What a shell does before it becomes the process, such as to lower a limit.
@@ -89,6 +91,7 @@ impl Process {
             .env_clear()
             .envs(self.settings.variables())
             .stdin(Stdio::null())
+            .stderr(self.complaints.reopen().expect("a file"))
             .stdout(self.log.reopen().and_then(|mut log| log.seek(SeekFrom::End(0)).map(|_| log)).expect("a file"))
             .spawn()
             .expect("the binary runs");
@@ -98,6 +101,11 @@ impl Process {
     /// What it has written to its standard output.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.log.path()).expect("the log can be read")
+    }
+
+    /// What it has written to its standard error.
+    pub fn complaint(&self) -> String {
+        std::fs::read_to_string(self.complaints.path()).expect("it can be read")
     }
 
     /// Whether it answers as ready right now.

@@ -22,8 +22,8 @@ pub struct AttioApp {
     pub redirect_uris: Vec<String>,
 }
 
-/// Of our client's secret in production: whoever guesses it redeems the codes of any consent. 32 characters of base64
-/// are 192 bits.
+/// Of our client's secret in production: a stranger that guesses it redeems the codes of any consent. 32 characters of
+/// base64 are 192 bits.
 const SHORTEST_SECRET: usize = 32;
 
 impl AttioApp {

@@ -65,6 +65,9 @@ impl Management {
     }
 }
 
+/// The operator that starts the process has to hear of a store that does not come.
+const LONGEST_CONNECT_PATIENCE: Duration = Duration::from_secs(3600);
+
 /// `STORE__…`.
 #[derive(Debug, Clone)]
 pub struct Store {
@@ -72,13 +75,17 @@ pub struct Store {
     pub url: SecretString,
     /// What every key begins with.
     pub namespace: String,
+    /// How long a store that is away or loading at the start is waited for.
+    pub connect_patience: Duration,
 }
 
 impl Store {
     pub(in crate::config) fn read(r: &mut Reader) -> Option<Self> {
         let url = r.parsed("store.url", "set it to redis://… (or sqlite:<file> on a single node)", check::store_url);
         let namespace = r.parsed("store.namespace", "set it to a short name such as alc", check::namespace);
-        Some(Self { url: url?, namespace: namespace? })
+        let hint = "set it to a duration such as 60s, or 0s for one try";
+        let connect_patience = r.parsed("store.connect_patience", hint, check::delay_up_to(LONGEST_CONNECT_PATIENCE));
+        Some(Self { url: url?, namespace: namespace?, connect_patience: connect_patience? })
     }
 }
 

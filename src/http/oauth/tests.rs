@@ -450,3 +450,30 @@ async fn guesses_at_the_secret_are_limited_and_lock_nobody_out() {
     assert_eq!(world.call(request("/oauth/token", "s%2Bcret")).await.error(), (400, "invalid_grant".to_owned()));
     assert_eq!(world.call(request("/oauth/revoke", "s%2Bcret")).await.status, 200);
 }
+
+#[actix_web::test]
+async fn plain_http_to_the_public_host_is_sent_on_to_https_and_told_of() {
+    let mut world = World::new().await;
+    let (_alc, _attio) = world.upstreams().await;
+    let query = encoded(&[("response_type", "code"), ("client_id", "attio"), ("redirect_uri", REDIRECT_URI)]);
+    let by = async |proto: (&'static str, &'static str), path: &str| {
+        let request = TestRequest::get().uri(path).insert_header((header::HOST, "connector.example"));
+        world.call(request.insert_header(proto)).await
+    };
+    let begin = format!("/oauth/authorize?{query}");
+    for plain in [("x-forwarded-proto", "http"), ("forwarded", "proto=http")] {
+        let sent_on = by(plain, &begin).await;
+        assert_eq!(sent_on.header(header::SET_COOKIE), None, "the browser would drop it");
+        let location = sent_on.location();
+        assert!(location.as_str().starts_with(&format!("{ISSUER}{begin}&")), "{location}");
+        // A proxy that says http of all browsers stops none.
+        let again = by(plain, &format!("/oauth/authorize?{}", location.query().expect("a query"))).await;
+        assert_eq!(again.location().host_str(), Some("alc.example"));
+    }
+    assert_eq!(by(("x-forwarded-proto", "https"), &begin).await.location().host_str(), Some("alc.example"));
+    let tab = world.begin(&[]).await;
+    let back = format!("/oauth/callback?code=alc-code&state={}", tab.state);
+    let page = by(("x-forwarded-proto", "http"), &back).await;
+    page.is_page(400);
+    assert!(page.body.contains("plain HTTP"), "{}", page.body);
+}

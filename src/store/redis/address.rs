@@ -19,8 +19,10 @@ pub(super) enum Address {
 /// A master that Sentinel watches.
 pub(super) struct Watched {
     pub(super) sentinels: Vec<ConnectionInfo>,
+    /// The same with credentials, for sentinels that want some: their own, or those for Redis.
+    pub(super) let_in: Vec<ConnectionInfo>,
     pub(super) name: String,
-    /// "user:password@" or "", as the URL spells it: for Redis, not for the sentinels.
+    /// "user:password@" or "", as the URL spells it.
     credentials: String,
     database: u16,
 }
@@ -68,14 +70,20 @@ fn cluster(scheme: &str, rest: &str) -> Result<Address, String> {
 
 fn sentinel(rest: &str) -> Result<Address, String> {
     let bad = "is not of the form `redis+sentinel://user:password@host:port,host:port/master/number`, with the \
-               sentinels' addresses and the credentials for Redis";
+               sentinels' addresses and the credentials for Redis (and `?sentinels=user:password` at its end, if the \
+               sentinels have others)";
     let parse = || {
         let (credentials, rest) = split(rest);
+        let (rest, own) = rest.split_once("?sentinels=").map_or((rest, None), |(rest, own)| (rest, Some(own)));
         let (hosts, path) = rest.split_once('/')?;
+        // Nothing but "user:password", percent-encoded as before an `@`.
+        let own = own.map(|own| Some(own).filter(|own| own.contains(':') && !own.contains(['@', '/', '?', '#', '&'])));
+        let for_sentinels = own.map_or(Some(credentials.to_owned()), |own| Some(format!("{}@", own?)))?;
         let (name, database) = path.split_once('/').unwrap_or((path, "0"));
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
         let watched = Watched {
             sentinels: each(hosts, |host| server(&format!("redis://{host}")))?,
+            let_in: each(hosts, |host| server(&format!("redis://{for_sentinels}{host}")))?,
             name: Some(name).filter(|name| !name.is_empty() && name.chars().all(plain))?.to_owned(),
             credentials: credentials.to_owned(),
             database: database.parse().ok()?,
@@ -137,6 +145,12 @@ mod tests {
         assert!(watched.sentinels.iter().all(|info| info.redis_settings().password().is_none()));
         let master = watched.at("::1", 7).expect("an address");
         assert_eq!((master.redis_settings().password(), master.redis_settings().db()), (Some("p"), 3));
+        assert!(watched.let_in.iter().all(|info| info.redis_settings().password() == Some("p")), "if they want some");
+        let own = "redis+sentinel://u:p@a:1,b:2/main/3?sentinels=:s%40";
+        let Ok(Address::Sentinel(watched)) = Address::parse(own) else { panic!() };
+        assert!(watched.let_in.iter().all(|info| info.redis_settings().password() == Some("s@")));
+        let master = watched.at("a", 7).expect("an address");
+        assert_eq!(master.redis_settings().password(), Some("p"));
         let Ok(Address::Sentinel(watched)) = Address::parse("redis+sentinel://a:1/main") else { panic!() };
         assert_eq!(watched.database, 0);
     }

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use futures_util::future::{join_all, try_join_all};
 use jiff::Timestamp;
-use redis::{FromRedisValue, RedisError, Value};
+use redis::{FromRedisValue, Value};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio_util::sync::CancellationToken;
 
@@ -15,6 +15,7 @@ use super::{
     clock::ServerClock,
     connection::{Attempts, Connection, Insist},
     failure::{failure, is_moving},
+    fitness::{self, refused},
     keys::{self, Keys, LAYOUT, PARTITIONS, member},
     scripts::{Call, Scripts},
     serving,
@@ -79,6 +80,7 @@ impl RedisEngine {
         if let Some(policy) = evicting(&engine.connection).await {
             return Err(OpenError::Evicts { policy });
         }
+        fitness::check(&engine.connection, &engine.scripts.probe, engine.keys.partition(0)).await?;
         engine.check_layout().await?;
         let watch = Watch {
             connection: engine.connection.clone(),
@@ -122,10 +124,6 @@ impl RedisEngine {
         let start = (unit_random() * f64::from(PARTITIONS)) as u8;
         (0..PARTITIONS).map(move |n| (start + n) % PARTITIONS)
     }
-}
-
-fn refused(error: &RedisError) -> OpenError {
-    OpenError::Store(failure(error))
 }
 
 #[async_trait]

@@ -16,6 +16,20 @@ pub(super) fn is_lost(error: &RedisError) -> bool {
     demoted || alone || error.is_io_error() || error.is_unrecoverable_error()
 }
 
+/// The server is not there, or not yet: to wait for it may help. Nothing that an operator has to mend first.
+pub(super) fn is_away(error: &RedisError) -> bool {
+    let loading = matches!(
+        error.kind(),
+        ErrorKind::Server(
+            ServerErrorKind::BusyLoading
+                | ServerErrorKind::MasterDown
+                | ServerErrorKind::ClusterDown
+                | ServerErrorKind::ReadOnly
+        )
+    );
+    loading || is_moving(error) || error.is_io_error() || error.code() == Some("NOREPLICAS")
+}
+
 /// The slot is on its way from one server of a cluster to another, or has just arrived; nothing was run.
 pub(super) fn is_moving(error: &RedisError) -> bool {
     matches!(error.kind(), ErrorKind::Server(ServerErrorKind::TryAgain | ServerErrorKind::Ask | ServerErrorKind::Moved))

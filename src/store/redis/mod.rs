@@ -13,6 +13,7 @@ mod connection;
 mod dial;
 mod engine;
 mod failure;
+mod fitness;
 mod keys;
 mod scripts;
 mod sentinel;

@@ -28,6 +28,7 @@ pub(super) struct Scripts {
     pub(super) reserve: Script,
     pub(super) report: Script,
     pub(super) ping: Script,
+    pub(super) probe: Script,
     pub(super) time: Script,
 }
 
@@ -50,6 +51,7 @@ impl Scripts {
             reserve: Script::new(DRAINING, include_str!("scripts/reserve.lua")),
             report: Script::new(DRAINING, include_str!("scripts/report.lua")),
             ping: Script::new(ACCEPTING, include_str!("scripts/ping.lua")),
+            probe: Script::new(DRAINING, include_str!("scripts/probe.lua")),
             time: Script::new(READING, include_str!("scripts/time.lua")),
         }
     }

@@ -37,7 +37,8 @@ fn telling(worst: &mut Option<RedisError>, error: RedisError) {
 /// The masters that the sentinels name, the most named first. Once more than half name the same, no other one is waited
 /// for.
 async fn named(watched: &Watched, worst: &mut Option<RedisError>) -> Vec<(String, u16)> {
-    let asked = watched.sentinels.iter().map(|sentinel| timeout(ASKING_TIMEOUT, named_by(sentinel, &watched.name)));
+    let sentinels = watched.sentinels.iter().zip(&watched.let_in);
+    let asked = sentinels.map(|(bare, let_in)| timeout(ASKING_TIMEOUT, named_by_either(bare, let_in, &watched.name)));
     let mut asked: FuturesUnordered<_> = asked.collect();
     let mut votes: HashMap<(String, u16), usize> = HashMap::new();
     while let Some(answer) = asked.next().await {
@@ -60,6 +61,22 @@ async fn named(watched: &Watched, worst: &mut Option<RedisError>) -> Vec<(String
 
 fn unknown() -> RedisError {
     (ErrorKind::MasterNameNotFoundBySentinel, "no such master").into()
+}
+
+/// Without credentials, which a sentinel that has no password would refuse; with them if it wants some.
+async fn named_by_either(
+    bare: &ConnectionInfo,
+    let_in: &ConnectionInfo,
+    name: &str,
+) -> Result<(String, u16), RedisError> {
+    match named_by(bare, name).await {
+        Err(error) if wants_credentials(&error) => named_by(let_in, name).await,
+        answer => answer,
+    }
+}
+
+fn wants_credentials(error: &RedisError) -> bool {
+    matches!(error.code(), Some("NOAUTH" | "NOPERM"))
 }
 
 async fn named_by(sentinel: &ConnectionInfo, name: &str) -> Result<(String, u16), RedisError> {

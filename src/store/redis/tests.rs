@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use redis::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::{
     RedisEngine,
@@ -238,6 +239,62 @@ async fn a_server_that_hides_its_policy_is_believed_and_no_password_is_shown() {
 }
 
 #[tokio::test]
+async fn what_our_user_may_not_do_is_named_with_its_cure() {
+    let server = RedisServer::start();
+    let url = server.url().replace("redis://", "redis://app:hunter2@");
+    let refused = async |rules: &str| {
+        assert!(server.command(&format!("ACL SETUSER app reset on >hunter2 {rules}")).starts_with("+OK"));
+        let error = refusal(url.clone()).await;
+        assert!(!error.passes(), "waiting does not mend {error}");
+        error.to_string()
+    };
+    let said = refused("~* +@all -zadd -hset").await;
+    assert!(said.contains("HSET, ZADD") && said.contains("docs/operations.md"), "{said}");
+    let said = refused("~* +@all -evalsha -eval").await;
+    assert!(said.contains("EVALSHA") && said.contains("ACL SETUSER"), "{said}");
+    let said = refused("~other:* +@all").await;
+    assert!(said.contains("~<namespace>:*"), "{said}");
+    // What docs/operations.md lists is enough.
+    let documented =
+        include_str!("../../../docs/operations.md").lines().find(|line| line.starts_with("ACL SETUSER alc "));
+    let rules = documented.and_then(|line| line.split_once("~alc:* ")).expect("it is documented").1;
+    let allowed = server.command(&format!("ACL SETUSER app reset on >hunter2 ~alc:* {rules}"));
+    assert!(allowed.starts_with("+OK"), "{allowed}");
+    let engine = RedisEngine::open(&url.clone().into(), "alc", &Lifecycle::new()).await.expect("it opens");
+    create(&engine, &tenant(), &lead(1), due(at(0))).await;
+    assert_eq!(lease_due(&engine, 10, at(5)).await.len(), 1);
+    assert_eq!(engine.serving().await.expect("answers"), [].into());
+    assert_eq!(engine.depths(at(0)).await.expect("answers").len(), 1);
+}
+
+#[tokio::test]
+async fn an_old_server_is_refused_by_its_version() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("redis://{}/0", listener.local_addr().expect("an address"));
+    let lifecycle = Lifecycle::new();
+    // No such server is at hand: this one answers as Redis 6.2 does, as far as it is asked.
+    let _old = lifecycle.spawn(async move {
+        loop {
+            let (mut socket, _) = listener.accept().await.expect("a caller");
+            let mut asked = vec![0; 4096];
+            while let Ok(length @ 1..) = socket.read(&mut asked).await {
+                let asked = String::from_utf8_lossy(&asked[..length]).to_uppercase();
+                let told = "redis_version:6.2.14\r\n";
+                let answer = if asked.contains("INFO\r\n") && !asked.contains("SETINFO") {
+                    format!("${}\r\n{told}\r\n", told.len())
+                } else {
+                    "+OK\r\n".repeat(asked.matches('*').count())
+                };
+                socket.write_all(answer.as_bytes()).await.expect("it listens");
+            }
+        }
+    });
+    let error = refusal(url).await;
+    assert!(error.to_string().contains("6.2.14") && error.to_string().contains("7.0 or later"), "{error}");
+    assert!(!error.passes());
+}
+
+#[tokio::test]
 async fn the_clock_is_the_servers() {
     let server = RedisServer::start();
     let engine = redis(&server).await;
@@ -256,6 +313,7 @@ async fn closing_ends_what_runs_in_the_background() {
     let lifecycle = Lifecycle::new();
     let engine = RedisEngine::open(&server.url().into(), "alc", &lifecycle).await.expect("it opens");
     assert!(!lifecycle.drained(Duration::ZERO).await);
+    assert_eq!(lifecycle.beating(), ["store clock"], "what runs can be seen to stand still");
     engine.close().await;
     assert!(lifecycle.drained(Duration::from_secs(5)).await);
 }

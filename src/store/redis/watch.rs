@@ -71,13 +71,18 @@ pub(super) async fn evicting(connection: &Connection) -> Option<String> {
 
 /// The policies in what INFO answers, a text, or of a cluster one text per server; `None`: that server does not tell.
 pub(super) fn policies(info: &Value) -> Vec<Option<String>> {
+    told(info, "maxmemory_policy:")
+}
+
+/// What each server tells under that name, its colon included.
+pub(super) fn told(info: &Value, name: &str) -> Vec<Option<String>> {
     let texts: Vec<&Value> = match info {
         Value::Map(servers) => servers.iter().map(|(_, text)| text).collect(),
         text => vec![text],
     };
-    let policy = |text: &Value| {
+    let value = |text: &Value| {
         let text = String::from_redis_value_ref(text).ok()?;
-        text.lines().find_map(|line| line.strip_prefix("maxmemory_policy:").map(|policy| policy.trim().to_owned()))
+        text.lines().find_map(|line| line.strip_prefix(name).map(|value| value.trim().to_owned()))
     };
-    texts.into_iter().map(policy).collect()
+    texts.into_iter().map(value).collect()
 }

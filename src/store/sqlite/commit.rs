@@ -15,6 +15,8 @@ type Result<T> = std::result::Result<T, rusqlite::Error>;
 const REMEMBERED: i64 = 10_000;
 /// How long an expired receipt stays in the file.
 const GARBAGE_AGE: i64 = 3_600_000_000;
+/// A gate at rest for so long is garbage, as in Redis.
+const GATES_REST: i64 = 86_400_000_000;
 
 /// Stands for a conflict where a slot would: no slot is as early.
 const CONFLICT: i64 = -1;
@@ -120,6 +122,7 @@ fn remember(c: &Connection, commit: &Commit, committed: Committed, now: Timestam
     if seq % 256 == 0 {
         c.prepare_cached("DELETE FROM aggregates WHERE expires_at < ?1")?
             .execute([now.as_microsecond() - GARBAGE_AGE])?;
+        rows::collect_gates(c, now.as_microsecond() - GATES_REST)?;
     }
     Ok(())
 }

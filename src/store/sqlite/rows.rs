@@ -138,6 +138,24 @@ pub(super) fn read_gate(c: &Connection, tenant: &Tenant, gate: &Gate) -> Result<
     Ok(state.and_then(|state| serde_json::from_str(&state).ok()).unwrap_or_default())
 }
 
+/// Forgets the gates that have been at rest since before then, whatever they said; one that counts failures and has not
+/// opened is kept as long as its tenant has anything here.
+pub(super) fn collect_gates(c: &Connection, before: i64) -> Result<()> {
+    c.prepare_cached(
+        "DELETE FROM gates WHERE CASE WHEN NOT json_valid(state) THEN 1 ELSE
+             max(coalesce(json_extract(state, '$.grid'), 0), coalesce(json_extract(state, '$.tail'), 0),
+                 coalesce(json_extract(state, '$.returning'), 0), coalesce(json_extract(state, '$.departures[#-1]'), 0),
+                 coalesce(json_extract(state, '$.paused_until'), 0), coalesce(json_extract(state, '$.open_until'), 0),
+                 coalesce(json_extract(state, '$.probe_until'), 0)) < ?1
+             AND (coalesce(json_extract(state, '$.failures'), 0) = 0
+                 OR json_extract(state, '$.open_until') IS NOT NULL
+                 OR NOT EXISTS (SELECT 1 FROM aggregates WHERE aggregates.tenant = gates.tenant))
+         END",
+    )?
+    .execute([before])?;
+    Ok(())
+}
+
 /// Keeps the gate.
 pub(super) fn write_gate(c: &Connection, tenant: &Tenant, gate: &Gate, state: &GateState) -> Result<()> {
     let state = serde_json::to_string(state).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;

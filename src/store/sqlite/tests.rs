@@ -16,7 +16,10 @@ use super::{SqliteEngine, file::READERS};
 use crate::store::conformance::{
     DONE, IDLE, at, commit, create, due, lead, lease_due, plain, put, read, sqlite, tenant,
 };
-use crate::store::{Engine, Key, Kind, OpenError, StoreError};
+use crate::store::{
+    Engine, Key, Kind, OpenError, StoreError, Tenant,
+    gate::{Gate, GateReport},
+};
 
 const DATABASE: &str = "ALC_CONNECTOR_TEST_DATABASE";
 
@@ -240,4 +243,34 @@ async fn a_writing_thread_that_panicked_is_told_of() {
     }
     assert_eq!(engine.broken(), Some("the store's writing thread"));
     assert!(engine.ping().await.is_err());
+}
+
+#[tokio::test]
+async fn gates_at_rest_leave_the_file_and_those_that_still_say_something_stay() {
+    let (engine, _folder) = sqlite().await;
+    let attio = Gate { upstream: "attio", per_second: Some(25) };
+    let alc = Gate { upstream: "alc", per_second: None };
+    let day = Duration::from_secs(86_400);
+    let later = |days: u32| crate::clock::later(at(0), day * days);
+    for (name, when) in [("old", at(0)), ("fresh", later(2))] {
+        engine.reserve(&Tenant::new(name), &attio, None, when).await.expect("answers");
+    }
+    for _ in 0..5 {
+        engine.report(&Tenant::new("opened"), &alc, GateReport::Failed, at(0)).await.expect("answers");
+    }
+    // Of a tenant that is gone, and of one that is there.
+    for name in ["gone", "there"] {
+        engine.report(&Tenant::new(name), &alc, GateReport::Failed, at(0)).await.expect("answers");
+    }
+    create(&engine, &Tenant::new("there"), &Key::workspace(), IDLE).await;
+    let paused = GateReport::Limited { until: later(3) };
+    engine.report(&Tenant::new("paused"), &attio, paused, at(0)).await.expect("answers");
+    let made = join_all((0..300).map(|n| {
+        let (engine, commit) = (&engine, plain(vec![put(&lead(n), None, IDLE)]));
+        async move { engine.commit(&tenant(), &commit, later(2)).await }
+    }));
+    assert!(made.await.iter().all(Result::is_ok));
+    let kept =
+        engine.read(|c| c.query_row("SELECT group_concat(tenant) FROM gates", [], |row| row.get::<_, String>(0))).await;
+    assert_eq!(kept.expect("answers"), "fresh,paused,there");
 }

@@ -88,6 +88,8 @@ export const WORDS: Record<string, Entry> = {
         "The ALC connector can’t take anything now",
         "A person already on the way to ALC is not sent twice."
     ),
+    "loop-stalled": forOperator,
+    stopping: later("The ALC connector is being restarted", "Nothing was lost."),
     timeout: (problem) => ({title: "It took too long", text: sentence(problem.detail)}),
 }
 

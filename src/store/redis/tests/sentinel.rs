@@ -183,3 +183,18 @@ async fn the_master_is_the_one_that_most_sentinels_name() {
     }
     assert!(!stranger.command("KEYS *").contains("alc"), "what one sentinel alone names is no master");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sentinels_that_want_a_password_get_the_urls_or_their_own() {
+    let watched = Watched::start();
+    for port in &watched.ports {
+        assert!(watched.ask(*port, "ACL SETUSER app on >hunter2 +@all").starts_with("+OK"));
+        assert!(watched.ask(*port, "ACL SETUSER default resetpass >s3cret").starts_with("+OK"));
+    }
+    for own in ["", "?sentinels=:s3cret", "?sentinels=default:s3cret"] {
+        let url = format!("{}{own}", watched.url());
+        RedisEngine::open(&url.into(), "alc", &Lifecycle::new()).await.unwrap_or_else(|error| panic!("{own}: {error}"));
+    }
+    let error = refusal(format!("{}?sentinels=:hunter3", watched.url())).await;
+    assert!(!error.passes() && !format!("{error} {error:?}").contains("hunter3"), "{error:?}");
+}
