@@ -4,10 +4,13 @@
 
 use std::fmt;
 
-use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
-use serde_json::Value;
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::{Value, value::RawValue};
 
 use crate::{ids::RecordId, lenient};
+
+/// How often an object may have been put into a text or a list.
+const MOST_WRAPPINGS: usize = 2;
 
 /// A callback's content.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,7 +36,9 @@ pub struct Malformed {
 }
 
 /// Reads a callback. Members that it does not know are ignored, whatever they hold; what is not text in those that it
-/// knows becomes U+FFFD: ALC would send the same bytes again for ever.
+/// knows becomes U+FFFD: ALC would send the same bytes again for ever. For the same reason an object that was encoded
+/// twice, or is the only item of a list, is read as that object, and text behind it is passed over; not so a second
+/// object, whose result would be lost in silence.
 ///
 /// One of `record_id` and `recordId` is needed; both are fine if they name the same record, or if only one names any.
 /// An optional member that says nothing counts as absent. A member that occurs twice is refused unless both say the
@@ -45,7 +50,7 @@ pub fn parse(body: &[u8]) -> Result<Callback, Malformed> {
     }
     Ok(Callback {
         record_id: members.record()?,
-        status: text(&members.status).ok_or_else(|| malformed("/status", "is missing, empty or no text"))?,
+        status: word(&members.status).ok_or_else(|| malformed("/status", "is missing, empty or no text"))?,
         lead_id: lenient::id(&members.lead_id),
         event: text(&members.event),
     })
@@ -70,10 +75,27 @@ struct Members {
 
 impl Members {
     fn read(body: &[u8]) -> Result<Self, Malformed> {
-        let body = lenient::json(body);
-        let mut text = serde_json::Deserializer::from_str(&body);
-        let members = text.deserialize_map(MembersVisitor).and_then(|members| text.end().map(|()| members));
-        members.map_err(|_| malformed("", "the body is no JSON object"))
+        Self::within(&lenient::json(body), MOST_WRAPPINGS).ok_or_else(|| malformed("", "the body is no JSON object"))
+    }
+
+    fn within(text: &str, wrappings: usize) -> Option<Self> {
+        let text = text.trim_start();
+        match text.as_bytes().first()? {
+            b'{' => {
+                let mut values = serde_json::Deserializer::from_str(text).into_iter::<Self>();
+                let members = values.next()?.ok()?;
+                (!text[values.byte_offset()..].contains(['{', '['])).then_some(members)
+            }
+            b'"' if wrappings > 0 => {
+                let inner = serde_json::from_str::<String>(text).ok()?;
+                Self::within(&lenient::json(inner.as_bytes()), wrappings - 1)
+            }
+            b'[' if wrappings > 0 => match serde_json::from_str::<Vec<&RawValue>>(text).ok()?.as_slice() {
+                [only] => Self::within(only.get(), wrappings - 1),
+                _ => None,
+            },
+            _ => None,
+        }
     }
 
     fn member(&mut self, name: &str) -> Option<&mut Value> {
@@ -98,6 +120,12 @@ impl Members {
             (None, None) if !self.record_id_camel.is_null() => Err(malformed("/recordId", "is no UUID")),
             (None, None) => Err(malformed("/record_id", "is missing")),
         }
+    }
+}
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(MembersVisitor)
     }
 }
 
@@ -131,6 +159,11 @@ impl<'de> Visitor<'de> for MembersVisitor {
 /// A text without the blanks around it; `None` for anything else, and for one that is empty.
 fn text(value: &Value) -> Option<String> {
     value.as_str().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned)
+}
+
+/// As [`text`]; a number, `true` or `false` is the word that it is written as.
+fn word(value: &Value) -> Option<String> {
+    if value.is_number() || value.is_boolean() { Some(value.to_string()) } else { text(value) }
 }
 
 fn malformed(pointer: &str, detail: &str) -> Malformed {
@@ -200,8 +233,12 @@ mod tests {
             (json!({"record_id": ID}), "/status"),
             (json!({"record_id": ID, "status": null}), "/status"),
             (json!({"record_id": ID, "status": " "}), "/status"),
-            (json!({"record_id": ID, "status": 3}), "/status"),
+            (json!({"record_id": ID, "status": {"word": "x"}}), "/status"),
+            (json!({"record_id": ID, "status": ["x"]}), "/status"),
             (json!([ID, ID, "x", "y", "z"]), ""),
+            (json!([{"record_id": ID, "status": "x"}, {"record_id": ID, "status": "x"}]), ""),
+            (json!([[[{"record_id": ID, "status": "x"}]]]), ""),
+            (json!([]), ""),
             (json!("x"), ""),
         ] {
             assert_eq!(read(&body), Err(pointer.to_owned()), "{body}");
@@ -224,6 +261,42 @@ mod tests {
         for (one, other) in [(json!(ID), json!("junk")), (json!(5), json!(ID)), (json!({}), json!(ID))] {
             let callback = read(&json!({"record_id": one, "recordId": other, "status": "x"})).expect("a callback");
             assert_eq!(callback.record_id.to_string(), ID);
+        }
+    }
+
+    #[test]
+    fn what_stands_around_the_object_costs_nothing() {
+        let plain = format!(r#"{{"record_id": "{ID}", "status": "ok", "lead_id": 17}}"#);
+        let twice = json!(plain).to_string();
+        for body in [
+            twice.clone(),
+            format!("[{plain}]"),
+            format!(" [ {plain} , ] "),
+            format!("[{twice}]"),
+            json!(format!("\u{feff}{plain}")).to_string(),
+            format!("{plain};"),
+            format!("{plain}OK"),
+            format!("{plain}\n\n--end"),
+        ] {
+            let callback = parse(body.as_bytes()).expect("a callback");
+            assert_eq!((callback.status.as_str(), callback.lead_id.as_deref()), ("ok", Some("17")), "{body}");
+            assert_eq!(callback.record_id.to_string(), ID, "{body}");
+        }
+        for body in [
+            format!("{plain}{plain}"),
+            format!("{plain}\n{plain}\n"),
+            format!("x{plain}"),
+            json!(twice).to_string() + "x",
+        ] {
+            assert!(parse(body.as_bytes()).is_err(), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_status_may_be_a_number_or_a_truth() {
+        for (status, expected) in [(json!(3), "3"), (json!(0.5), "0.5"), (json!(true), "true"), (json!(false), "false")]
+        {
+            assert_eq!(read(&json!({"record_id": ID, "status": status})).expect("a callback").status, expected);
         }
     }
 

@@ -86,14 +86,17 @@ pub(super) fn leads(value: &Value, record: RecordId) -> Option<Vec<ListedLead>> 
         });
         named.and_then(|id| id.trim().parse::<RecordId>().ok()) == Some(record)
     };
-    Some(items(value, "leads")?.iter().filter(is_ours).filter_map(lead).collect())
+    // An ALC that has one lead of the record may answer with that instead of a list of it.
+    let lone = || Some(vec![value]).filter(|_| is_ours(&value) && lead_id(value).is_some());
+    let items = items(value, "leads").or_else(lone)?;
+    Some(items.into_iter().filter(is_ours).filter_map(lead).collect())
 }
 
 /// The webhooks in a list; those without a usable id are dropped. `None`: this is no list.
 pub(super) fn webhooks(value: &Value) -> Option<Vec<ListedWebhook>> {
     let name = |item: &Value| first(item, "webhook", &|item| Some(member(item, &["name"])?.as_str()?.to_owned()));
     let read = |item: &Value| Some(ListedWebhook { id: webhook_id(item)?, name: name(item) });
-    Some(items(value, "webhooks")?.iter().filter_map(read).collect())
+    Some(items(value, "webhooks")?.into_iter().filter_map(read).collect())
 }
 
 /// What `read` finds at the top, else in an envelope called `own` or as [`ENVELOPES`] are, else in the only item of a
@@ -132,19 +135,25 @@ fn member<'a>(value: &'a Value, names: &[&str]) -> Option<&'a Value> {
     })
 }
 
-/// `[…]`, or a list in an envelope called `own`, as [`ENVELOPES`] are, or `items`. Where there is none, a `null` under
-/// `own` or `data` is an empty list; elsewhere a `null` says nothing (`{"result": null, "error": …}`).
-fn items<'a>(value: &'a Value, own: &str) -> Option<&'a [Value]> {
-    fn at<'a>(value: &'a Value, own: &str, depth: usize) -> Option<&'a [Value]> {
+/// `[…]`, or a list in an envelope called `own`, as [`ENVELOPES`] are, or `items`. PHP writes a list that has been
+/// filtered as an object with the items' numbers for names. Where there is no list, a `null` under `own` or `data` is an
+/// empty one; elsewhere a `null` says nothing (`{"result": null, "error": …}`).
+fn items<'a>(value: &'a Value, own: &str) -> Option<Vec<&'a Value>> {
+    fn at<'a>(value: &'a Value, own: &str, depth: usize) -> Option<Vec<&'a Value>> {
         match value {
-            Value::Array(items) => Some(items),
+            Value::Array(items) => Some(items.iter().collect()),
+            Value::Object(members)
+                if !members.is_empty() && members.keys().all(|name| name.bytes().all(|byte| byte.is_ascii_digit())) =>
+            {
+                Some(members.values().collect())
+            }
             Value::Object(_) if depth < DEEPEST => {
                 let more = ["items", "results", "records", "content"];
                 let names = [own].into_iter().chain(ENVELOPES).chain(more);
                 let mut inside = names.filter_map(|name| member(value, &[name]));
                 let is_null = |name: &str| member(value, &[name]).is_some_and(Value::is_null);
                 let found = inside.find_map(|inner| at(inner, own, depth + 1));
-                found.or_else(|| (is_null(own) || is_null("data")).then_some(&[]))
+                found.or_else(|| (is_null(own) || is_null("data")).then(Vec::new))
             }
             _ => None,
         }
@@ -267,12 +276,18 @@ mod tests {
             json!({"items": list}),
             json!({"Leads": list}),
             json!({"result": {"items": list}}),
+            json!({"leads": {"0": list[0], "1": list[1], "3": list[4]}}),
+            json!({"0": list[0], "7": list[4]}),
         ] {
             assert_eq!(leads(&value, ours), Some(expected.clone()), "{value}");
         }
         let odd = json!({"leads": [{"lead": {"id": 4.0, "record_id": ours.to_string()}}, {"data": {"id": 5, "recordId": ours}}]});
         let ids: Vec<_> = leads(&odd, ours).expect("a list").into_iter().map(|lead| lead.id).collect();
         assert_eq!(ids, ["4", "5"]);
+        for lone in [list[0].clone(), json!({"data": list[0]}), json!({"lead": list[0]})] {
+            assert_eq!(leads(&lone, ours), Some(expected[..1].to_vec()), "{lone}");
+        }
+        assert_eq!(leads(&list[1], ours), None, "another record's");
         assert_eq!(leads(&json!({"leads": null}), ours), Some(vec![]));
         assert_eq!(leads(&json!({"leads": null, "data": list}), ours), Some(expected));
         for value in [json!({}), json!({"leads": 3}), json!("x"), json!(null)] {

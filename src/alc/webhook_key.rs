@@ -1,8 +1,8 @@
 //! The key in a webhook's secret.
 //!
 //! Standard Webhooks writes a secret as base64 after `whsec_`. Secrets pass through hands and libraries on their way,
-//! so the alphabet of URLs, missing padding, loose bits at the end, line breaks and quotes around it are read past:
-//! each leads to one key only. Promises that a secret which is no key is told from one that is, so that a connect can
+//! so the alphabet of URLs, missing padding, loose bits at the end, line breaks, quotes around it and the version of its
+//! signatures in front of it (`v1,whsec_…`) are read past: each leads to one key only. Promises that a secret which is no key is told from one that is, so that a connect can
 //! say so instead of every callback later, and that no error quotes it.
 
 use base64::{
@@ -38,12 +38,18 @@ pub(super) fn decode(secret: &SecretString) -> Result<Vec<u8>, UnusableKey> {
     if ["whpk_", "whsk_"].iter().any(|prefix| text.starts_with(prefix)) {
         return Err(UnusableKey::Asymmetric);
     }
+    let text = text.strip_prefix("v1,").unwrap_or(text);
     let text = text.strip_prefix("whsec_").unwrap_or(text);
     if text.trim_end_matches('=').is_empty() {
         return Err(UnusableKey::Empty);
     }
-    let key = STANDARD.decode(text).or_else(|_| URL_SAFE.decode(text)).map_err(|_| UnusableKey::NoBase64)?;
+    let key = base64(text).ok_or(UnusableKey::NoBase64)?;
     if key.is_empty() { Err(UnusableKey::Empty) } else { Ok(key) }
+}
+
+/// Base64 in either alphabet, the padding and the bits that are left over at the end of no account.
+pub(super) fn base64(text: &str) -> Option<Vec<u8>> {
+    STANDARD.decode(text).or_else(|_| URL_SAFE.decode(text)).ok()
 }
 
 /// Whether callbacks can be verified by this secret.
@@ -76,6 +82,8 @@ mod tests {
             " whsec_+/++AQ==\n",
             "\"whsec_+/++AQ==\"",
             "whsec_+/+\n+AQ==",
+            "v1,whsec_+/++AQ==",
+            "\"v1,whsec_-_--AQ\"",
         ] {
             assert_eq!(key(secret), Ok(bytes.clone()), "{secret}");
         }
@@ -95,6 +103,8 @@ mod tests {
             ("whsec_AAAAA", UnusableKey::NoBase64),
             ("whsec_+_AA", UnusableKey::NoBase64),
             ("whsec_é", UnusableKey::NoBase64),
+            ("v1,", UnusableKey::Empty),
+            ("v2,whsec_+/++AQ==", UnusableKey::NoBase64),
             ("{\"key\":1}", UnusableKey::NoBase64),
         ] {
             assert_eq!(key(secret), Err(fault), "{secret}");

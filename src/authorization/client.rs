@@ -13,11 +13,11 @@ use url::form_urlencoded;
 
 use super::{OAuthError, params::Params};
 
-/// The padding is optional: not every client has a library's base64.
-const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &alphabet::STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
+/// The padding is optional, and the alphabet of URLs as good: not every client has a library's base64.
+const CONFIG: GeneralPurposeConfig =
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+const BASE64: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, CONFIG);
+const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, CONFIG);
 
 /// The client as the operator registered it.
 pub(super) struct Client {
@@ -68,7 +68,8 @@ impl Client {
         if !scheme.eq_ignore_ascii_case("basic") {
             return false;
         }
-        let Ok(bytes) = BASE64.decode(credentials.trim()) else { return false };
+        let credentials = credentials.trim();
+        let Ok(bytes) = BASE64.decode(credentials).or_else(|_| URL_SAFE.decode(credentials)) else { return false };
         let Ok(text) = String::from_utf8(bytes) else { return false };
         let Some((id, secret)) = text.split_once(':') else { return false };
         // Id and secret are form-encoded inside (RFC 6749 §2.3.1), but many clients leave that out, for one or for
@@ -102,6 +103,18 @@ fn form_decoded(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn basic_in_the_alphabet_of_urls_is_basic() {
+        // `?>~` are the characters by which the two alphabets differ.
+        let client = client("a?>~b?>~");
+        let standard = basic("attio app", "a?>~b?>~");
+        let url_safe = standard.replace('+', "-").replace('/', "_");
+        assert!(standard != url_safe);
+        for header in [url_safe.as_str(), url_safe.trim_end_matches('='), standard.as_str()] {
+            assert_eq!(authenticated(&client, Some(header), ""), Ok(()), "{header}");
+        }
+    }
 
     const URI: &str = "https://app.example/callback?fixed=1";
 

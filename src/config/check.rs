@@ -8,10 +8,10 @@ use std::{net::SocketAddr, time::Duration};
 
 use secrecy::SecretString;
 
-use self::credentials::unharmed;
+use self::credentials::{filled_in, unharmed};
 pub(super) use self::{
-    addresses::{alc_base, attio_base, callback_host, endpoint, is_loopback, origin, redirect_uri},
-    credentials::{bearer_token, client_credential, scopes},
+    addresses::{alc_base, attio_base, authorize, callback_host, endpoint, is_loopback, origin, redirect_uri},
+    credentials::{are_two, bearer_token, client_credential, scopes},
 };
 use crate::store;
 
@@ -128,5 +128,6 @@ pub(super) fn proxy(text: &str) -> Result<SecretString, String> {
 /// What the store can open. The store's words never show the URL: there may be a password in it.
 pub(super) fn store_url(text: &str) -> Result<SecretString, String> {
     unharmed(text)?;
+    filled_in(text)?;
     store::check_url(text).map(|()| SecretString::from(text)).map_err(|fault| format!("is not usable: {fault}"))
 }

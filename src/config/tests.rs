@@ -190,6 +190,17 @@ fn what_can_never_be_a_credential_is_refused_and_not_quoted() {
             ("${ZZZ}", "placeholder"),
             ("<zzz>", "placeholder"),
             ("{{ zzz }}", "placeholder"),
+            ("$(zzz)", "placeholder"),
+            ("$ZZZ_ZZZ", "placeholder"),
+            ("%ZZZ%", "placeholder"),
+            ("your-zzz-here", "placeholder"),
+            ("YOUR_ZZZ", "placeholder"),
+            ("changeme", "placeholder"),
+            ("Change-Me", "placeholder"),
+            ("undefined", "placeholder"),
+            ("TODO", "placeholder"),
+            ("xxxxxxxx", "placeholder"),
+            ("********", "placeholder"),
         ] {
             let oauth = variable.starts_with("ATTIO__OAUTH");
             let other =
@@ -212,6 +223,30 @@ fn what_can_never_be_a_credential_is_refused_and_not_quoted() {
 }
 
 #[test]
+fn an_id_is_not_its_own_secret() {
+    for client in ["ALC", "ATTIO_APP", "ATTIO__OAUTH"] {
+        let (id, secret) = (format!("{client}__CLIENT_ID"), format!("{client}__CLIENT_SECRET"));
+        let mut changes = vec![(id.as_str(), "zzz"), (secret.as_str(), "zzz")];
+        if client == "ATTIO__OAUTH" {
+            changes.push(("ATTIO__API_KEY", ""));
+        }
+        let faults = faults(&changes);
+        let [fault] = faults.as_slice() else { panic!("{client}: {faults:?}") };
+        assert!(fault.starts_with(&secret) && fault.contains("client id once more"), "{fault}");
+        assert!(!fault.contains("zzz"), "{fault}");
+    }
+}
+
+#[test]
+fn what_only_looks_like_a_placeholder_is_a_secret() {
+    for secret in
+        ["$2b$10$abc", "100%", "a<b>c", "%", "x", "xx", "noneOfYourBusiness", "todo-list-7", "$lower", "yours"]
+    {
+        assert!(load(&[("ALC__CLIENT_SECRET", secret)]).is_ok(), "{secret}");
+    }
+}
+
+#[test]
 fn addresses_that_work_are_taken() {
     for base in [
         "https://alc.example/",
@@ -219,6 +254,8 @@ fn addresses_that_work_are_taken() {
         "https://alc.example/acme/",
         "https://v1.example",
         "https://api.example/apis",
+        "https://alc_internal.example./",
+        "https://alc",
     ] {
         assert_eq!(faults(&[("ALC__BASE_URL", base), ("ATTIO__BASE_URL", base)]), [""; 0], "{base}");
     }
@@ -331,6 +368,28 @@ const FAULTS: &[(&str, &str, &str)] = &[
     ("ALC__BASE_URL", "https://zzz.example/#top", "fragment"),
     ("ALC__BASE_URL", "https://zzz.exa\nmple", "line break"),
     ("ALC__BASE_URL", "https:\\\\zzz.example", "backslash"),
+    ("ALC__BASE_URL", "https://${ZZZ_HOST}/", "placeholder"),
+    ("ALC__BASE_URL", "https://{{ zzz }}.example", "placeholder"),
+    ("ALC__BASE_URL", "https://$ZZZ/", "name server"),
+    ("ALC__BASE_URL", "https://zzz..example", "name server"),
+    ("ALC__BASE_URL", "https://https://zzz.example", "scheme twice"),
+    ("ALC__TOKEN_URL", "https://zzz.example/$(TOKEN)", "placeholder"),
+    ("ALC__TOKEN_URL", "https://http//zzz.example", "scheme twice"),
+    ("ALC__TOKEN_URL", "https://zzz.example/token#x", "fragment"),
+    ("ALC__REVOKE_URL", "https://zzz,example/revoke", "name server"),
+    ("ALC__AUTHORIZE_URL", "https://zzz.example/?response_type=code&client_id=zzz", "added to it"),
+    ("ALC__AUTHORIZE_URL", "https://zzz.example/?tenant=a&state=zzz", "added to it"),
+    ("ATTIO__OAUTH__AUTHORIZE_URL", "https://zzz.example/?redirect_uri=zzz", "added to it"),
+    ("ATTIO__OAUTH__TOKEN_URL", "https://${zzz}", "placeholder"),
+    ("ATTIO__OAUTH__REVOKE_URL", "https://zzz_zzz..example", "name server"),
+    ("ATTIO__BASE_URL", "https://${zzz}/", "placeholder"),
+    ("HTTP__PUBLIC_URL", "https://${ZZZ}", "placeholder"),
+    ("STORE__URL", "redis://:${ZZZ}@h:6379", "placeholder"),
+    ("STORE__URL", "redis://{{ zzz }}:6379", "placeholder"),
+    ("ATTIO_APP__REDIRECT_URIS", "https://a.example/x,https://${ZZZ}/", "placeholder"),
+    ("ALC__SCOPES", "leads ${ZZZ}", "placeholder"),
+    ("ATTIO__CALLBACK_HOSTS", "attio.com,${ZZZ}.example", "name server"),
+    ("ATTIO__CALLBACK_HOSTS", "zzz..example", "name server"),
     ("ALC__TOKEN_URL", "https://zzz.example/to ken", "blank"),
     ("ALC__SCOPES", "zzz \"b\"", "scopes"),
     ("ALC__SCOPES", "\"zzz b\"", "quotes around"),

@@ -55,11 +55,14 @@ async fn call_back(
         return known(&token, &leads).await;
     }
     let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
-    let headers = Headers {
-        id: header("webhook-id"),
-        timestamp: header("webhook-timestamp"),
-        signature: header("webhook-signature"),
+    // What the specification grew out of has its own names for the same three, and libraries of it write those.
+    let own = request.headers().contains_key("webhook-signature") || !request.headers().contains_key("svix-signature");
+    let [id, timestamp, signature] = if own {
+        ["webhook-id", "webhook-timestamp", "webhook-signature"]
+    } else {
+        ["svix-id", "svix-timestamp", "svix-signature"]
     };
+    let headers = Headers { id: header(id), timestamp: header(timestamp), signature: header(signature) };
     match leads.call_back(&token, headers, &body).await {
         Ok(outcome) => {
             count(match outcome {

@@ -43,7 +43,10 @@ pub(super) fn decode(headers: &HeaderMap, body: Vec<u8>, ending: Ending, cap: us
 /// The codings of the label, the outermost first. An unknown one (`identity`, `utf-8`) is passed over.
 fn labelled(headers: &HeaderMap) -> Vec<Coding> {
     let values = headers.get_all(CONTENT_ENCODING).iter().filter_map(|value| value.to_str().ok());
-    let names = values.flat_map(|value| value.split(',')).map(|name| name.trim().to_ascii_lowercase());
+    // A parameter (`br;q=1.0`) is one of Accept-Encoding's, copied.
+    let bare =
+        |name: &str| name.split(';').next().unwrap_or_default().trim_matches([' ', '\t', '"']).to_ascii_lowercase();
+    let names = values.flat_map(|value| value.split(',')).map(bare);
     let mut codings: Vec<_> = names.filter_map(|name| of_name(&name)).collect();
     codings.reverse();
     codings.truncate(MOST_LAYERS);
@@ -190,6 +193,9 @@ mod tests {
             (&["br", "gzip"], gzip(BROTLI)),
             (&["gzip, gzip"], gzip(&gzip(PLAIN))),
             (&["identity, gzip"], gzip(PLAIN)),
+            (&["br;q=1.0"], BROTLI.to_vec()),
+            (&["\"br\""], BROTLI.to_vec()),
+            (&["deflate; q=0.5, gzip"], gzip(&zlib(PLAIN))),
             (&["gzip"], [gzip(&PLAIN[..5]), gzip(&PLAIN[5..])].concat()),
             // The label is lost, or says something else.
             (&[], gzip(PLAIN)),

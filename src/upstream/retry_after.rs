@@ -1,12 +1,12 @@
 //! `Retry-After` (RFC 9110 §10.2.3) as servers really send it, as a time on our clock.
 //!
-//! By the letter it is seconds or an HTTP date. Servers also send fractions, units, Unix times (what their framework
-//! calls the reset of a limit), RFC 3339, and several values. Promises that seconds and HTTP dates mean what the letter
+//! By the letter it is seconds or an HTTP date. Servers also send fractions, units, ISO 8601's durations, Unix times
+//! (what their framework calls the reset of a limit), RFC 3339, and several values. Promises that seconds and HTTP dates mean what the letter
 //! says, and that no value, whatever its form, keeps anybody away for longer than [`LONGEST`].
 
 use std::time::Duration;
 
-use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
+use jiff::{SignedDuration, Timestamp, civil::DateTime, tz::TimeZone};
 
 use crate::clock::{later, until};
 
@@ -41,7 +41,12 @@ fn longest_of(value: &str, theirs: Timestamp) -> Option<Duration> {
 }
 
 fn wait(text: &str, theirs: Timestamp) -> Option<Duration> {
-    span(text, theirs).or_else(|| Some(until(theirs, time(text)?)))
+    span(text, theirs).or_else(|| Some(until(theirs, time(text)?))).or_else(|| {
+        // `PT30S` and `1m 30s`.
+        let duration = text.parse::<SignedDuration>().ok()?.max(SignedDuration::ZERO);
+        let begun = SignedDuration::from_secs(i64::from(duration.subsec_nanos() > 0));
+        duration.saturating_add(begun).try_into().ok().map(|wait: Duration| Duration::from_secs(wait.as_secs()))
+    })
 }
 
 /// A number, perhaps with a unit. What is left of a second counts as one: nobody is to knock too early.
@@ -159,6 +164,13 @@ mod tests {
             ("Mon, 21 Sep 2026 14:14:20 UTC", 60),
             ("21 Sep 2026 14:14:20 GMT", 60),
             ("Mon, 21 Sep 2026 16:14:20 +0200", 60),
+            ("PT1M", 60),
+            ("PT0.5S", 1),
+            ("pt1m30s", 90),
+            ("1m30s", 90),
+            ("1m 30s", 90),
+            ("1 minute, 30 seconds", 90),
+            ("-PT5S", 0),
         ] {
             assert_eq!(read(value), after(seconds), "{value}");
         }

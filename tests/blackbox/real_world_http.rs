@@ -142,6 +142,19 @@ scenario! {
 }
 
 scenario! {
+    async fn svixs_names_for_a_signature_are_as_good(setup: Setup) {
+        let (world, app) = setup.connected().await;
+        let ada = world.person();
+        app.press(&ada).await.expect(201);
+        let callback = Callback::new(&ada.record_id, "qualified").by_svix();
+        world.tell(callback.clone().wrongly_signed(), 401).await;
+        assert_eq!(app.lead_says(&ada, "status").await, "pending");
+        world.tell(callback, 200).await;
+        assert_eq!(app.lead_says(&ada, "result").await, "qualified");
+    }
+}
+
+scenario! {
     async fn right_credentials_may_be_given_twice(setup: Setup) {
         let (world, app) = setup.connected().await;
         let grant = [("grant_type", "refresh_token"), ("refresh_token", app.refresh_token.as_str())];

@@ -193,6 +193,35 @@ scenario! {
 }
 
 scenario! {
+    async fn what_stands_around_a_callback_costs_nothing(setup: Setup) {
+        let (world, app) = setup.connected().await;
+        type Dressed = fn(String) -> String;
+        let dressed: [Dressed; 4] = [
+            |text| json!(text).to_string(),
+            |text| format!("[{text}]"),
+            |text| format!("{text};"),
+            |text| format!("\n{text}\n\nOK"),
+        ];
+        for dress in dressed {
+            let ada = pressed(&world, &app).await;
+            let body = dress(json!({ "record_id": ada.record_id, "status": "qualified" }).to_string());
+            world.tell(Callback::new(&ada.record_id, "x").body(&body), 200).await;
+            assert_eq!(app.lead_says(&ada, "result").await, "qualified", "{body}");
+        }
+        for (status, result) in [(json!(3), "3"), (json!(true), "true"), (json!(0.5), "0.5")] {
+            let ada = pressed(&world, &app).await;
+            world.tell(Callback::new(&ada.record_id, "x").field("status", status), 200).await;
+            assert_eq!(app.lead_says(&ada, "result").await, result);
+        }
+        // The result of the second would be lost without a word.
+        let (ada, bob) = (pressed(&world, &app).await, pressed(&world, &app).await);
+        let bodies = [&ada, &bob].map(|person| json!({ "record_id": person.record_id, "status": "qualified" }).to_string());
+        world.tell(Callback::new(&ada.record_id, "x").body(&bodies.join("\n")), 400).await;
+        assert_eq!(app.lead_says(&ada, "status").await, "pending");
+    }
+}
+
+scenario! {
     async fn an_optional_member_never_costs_the_known_ones(setup: Setup) {
         let (world, app) = setup.connected().await;
         for (name, value) in [

@@ -20,7 +20,7 @@ async fn it_works(world: &World, app: &AttioApp) {
 scenario! {
     async fn a_secret_is_read_in_the_alphabet_of_urls_and_with_loose_bits(setup: Setup) {
         let world = setup.start().await;
-        for form in [SecretForm::Standard, SecretForm::UrlSafe, SecretForm::LooseBits] {
+        for form in [SecretForm::Standard, SecretForm::UrlSafe, SecretForm::LooseBits, SecretForm::Versioned] {
             world.alc.configure(|alc| alc.secret_form = form);
             // Some keys have none of the characters in which the alphabets differ.
             for _ in 0..3 {

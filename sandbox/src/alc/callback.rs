@@ -45,6 +45,7 @@ pub struct Callback {
     message_id: Option<String>,
     timestamp: Option<Timestamp>,
     signing: Signing,
+    by_svix: bool,
     webhook_id: Option<String>,
 }
 
@@ -138,6 +139,13 @@ impl Callback {
         self
     }
 
+    /// The three headers of Standard Webhooks begin with `svix` instead of `webhook`.
+    #[must_use]
+    pub fn by_svix(mut self) -> Self {
+        self.by_svix = true;
+        self
+    }
+
     /// With a signature that does not fit.
     #[must_use]
     pub fn wrongly_signed(mut self) -> Self {
@@ -199,10 +207,11 @@ impl Shared {
             if callback.signing == Signing::Wrong {
                 signature = format!("v1,{}", BASE64_STANDARD.encode([0; 32]));
             }
+            let names = if callback.by_svix { "svix" } else { "webhook" };
             request = request
-                .header("webhook-id", &message_id)
-                .header("webhook-timestamp", at)
-                .header("webhook-signature", signature);
+                .header(format!("{names}-id"), &message_id)
+                .header(format!("{names}-timestamp"), at)
+                .header(format!("{names}-signature"), signature);
         }
         let sent = String::from_utf8_lossy(&body).into_owned();
         let mut answer =

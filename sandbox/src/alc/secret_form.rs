@@ -16,6 +16,8 @@ pub enum SecretForm {
     UrlSafe,
     /// With bits at its end that say nothing.
     LooseBits,
+    /// With the version of its signatures in front.
+    Versioned,
     /// Something that no signature can be made with.
     NoKey,
     /// Nothing at all.
@@ -40,6 +42,7 @@ impl SecretForm {
                 let other = others.find(same_key).map_or_else(|| last.to_owned(), String::from);
                 format!("whsec_{head}{other}=")
             }
+            Self::Versioned => format!("v1,{standard}"),
             Self::NoKey => "whsec_*** see your dashboard ***".to_owned(),
             Self::Empty => "whsec_".to_owned(),
         }

@@ -39,6 +39,8 @@ pub enum Oddity {
     Twice,
     /// The JSON in `{"data": …}`.
     Wrapped,
+    /// Lists as objects with the items' numbers for names, as PHP writes those that it has filtered.
+    Numbered,
     /// A member of 300,000 bytes before the others.
     Oversized,
     /// The last bytes of the body, behind the JSON's end, never come.
@@ -59,7 +61,7 @@ pub enum Oddity {
 
 impl Oddity {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::ByteOrderMark,
         Self::Utf16,
         Self::Nan,
@@ -70,6 +72,7 @@ impl Oddity {
         Self::Jsonp,
         Self::Twice,
         Self::Wrapped,
+        Self::Numbered,
         Self::Oversized,
         Self::CutBehind,
         Self::Gzip,
@@ -102,6 +105,7 @@ impl Oddity {
             Self::Jsonp => body = format!("/**/ callback({text});").into(),
             Self::Twice => body = Value::String(text).to_string().into(),
             Self::Wrapped => body = json!({ "data": value }).to_string().into(),
+            Self::Numbered => body = numbered(value).to_string().into(),
             Self::CutBehind => {}
             Self::Gzip => {
                 coded("gzip");
@@ -127,6 +131,17 @@ impl Oddity {
             Self::BadHeader => headers.push(("Bad Header".to_owned(), "x".to_owned())),
         }
         Reply { headers, body, ..reply }
+    }
+}
+
+/// Lists that have something in them, at the top or in a member, as objects.
+fn numbered(value: Value) -> Value {
+    match value {
+        Value::Array(items) if !items.is_empty() => {
+            items.into_iter().enumerate().map(|(at, item)| (at.to_string(), item)).collect::<Value>()
+        }
+        Value::Object(members) => members.into_iter().map(|(name, value)| (name, numbered(value))).collect(),
+        other => other,
     }
 }
 

@@ -5,7 +5,7 @@
 
 use url::{Host, Url};
 
-use super::credentials::unharmed;
+use super::credentials::{filled_in, unharmed};
 use crate::notify;
 
 pub(in crate::config) fn is_loopback(url: &Url) -> bool {
@@ -16,6 +16,7 @@ pub(in crate::config) fn is_loopback(url: &Url) -> bool {
 pub(in crate::config) fn endpoint(text: &str) -> Result<Url, String> {
     // The parser would take line breaks out without a word.
     unharmed(text)?;
+    filled_in(text)?;
     if text.contains(char::is_whitespace) || text.contains('\\') {
         return Err("has a blank or a backslash in it".to_owned());
     }
@@ -37,6 +38,34 @@ pub(in crate::config) fn endpoint(text: &str) -> Result<Url, String> {
     }
     if url.port() == Some(0) {
         return Err("must not have the port 0".to_owned());
+    }
+    if let Some(Host::Domain(name)) = url.host() {
+        if matches!(name, "http" | "https") {
+            return Err("has its scheme twice".to_owned());
+        }
+        if !can_be_looked_up(name) {
+            return Err("has a host that no name server can know: check its spelling".to_owned());
+        }
+    }
+    Ok(url)
+}
+
+/// Whether a name has the form of RFC 1035 §2.3; underscores occur inside of networks. A dot at the end is one.
+fn can_be_looked_up(name: &str) -> bool {
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let is_label = |label: &str| (1..=63).contains(&label.len()) && label.bytes().all(is_part);
+    let name = name.strip_suffix('.').unwrap_or(name);
+    name.len() <= 253 && name.split('.').all(is_label)
+}
+
+/// Where a browser consents: our own parameters are put behind it, and one that stands there already would stand twice
+/// (RFC 6749 §3.1 forbids that).
+pub(in crate::config) fn authorize(text: &str) -> Result<Url, String> {
+    const OURS: [&str; 7] =
+        ["response_type", "client_id", "redirect_uri", "scope", "state", "code_challenge", "code_challenge_method"];
+    let url = endpoint(text)?;
+    if url.query_pairs().any(|(name, _)| OURS.contains(&&*name)) {
+        return Err("has parameters of a request in it, which are added to it: write the endpoint alone".to_owned());
     }
     Ok(url)
 }
@@ -114,6 +143,9 @@ pub(in crate::config) fn callback_host(text: &str) -> Result<String, String> {
     match Host::parse(text) {
         Ok(Host::Domain(name)) if !name.contains('.') && name != "localhost" => {
             Err("has a host of one part only: a whole domain is meant, such as attio.com".to_owned())
+        }
+        Ok(Host::Domain(name)) if !can_be_looked_up(&name) => {
+            Err("has a host that no name server can know: check its spelling".to_owned())
         }
         Ok(Host::Domain(name)) => Ok(name),
         Ok(Host::Ipv4(ip)) if !ip.is_loopback() => Err("must not have addresses but of loopback".to_owned()),

@@ -7,8 +7,12 @@
 const QUOTES: [(char, char); 5] = [('"', '"'), ('\'', '\''), ('`', '`'), ('“', '”'), ('‘', '’')];
 /// The scheme of an `Authorization` header is ours to write.
 const SCHEMES: [&str; 5] = ["bearer ", "basic ", "token ", "authorization:", "bearer:"];
-/// What templates leave where nobody has filled in a value.
-const PLACEHOLDERS: [(&str, &str); 5] = [("${", "}"), ("$(", ")"), ("{{", "}}"), ("<", ">"), ("%{", "}")];
+/// What templates leave where no value was filled in.
+const PLACEHOLDERS: [(&str, &str); 6] = [("${", "}"), ("$(", ")"), ("{{", "}}"), ("<", ">"), ("%{", "}"), ("%", "%")];
+/// Words that stand for a value which is still to come, without the signs between their parts.
+const STAND_INS: [&str; 9] =
+    ["changeme", "replaceme", "placeholder", "todo", "tbd", "undefined", "null", "none", "redacted"];
+const UNFILLED: &str = "is a placeholder that was not filled in: set it to the value";
 
 /// An OAuth client's id or secret (RFC 6749 §A.1, §A.2: printable ASCII, blanks included).
 pub(in crate::config) fn client_credential(text: &str) -> Result<String, String> {
@@ -17,8 +21,8 @@ pub(in crate::config) fn client_credential(text: &str) -> Result<String, String>
     if SCHEMES.iter().any(|scheme| lower.starts_with(scheme)) {
         return Err("begins with the scheme of an Authorization header: write the value alone".to_owned());
     }
-    if PLACEHOLDERS.iter().any(|(begins, ends)| text.starts_with(begins) && text.ends_with(ends)) {
-        return Err("is a placeholder that was not filled in: set it to the value".to_owned());
+    if is_placeholder(text) {
+        return Err(UNFILLED.to_owned());
     }
     if !text.is_ascii() {
         return Err("has other characters than printable ASCII: copy it again from where it was shown".to_owned());
@@ -36,6 +40,40 @@ pub(in crate::config) fn bearer_token(text: &str) -> Result<String, String> {
         return Err("is a URL: write the token itself".to_owned());
     }
     Ok(token)
+}
+
+fn is_placeholder(text: &str) -> bool {
+    let around = |(begins, ends): &(&str, &str)| text.len() > 2 && text.starts_with(begins) && text.ends_with(ends);
+    let of_shell = text.strip_prefix('$').is_some_and(|name| {
+        name.starts_with(|c: char| c.is_ascii_uppercase())
+            && name.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
+    });
+    let bare = text.replace(['-', '_', ' '], "").to_ascii_lowercase();
+    let is_mask = |sign: char| bare.len() > 2 && bare.chars().all(|c| c == sign);
+    PLACEHOLDERS.iter().any(around)
+        || of_shell
+        || STAND_INS.contains(&bare.as_str())
+        || is_mask('x')
+        || is_mask('*')
+        || ["your-", "your_"].iter().any(|begins| text.to_ascii_lowercase().starts_with(begins))
+}
+
+/// Text in which a template's variable may stand anywhere, and which has no use for those signs.
+pub(in crate::config) fn filled_in(text: &str) -> Result<(), String> {
+    let stands =
+        |(begins, ends): (&str, &str)| text.split_once(begins).is_some_and(|(_, behind)| behind.contains(ends));
+    if [("${", "}"), ("$(", ")"), ("{{", "}}"), ("%{", "}")].into_iter().any(stands) {
+        return Err("has a placeholder in it that was not filled in".to_owned());
+    }
+    Ok(())
+}
+
+/// The two halves of a client's credentials.
+pub(in crate::config) fn are_two(id: Option<&str>, secret: Option<&str>) -> Result<(), String> {
+    if id.is_some() && id == secret {
+        return Err("is the client id once more: set it to the secret that belongs to it".to_owned());
+    }
+    Ok(())
 }
 
 /// Text of one line, without anything around it.
@@ -64,6 +102,7 @@ fn is_invisible(c: char) -> bool {
 /// The scopes of RFC 6749 §3.3, separated by blanks.
 pub(in crate::config) fn scopes(text: &str) -> Result<Vec<String>, String> {
     unharmed(text)?;
+    filled_in(text)?;
     let is_scope = |scope: &str| scope.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\'));
     let scopes: Vec<_> = text.split_whitespace().map(str::to_owned).collect();
     if scopes.iter().all(|scope| is_scope(scope)) {

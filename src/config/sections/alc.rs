@@ -45,11 +45,12 @@ impl Alc {
     pub(in crate::config) fn read(r: &mut Reader) -> Option<Self> {
         let base_url = r.parsed("alc.base_url", AN_URL, check::alc_base);
         let authorize_url =
-            r.parsed("alc.authorize_url", "set it to ALC's OAuth authorization endpoint", check::endpoint);
+            r.parsed("alc.authorize_url", "set it to ALC's OAuth authorization endpoint", check::authorize);
         let token_url = r.parsed("alc.token_url", "set it to ALC's OAuth token endpoint", check::endpoint);
         let revoke_url = r.parsed_if_set("alc.revoke_url", check::endpoint);
         let client_id = r.credential("alc.client_id", "set it to the client id that ALC gave you");
         let client_secret = r.credential("alc.client_secret", "set it to the client secret that ALC gave you");
+        r.judge("alc.client_secret", check::are_two(client_id.as_deref(), client_secret.as_deref()));
         let scopes = r.parsed_if_set("alc.scopes", check::scopes).unwrap_or_default();
         let client_authentication =
             r.parsed("alc.client_authentication", "set it to basic or post", |text| match text {

@@ -43,6 +43,7 @@ impl AttioApp {
                 ),
             );
         }
+        r.judge(key, check::are_two(client_id.as_deref(), client_secret.as_deref()));
         let key = "attio_app.redirect_uris";
         let redirect_uris = r.list(key);
         if redirect_uris.is_empty() {
@@ -131,8 +132,10 @@ impl AttioCredential {
     fn read(r: &mut Reader) -> Option<Self> {
         let api_key = r.optional("attio.api_key");
         // They have defaults: they say nothing about which of the two is meant.
-        let urls = ["attio.oauth.authorize_url", "attio.oauth.token_url", "attio.oauth.revoke_url"]
-            .map(|key| r.parsed(key, AN_URL, check::endpoint));
+        let authorize_url = r.parsed("attio.oauth.authorize_url", AN_URL, check::authorize);
+        let [token_url, revoke_url] =
+            ["attio.oauth.token_url", "attio.oauth.revoke_url"].map(|key| r.parsed(key, AN_URL, check::endpoint));
+        let urls = [authorize_url, token_url, revoke_url];
         let oauth = ["attio.oauth.client_id", "attio.oauth.client_secret"].map(|key| r.optional(key).is_some());
         match (api_key, oauth.contains(&true)) {
             (Some(key), false) => {
@@ -156,6 +159,7 @@ impl AttioOAuth {
         let client_id = r.credential("attio.oauth.client_id", "set it to the client id that Attio gave you");
         let client_secret =
             r.credential("attio.oauth.client_secret", "set it to the client secret that Attio gave you");
+        r.judge("attio.oauth.client_secret", check::are_two(client_id.as_deref(), client_secret.as_deref()));
         Some(Self {
             client_id: client_id?,
             client_secret: client_secret?.into(),

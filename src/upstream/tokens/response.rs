@@ -9,17 +9,34 @@ use crate::upstream::Answer;
 /// servers give the time of the end instead of the span.
 const LONGEST_LIFE: u64 = 10 * 365 * 24 * 60 * 60;
 
-/// The tokens in an answer: JSON (at the top or in an envelope), or a form, as GitHub has it. `None`: there are none.
+/// The members that we use.
+const MEMBERS: [&str; 4] = ["access_token", "token_type", "expires_in", "refresh_token"];
+
+/// The tokens in an answer: JSON (at the top, in an envelope or in the only item of a list), or a form, as GitHub has
+/// it; in the RFC's writing of the names, or else as `accessToken`. `None`: there are none.
 pub(super) fn found(answer: &Answer) -> Option<Value> {
     let with_token = |value: &Value| {
-        let inside = [Some(value), value.get("data"), value.get("result"), value.get("token")];
-        inside.into_iter().flatten().find(|value| value.get("access_token").is_some_and(|it| !it.is_null())).cloned()
+        let item = value.as_array().filter(|items| items.len() == 1).map(|items| &items[0]);
+        let inside = [Some(value), value.get("data"), value.get("result"), value.get("token"), item];
+        let named = inside.into_iter().flatten().filter_map(named);
+        named.into_iter().find(|value| value.get("access_token").is_some_and(|it| !it.is_null()))
     };
     let form = || {
         let form = refusal::form(std::str::from_utf8(&answer.body).ok()?.trim())?;
         with_token(&form)
     };
     answer.find_in_remains(with_token).ok().flatten().or_else(form)
+}
+
+/// The members of an object under the RFC's names; a name that stands there as it should goes before any other writing.
+fn named(value: &Value) -> Option<Value> {
+    let members = value.as_object()?;
+    let bare = |name: &str| name.replace(['_', '-'], "").to_ascii_lowercase();
+    let find = |name: &str| {
+        let other = || members.iter().find(|(key, _)| bare(key) == bare(name)).map(|(_, value)| value);
+        members.get(name).or_else(other)
+    };
+    Some(MEMBERS.iter().filter_map(|name| Some(((*name).to_owned(), find(name)?.clone()))).collect())
 }
 
 /// The four members that we use, and nothing else.
@@ -99,6 +116,20 @@ mod tests {
         for none in [json!(0), json!(-5), json!(-0.5), json!(0.4), json!(null), json!("soon"), json!([]), json!("-1")] {
             assert_eq!(expires_in(none.clone()), None, "{none}");
         }
+    }
+
+    #[test]
+    fn the_rfcs_names_are_found_in_other_writing_and_go_before_it() {
+        let odd =
+            json!({"accessToken": "a", "Refresh-Token": "r", "expiresIn": "60", "tokenType": "Bearer", "x": null});
+        let named = super::named(&odd).expect("an object");
+        assert_eq!(
+            named,
+            json!({"access_token": "a", "refresh_token": "r", "expires_in": "60", "token_type": "Bearer"})
+        );
+        let both = json!({"accessToken": "other", "access_token": "a", "ACCESS_TOKEN": "third"});
+        assert_eq!(super::named(&both), Some(json!({"access_token": "a"})));
+        assert_eq!(super::named(&json!("a")), None);
     }
 
     #[test]
