@@ -93,7 +93,8 @@ impl Lead {
             outcome.status = Status::Pending;
             outcome.last_error = None;
             send.person = None;
-            send.poll_at = poll_at;
+            // A merge has revived it during the attempt: it is to be asked for at once.
+            send.poll_at = send.poll_at.or(poll_at);
         }
     }
 
