@@ -164,8 +164,8 @@ impl World {
             return;
         }
         if self.lead.send.outcome.status == Status::Failed {
-            // What ALC told later of such a send could not be told from what it tells of the next one, unless it is known
-            // by its id.
+            // What ALC told later of such a send could not be told from what it tells of the next one, unless it is
+            // known by its id.
             let last = self.lead.send.outcome.id;
             let known = self.lead.send.outcome.lead_id.clone().filter(|_| self.telling == Telling::LeadId);
             self.alc.retain(|lead| lead.called_back || lead.key != last || known.as_ref() == Some(&lead.id));
