@@ -1,9 +1,9 @@
 //! The machine's clock for a store that has none of its own, so that leases last as long as they were given.
 //!
-//! Promises that time goes on evenly whatever is done to the wall clock: it never goes back, goes at most by a sixteenth
-//! faster than the machine's own counting while the wall clock is ahead, and at half that speed while it is behind. A
-//! lease that is good for a request outlasts it all the same. While the machine was suspended the counting went on, so
-//! that a lease from before has run out.
+//! Promises that time goes on evenly whatever is done to the wall clock: it never goes back, goes at most by a
+//! sixteenth faster than the machine's own counting while the wall clock is ahead, and at half that speed while it is
+//! behind. A lease that is good for a request outlasts it all the same. While the machine was suspended the counting
+//! went on, so that a lease from before has run out.
 
 use std::{
     fmt,

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::settings::Settings;
+use super::{settings::Settings, work::in_hand::InHand};
 use crate::{
     alc, attio,
     clock::{SharedClock, Timestamp},
@@ -40,12 +40,13 @@ pub struct Parts {
 pub struct Leads {
     pub(super) parts: Parts,
     pub(super) settings: Arc<Settings>,
+    pub(super) in_hand: InHand,
 }
 
 impl Leads {
     /// The service over its parts.
     pub fn new(parts: Parts, settings: Settings) -> Self {
-        Self { parts, settings: Arc::new(settings) }
+        Self { parts, settings: Arc::new(settings), in_hand: InHand::default() }
     }
 
     /// The region that numbers without `+` belong to.

@@ -464,6 +464,27 @@ scenario! {
     }
 }
 
+scenario! {
+    async fn a_result_between_a_deletion_and_its_merge_during_the_post_is_asked_for(setup: Setup) {
+        let (world, app) = subscribed(setup).await;
+        let (ada, twin) = (world.person(), world.person());
+        let hold = world.alc.faults().hold("create_lead", Stage::After);
+        let pressed = spawn({ let (app, ada) = (app.clone(), ada.clone()); async move { app.press(&ada).await } });
+        hold.reached(1).await;
+        let made = world.attio.merge_silently(&ada.record_id, &twin.record_id);
+        let deleted = world.attio.event("record.deleted", &ada.record_id);
+        assert_eq!(world.attio.deliver(vec![deleted]).await, [200]);
+        // As far as is known now, of a person who is gone.
+        world.call_back(&ada, "qualified").await;
+        assert_eq!(app.lead_says(&ada, "result").await, json!(null));
+        tell_merge(&world, &made, [&ada, &twin]).await;
+        hold.release();
+        world.while_time_passes(pressed).await.expect("an answer");
+        world.shows(&at(&made, &ada), "Complete").await;
+        assert_eq!(world.attio.value(&made, "alc_result").as_deref(), Some("qualified"));
+    }
+}
+
 /// Merges of records that were never sent, of this object of Attio's.
 async fn tell_merges(world: &World, count: usize, object: Option<&str>) {
     let merges = (0..count).map(|_| {

@@ -46,24 +46,23 @@ scenario! {
 
 scenario! {
     async fn a_result_of_an_earlier_send_changes_nothing_of_the_one_that_follows(setup: Setup) {
-        let (world, app) = setup.with("LEADS__DEADLINE", "1d").with("ALC__POLL_AFTER", "0s").connected().await;
+        let setup = setup.impatient().with("LEADS__DEADLINE", "1d").with("ALC__POLL_AFTER", "0s");
+        let (world, app) = setup.connected().await;
         let ada = world.person();
         let first = app.press(&ada).await.expect(201).json();
         let failed = async || world.attio.status(&ada.record_id).as_deref() == Some("Failed");
         world.pass_until("the deadline passes", HOUR, DAY * 2, failed).await;
         world.synced(&app, &ada).await;
-        let posting = world.alc.faults().hold("create_lead", Stage::After);
-        let pressed = spawn({ let (app, ada) = (app.clone(), ada.clone()); async move { app.press(&ada).await } });
-        posting.reached(1).await;
+        world.alc.faults().next("create_lead", Fault::status_with(429, ("retry-after", "60"), json!({})));
+        world.while_time_passes(app.press(&ada)).await.expect(202);
         let lead_id = first["lead_id"].as_str().expect("an id");
         world.tell(Callback::new(&ada.record_id, "unreachable").lead_id(lead_id), 200).await;
         world.pass_slowly(Duration::from_millis(100), 10).await;
         let lead = app.lead(&ada).await.json();
         assert_eq!((&lead["status"], &lead["result"]), (&json!("queued"), &Value::Null));
         assert_eq!(world.attio.status(&ada.record_id).as_deref(), Some("Failed"), "the second send is not complete");
-        posting.release();
-        world.while_time_passes(pressed).await.expect("an answer").expect(201);
-        world.shows(&ada, "Pending").await;
+        let pending = async || world.attio.status(&ada.record_id).as_deref() == Some("Pending");
+        world.pass_until("it goes out", Duration::from_secs(1), MINUTE * 3, pending).await;
         world.call_back(&ada, "qualified").await;
         world.shows(&ada, "Complete").await;
         assert_eq!(world.attio.value(&ada.record_id, "alc_result").as_deref(), Some("qualified"));
@@ -153,6 +152,58 @@ fn a_fail_over_that_loses_alcs_answer_does_not_send_again() {
         world.pass_slowly(MINUTE, 5).await;
         assert_eq!(world.alc.journal().count("create_lead"), 1, "one SMS");
         assert_ne!(app.lead_says(&ada, "lead_id").await, Value::Null);
+    });
+}
+
+#[test]
+fn a_fail_over_that_loses_alcs_answer_loses_no_result_that_came_after_it() {
+    run(async {
+        let (mut world, app) = Setup::redis().connected().await;
+        let ada = world.person();
+        let posting = world.alc.faults().hold("create_lead", Stage::After);
+        let patching = world.attio.faults().hold("patch_record", Stage::Before);
+        let pressed = spawn({
+            let (app, ada) = (app.clone(), ada.clone());
+            async move { app.press(&ada).await }
+        });
+        posting.reached(1).await;
+        let key = key_of_the_lead(&world.redis().command(&format!("KEYS *{}*", ada.record_id)));
+        assert!(world.redis().command(&format!("COPY {key} {key}:before")).starts_with(":1"));
+        posting.release();
+        pressed.await.expect("an answer").expect(201);
+        patching.reached(1).await;
+        // The replica that takes over has not heard of ALC's answer. The callback is the next that it writes, and counts
+        // on from where the lost commit did.
+        assert!(world.redis().command(&format!("COPY {key}:before {key} REPLACE")).starts_with(":1"));
+        world.call_back(&ada, "qualified").await;
+        patching.release();
+        world.shows(&ada, "Complete").await;
+        assert_eq!(app.lead_says(&ada, "result").await, "qualified");
+    });
+}
+
+#[test]
+fn what_alc_answered_outlives_a_long_outage_of_the_store() {
+    run(async {
+        // ALC can neither look up nor tell a repeat by its key.
+        let (mut world, app) = Setup::redis().minimal_alc().alc(|alc| alc.idempotency = false).connected().await;
+        let ada = world.person();
+        let posting = world.alc.faults().hold("create_lead", Stage::After);
+        let pressed = spawn({
+            let (app, ada) = (app.clone(), ada.clone());
+            async move { app.press(&ada).await }
+        });
+        posting.reached(1).await;
+        world.redis().kill();
+        posting.release();
+        // Longer than Sentinel waits by default before it looks for another primary.
+        world.pass_slowly(Duration::from_secs(10), 4).await;
+        world.redis().start_again();
+        world.while_time_passes(pressed).await.expect("an answer");
+        let pending = async || app.lead(&ada).await.json()["status"] == "pending";
+        world.pass_until("it is pending", Duration::from_secs(1), MINUTE * 5, pending).await;
+        world.pass_slowly(MINUTE, 3).await;
+        assert_eq!(world.alc.journal().count("create_lead"), 1, "one SMS");
     });
 }
 

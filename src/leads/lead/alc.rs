@@ -93,7 +93,8 @@ impl Lead {
             outcome.status = Status::Pending;
             outcome.last_error = None;
             send.person = None;
-            send.poll_at = poll_at;
+            // A merge has revived it during the attempt: it is to be asked for at once.
+            send.poll_at = send.poll_at.or(poll_at);
         }
     }
 
@@ -168,6 +169,9 @@ impl Lead {
     /// ALC was asked and has no lead of this send: it may be sent again, under the same key.
     pub fn not_found_at_alc(&mut self) {
         self.send.reach = self.send.reach.not_found();
+        if self.send.outcome.status == Status::Queued {
+            self.send.poll_at = None;
+        }
     }
 
     /// A look-up of a pending lead brought nothing; the next one at `poll_at`.

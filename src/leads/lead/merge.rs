@@ -66,7 +66,7 @@ impl Lead {
             self.send.outcome.status = if since.is_some() { Status::Pending } else { Status::Queued };
             self.send.outcome.reason = None;
             self.send.finished_at = None;
-            self.send.poll_at = since;
+            self.send.poll_at = Some(since.unwrap_or(self.send.outcome.updated_at));
         }
     }
 

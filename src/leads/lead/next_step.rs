@@ -166,6 +166,8 @@ impl Lead {
                 let step = match send.reach {
                     // An attempt that is stored as under way while its worker plans anew: what came of it is lost.
                     Reach::UnderWay { .. } | Reach::InDoubt => Step::LookUp,
+                    // A merge has revived it, and what came of it is still to be asked for.
+                    Reach::MayArrive if send.person.is_none() && send.poll_at.is_some() => Step::LookUp,
                     // A deletion ended it while an attempt was under way, and the merge that it was told before revived
                     // it.
                     _ if send.person.is_none() => Step::Expire(Reason::RecordDeleted),

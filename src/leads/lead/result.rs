@@ -113,8 +113,8 @@ impl Lead {
     }
 
     /// A send that ended without a result gives way to ALC's own also once another press has followed it. Nothing of
-    /// that changes the present send; see [`Lead::wanted`] for when Attio shows it. A workflow that has not heard of the
-    /// end before is told this one.
+    /// that changes the present send; see [`Lead::wanted`] for when Attio shows it. A workflow that has not heard of
+    /// the end before is told this one.
     fn complete_earlier(&mut self, lead_id: &str, result: &str, now: Timestamp) {
         // The press came first, whatever the clocks of two replicas say.
         let now = now.max(later(self.send.outcome.created_at, Duration::from_micros(1)));

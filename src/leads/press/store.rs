@@ -145,6 +145,7 @@ impl Leads {
     /// same, which only this process knows: else an ALC that cannot be asked would be taken to have it.
     fn never_posted(&self, tenant: &Tenant, record: RecordId, attempt: PostAttempt, lease: Lease) {
         let (leads, tenant) = (self.clone(), tenant.clone());
+        let learnt = self.in_hand.learn(&tenant, &lead_key(record));
         self.parts.lifecycle.spawn(async move {
             let tell = |found: &mut Option<Versioned<Lead>>, now| match found {
                 Some(lead) if lead.document.lease.is_some_and(|stored| stored.token == lease.token) => {
@@ -154,6 +155,7 @@ impl Leads {
                 _ => Decision::Leave(()),
             };
             let told = leads.parts.store.change(&tenant, &lead_key(record).id, Patience::Fact, tell).await;
+            drop(learnt);
             if let Err(error) = told {
                 tracing::warn!(%error, "a send that was not posted is left to the next holder of its lease");
             }

@@ -37,6 +37,7 @@ impl Leads {
         fact: impl Fn(&mut Lead, Option<&Versioned<Workspace>>, Timestamp),
     ) -> Result<(), StoreError> {
         let tenant = work.tenant.clone();
+        let _learnt = self.in_hand.learn(&tenant, &work.key);
         let mut tries = self.parts.store.tries(&tenant, Patience::Fact);
         loop {
             let now = self.parts.clock.now();

@@ -1,10 +1,12 @@
 //! The worker's loop: takes a leased lead from step to step.
 
+use std::time::Duration;
+
 use tracing::Span;
 
 use super::leased::Work;
 use crate::{
-    clock::Timestamp,
+    clock::{Timestamp, later},
     leads::{
         lead::{aggregate::Lead, next_step::Step, reach::Reach},
         service::Leads,
@@ -12,9 +14,18 @@ use crate::{
     store::{Change, Commit, Committed, Key, Lease, LeaseChange, Leased, StoreError, Versioned, Write},
 };
 
+/// When a lead is looked at again of which a worker of this process knows more than the store.
+const IN_HAND_AGAIN: Duration = Duration::from_secs(1);
+
 impl Leads {
     /// Takes a leased lead as far as it goes now; what the reconciler calls.
     pub async fn step(&self, leased: Leased) -> Result<(), StoreError> {
+        if self.in_hand.has(&leased.tenant, &leased.key)
+            && let Some(taken) = leased.taken()
+        {
+            let now = self.parts.clock.now();
+            return self.parts.store.put_back(&leased.tenant, &taken, later(now, IN_HAND_AGAIN), now).await.map(drop);
+        }
         let lead = Versioned::<Lead>::read(leased.document)?;
         let gates = self.gates();
         let mut loaded =

@@ -49,6 +49,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => Just(Event::Repeat),
         1 => Just(Event::Delete),
         1 => Just(Event::Merge),
+        1 => Just(Event::TimeOut),
         1 => Just(Event::LateRequestsArrive),
         1 => Just(Event::LateFactsArrive),
         2 => (1u64..1200).prop_map(Event::Wait),
@@ -56,7 +57,8 @@ fn event() -> impl Strategy<Value = Event> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    // More by PROPTEST_CASES.
+    #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases.max(2_000)))]
 
     /// However it went, Attio ends up showing how the last send ended, or, if that was refused inside its request, the
     /// last one before it that was not; a result is the send's own, and no send has two leads at ALC.

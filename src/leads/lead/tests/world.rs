@@ -13,7 +13,7 @@ use super::super::{
     attio::ShowFailure,
     merge::{self, Known, Unknown},
     next_step::{AlcAccess, Deadlines, Step, Surroundings},
-    outcome::Status,
+    outcome::{Reason, Status},
     result::Finished,
     send::{PresentSend, SealedPerson},
     shown::{Showing, Title},
@@ -61,6 +61,7 @@ pub(super) enum Event {
     /// The record is deleted: by a person, or by the merge that is told next.
     Delete,
     Merge,
+    TimeOut,
     LateRequestsArrive,
     LateFactsArrive,
     Wait(u64),
@@ -163,9 +164,11 @@ impl World {
             return;
         }
         if self.lead.send.outcome.status == Status::Failed {
-            // What ALC told later of such a send could not be told from what it tells of the next one.
+            // What ALC told later of such a send could not be told from what it tells of the next one, unless it is
+            // known by its id.
             let last = self.lead.send.outcome.id;
-            self.alc.retain(|lead| lead.called_back || lead.key != last);
+            let known = self.lead.send.outcome.lead_id.clone().filter(|_| self.telling == Telling::LeadId);
+            self.alc.retain(|lead| lead.called_back || lead.key != last || known.as_ref() == Some(&lead.id));
             self.late_posts.retain(|key| *key != last);
         }
         let send = SendId::random();
@@ -251,6 +254,16 @@ impl World {
         if let Some(begun) = self.begun.take() {
             self.maybe_there.insert(begun.send.outcome.id);
             self.lead = begun;
+        }
+    }
+
+    /// ALC takes longer for a lead than `LEADS__DEADLINE`: it has not told what came of it.
+    fn time_out(&mut self) {
+        let send = &self.lead.send.outcome;
+        let is_told = self.alc.iter().any(|lead| lead.key == send.id && lead.called_back);
+        if send.status == Status::Pending && !is_told {
+            self.begun = None;
+            self.lead.expire(Reason::TimedOut, self.now);
         }
     }
 
@@ -486,6 +499,7 @@ impl World {
             Event::Repeat => self.repeat(),
             Event::Delete => self.delete(),
             Event::Merge => self.merge(),
+            Event::TimeOut => self.time_out(),
             Event::LateRequestsArrive => self.late_requests_arrive(),
             Event::LateFactsArrive => self.late_facts_arrive(),
             Event::Wait(seconds) => self.wait(Duration::from_secs(seconds)),
