@@ -88,6 +88,9 @@ export const WORDS: Record<string, Entry> = {
         "The ALC connector can’t take anything now",
         "A person already on the way to ALC is not sent twice."
     ),
+    // Only an operator's probe is answered these two.
+    "loop-stalled": forOperator,
+    stopping: later("The ALC connector is being restarted", "Nothing is lost by that."),
     timeout: (problem) => ({title: "It took too long", text: sentence(problem.detail)}),
 }
 
