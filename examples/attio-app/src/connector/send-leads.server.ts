@@ -9,7 +9,8 @@ import {call} from "./call"
 import {newLead, refusesNumber} from "./deliver"
 import {type Lead, leadSchema} from "./lead"
 import type {Person} from "./person"
-import {ownProblem, type Problem, problemIn} from "./problem"
+import {ownProblem, type Problem} from "./problem"
+import {problemIn} from "./problem-in"
 
 export type Result = {lead: Lead} | {problem: Problem}
 

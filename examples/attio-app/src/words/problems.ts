@@ -111,6 +111,10 @@ export const OWN_WORDS: Record<Unasked, Entry> = {
         title: "The ALC connector does not answer",
         text: "Try again in a minute: a person already on the way to ALC is not sent twice. If it goes on, tell the people who run the connector.",
     }),
+    "attio-failed": () => ({
+        title: "Attio could not run this",
+        text: "Try again in a minute: a person already on the way to ALC is not sent twice.",
+    }),
     unreadable: (problem) => ({
         title: "The ALC connector’s answer can’t be read",
         text: `${sentence(problem.detail)} Check its address in this app’s settings, or try again in a minute.`,
