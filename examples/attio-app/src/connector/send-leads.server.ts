@@ -25,6 +25,8 @@ export default async function sendLeads(people: Array<Person>): Promise<{results
         if ("problem" in sent) {
             // What an earlier round has handed over is handed over, so the rest must not be reported as all.
             if (round === 0) return sent
+            // Nor does the first number's refusal tell any more why these people are not with ALC.
+            for (const {place} of left) results.set(place, sent)
             break
         }
         left.forEach(({place}, at) => {
