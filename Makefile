@@ -52,11 +52,17 @@ fuzz-api: binaries ## Schemathesis against both listeners, judged by openapi.yam
 fuzz: ## Each libFuzzer target for a minute (FUZZ_SECONDS)
 	@scripts/fuzz $(TARGET)
 
-$(APP)/dist/server.js: $(APP_SOURCES)
-	@scripts/ensure-node
-	cd $(APP) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error && npm run --silent build
+# npm writes this file whenever it has installed.
+APP_INSTALLED := $(APP)/node_modules/.package-lock.json
 
-app: binaries $(APP)/dist/server.js ## Builds the Attio app, and runs it against a real connector
+$(APP_INSTALLED): $(APP)/package.json $(APP)/package-lock.json
+	@scripts/ensure-node
+	cd $(APP) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+
+$(APP)/dist/server.js: $(APP_INSTALLED) $(APP_SOURCES)
+	cd $(APP) && npm run --silent build
+
+app: binaries $(APP_INSTALLED) ## Builds the Attio app, and runs it against a real connector
 	@scripts/ensure-node
 	cd $(APP) && npm run --silent check && SANDBOX="$(abspath $(TARGET))/debug/sandbox" \
 		ALC_CONNECTOR="$(abspath $(TARGET))/debug/alc-connector" npm test --silent

@@ -23,7 +23,12 @@ export class Host {
     shown = []
     /** What the server part wrote to its console. */
     console = []
+    /** What the workspace has set; or a function that gives it, as late as it likes or not at all. */
     settings = {}
+    /** The server part's timers of up to so many milliseconds ring at once. */
+    hurry = 0
+    /** Milliseconds of all its timers that have run out. */
+    waited = 0
     #requests = 0
 
     /**
@@ -103,12 +108,18 @@ export class Host {
             registerSettingsSchema: () => {},
             console: {log, info: log, warn: log, error: log, debug: log},
             fetch: (url, init) => this.#fetch(url, init),
-            URL,
-            atob,
-            setTimeout,
+            setTimeout: (run, milliseconds) => this.#timer(run, milliseconds),
             clearTimeout,
         }
         return run(file, globals)
+    }
+
+    #timer(run, milliseconds) {
+        const rings = () => {
+            this.waited += milliseconds
+            run()
+        }
+        return setTimeout(rings, milliseconds <= this.hurry ? 0 : milliseconds)
     }
 
     async #fetch(url, init) {

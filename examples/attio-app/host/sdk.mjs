@@ -34,7 +34,12 @@ export function serverSdk({connection, settings, apiToken}) {
             if (!connection) throw new Error("Workspace connection not found")
             return connection
         },
-        Settings: {getSettings: async (_schema, key) => (key ? (settings[key] ?? null) : settings)},
+        Settings: {
+            async getSettings(_schema, key) {
+                const all = typeof settings === "function" ? await settings() : settings
+                return key ? (all[key] ?? null) : all
+            },
+        },
         Workflows: {
             OutcomeValue: {attioRecord: (record) => record},
             defineWorkflowBlockExecute: handler("execute"),

@@ -132,6 +132,12 @@ test("the settings' address goes before the token's, and must be https", async (
     for (const [serviceUrl, title] of [
         ["http://connector.example.com", "The ALC connector’s address is wrong"],
         ["connector.example.com", "The ALC connector’s address is wrong"],
+        ["http://127.0.0.1.example.com", "The ALC connector’s address is wrong"],
+        ["https://127.0.0.1@connector.example.com", "The ALC connector’s address is wrong"],
+        // Whatever the connector is asked for under a path, it answers "not found", which reads as "never sent".
+        [`${world.url}/v1`, "The ALC connector’s address is wrong"],
+        [`${world.url}?`, "The ALC connector’s address is wrong"],
+        ["https://127.0.0.1:1", "The ALC connector does not answer"],
         ["http://127.0.0.1:1", "The ALC connector does not answer"],
         // Not a connector at all.
         [world.alc.url, "The ALC connector’s answer can’t be read"],
@@ -139,10 +145,30 @@ test("the settings' address goes before the token's, and must be https", async (
         attio.host.settings = {serviceUrl}
         assert.deepEqual(titles(await attio.host.press(recordId)), [...PREPARING, `alert: ${title}`], serviceUrl)
     }
-    assert.equal(attio.requests.length, asked + 2)
+    assert.equal(attio.requests.length, asked + 3)
     attio.host.settings = {serviceUrl: `${world.url}/ `}
     assert.deepEqual(titles(await attio.host.press(recordId)), [...PREPARING, "toast: Sent to ALC"])
     attio.host.settings = {}
+})
+
+test("settings that Attio does not give leave the address of the token", async () => {
+    attio.host.hurry = 2_000
+    for (const settings of [() => Promise.reject(new Error("a hiccup")), () => new Promise(() => {})]) {
+        attio.host.settings = settings
+        const recordId = await world.addPerson("Grace Hopper", NUMBER)
+        assert.deepEqual(titles(await attio.host.press(recordId)), [...PREPARING, "toast: Sent to ALC"])
+    }
+    attio.host.settings = {}
+    attio.host.hurry = 0
+})
+
+test("what Attio itself does not do is not blamed on the connector", async () => {
+    const recordId = await world.addPerson("Grace Hopper", NUMBER)
+    for (const part of ["failsQueries", "failsFunctions"]) {
+        attio[part] = true
+        assert.deepEqual(titles(await attio.host.press(recordId)), [...PREPARING, "alert: Attio could not run this"])
+        attio[part] = false
+    }
 })
 
 test("disconnecting with a token that has expired stops everything at ALC", async () => {

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict"
 import {after, before, test} from "node:test"
 import {Platform} from "./platform.mjs"
+import {Proxy} from "./proxy.mjs"
 import {until, World} from "./world.mjs"
 
 const NUMBER = "+4915112345678"
@@ -120,4 +121,82 @@ test("connection-removed never throws, asks again a service that is away for a m
     assert.ok(Date.now() - began < 20_000)
     assert.deepEqual(attio.host.console, ["connection-removed was not taken by the connector: unreachable"])
     await world.up()
+})
+
+test("the proxy in front of a connector that is away: told as such, and asked again", async () => {
+    await attio.connect()
+    const proxy = await Proxy.start(world.url)
+    attio.host.settings = {serviceUrl: proxy.url}
+    try {
+        for (const page of [502, 503, 504]) {
+            proxy.pages = [page]
+            const alert = end(await attio.host.press(await newcomer()))
+            assert.equal(alert.title, "The ALC connector does not answer", `${page}`)
+        }
+        proxy.pages = [500]
+        assert.equal(end(await attio.host.press(await newcomer())).title, "The ALC connector’s answer can’t be read")
+
+        const config = {record: {recordId: await newcomer(), object: "people"}}
+        const metadata = {uniqueExecutionId: "behind a proxy", finishCallbackUrl: `${world.attio.url}/callbacks/proxy`}
+        proxy.pages = [502]
+        const step = await attio.host.handle("check-lead", "execute", config, metadata)
+        assert.deepEqual([step.type, step.retryable], ["error", true])
+        assert.deepEqual(await attio.host.handle("check-lead", "execute", config, metadata), {type: "defer"})
+
+        attio.host.hurry = 4_000
+        proxy.pages = [502, 503]
+        proxy.requests.length = 0
+        await attio.disconnect()
+        assert.equal(proxy.requests.length, 3)
+        await until("the webhooks to go", async () => (await world.webhooks()).length === 0)
+    } finally {
+        attio.host.settings = {}
+        attio.host.hurry = 0
+        await proxy.stop()
+    }
+})
+
+test("connection-removed ends within Attio's 30 seconds without a throw, whatever hangs", async () => {
+    const connection = await attio.grant()
+    const proxy = await Proxy.start(world.url)
+    proxy.hangs = true
+    attio.host.hurry = 7_000
+    try {
+        attio.host.settings = {serviceUrl: proxy.url}
+        attio.host.waited = 0
+        attio.host.console = []
+        await attio.host.event("connection-removed", connection)
+        assert.deepEqual(attio.host.console, ["connection-removed was not taken by the connector: unreachable"])
+        assert.ok(attio.host.waited < 30_000, `${attio.host.waited} ms`)
+
+        // The settings fail, so the connector that the token names is asked.
+        attio.host.hurry = 0
+        attio.host.settings = () => Promise.reject(new Error("a hiccup"))
+        await attio.host.event("connection-removed", connection)
+        assert.equal(attio.requests.at(-1).status, 202)
+    } finally {
+        attio.host.settings = {}
+        attio.host.hurry = 0
+        await proxy.stop()
+    }
+})
+
+test("a send that fails while the press waits for ALC is told as failed", async () => {
+    await attio.connect()
+    const proxy = await Proxy.start(world.url)
+    attio.host.settings = {serviceUrl: proxy.url}
+    try {
+        // As the connector answers when the person is merged or deleted meanwhile; and why, may be newer than this app.
+        for (const [reason, title, text] of [
+            ["superseded", "Sent again under another record", "Nothing to do: the newer one counts."],
+            ["never-heard-of", "Failed: never-heard-of", "Press Send to ALC again."],
+        ]) {
+            proxy.changes = (lead) => ({...lead, status: "failed", reason})
+            const alert = end(await attio.host.press(await newcomer()))
+            assert.deepEqual(alert, {kind: "alert", title, text})
+        }
+    } finally {
+        attio.host.settings = {}
+        await proxy.stop()
+    }
 })

@@ -22,6 +22,10 @@ export class Platform {
     queries = []
     /** Whether the connection breaks before the connector's answer is there. */
     losesAnswers = false
+    /** Whether Attio's GraphQL fails. */
+    failsQueries = false
+    /** Whether Attio runs no server function. */
+    failsFunctions = false
     /** Awaited before the app's n-th batch goes out. */
     onBatch = null
     /** By record, where it differs from what the pretend Attio has: several numbers, none, or null for a record that is gone. */
@@ -30,7 +34,10 @@ export class Platform {
     constructor(world) {
         this.world = world
         this.host = new Host({
-            connection: async () => this.current(),
+            connection: async () => {
+                if (this.failsFunctions) throw new Error("the server function could not be run")
+                return this.current()
+            },
             people: (recordIds) => this.#people(recordIds),
             attioUrl: world.attio.url,
             apiToken: world.apiKey,
@@ -41,7 +48,7 @@ export class Platform {
     async #seen(request) {
         if (request.status !== null) {
             this.requests.push(request)
-            if (this.losesAnswers) throw new Error("the connection is broken")
+            if (this.losesAnswers && request.path.startsWith("/v1/")) throw new Error("the connection is broken")
             return
         }
         if (request.path !== "/v1/leads/batch") return
@@ -129,6 +136,7 @@ export class Platform {
     }
 
     async #people(recordIds) {
+        if (this.failsQueries) throw new Error("the query could not be run")
         this.queries.push(recordIds.length)
         const {records} = await this.world.attio.state()
         return recordIds.map((recordId) => {

@@ -121,13 +121,15 @@ test("the widget says what, since when, and what to do", () => {
     const now = new Date("2026-11-20T20:00:00Z")
     const words = (more) => widgetWords({lead: lead(more)}, now)
     assert.deepEqual(widgetWords({lead: null}, now).badge, {text: "Not sent", color: "grey"})
-    assert.equal(words({}).secondary, "Sent 2 hours ago.")
-    assert.equal(words({status: "complete", result: "qualified"}).primary, "qualified")
+    assert.equal(words({}).secondary, "Pressed 2 hours ago.", "when ALC got it, the connector does not tell")
+    const complete = words({status: "complete", result: "qualified"})
+    assert.equal(complete.primary, "qualified")
+    assert.equal(complete.secondary, "Last change 1 hour ago.", "each try to show it in Attio is a change, too")
     const queued = words({status: "queued", last_error: "ALC could not be reached"})
     assert.equal(queued.secondary, "Pressed 2 hours ago. ALC could not be reached. It goes out by itself.")
     const failed = words({status: "failed", reason: "timed-out"})
     assert.equal(failed.primary, "ALC never answered")
-    assert.match(failed.secondary, /1 hour ago.+press|1 hour ago.+Press/s)
+    assert.match(failed.secondary, /^Last change 1 hour ago\. Press /)
     assert.match(words({attio: "failed"}).secondary, /attributes of People/)
     assert.equal(widgetWords({problem: problem("not-connected")}, now).primary, "ALC is not connected")
 })
@@ -148,7 +150,7 @@ test("a summary adds up to what was selected", () => {
     for (const name of ["D", "E", "F", "G", "H", "I"]) tally.leaveOut("No phone number", name)
     tally.stop(problem("too-many-requests", {retryAfter: 2}), 12)
     const {title, text} = tally.words()
-    assert.equal(title, "Some were left out")
+    assert.equal(title, "Stopped before all were sent")
     assert.deepEqual(text.split("\n"), [
         "On the way to ALC: 1. They go out one after the other.",
         "Already with ALC: 1.",
@@ -157,4 +159,41 @@ test("a summary adds up to what was selected", () => {
         "6 × No phone number. (D, E, F, G, H and 1 more)",
         "3 × Too much at once. This workspace asks the ALC connector too often; nothing was sent. Try again in 2 seconds.",
     ])
+})
+
+test("nobody is called left out whom the connector may have stored", () => {
+    for (const slug of [
+        "unreachable",
+        "unreadable",
+        "attio-failed",
+        "internal-error",
+        "store-unavailable",
+        "timeout",
+    ]) {
+        const tally = new Tally()
+        tally.add({lead: lead({status: "queued"})}, "A")
+        tally.refuse(problem(slug), null, 2)
+        tally.stop(problem(slug), 6)
+        const {title, text} = tally.words()
+        assert.equal(title, "It is not known of all whether they were sent", slug)
+        const why = problemWords(problem(slug))
+        assert.deepEqual(text.split("\n"), [
+            "On the way to ALC: 1. They go out one after the other.",
+            "Not known: 2. Send them again: a person already on the way to ALC is not sent twice.",
+            `2 × ${why.title}. ${why.text}`,
+            "Left out: 3.",
+            `3 × ${why.title}. ${why.text}`,
+        ])
+    }
+    const refused = new Tally()
+    refused.refuse(problem("too-many-requests"), null, 2)
+    refused.stop(problem("too-many-requests"), 2)
+    assert.equal(refused.words().title, "Nobody was sent to ALC")
+    assert.match(refused.words().text, /^Left out: 2\./)
+})
+
+test("a person's own problem is told with its title: the text alone need not say what is wrong", () => {
+    const tally = new Tally()
+    tally.add({problem: problem("store-unavailable")}, "A")
+    assert.match(tally.words().text, /^1 × The ALC connector can’t take anything now\. .+ \(A\)$/m)
 })

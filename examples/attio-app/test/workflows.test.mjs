@@ -64,6 +64,22 @@ test("the step defers, and finishes with ALC's result; Attio's repeats send nobo
     assert.equal((await world.sentToAlc(recordId)).length, 1, "the finished send is not begun anew")
 })
 
+test("a repeat of the step after the person was edited waits for the send that the first one began", async () => {
+    const recordId = await world.addPerson("Ada Lovelace", NUMBER)
+    const run = randomUUID()
+    attio.losesAnswers = true
+    assert.equal((await execute(recordId, run)).type, "error")
+    attio.losesAnswers = false
+    assert.deepEqual(await execute(recordId, run, {phone: {normalized: "+447400123456"}}), {type: "defer"})
+    await world.showsSoon(recordId, "Pending")
+    assert.deepEqual(
+        (await world.sentToAlc(recordId)).map(({phoneNumber}) => phoneNumber),
+        [NUMBER]
+    )
+    await world.alcAnswers(recordId, "qualified")
+    assert.equal((await finish(await told(run), recordId, run)).id, "complete")
+})
+
 test("the step takes another number, if it is given one", async () => {
     const recordId = await world.addPerson("Ada Lovelace", NUMBER)
     assert.deepEqual(await execute(recordId, randomUUID(), {phone: {normalized: "+447400123456"}}), {type: "defer"})
@@ -109,6 +125,15 @@ test("the step's errors are retryable only where the same request may succeed", 
 
     await world.attio.faults("get_record", {kind: "status", status: 503}, 1)
     assert.match((await error(recordId)).join(), /^error,true,Attio does not give/)
+    await world.attio.faults("get_record", {kind: "status", status: 200, body: {data: {values: {}}}}, 1)
+    assert.match((await error(recordId)).join(), /^error,false,Attio gives .+ in a form/)
+    await world.attio.faults("get_record", {kind: "hang"})
+    attio.host.hurry = 4_000
+    attio.host.waited = 0
+    assert.match((await error(recordId)).join(), /^error,true,Attio does not give/)
+    assert.ok(attio.host.waited <= 5_000, "25 seconds are the connector's")
+    attio.host.hurry = 0
+    await world.attio.mend()
     await world.down()
     assert.match((await error(recordId)).join(), /^error,true,The ALC connector does not answer/)
     await world.up()

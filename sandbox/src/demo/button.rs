@@ -91,7 +91,7 @@ impl Button {
     pub(super) async fn press(&self, app: &App) {
         self.clear();
         let Ok(script) = &self.app else {
-            self.show(in_place_of_app(&app.send().await, &app.person().name));
+            self.show(in_place_of_app(&app.send().await));
             return;
         };
         let ran = tokio::time::timeout(PATIENCE, self.run(script, app)).await;
@@ -158,24 +158,44 @@ async fn script(directory: &Path) -> Result<PathBuf, String> {
     directory.join("host/press.mjs").canonicalize().map_err(|error| error.to_string())
 }
 
-/// What the app would show for this answer.
-fn in_place_of_app(reply: &Reply, name: &str) -> Shown {
-    let toast = |variant: &str, title: &str, text: String| Shown {
+/// The answer itself where there is no app to say it: the lead's status decides, as a 200 may be for a lead that waits.
+fn in_place_of_app(reply: &Reply) -> Shown {
+    let status = reply.body["status"].as_str().unwrap_or_default();
+    let title = match (reply.status, status) {
+        (201, "pending" | "complete") => "Sent to ALC",
+        (200, "pending" | "complete") => "Already with ALC",
+        (200 | 202, "queued") => "On the way to ALC",
+        _ => return alert("Not sent to ALC", &reply.told()),
+    };
+    Shown {
         kind: "toast".to_owned(),
         title: title.to_owned(),
-        text: Some(text),
-        variant: Some(variant.to_owned()),
-    };
-    match reply.status {
-        201 => toast("success", "Sent to ALC", format!("{name} is with ALC; the result will show on the record.")),
-        202 => {
-            toast("neutral", "Will be sent as soon as ALC answers", format!("{name} goes out without another press."))
-        }
-        200 => toast("neutral", "Already with ALC", format!("{name} was sent before; the result is still to come.")),
-        _ => alert("Not sent to ALC", &reply.told()),
+        text: Some(format!("The connector answers {}, and the lead is {status}.", reply.status)),
+        variant: Some(if reply.status == 201 { "success" } else { "neutral" }.to_owned()),
     }
 }
 
 fn alert(title: &str, text: &str) -> Shown {
     Shown { kind: "alert".to_owned(), title: title.to_owned(), text: Some(text.to_owned()), variant: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Reply, in_place_of_app};
+    use serde_json::json;
+
+    #[test]
+    fn without_the_app_the_leads_status_is_told() {
+        for (status, lead, title) in [
+            (201, "pending", "Sent to ALC"),
+            (201, "failed", "Not sent to ALC"),
+            (202, "queued", "On the way to ALC"),
+            (200, "queued", "On the way to ALC"),
+            (200, "pending", "Already with ALC"),
+            (503, "", "Not sent to ALC"),
+        ] {
+            let reply = Reply { status, body: json!({ "status": lead }), ..Reply::default() };
+            assert_eq!(in_place_of_app(&reply).title, title, "{status} {lead}");
+        }
+    }
 }

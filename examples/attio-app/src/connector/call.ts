@@ -2,10 +2,13 @@
  * One request to the connector, with the connection's token.
  *
  * Owns the way there: token, address, time limit, reading the answer. Promises never to throw, so that each caller has
- * words for whatever happened, and to log nothing: names, numbers and tokens pass through here.
+ * words for whatever happened; to end in `patience`, Attio's settings included; and to log nothing: names, numbers and
+ * tokens pass through here.
  */
 import {getWorkspaceConnection} from "attio/server"
-import {ownProblem, type Problem, problemIn} from "./problem"
+import {within} from "../within"
+import {ownProblem, type Problem} from "./problem"
+import {problemIn} from "./problem-in"
 import {serviceUrl} from "./service-url"
 
 export interface Request {
@@ -15,11 +18,13 @@ export interface Request {
     idempotencyKey?: string
     /** Of a connection that Attio has not saved yet, or is about to delete; else the workspace's. */
     token?: string
+    /** In milliseconds. */
+    patience?: number
 }
 
 export type Answer = {status: number; body: unknown} | {problem: Problem}
 
-/** Attio ends a server function after 30 seconds, without words of ours; the connector answers within 20. */
+/** Attio ends a server function after 30 seconds, without words of ours. README.md says what this asks of the connector. */
 const PATIENCE = 25_000
 
 export async function call(request: Request): Promise<Answer> {
@@ -27,25 +32,24 @@ export async function call(request: Request): Promise<Answer> {
     if (!token) {
         return {problem: ownProblem("not-connected", "ALC is not connected to this workspace.")}
     }
+    try {
+        return await within(request.patience ?? PATIENCE, ask(request, token))
+    } catch {
+        return {problem: ownProblem("unreachable", "The ALC connector does not answer.")}
+    }
+}
+
+async function ask(request: Request, token: string): Promise<Answer> {
     const service = await serviceUrl(token)
     if ("problem" in service) return service
     const headers: Record<string, string> = {Authorization: `Bearer ${token}`, Accept: "application/json"}
     if (request.body !== undefined) headers["Content-Type"] = "application/json"
     if (request.idempotencyKey) headers["Idempotency-Key"] = request.idempotencyKey
     const body = request.body === undefined ? null : JSON.stringify(request.body)
-    try {
-        return await within(PATIENCE, ask(`${service.url}${request.path}`, {method: request.method, headers, body}))
-    } catch {
-        return {problem: ownProblem("unreachable", "The ALC connector does not answer.")}
-    }
-}
-
-async function ask(url: string, init: RequestInit): Promise<Answer> {
-    const response = await fetch(url, init)
-    const text = await response.text()
-    const body = parsed(text)
-    if (response.ok) return {status: response.status, body}
-    return {problem: problemIn(body, response.status, response.headers.get("retry-after"))}
+    const response = await fetch(`${service.url}${request.path}`, {method: request.method, headers, body})
+    const answer = parsed(await response.text())
+    if (response.ok) return {status: response.status, body: answer}
+    return {problem: problemIn(answer, response.status, response.headers.get("retry-after"))}
 }
 
 function parsed(text: string): unknown {
@@ -61,18 +65,5 @@ function workspaceToken(): string | null {
         return getWorkspaceConnection().value
     } catch {
         return null
-    }
-}
-
-/** Attio's runtime need not know AbortSignal: a timer is all that it takes. */
-async function within<T>(milliseconds: number, work: Promise<T>): Promise<T> {
-    let timer: ReturnType<typeof setTimeout> | undefined
-    const tooLate = new Promise<never>((_, reject) => {
-        timer = setTimeout(() => reject(new Error("too late")), milliseconds)
-    })
-    try {
-        return await Promise.race([work, tooLate])
-    } finally {
-        if (timer !== undefined) clearTimeout(timer)
     }
 }

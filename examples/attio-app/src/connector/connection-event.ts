@@ -2,7 +2,10 @@
 import type {Connection} from "attio/server"
 import {type Answer, call} from "./call"
 
-export async function tell(event: "connection-added" | "connection-removed", connection: Connection): Promise<Answer> {
+type Event = "connection-added" | "connection-removed"
+
+export async function tell(event: Event, connection: Connection, patience?: number): Promise<Answer> {
     const {value: token, ...rest} = connection
-    return call({method: "POST", path: `/v1/events/${event}`, body: {connection: rest}, token})
+    const request = {method: "POST" as const, path: `/v1/events/${event}`, body: {connection: rest}, token}
+    return call({...request, ...(patience && {patience})})
 }

@@ -9,7 +9,8 @@ import {call} from "./call"
 import {newLead, refusesNumber} from "./deliver"
 import {type Lead, leadSchema} from "./lead"
 import type {Person} from "./person"
-import {ownProblem, type Problem, problemIn} from "./problem"
+import {ownProblem, type Problem} from "./problem"
+import {problemIn} from "./problem-in"
 
 export type Result = {lead: Lead} | {problem: Problem}
 
@@ -24,6 +25,8 @@ export default async function sendLeads(people: Array<Person>): Promise<{results
         if ("problem" in sent) {
             // What an earlier round has handed over is handed over, so the rest must not be reported as all.
             if (round === 0) return sent
+            // Nor does the first number's refusal tell any more why these people are not with ALC.
+            for (const {place} of left) results.set(place, sent)
             break
         }
         left.forEach(({place}, at) => {

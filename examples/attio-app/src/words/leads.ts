@@ -1,7 +1,9 @@
 /**
  * What a person sees of a lead: the button's toasts and the widget.
  *
- * Promises for each state what it is, since when, and what to do where there is something to do.
+ * Promises for each state what it is, since when, and what to do where there is something to do. The connector tells when
+ * a person was pressed and when its lead last changed, which each try to show it in Attio does; when ALC got or finished
+ * it, is not told.
  */
 import type {Sent} from "../connector/deliver"
 import type {Found} from "../connector/get-lead.server"
@@ -50,6 +52,12 @@ export function reasonWords(reason: string | null): {what: string; todo: string}
     return REASONS[reason ?? ""] ?? {what: `Failed: ${reason ?? "unknown"}`, todo: "Press Send to ALC again."}
 }
 
+/** A send that ended while the button waited for it. */
+export function failedWords(lead: Lead): Words {
+    const {what, todo} = reasonWords(lead.reason)
+    return {title: what, text: todo}
+}
+
 export interface WidgetWords {
     badge: {text: string; color: "grey" | "amber" | "green" | "red"}
     primary: string
@@ -89,14 +97,14 @@ function stateWords(lead: Lead, now: Date): Pick<WidgetWords, "badge" | "primary
             return {
                 badge: {text: "Pending", color: "amber"},
                 primary: "With ALC",
-                since: `Sent ${ago(lead.created_at, now)}.`,
+                since: `Pressed ${ago(lead.created_at, now)}.`,
                 todo: "",
             }
         case "complete":
             return {
                 badge: {text: "Complete", color: "green"},
                 primary: lead.result ?? "Complete",
-                since: `ALC finished ${ago(lead.updated_at, now)}.`,
+                since: `Last change ${ago(lead.updated_at, now)}.`,
                 todo: "",
             }
         case "failed": {
@@ -104,7 +112,7 @@ function stateWords(lead: Lead, now: Date): Pick<WidgetWords, "badge" | "primary
             return {
                 badge: {text: "Failed", color: "red"},
                 primary: what,
-                since: `Failed ${ago(lead.updated_at, now)}.`,
+                since: `Last change ${ago(lead.updated_at, now)}.`,
                 todo,
             }
         }

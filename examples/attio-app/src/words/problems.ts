@@ -88,8 +88,9 @@ export const WORDS: Record<string, Entry> = {
         "The ALC connector can’t take anything now",
         "A person already on the way to ALC is not sent twice."
     ),
+    // Only an operator's probe is answered these two.
     "loop-stalled": forOperator,
-    stopping: later("The ALC connector is being restarted", "Nothing was lost."),
+    stopping: later("The ALC connector is being restarted", "Nothing is lost by that."),
     timeout: (problem) => ({title: "It took too long", text: sentence(problem.detail)}),
 }
 
@@ -109,6 +110,10 @@ export const OWN_WORDS: Record<Unasked, Entry> = {
     unreachable: () => ({
         title: "The ALC connector does not answer",
         text: "Try again in a minute: a person already on the way to ALC is not sent twice. If it goes on, tell the people who run the connector.",
+    }),
+    "attio-failed": () => ({
+        title: "Attio could not run this",
+        text: "Try again in a minute: a person already on the way to ALC is not sent twice.",
     }),
     unreadable: (problem) => ({
         title: "The ALC connector’s answer can’t be read",

@@ -8,17 +8,18 @@ import type {Connection} from "attio/server"
 import {tell} from "../../connector/connection-event"
 import {isRetryable} from "../../connector/problem"
 
-/** Seconds before another try; all of them fit into the 30 that Attio gives. */
+/** Seconds before another try. */
 const PAUSES = [1, 4]
+
+/** Milliseconds for each of the three: with the pauses 26 seconds at most, of the 30 that Attio gives. */
+const PATIENCE = 7_000
 
 export default async function connectionRemoved({connection}: {connection: Connection}): Promise<void> {
     if (connection.ownedBy.type !== "workspace") return
-    const began = Date.now()
     for (const pause of [...PAUSES, null]) {
-        const answer = await tell("connection-removed", connection)
+        const answer = await tell("connection-removed", connection, PATIENCE)
         if (!("problem" in answer)) return
-        const late = pause === null || Date.now() - began > 10_000
-        if (late || !isRetryable(answer.problem)) {
+        if (pause === null || !isRetryable(answer.problem)) {
             console.error(`connection-removed was not taken by the connector: ${answer.problem.slug}`)
             return
         }

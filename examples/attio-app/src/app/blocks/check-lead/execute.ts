@@ -29,6 +29,8 @@ export default Workflows.defineWorkflowBlockExecute(block, async ({config, metad
     const {problem} = sent
     // Refused, but kept: it goes out after ALC is connected again, and the call comes then.
     if (problem.lead?.status === "queued") return {type: "defer"}
+    // This run has sent the person before, and the name or the number was edited since: the call for that send comes.
+    if (problem.slug === "idempotency-key-reused") return {type: "defer"}
     if (problem.slug === "lead-rejected") return failedOutcome(recordId, "rejected", problem.detail)
     return {type: "error", errorMessage: problemLine(problem), retryable: isRetryable(problem)}
 })

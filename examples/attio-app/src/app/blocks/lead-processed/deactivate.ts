@@ -1,8 +1,9 @@
 /**
  * The connector calls no more.
  *
- * Without a connection there is nobody to ask and nothing to wait for: a call to the URL of a workflow that is off gets
- * a 404, with which the connector ends it. An error here would leave a workflow that can't be switched off.
+ * Without a connection there is no token to ask with, and an error would leave a workflow that can't be switched off. The
+ * trigger then stays at the connector, until it forgets the workspace; should the workspace connect again before that,
+ * each call for a lead gets Attio's 404 and ends, and starts nothing.
  */
 import {Workflows} from "attio/server"
 import {call} from "../../../connector/call"

@@ -12,7 +12,7 @@ import {
     runQuery,
 } from "attio/client"
 import type {Person} from "../../../connector/person"
-import type {Problem} from "../../../connector/problem"
+import {ATTIO_FAILED, type Problem} from "../../../connector/problem"
 import sendLeads from "../../../connector/send-leads.server"
 import peopleQuery from "../../../graphql/people.graphql"
 import {Tally} from "../../../words/bulk"
@@ -58,28 +58,22 @@ export async function sendMany(runRecordBatches: RunRecordBatches): Promise<void
     await alert(tally.words())
 }
 
-const ATTIO_FAILED: Problem = {
-    slug: "unreachable",
-    detail: "Attio could not run this.",
-    requestId: null,
-    retryAfter: null,
-    errors: [],
-    lead: null,
-}
-
 /** Gives the problem that concerns all of them. */
 async function sendBatch(recordIds: Array<string>, tally: Tally): Promise<Problem | null> {
     const {people, leftOut} = await read(recordIds)
+    for (const {why, name} of leftOut) tally.leaveOut(why, name)
     if (people.length > 0) {
-        const sent = await sendLeads(people)
-        if ("problem" in sent) return sent.problem
+        const sent = await sendLeads(people).catch(() => ({problem: ATTIO_FAILED}))
+        if ("problem" in sent) {
+            tally.refuse(sent.problem, null, people.length)
+            return sent.problem
+        }
         people.forEach(({name, recordId}, at) => {
             const result = sent.results[at]
             if (result) tally.add(result, name)
             pressed(recordId)
         })
     }
-    for (const {why, name} of leftOut) tally.leaveOut(why, name)
     return null
 }
 

@@ -4,9 +4,10 @@
  * Promises that every press ends in words, whatever fails, and that the widget is told of every press.
  */
 import {alert, runQuery, showToast} from "attio/client"
+import {ATTIO_FAILED} from "../../../connector/problem"
 import sendLead from "../../../connector/send-lead.server"
 import personQuery from "../../../graphql/person.graphql"
-import {sentWords} from "../../../words/leads"
+import {failedWords, sentWords} from "../../../words/leads"
 import {problemWords, type Words} from "../../../words/problems"
 import {pressed} from "../../presses"
 
@@ -19,16 +20,11 @@ export async function press(recordId: string): Promise<void> {
     try {
         end = await send(recordId)
     } catch {
-        end = () => alert(FAILED)
+        end = () => alert(problemWords(ATTIO_FAILED))
     }
     await preparing.hideToast()
     pressed(recordId)
     await end()
-}
-
-const FAILED: Words = {
-    title: "Attio could not run this",
-    text: "Try again in a minute: a person already on the way to ALC is not sent twice.",
 }
 
 /** Sends, and gives what is to be shown once the first toast is gone. */
@@ -39,6 +35,8 @@ async function send(recordId: string): Promise<() => Promise<unknown>> {
     if (missing || !person || !name) return () => alert(missing ?? GONE)
     const sent = await sendLead({recordId, name, phoneNumbers: person.phone_numbers})
     if ("problem" in sent) return () => alert(problemWords(sent.problem))
+    // It was taken, and came to its end while the connector waited for ALC.
+    if (sent.lead.status === "failed") return () => alert(failedWords(sent.lead))
     return () => showToast(sentWords(sent, name))
 }
 
