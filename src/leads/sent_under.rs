@@ -39,6 +39,7 @@ mod tests {
             due: None,
             lease: None,
             slot: None,
+            urgent: false,
         }
     }
 

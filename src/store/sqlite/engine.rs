@@ -150,7 +150,7 @@ impl Engine for SqliteEngine {
             ))?;
             let one_more = i64::try_from(limit.saturating_add(1)).unwrap_or(i64::MAX);
             let found = statement.query_map(params![tenant.as_str(), status, after.0, after.1, one_more], |row| {
-                Ok((Key::new(Kind::Lead, row.get::<_, String>(8)?), rows::document(row)?))
+                Ok((Key::new(Kind::Lead, row.get::<_, String>(9)?), rows::document(row)?))
             })?;
             Ok(Page::cut(found.collect::<Result<_, _>>()?, limit))
         })
