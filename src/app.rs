@@ -1,10 +1,11 @@
 //! Builds everything from a [`Config`], runs it, stops it.
 //!
 //! Owns the order of both. Promises that [`App::build`] returns with both listeners bound (port 0 works: ask
-//! [`App::public_addr`]), and that after [`Lifecycle::stop`] a run ends within [`STOP_LIMIT`]: unready first, then no
-//! new connections, then what is under way finishes, then the store closes.
+//! [`App::public_addr`]), and that after [`Lifecycle::leave`] a run ends within [`STOP_LIMIT`]: unready first and served
+//! for `HTTP__DRAIN_DELAY`, then no new connections, then what is under way finishes, then the store closes.
 
 mod error;
+pub mod files;
 mod rooms;
 
 use std::{
@@ -19,11 +20,11 @@ use futures_util::future;
 use tokio::signal::unix::{SignalKind, signal};
 
 pub use self::error::BuildError;
-use self::rooms::Rooms;
+use self::{files::Share, rooms::Rooms};
 use crate::{
     clock::{SharedClock, SystemClock},
     config::{self, Config},
-    http::{self, Services, limit::Limits},
+    http::{self, Services, health::Probes, limit::Limits},
     lifecycle::Lifecycle,
     reconciler::Reconciler,
     store::{self, Store},
@@ -52,10 +53,18 @@ pub struct Parts {
     pub store: Option<Store>,
 }
 
+/// How long the listeners wait for what comes over a connection, and for the end of what comes.
+#[derive(Debug, Clone, Copy)]
+struct Patience {
+    keep_alive: Duration,
+    drain_delay: Duration,
+}
+
 /// Everything, ready to run.
 pub struct App {
     services: Services,
     reconciler: Reconciler,
+    patience: Patience,
     public: TcpListener,
     management: TcpListener,
     public_addr: SocketAddr,
@@ -75,13 +84,15 @@ impl App {
         };
         let (public, public_addr) = bind("ALC_CONNECTOR__HTTP__BIND", config.http.bind)?;
         let (management, management_addr) = bind("ALC_CONNECTOR__MANAGEMENT__BIND", config.management.bind)?;
+        let patience = Patience { keep_alive: config.http.keep_alive, drain_delay: config.http.drain_delay };
         let limits = Limits::new(config.http.requests_per_second);
         let clock = parts.clock.or_else(|| store.clock()).unwrap_or_else(|| Arc::new(SystemClock));
         let store = store.on_clock(clock.clone());
         let Rooms { authorization, connections, leads, reconciler } = rooms::build(config, &store, &clock, &lifecycle)?;
-        let services =
-            Services { lifecycle, clock: http::Clock(clock), store, authorization, connections, leads, limits };
-        Ok(Self { services, reconciler, public, management, public_addr, management_addr })
+        let probes = Probes::new(&lifecycle, &store);
+        let clock = http::Clock(clock);
+        let services = Services { lifecycle, clock, store, authorization, connections, leads, limits, probes };
+        Ok(Self { services, reconciler, patience, public, management, public_addr, management_addr })
     }
 
     /// Where the public listener is.
@@ -101,10 +112,12 @@ impl App {
 
     /// Serves until [`Lifecycle::stop`], then empties the house.
     pub async fn run(self) -> io::Result<()> {
-        let Self { services, reconciler, public, management, .. } = self;
+        let Self { services, reconciler, patience, public, management, .. } = self;
         let (lifecycle, store, limits) = (services.lifecycle.clone(), services.store.clone(), services.limits.clone());
-        let public = listen(public, workers(), &services, http::public)?;
-        let management = listen(management, 1, &services, http::management)?;
+        let workers = workers();
+        let share = Share::of_process(workers);
+        let public = listen(public, (workers, share.public), patience, &services, http::public)?;
+        let management = listen(management, (1, share.management), patience, &services, http::management)?;
         let (public_handle, management_handle) = (public.handle(), management.handle());
         // Not among the tasks that a drain waits for: the management listener outlives them.
         let servers = Lifecycle::new().spawn(future::try_join(public, management));
@@ -116,10 +129,10 @@ impl App {
         let abort = servers.abort_handle();
         let ended = tokio::select! {
             ended = servers => Some(ended),
-            () = lifecycle.stopping() => None,
+            () = gone(&lifecycle, patience.drain_delay) => None,
         };
         lifecycle.stop();
-        let stopped = tokio::time::timeout(STOP_LIMIT - CLOSE_LIMIT, async {
+        let stopped = tokio::time::timeout(STOP_LIMIT - CLOSE_LIMIT - patience.drain_delay, async {
             public_handle.stop(true).await;
             lifecycle.drained(STOP_LIMIT).await;
             // Last, so that `/readyz` and `/metrics` answer while the house empties.
@@ -141,7 +154,21 @@ impl App {
     }
 }
 
-/// The first SIGTERM or SIGINT stops `lifecycle`; the second ends the process at once, which loses nothing either.
+/// Resolves when the process is to stop: some time after it has become unready, in which whoever routes learns of that
+/// and goes on sending; or as soon as it is told to stop.
+async fn gone(lifecycle: &Lifecycle, drain_delay: Duration) {
+    lifecycle.leaving().await;
+    if drain_delay.is_zero() || lifecycle.is_stopping() {
+        return;
+    }
+    tracing::info!(?drain_delay, "unready, and still serving until nobody routes here any more");
+    tokio::select! {
+        () = tokio::time::sleep(drain_delay) => {}
+        () = lifecycle.stopping() => {}
+    }
+}
+
+/// The first SIGTERM or SIGINT ends what `lifecycle` is about, in its order; the second ends the process at once, which loses nothing either.
 pub async fn stop_on_signals(lifecycle: Lifecycle) -> io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -155,7 +182,7 @@ pub async fn stop_on_signals(lifecycle: Lifecycle) -> io::Result<()> {
             std::process::exit(1);
         }
         tracing::info!("stopping");
-        lifecycle.stop();
+        lifecycle.leave();
     }
     Ok(())
 }
@@ -176,7 +203,8 @@ fn workers() -> usize {
 
 fn listen(
     listener: TcpListener,
-    workers: usize,
+    (workers, connections_each): (usize, usize),
+    patience: Patience,
     services: &Services,
     routes: fn(&mut ServiceConfig, &Services),
 ) -> io::Result<Server> {
@@ -187,24 +215,28 @@ fn listen(
     });
     let server = server
         .workers(workers)
+        .max_connections(connections_each)
         .disable_signals()
+        .keep_alive(patience.keep_alive)
         // A caller that closes its end has hung up. Otherwise its handler would go on, and tell a refusal to a caller
         // that is gone.
         .h1_allow_half_closed(false)
         .client_request_timeout(HEAD_LIMIT)
         .client_disconnect_timeout(Duration::from_secs(5))
-        .shutdown_timeout(REQUESTS_LIMIT.as_secs())
+        .shutdown_timeout((REQUESTS_LIMIT - patience.drain_delay).as_secs())
         .listen(listener)?;
     Ok(server.run())
 }
 
 fn upkeep(lifecycle: &Lifecycle, limits: Limits) {
     let stopping = lifecycle.clone();
+    let heartbeat = lifecycle.steady_heartbeat("upkeep", UPKEEP * 12);
     lifecycle.spawn_loop(async move {
         let mut tick = tokio::time::interval(UPKEEP);
         loop {
             tokio::select! {
                 _ = tick.tick() => {
+                    heartbeat.beat();
                     telemetry::metrics().run_upkeep();
                     limits.forget_the_quiet();
                 }

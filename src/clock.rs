@@ -1,9 +1,12 @@
 //! Time, as a parameter.
 //!
-//! Owns the [`Clock`] trait and its two general implementations. Nothing else in the service reads the machine's clock
+//! Owns the [`Clock`] trait and its general implementations. Nothing else in the service reads the machine's clock
 //! (clippy's `disallowed-methods` sees to it): state machines take `now`, and a task that has to wait asks the clock,
-//! so a test can move a month ahead without sleeping. The Redis engine brings a third clock, that of its server, so
-//! that replicas agree on leases although their machines' clocks do not.
+//! so a test can move a month ahead without sleeping. An engine brings the clock that its leases need: the Redis engine
+//! that of its server, so that replicas agree on leases although their machines' clocks do not, and the SQLite engine a
+//! [`SteadyClock`], so that a step of the machine's clock ends no lease.
+
+mod steady;
 
 use std::{
     collections::BTreeMap,
@@ -16,6 +19,7 @@ use std::{
     time::Duration,
 };
 
+pub use self::steady::SteadyClock;
 pub use jiff::Timestamp;
 use tokio::sync::watch;
 
@@ -26,6 +30,12 @@ pub type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
 pub trait Clock: Send + Sync + 'static {
     /// The current time, truncated to microseconds.
     fn now(&self) -> Timestamp;
+
+    /// What the time of another machine is compared with, such as when a message was signed: right as soon as the wall
+    /// clock is, also where [`Clock::now`] has yet to catch up with it.
+    fn wall(&self) -> Timestamp {
+        self.now()
+    }
 
     /// Resolves once [`Clock::now`] has reached `deadline`; at once if it already has.
     fn sleep_until(&self, deadline: Timestamp) -> Sleep;

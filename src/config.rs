@@ -58,7 +58,7 @@ impl Config {
     /// Reads all layers; the configuration is valid, or all of its faults are named.
     pub fn load(environment: &Environment) -> Result<Self, Faults> {
         let (settings, faults) = layers::gather(environment);
-        let mut reader = Reader::new(settings, faults);
+        let mut reader = Reader::new(settings, faults, environment.is_production());
         let config = Self::read(&mut reader);
         reader.refuse_mistyped(environment.strays());
         reader.finish(config)
@@ -76,7 +76,7 @@ impl Config {
     /// not set where it runs.
     pub fn management_bind(environment: &Environment) -> Result<SocketAddr, Faults> {
         let (settings, faults) = layers::gather(environment);
-        let mut reader = Reader::new(settings, faults);
+        let mut reader = Reader::new(settings, faults, environment.is_production());
         match Management::read(&mut reader) {
             Some(management) => Ok(management.bind),
             None => Err(reader.into_faults()),

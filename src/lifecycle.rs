@@ -19,6 +19,7 @@ use jiff::Timestamp;
 use tokio::{
     runtime::Handle,
     task::{JoinError, JoinHandle},
+    time::Instant,
 };
 use tokio_util::{
     sync::CancellationToken,
@@ -26,25 +27,29 @@ use tokio_util::{
 };
 use tracing::Instrument as _;
 
-/// The process's phases: running, then stopping, then empty. Clones share one state.
+/// The process's phases: running, then leaving, then stopping, then empty. Clones share one state.
 #[derive(Debug, Clone)]
 pub struct Lifecycle {
     /// `None`: made outside of a runtime; tasks then run where they are spawned.
     runtime: Option<Handle>,
+    leaving: CancellationToken,
     stopping: CancellationToken,
     loops: TaskTracker,
     work: TaskTracker,
     heartbeats: Arc<Mutex<Vec<Heartbeat>>>,
+    steady: Arc<Mutex<Vec<SteadyHeartbeat>>>,
 }
 
 impl Default for Lifecycle {
     fn default() -> Self {
         Self {
             runtime: Handle::try_current().ok(),
+            leaving: CancellationToken::new(),
             stopping: CancellationToken::new(),
             loops: TaskTracker::new(),
             work: TaskTracker::new(),
             heartbeats: Arc::default(),
+            steady: Arc::default(),
         }
     }
 }
@@ -95,8 +100,24 @@ impl Lifecycle {
         self.work.len()
     }
 
+    /// From now on `/readyz` says 503, so that nobody routes here any more; all goes on as before.
+    pub fn leave(&self) {
+        self.leaving.cancel();
+    }
+
+    /// Whether [`Lifecycle::leave`] or [`Lifecycle::stop`] was called.
+    pub fn is_leaving(&self) -> bool {
+        self.leaving.is_cancelled()
+    }
+
+    /// Resolves once [`Lifecycle::leave`] or [`Lifecycle::stop`] was called.
+    pub async fn leaving(&self) {
+        self.leaving.cancelled().await;
+    }
+
     /// From now on nothing new is begun: `/readyz` says 503 and nothing is leased.
     pub fn stop(&self) {
+        self.leaving.cancel();
         self.stopping.cancel();
     }
 
@@ -131,7 +152,24 @@ impl Lifecycle {
     /// The loops that have not beaten for longer than they promised.
     pub fn stalled(&self, now: Timestamp) -> Vec<&'static str> {
         let beats = self.heartbeats.lock().unwrap_or_else(PoisonError::into_inner);
-        beats.iter().filter(|beat| beat.is_late(now)).map(|beat| beat.name).collect()
+        let late = beats.iter().filter(|beat| beat.is_late(now)).map(|beat| beat.name);
+        let steady = self.steady.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = this_moment();
+        late.chain(steady.iter().filter(|beat| beat.is_late(now)).map(|beat| beat.name)).collect()
+    }
+
+    /// As [`Lifecycle::heartbeat`], for a loop that goes by the machine's time, whatever the store's is.
+    pub fn steady_heartbeat(&self, name: &'static str, at_most: Duration) -> SteadyHeartbeat {
+        let beat = SteadyHeartbeat { name, at_most, last: Arc::new(Mutex::new(this_moment())) };
+        self.steady.lock().unwrap_or_else(PoisonError::into_inner).push(beat.clone());
+        beat
+    }
+
+    /// The names of all loops that promised to beat.
+    pub fn beating(&self) -> Vec<&'static str> {
+        let beats = self.heartbeats.lock().unwrap_or_else(PoisonError::into_inner);
+        let steady = self.steady.lock().unwrap_or_else(PoisonError::into_inner);
+        beats.iter().map(|beat| beat.name).chain(steady.iter().map(|beat| beat.name)).collect()
     }
 }
 
@@ -163,6 +201,31 @@ impl Heartbeat {
         let silent = now.as_microsecond().saturating_sub(self.last.load(Ordering::Relaxed));
         i128::from(silent) > i128::try_from(self.at_most.as_micros()).unwrap_or(i128::MAX)
     }
+}
+
+/// The sign of life of a loop that goes by the machine's time.
+#[derive(Debug, Clone)]
+pub struct SteadyHeartbeat {
+    name: &'static str,
+    at_most: Duration,
+    last: Arc<Mutex<Instant>>,
+}
+
+impl SteadyHeartbeat {
+    /// Says that the loop came round now.
+    pub fn beat(&self) {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = this_moment();
+    }
+
+    fn is_late(&self, now: Instant) -> bool {
+        let last = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        now.saturating_duration_since(last) > self.at_most
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "whether a loop of the process stands still goes by the machine's time")]
+fn this_moment() -> Instant {
+    Instant::now()
 }
 
 #[cfg(test)]
@@ -225,5 +288,29 @@ mod tests {
         assert_eq!(life.stalled(start + Duration::from_secs(6)), ["reconciler"]);
         beat.beat(start + Duration::from_secs(6));
         assert!(life.stalled(start + Duration::from_secs(6)).is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_loop_that_goes_by_the_machines_time_is_named() {
+        let life = Lifecycle::new();
+        let beat = life.steady_heartbeat("upkeep", Duration::from_secs(5));
+        let stalled = || life.stalled(Timestamp::UNIX_EPOCH);
+        tokio::time::advance(Duration::from_secs(5)).await;
+        assert!(stalled().is_empty());
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(stalled(), ["upkeep"]);
+        beat.beat();
+        assert!(stalled().is_empty());
+    }
+
+    #[tokio::test]
+    async fn leaving_comes_before_stopping_and_stopping_is_leaving_too() {
+        let life = Lifecycle::new();
+        life.leave();
+        assert!(life.is_leaving() && !life.is_stopping());
+        let life = Lifecycle::new();
+        life.stop();
+        assert!(life.is_leaving() && life.is_stopping());
+        life.leaving().await;
     }
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use alc_connector::{
-    app::{self, App, Parts},
+    app::{self, App, Parts, files},
     config::{Config, Environment, keys::FreshKeys},
     http::health,
     lifecycle::Lifecycle,
@@ -41,7 +41,7 @@ enum Command {
 
 #[derive(Subcommand)]
 enum KeysCommand {
-    /// Prints fresh keys as environment lines.
+    /// Prints fresh keys, and a secret for the Attio app's connection, as environment lines.
     Generate,
 }
 
@@ -68,6 +68,7 @@ fn serve() -> Result<(), String> {
     let config = Config::load(&environment).map_err(|faults| faults.to_string())?;
     telemetry::log(config.telemetry.format, &config.telemetry.filter);
     telemetry::log_panics();
+    files::raise_limit();
     for warning in config.warnings(&environment) {
         tracing::warn!("{warning}");
     }
@@ -81,7 +82,7 @@ fn serve() -> Result<(), String> {
         // A SQLite file may be held by the process before this one for a while; a signal must end the wait.
         let app = tokio::select! {
             built = App::build(config, parts) => built.map_err(|error| error.to_string())?,
-            () = lifecycle.stopping() => return Ok(()),
+            () = lifecycle.leaving() => return Ok(()),
         };
         tracing::info!(
             version = telemetry::VERSION.version,
@@ -113,9 +114,10 @@ fn healthcheck() -> Result<(), String> {
 fn generate_keys() -> Result<(), String> {
     let keys = FreshKeys::generate();
     print(&format!(
-        "ALC_CONNECTOR__KEYS__SEALING={}\nALC_CONNECTOR__KEYS__SIGNING={}",
+        "ALC_CONNECTOR__KEYS__SEALING={}\nALC_CONNECTOR__KEYS__SIGNING={}\nALC_CONNECTOR__ATTIO_APP__CLIENT_SECRET={}",
         keys.sealing.expose_secret(),
-        keys.signing.expose_secret()
+        keys.signing.expose_secret(),
+        keys.client_secret.expose_secret()
     ))
 }
 

@@ -5,6 +5,8 @@
 //! panic is a line of the log which says where it was and quotes nothing, and that everything measured in seconds has
 //! buckets from a millisecond to half a minute.
 
+mod sparing;
+
 use std::{
     io::{self, IsTerminal as _},
     sync::OnceLock,
@@ -14,6 +16,9 @@ use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use serde::Serialize;
 use tracing_subscriber::EnvFilter;
+
+pub use self::sparing::Sparing;
+pub(crate) use self::sparing::warn_sparingly;
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +86,10 @@ fn describe() {
         "From the head of a request to the head of its answer, by method and route"
     );
     describe_counter!("alc_connector_callbacks_total", "ALC's callbacks, by what became of them");
+    describe_counter!(
+        "alc_connector_client_authentications_failed_total",
+        "Requests to /oauth/token and /oauth/revoke that did not prove to be our client's"
+    );
     describe_counter!("alc_connector_upstream_requests_total", "Calls to an upstream, by operation and outcome");
     describe_histogram!(
         "alc_connector_upstream_request_duration_seconds",
@@ -88,6 +97,10 @@ fn describe() {
         "From the begin of a call to an upstream to the end of its answer, by operation and outcome"
     );
     describe_gauge!("alc_connector_store_up", "Whether the store told what it holds when this was asked for: 1 or 0");
+    describe_gauge!(
+        "alc_connector_store_degraded",
+        "Whether the store serves in part only when this was asked for, by what is wrong: 1 or 0"
+    );
     describe_gauge!(
         "alc_connector_aggregates",
         "Aggregates in the store, by kind and status; every replica tells all of them: take the max, not the sum"

@@ -43,7 +43,7 @@ fn production() -> BTreeMap<String, String> {
         ("ALC_CONNECTOR_ENV", "production"),
         ("ALC_CONNECTOR__STORE__URL", "redis://127.0.0.1"),
         ("ALC_CONNECTOR__ATTIO_APP__CLIENT_ID", "app"),
-        ("ALC_CONNECTOR__ATTIO_APP__CLIENT_SECRET", "secret"),
+        ("ALC_CONNECTOR__ATTIO_APP__CLIENT_SECRET", "a-secret-of-thirty-two-characters"),
         ("ALC_CONNECTOR__ATTIO_APP__REDIRECT_URIS", "https://app.attio.com/callback"),
         ("ALC_CONNECTOR__ALC__AUTHORIZE_URL", "https://alc.example/authorize"),
         ("ALC_CONNECTOR__ALC__TOKEN_URL", "https://alc.example/token"),
@@ -71,13 +71,16 @@ fn production_with_nothing_set_is_refused_with_everything_that_is_missing() {
 }
 
 #[test]
-fn fresh_keys_are_two_lines_that_make_a_configuration_whole() {
+fn fresh_keys_and_a_secret_are_lines_that_make_a_configuration_whole() {
     let output = run(&["keys", "generate"], &BTreeMap::new());
     assert!(output.status.success());
     let text = stdout(&output);
     let keys: Vec<_> = text.lines().map(|line| line.split_once('=').expect("NAME=value")).collect();
     let names: Vec<_> = keys.iter().map(|(name, _)| *name).collect();
-    assert_eq!(names, ["ALC_CONNECTOR__KEYS__SEALING", "ALC_CONNECTOR__KEYS__SIGNING"]);
+    assert_eq!(
+        names,
+        ["ALC_CONNECTOR__KEYS__SEALING", "ALC_CONNECTOR__KEYS__SIGNING", "ALC_CONNECTOR__ATTIO_APP__CLIENT_SECRET",]
+    );
 
     let mut environment = production();
     assert_eq!(run(&["check-config"], &environment).status.code(), Some(1), "without keys");

@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Duration,
 };
@@ -34,6 +34,8 @@ struct Nothing {
     down: AtomicBool,
     empty: AtomicBool,
     closed: AtomicBool,
+    pings: AtomicU32,
+    asked_for_depths: AtomicU32,
 }
 
 impl Nothing {
@@ -72,11 +74,12 @@ impl Engine for Nothing {
         self.answer(0)
     }
 
-    async fn page(&self, _: &Tenant, _: Option<&str>, _: Option<&Cursor>, _: usize) -> Result<Page, StoreError> {
+    async fn page(&self, _: &Tenant, _: &[&str], _: Option<&Cursor>, _: usize) -> Result<Page, StoreError> {
         self.answer(Page { documents: Vec::new(), next: None })
     }
 
     async fn depths(&self, now: Timestamp) -> Result<Vec<Depth>, StoreError> {
+        self.asked_for_depths.fetch_add(1, Ordering::Relaxed);
         let oldest = Some(now - Duration::from_secs(90));
         let depth = Depth { kind: Kind::Lead, status: "pending".to_owned(), count: 3, oldest };
         self.answer(if self.empty.load(Ordering::Relaxed) { Vec::new() } else { vec![depth] })
@@ -87,6 +90,7 @@ impl Engine for Nothing {
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
+        self.pings.fetch_add(1, Ordering::Relaxed);
         self.answer(())
     }
 
@@ -189,6 +193,28 @@ impl Front {
         self.send(Method::GET, at, path, None).await
     }
 
+    /// The answer once it has this status: what the store said last is good for half a second.
+    async fn get_until(&self, at: SocketAddr, path: &str, status: u16) -> Answer {
+        for _ in 0..500 {
+            let answer = self.get(at, path).await;
+            if answer.status == status {
+                return answer;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("{path} does not become {status}");
+    }
+
+    async fn metrics_say(&self, line: &str) {
+        for _ in 0..500 {
+            if self.get(self.management, "/metrics").await.body.contains(line) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("the metrics never say {line}");
+    }
+
     async fn stop(self) {
         self.lifecycle.stop();
         self.run.await.expect("no panic").expect("no error");
@@ -246,21 +272,50 @@ async fn a_harmless_request_id_is_kept_and_any_other_replaced() {
 async fn ready_is_a_store_that_takes_writes() {
     let front = start().await;
     for at in [front.public, front.management] {
-        assert_eq!(front.get(at, "/readyz").await.status, 200);
+        front.get_until(at, "/readyz", 200).await;
         front.engine.down.store(true, Ordering::Relaxed);
-        let down = front.get(at, "/readyz").await;
+        let down = front.get_until(at, "/readyz", 503).await;
         down.problem(503, "store-unavailable");
         assert_eq!(down.header("retry-after"), "2");
         assert!(!down.body.contains("secret-host"), "the store's words are for the log");
         assert_eq!(front.get(at, "/healthz").await.status, 200, "alive all the same");
         front.engine.down.store(false, Ordering::Relaxed);
     }
+    front.get_until(front.management, "/readyz", 200).await;
     let (management, asked) = (front.management, Lifecycle::new());
     let healthy = asked.spawn(async move { health::ask(management) }).await.expect("no panic");
     assert_eq!(healthy, Ok(()));
     front.engine.down.store(true, Ordering::Relaxed);
+    front.get_until(front.management, "/readyz", 503).await;
     let healthy = asked.spawn(async move { health::ask(management) }).await.expect("no panic");
     assert_eq!(healthy, Err("not ready: 503".to_owned()));
+    front.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_who_ask_at_once_cost_the_store_one_write() {
+    let front = start().await;
+    #[expect(clippy::disallowed_methods, reason = "how often the store may be asked goes by real time")]
+    let start = std::time::Instant::now();
+    let all = (0..200).map(|_| front.get(front.public, "/readyz"));
+    assert!(futures_util::future::join_all(all).await.iter().all(|answer| answer.status == 200));
+    let all = (0..50).map(|_| front.get(front.management, "/metrics"));
+    assert!(futures_util::future::join_all(all).await.iter().all(|answer| answer.status == 200));
+    let at_most = 1 + u32::try_from(start.elapsed().as_millis() / 500).expect("a short while");
+    for asked in [&front.engine.pings, &front.engine.asked_for_depths] {
+        let asked = asked.load(Ordering::Relaxed);
+        assert!((1..=at_most).contains(&asked), "{asked} of at most {at_most}");
+    }
+    front.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_loop_has_a_heartbeat() {
+    let front = start().await;
+    front.get(front.public, "/healthz").await;
+    let mut beating = front.lifecycle.beating();
+    beating.sort_unstable();
+    assert_eq!(beating, ["reconciler", "upkeep"]);
     front.stop().await;
 }
 
@@ -270,9 +325,7 @@ async fn a_loop_that_stands_still_is_not_healthy() {
     let beat = front.lifecycle.heartbeat("reconciler", Duration::from_secs(5), front.clock.now());
     front.clock.advance(Duration::from_secs(6));
     let stalled = front.get(front.public, "/healthz").await;
-    assert!(
-        stalled.problem(503, "store-unavailable")["detail"].as_str().is_some_and(|text| text.contains("reconciler"))
-    );
+    assert!(stalled.problem(503, "loop-stalled")["detail"].as_str().is_some_and(|text| text.contains("reconciler")));
     beat.beat(front.clock.now());
     assert_eq!(front.get(front.public, "/healthz").await.status, 200);
     front.stop().await;
@@ -302,13 +355,11 @@ async fn metrics_name_patterns_and_what_the_store_holds() {
     }
 
     front.engine.down.store(true, Ordering::Relaxed);
-    let metrics = front.get(front.management, "/metrics").await;
-    assert!(metrics.body.contains("alc_connector_store_up 0"), "{}", metrics.body);
+    front.metrics_say("alc_connector_store_up 0").await;
     front.engine.down.store(false, Ordering::Relaxed);
 
     front.engine.empty.store(true, Ordering::Relaxed);
-    let metrics = front.get(front.management, "/metrics").await;
-    assert!(metrics.body.contains(r#"alc_connector_aggregates{kind="lead",status="pending"} 0"#), "{}", metrics.body);
+    front.metrics_say(r#"alc_connector_aggregates{kind="lead",status="pending"} 0"#).await;
     front.stop().await;
 }
 
@@ -337,7 +388,7 @@ async fn stopping_waits_for_what_is_under_way_and_says_unready_meanwhile() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     assert!(refused().await, "no new connections");
-    front.get(front.management, "/readyz").await.problem(503, "store-unavailable");
+    front.get(front.management, "/readyz").await.problem(503, "stopping");
     assert!(!front.run.is_finished());
     release.send(()).expect("the step still waits");
     assert!(step.await.expect("no panic"), "the step ran to its end");

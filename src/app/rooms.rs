@@ -150,7 +150,7 @@ fn connections(config: &Config, ground: &Ground, upstreams: &Upstreams) -> Conne
             attio_oauth: upstreams.attio_oauth.clone(),
             clock: ground.clock.clone(),
             lifecycle: ground.lifecycle.clone(),
-            webhooks_of_lead: leads::sent_under,
+            facts_of_lead: leads::facts_of,
         },
         connections::Settings {
             public_url: http.public_url.clone(),

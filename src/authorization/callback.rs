@@ -25,6 +25,7 @@ use crate::{
     ids::{WorkspaceId, random_secret},
     lifecycle,
     store::{StoreError, Versioned},
+    telemetry::warn_sparingly,
 };
 
 /// Where to send the browser on to. No `Debug`: a code or a state is in it.
@@ -139,7 +140,7 @@ impl Authorization {
                 location
             }
             Err(error) => {
-                tracing::warn!(error = error.code, %error.description, "a connect attempt failed");
+                warn_sparingly!(error = error.code, %error.description, "a connect attempt failed");
                 error.location(&redirect_uri, client_state, &inner.issuer)
             }
         };
@@ -321,13 +322,13 @@ fn provider_answer(params: &Params, provider: Provider) -> Result<SecretString, 
 }
 
 fn untaken(error: &StoreError) -> CompleteFault {
-    tracing::warn!(%error, "could not take the state of a callback");
+    warn_sparingly!(%error, "could not take the state of a callback");
     CompleteFault::Unavailable
 }
 
 fn exchange_error(provider: Provider, error: &TokenError) -> RedirectError {
     let provider = provider.title();
-    tracing::warn!(%error, provider, "a code was not exchanged");
+    warn_sparingly!(%error, provider, "a code was not exchanged");
     match error {
         TokenError::InvalidGrant => {
             RedirectError::new("access_denied", format!("{provider} no longer accepts its code: connect again"))
@@ -346,7 +347,7 @@ fn exchange_error(provider: Provider, error: &TokenError) -> RedirectError {
 }
 
 fn identify_error(error: &IdentifyError) -> RedirectError {
-    tracing::warn!(%error, "Attio did not name the workspace");
+    warn_sparingly!(%error, "Attio did not name the workspace");
     match error {
         IdentifyError::Inactive | IdentifyError::Refused(_) => {
             RedirectError::new("server_error", "Attio does not accept this service's API key")
@@ -361,11 +362,11 @@ fn identify_error(error: &IdentifyError) -> RedirectError {
 fn grant_error(error: &IdentifyError) -> RedirectError {
     match error {
         IdentifyError::Inactive => {
-            tracing::warn!(%error, "Attio did not name the workspace");
+            warn_sparingly!(%error, "Attio did not name the workspace");
             RedirectError::new("access_denied", "Attio does not accept the access that it has just granted")
         }
         IdentifyError::Refused(_) => {
-            tracing::warn!(%error, "Attio did not name the workspace");
+            warn_sparingly!(%error, "Attio did not name the workspace");
             RedirectError::new("server_error", "Attio does not name the workspace that it granted access to")
         }
         IdentifyError::Unavailable(_) => identify_error(error),
@@ -382,6 +383,6 @@ fn open_error(error: OpenIncomingError) -> RedirectError {
 }
 
 fn not_kept(error: Option<StoreError>) -> RedirectError {
-    tracing::warn!(error = error.map(|error| error.to_string()), "a connection could not be kept");
+    warn_sparingly!(error = error.map(|error| error.to_string()), "a connection could not be kept");
     RedirectError::new("temporarily_unavailable", "the connection could not be kept: connect again later")
 }

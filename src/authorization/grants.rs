@@ -17,6 +17,11 @@ pub enum OAuthError {
     InvalidRequest(&'static str),
     /// Not our client, or it did not prove it.
     InvalidClient,
+    /// The same, and it is not the first time by far.
+    TooManyFailures {
+        /// After which it may try again.
+        seconds: u64,
+    },
     /// The code or refresh token is unknown, used, expired or revoked, or was given to another request.
     InvalidGrant,
     /// Neither `authorization_code` nor `refresh_token`.
@@ -34,7 +39,7 @@ impl OAuthError {
     pub const fn code(self) -> &'static str {
         match self {
             Self::InvalidRequest(_) => "invalid_request",
-            Self::InvalidClient => "invalid_client",
+            Self::InvalidClient | Self::TooManyFailures { .. } => "invalid_client",
             Self::InvalidGrant => "invalid_grant",
             Self::UnsupportedGrantType => "unsupported_grant_type",
             Self::UnsupportedTokenType => "unsupported_token_type",
@@ -47,6 +52,10 @@ impl OAuthError {
         match self {
             Self::InvalidRequest(what) => what,
             Self::InvalidClient => "send the client id and secret that this service is configured with",
+            Self::TooManyFailures { .. } => {
+                "too many requests had wrong credentials: wait as long as Retry-After says, then send the client id and \
+                 secret that this service is configured with"
+            }
             Self::InvalidGrant => "the code or token is not valid (any more): connect again",
             Self::UnsupportedGrantType => "grant_type must be authorization_code or refresh_token",
             Self::UnsupportedTokenType => "access tokens expire by themselves: revoke the refresh token",

@@ -16,6 +16,7 @@ mod callback;
 mod client;
 mod cookies;
 mod grants;
+mod guesses;
 mod kept;
 pub mod keys;
 mod metadata;
@@ -30,8 +31,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
 use self::{
-    attempt::Attempt, client::Client, grants::Grant, keys::SigningKeys, params::Params, request::AuthorizationRequest,
-    tokens::AccessTokens,
+    attempt::Attempt, client::Client, grants::Grant, guesses::Guesses, keys::SigningKeys, params::Params,
+    request::AuthorizationRequest, tokens::AccessTokens,
 };
 pub use self::{
     attempt::{Provider, StateFault},
@@ -49,6 +50,7 @@ use crate::{
     lifecycle::{self, Lifecycle},
     sealing::Sealer,
     store::{Store, StoreError},
+    telemetry::warn_sparingly,
 };
 
 /// What the operator configured.
@@ -75,6 +77,7 @@ struct Inner {
     /// Whether cookies are for TLS only.
     secure: bool,
     client: Client,
+    guesses: Guesses,
     tokens: AccessTokens,
     sealer: Arc<Sealer>,
     clock: SharedClock,
@@ -117,6 +120,7 @@ impl Authorization {
         let inner = Inner {
             secure: settings.public_url.scheme() == "https",
             client: Client::new(settings.client_id, settings.client_secret, settings.redirect_uris),
+            guesses: Guesses::new(),
             tokens: AccessTokens::new(parts.keys, &issuer),
             public_url: settings.public_url,
             issuer,
@@ -189,7 +193,7 @@ impl Authorization {
     pub async fn token(&self, authorization: Option<&str>, body: &[u8]) -> Result<Granted, OAuthError> {
         let inner = &self.inner;
         let params = Params::parse(body);
-        inner.client.authenticate(authorization, &params)?;
+        inner.guesses.count(inner.client.authenticate(authorization, &params))?;
         let (subject, refresh_token) = match Grant::parse(&params)? {
             Grant::Code { code, redirect_uri, verifier } => {
                 let redeemed = inner.connections.redeem_code(&code, redirect_uri.as_deref(), verifier.as_deref()).await;
@@ -211,7 +215,7 @@ impl Authorization {
     pub async fn revoke(&self, authorization: Option<&str>, body: &[u8]) -> Result<(), OAuthError> {
         let inner = &self.inner;
         let params = Params::parse(body);
-        inner.client.authenticate(authorization, &params)?;
+        inner.guesses.count(inner.client.authenticate(authorization, &params))?;
         let token = params.get("token")?.ok_or(OAuthError::InvalidRequest("token is missing"))?;
         // An access token is in no list that it could be struck off; saying so beats pretending (RFC 7009 §2.2.1).
         if self.verify(&SecretString::from(token)).is_ok() {
@@ -261,6 +265,6 @@ fn refresh_error(error: RefreshTokenError) -> OAuthError {
 }
 
 fn store_error(error: &StoreError) -> OAuthError {
-    tracing::warn!(%error, "the store could not be asked for a grant");
+    warn_sparingly!(%error, "the store could not be asked for a grant");
     OAuthError::Unavailable
 }

@@ -55,6 +55,14 @@ pub(super) fn duration_up_to(limit: Duration) -> impl Fn(&str) -> Result<Duratio
     }
 }
 
+/// As [`duration_up_to`], and zero: none.
+pub(super) fn delay_up_to(limit: Duration) -> impl Fn(&str) -> Result<Duration, String> {
+    move |text| match duration(text)? {
+        duration if duration > limit => Err(format!("must be at most {}s", limit.as_secs())),
+        duration => Ok(duration),
+    }
+}
+
 /// People's attributes that Attio makes and fills: writing there would overwrite what people know of a person.
 const OF_ATTIO: [&str; 14] = [
     "name",

@@ -4,21 +4,24 @@ use secrecy::SecretString;
 
 use crate::{
     authorization::keys::{self as signing, SigningKeys},
+    ids::random_secret,
     sealing::{self, Sealer},
 };
 
-/// A fresh key of each kind.
+/// A fresh key of each kind, and a secret for the Attio app's connection.
 pub struct FreshKeys {
     /// For `KEYS__SEALING`.
     pub sealing: SecretString,
     /// For `KEYS__SIGNING`.
     pub signing: SecretString,
+    /// For `ATTIO_APP__CLIENT_SECRET`: no key, but as secret and as long.
+    pub client_secret: SecretString,
 }
 
 impl FreshKeys {
     /// Makes them.
     pub fn generate() -> Self {
-        Self { sealing: sealing::generate_key(), signing: signing::generate() }
+        Self { sealing: sealing::generate_key(), signing: signing::generate(), client_secret: random_secret() }
     }
 }
 

@@ -18,13 +18,15 @@ fn variable(key: &str) -> String {
 
 pub(super) struct Reader {
     settings: Settings,
+    /// Whether it is production's configuration: some things that do for a try are refused there.
+    pub(super) is_production: bool,
     asked: BTreeSet<&'static str>,
     faults: Vec<Fault>,
 }
 
 impl Reader {
-    pub(super) fn new(settings: Settings, faults: Vec<Fault>) -> Self {
-        Self { settings, asked: BTreeSet::new(), faults }
+    pub(super) fn new(settings: Settings, faults: Vec<Fault>, is_production: bool) -> Self {
+        Self { settings, is_production, asked: BTreeSet::new(), faults }
     }
 
     pub(super) fn fault(&mut self, key: &str, message: impl Into<String>) {

@@ -14,7 +14,7 @@ fn complete() -> Vec<(String, String)> {
         ("_KEYS__SEALING", keys.sealing.expose_secret()),
         ("_KEYS__SIGNING", keys.signing.expose_secret()),
         ("_ATTIO_APP__CLIENT_ID", "app"),
-        ("_ATTIO_APP__CLIENT_SECRET", "pw-of-app"),
+        ("_ATTIO_APP__CLIENT_SECRET", "pw-of-app-of-thirty-two-letters-"),
         ("_ATTIO_APP__REDIRECT_URIS", "https://app.attio.com/a, https://app.attio.com/b"),
         ("_ALC__AUTHORIZE_URL", "https://alc.example/authorize"),
         ("_ALC__TOKEN_URL", "https://alc.example/token"),
@@ -43,9 +43,11 @@ fn faults(changes: &[(&str, &str)]) -> Vec<String> {
 fn the_defaults_are_those_of_the_contract() {
     let config = load(&[]).expect("complete");
     let seen = format!(
-        "{} {} {} {} {} {} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {} {:?} {:?} {:?} {:?} {} {:?} {:?} {:?} {}",
+        "{} {} {:?} {:?} {} {} {} {} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {} {:?} {:?} {:?} {:?} {} {:?} {:?} {:?} {}",
         config.http.bind,
         config.http.public_url.as_str().trim_end_matches('/'),
+        config.http.keep_alive,
+        config.http.drain_delay,
         config.http.requests_per_second,
         config.management.bind,
         config.store.namespace,
@@ -76,7 +78,7 @@ fn the_defaults_are_those_of_the_contract() {
     );
     assert_eq!(
         seen,
-        "127.0.0.1:8080 http://127.0.0.1:8080 100 127.0.0.1:9090 alc https://api.acmeleadchecker.ai/ None [] Basic \
+        "127.0.0.1:8080 http://127.0.0.1:8080 75s 5s 100 127.0.0.1:9090 alc https://api.acmeleadchecker.ai/ None [] Basic \
          WhenSecretKnown true Some(21600s) 10s 10s 10s 86400s 2592000s 7776000s None https://api.attio.com/ \
          \"alc_status\" Some(\"alc_lead_id\") Some(\"alc_result\") (\"Pending\", \"Complete\", \"Failed\") 25 \
          [\"attio.com\"] [1s, 5s, 30s, 120s, 600s, 1800s, 7200s] Json info"
@@ -90,6 +92,7 @@ fn development_keeps_leads_in_a_file_and_logs_for_people() {
     let config = Config::load(&variables.into_iter().collect()).expect("complete");
     assert_eq!(config.store.url.expose_secret(), "sqlite:data/alc-connector.db");
     assert_eq!(format!("{:?}", config.telemetry.format), "Pretty");
+    assert!(config.http.drain_delay.is_zero(), "nobody routes to it");
 }
 
 #[test]
@@ -97,6 +100,8 @@ fn every_variable_reaches_its_field() {
     let config = load(&[
         ("HTTP__BIND", "0.0.0.0:80"),
         ("HTTP__PUBLIC_URL", "https://connector.example"),
+        ("HTTP__KEEP_ALIVE", "10m"),
+        ("HTTP__DRAIN_DELAY", "15s"),
         ("MANAGEMENT__BIND", "[::1]:9"),
         ("STORE__NAMESPACE", "two"),
         ("ALC__SCOPES", "leads:write  webhooks"),
@@ -118,6 +123,7 @@ fn every_variable_reaches_its_field() {
     .expect("all good");
     assert_eq!(config.http.bind.to_string(), "0.0.0.0:80");
     assert_eq!(config.http.public_url.as_str(), "https://connector.example/");
+    assert_eq!((config.http.keep_alive.as_secs(), config.http.drain_delay.as_secs()), (600, 15));
     assert_eq!(config.management.bind.to_string(), "[::1]:9");
     assert_eq!(config.store.namespace, "two");
     assert_eq!(config.alc.scopes, ["leads:write", "webhooks"]);
@@ -520,4 +526,19 @@ fn an_environment_nobody_knows_is_refused() {
     variables[0].1 = "zzz".to_owned();
     let faults = Config::load(&variables.into_iter().collect()).expect_err("no such environment").to_string();
     assert_eq!(faults, "ALC_CONNECTOR_ENV is none of development, staging, production");
+}
+
+#[test]
+fn in_production_the_clients_secret_is_a_long_one() {
+    let short = "pw-of-app-of-thirty-one-letters";
+    let refused = faults(&[("ATTIO_APP__CLIENT_SECRET", short)]);
+    let [fault] = refused.as_slice() else { panic!("{refused:?}") };
+    assert!(fault.starts_with("ATTIO_APP__CLIENT_SECRET has fewer than 32 characters"), "{fault}");
+    assert!(fault.contains("keys generate") && !fault.contains("thirty"), "{fault}");
+    assert_eq!(faults(&[("ATTIO_APP__CLIENT_SECRET", &format!("{short}-"))]), Vec::<String>::new());
+    let elsewhere = complete().into_iter().filter(|(name, _)| name != "ALC_CONNECTOR_ENV");
+    let short = ("ALC_CONNECTOR__ATTIO_APP__CLIENT_SECRET".to_owned(), short.to_owned());
+    Config::load(&elsewhere.chain([short]).collect()).expect("any will do for a try");
+    let fresh = FreshKeys::generate().client_secret;
+    assert_eq!(faults(&[("ATTIO_APP__CLIENT_SECRET", fresh.expose_secret())]), Vec::<String>::new());
 }

@@ -7,8 +7,8 @@
 //! `clean_up`).
 //!
 //! Promises that what an upstream answered is recorded however the worker fared, that an outage disconnects no
-//! workspace, and that tokens are erased last. Knows nothing of leads but, by a function that is handed in, where they
-//! name their webhook.
+//! workspace, and that tokens are erased last. Knows nothing of leads but, by a function that is handed in, which
+//! webhooks they were sent under and whether Attio is owed something.
 
 mod alc_grant;
 mod attio_gate;
@@ -40,7 +40,7 @@ pub use self::{
     consent::{Consent, NewCode, OpenIncomingError},
     give_back::Granted,
     identify::IdentifyError,
-    service::{Connections, Parts, WebhooksOfLead, tenant},
+    service::{Connections, FactsOfLead, Parts, ReadLead, tenant},
     settings::{Settings, WebhookSecret, WebhookSignature},
     workspace::{
         aggregate::Workspace,

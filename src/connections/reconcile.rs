@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use tracing::Span;
+
 use super::{
     service::Connections,
     work::Work,
@@ -17,7 +19,10 @@ use super::{
 use crate::{
     clock::{Timestamp, later},
     ids::{ConnectionId, WebhookId},
-    store::{Cursor, Document, Kind, Leased, StoreError, Tenant, Versioned},
+    store::{
+        Change, Commit, Committed, Cursor, Document, Key, Kind, LeaseChange, Leased, StoreError, Tenant, Versioned,
+        Write,
+    },
 };
 
 /// The leads that have not finished.
@@ -27,8 +32,8 @@ const UNFINISHED: [&str; 2] = [QUEUED, "pending"];
 const FINISHED: [&str; 2] = ["complete", "failed"];
 /// Over how long unfinished leads are woken.
 const WAKE_SPREAD: Duration = Duration::from_secs(1);
-/// Over how long finished leads are woken: there may be months of them, and nothing hurries.
-const OWED_SPREAD: Duration = Duration::from_secs(60);
+/// So long after each other finished leads are woken: no faster than Attio takes them.
+const OWED_APART: Duration = Duration::from_millis(40);
 /// How often the leads of a webhook that is gone are looked at.
 const RETIRE_CHECK: Duration = Duration::from_secs(30 * 60);
 const PAGE: usize = 100;
@@ -67,6 +72,7 @@ impl Connections {
 
     /// Takes the step and records what it came to.
     async fn take(&self, work: &mut Work, step: Step) -> Result<(), StoreError> {
+        Span::current().record("step", step.name());
         match step {
             Step::Rest | Step::Settle | Step::Forget => Ok(()),
             Step::WakeLeads => self.wake_leads(work).await,
@@ -82,10 +88,35 @@ impl Connections {
         let now = self.clock.now();
         self.store.wake(&work.tenant, Kind::Lead, &UNFINISHED, WAKE_SPREAD, now).await?;
         if work.workspace.value.owes_attio {
-            self.store.wake(&work.tenant, Kind::Lead, &FINISHED, OWED_SPREAD, now).await?;
+            self.wake_owing(&work.tenant).await?;
         }
         let since = work.workspace.value.wake_leads;
         self.note(work, |workspace, _| workspace.leads_woken(since)).await
+    }
+
+    /// Wakes the finished leads of which Attio is owed something. There may be months of others, each of which would be
+    /// leased and written for nothing. A lead that changed meanwhile is looked at again.
+    async fn wake_owing(&self, tenant: &Tenant) -> Result<(), StoreError> {
+        let (mut cursor, mut due) = (None, self.clock.now());
+        loop {
+            let page = self.store.page(tenant, &FINISHED, cursor.as_ref(), PAGE).await?;
+            let mut commit = Commit::of(Vec::new());
+            for (key, document) in page.documents {
+                // One that this version cannot read may owe something.
+                if (self.facts_of_lead)(&document).map_or(true, |facts| facts.owes_attio) {
+                    due = later(due, OWED_APART);
+                    commit.writes.push(due_at(key, document, due));
+                }
+            }
+            let now = self.clock.now();
+            if !commit.writes.is_empty() && self.store.commit(tenant, &commit, now).await? == Committed::Conflict {
+                continue;
+            }
+            cursor = page.next;
+            if cursor.is_none() {
+                return Ok(());
+            }
+        }
     }
 
     async fn refresh_leased(&self, work: &mut Work, id: ConnectionId) -> Result<(), StoreError> {
@@ -103,41 +134,33 @@ impl Connections {
         Ok(())
     }
 
+    /// One page of the unfinished leads is looked at. What was looked at in vain needs no other look: nothing new is
+    /// sent under the webhook, because it is no current one's. So each lead is looked at once, but for the one that
+    /// holds the webhook up; and the leads that came since it was unwanted not at all.
     async fn retire_webhook(&self, work: &mut Work, id: WebhookId) -> Result<(), StoreError> {
-        let unwanted_since = work.workspace.value.webhook(Side::Alc, id).and_then(|webhook| webhook.deleting_since);
-        if self.has_unfinished_leads(&work.tenant, id, unwanted_since).await? {
-            let retry_at = later(self.clock.now(), RETIRE_CHECK);
-            return self.note(work, |workspace, _| workspace.webhook_postponed(Side::Alc, id, retry_at)).await;
-        }
-        self.note(work, |workspace, _| workspace.webhook_retired(id)).await
-    }
-
-    /// Whether an unfinished lead was sent under the webhook. Nothing new is sent under it, because it is no current
-    /// one's: the leads that came since it was `unwanted_since` need no look.
-    async fn has_unfinished_leads(
-        &self,
-        tenant: &Tenant,
-        id: WebhookId,
-        unwanted_since: Option<Timestamp>,
-    ) -> Result<bool, StoreError> {
-        for status in UNFINISHED {
-            let mut cursor =
-                unwanted_since.map(|since| Cursor { created_at: later(since, A_MOMENT), id: String::new() });
-            loop {
-                let page = self.store.page(tenant, Some(status), cursor.as_ref(), PAGE).await?;
-                // A lead that this version cannot read may have been sent under it.
-                let may_be_under =
-                    |document: &Document| (self.webhooks_of_lead)(document).map_or(true, |ids| ids.contains(&id));
-                if page.documents.iter().any(|(_, document)| may_be_under(document)) {
-                    return Ok(true);
-                }
-                cursor = page.next;
-                if cursor.is_none() {
-                    break;
-                }
+        let webhook = work.workspace.value.webhook(Side::Alc, id);
+        let unwanted_since = webhook.and_then(|webhook| webhook.deleting_since);
+        let start = unwanted_since.map(|since| Cursor { created_at: later(since, A_MOMENT), id: String::new() });
+        let seen = webhook.and_then(|webhook| webhook.leads_seen.as_ref()?.parse().ok()).or(start);
+        let page = self.store.page(&work.tenant, &UNFINISHED, seen.as_ref(), PAGE).await?;
+        // A lead that this version cannot read may have been sent under it.
+        let may_be_under =
+            |document: &Document| (self.facts_of_lead)(document).map_or(true, |facts| facts.webhooks.contains(&id));
+        match page.documents.iter().position(|(_, document)| may_be_under(document)) {
+            Some(held_up_by) => {
+                let seen = page.documents[..held_up_by].last().map(|(key, document)| Cursor::at(key, document));
+                let retry_at = later(self.clock.now(), RETIRE_CHECK);
+                self.note(work, |workspace, _| {
+                    workspace.leads_seen(id, seen.as_ref());
+                    workspace.webhook_postponed(Side::Alc, id, retry_at);
+                })
+                .await
             }
+            None if page.next.is_some() => {
+                self.note(work, |workspace, _| workspace.leads_seen(id, page.next.as_ref())).await
+            }
+            None => self.note(work, |workspace, _| workspace.webhook_retired(id)).await,
         }
-        Ok(false)
     }
 
     async fn revoke_leaving(&self, work: &mut Work, side: Side, id: ConnectionId) -> Result<(), StoreError> {
@@ -162,6 +185,14 @@ impl Connections {
     /// Whether a send that was committed before a connection left may be on its way with its token: while ALC has not
     /// answered, its lead is queued.
     async fn has_queued_leads(&self, tenant: &Tenant) -> Result<bool, StoreError> {
-        Ok(!self.store.page(tenant, Some(QUEUED), None, 1).await?.documents.is_empty())
+        Ok(!self.store.page(tenant, &[QUEUED], None, 1).await?.documents.is_empty())
     }
+}
+
+/// As it is, but due at `due`.
+fn due_at(key: Key, document: Document, due: Timestamp) -> Write {
+    let Document { body, version, status, created_at, urgent, .. } = document;
+    let lease = LeaseChange::Leave { due: Some(due) };
+    let change = Change::Put { body, status: status.into(), created_at, lease, urgent, expires_at: None };
+    Write { key, expected: Some(version), change }
 }

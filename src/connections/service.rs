@@ -41,7 +41,7 @@ pub struct Connections {
     pub(super) attio_oauth: Option<attio::oauth::OAuth>,
     pub(super) clock: SharedClock,
     pub(super) lifecycle: Lifecycle,
-    pub(super) webhooks_of_lead: WebhooksOfLead,
+    pub(super) facts_of_lead: ReadLead,
     pub(super) settings: Arc<Settings>,
 }
 
@@ -63,13 +63,21 @@ pub struct Parts {
     pub clock: SharedClock,
     /// Runs what outlives its caller.
     pub lifecycle: Lifecycle,
-    /// How a lead's document is asked for its webhooks.
-    pub webhooks_of_lead: WebhooksOfLead,
+    /// How a lead's document is read.
+    pub facts_of_lead: ReadLead,
 }
 
-/// The webhooks under which the present send of a lead went out: `leads`, a floor above, knows how it writes its
-/// documents.
-pub type WebhooksOfLead = fn(&Document) -> Result<Vec<WebhookId>, StoreError>;
+/// What concerns connections in a lead.
+#[derive(Debug)]
+pub struct FactsOfLead {
+    /// The webhooks under which its present send may have gone out.
+    pub webhooks: Vec<WebhookId>,
+    /// Attio does not yet show what it is to show.
+    pub owes_attio: bool,
+}
+
+/// Reads them: `leads`, a floor above, knows how it writes its documents.
+pub type ReadLead = fn(&Document) -> Result<FactsOfLead, StoreError>;
 
 /// The tenant of a workspace.
 pub fn tenant(workspace: WorkspaceId) -> Tenant {
@@ -84,7 +92,7 @@ pub(super) async fn pause(wait: Duration) {
 impl Connections {
     /// The service over these parts.
     pub fn new(parts: Parts, settings: Settings) -> Self {
-        let Parts { store, sealer, alc, oauth, attio, attio_oauth, clock, lifecycle, webhooks_of_lead } = parts;
+        let Parts { store, sealer, alc, oauth, attio, attio_oauth, clock, lifecycle, facts_of_lead } = parts;
         Self {
             store,
             sealer,
@@ -94,7 +102,7 @@ impl Connections {
             attio_oauth,
             clock,
             lifecycle,
-            webhooks_of_lead,
+            facts_of_lead,
             settings: Arc::new(settings),
         }
     }

@@ -20,6 +20,7 @@ pub mod problem;
 pub mod request;
 mod request_id;
 mod services;
+mod shared;
 mod standing;
 pub mod triggers;
 
@@ -82,6 +83,7 @@ fn share(cfg: &mut ServiceConfig, services: &Services) {
         .app_data(web::Data::new(services.connections.clone()))
         .app_data(web::Data::new(services.leads.clone()))
         .app_data(web::Data::new(services.limits.clone()))
+        .app_data(web::Data::new(services.probes.clone()))
         .app_data(web::PathConfig::default().error_handler(|_, _| {
             // What is not of the right form names nothing.
             Problem::new(Slug::NotFound, "There is nothing of that id: a part of the path has the wrong form.").into()

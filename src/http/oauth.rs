@@ -201,6 +201,7 @@ impl From<OAuthError> for Refusal {
     fn from(fault: OAuthError) -> Self {
         let status = match fault {
             OAuthError::InvalidClient => StatusCode::UNAUTHORIZED,
+            OAuthError::TooManyFailures { .. } => StatusCode::TOO_MANY_REQUESTS,
             OAuthError::Unavailable | OAuthError::CodeUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             OAuthError::InvalidRequest(_)
             | OAuthError::InvalidGrant
@@ -233,6 +234,9 @@ impl ResponseError for Refusal {
                 response.insert_header((header::RETRY_AFTER, "2"));
             }
             _ => {}
+        }
+        if let OAuthError::TooManyFailures { seconds } = self.fault {
+            response.insert_header((header::RETRY_AFTER, seconds.to_string()));
         }
         response.json(serde_json::json!({"error": self.fault.code(), "error_description": self.fault.description()}))
     }

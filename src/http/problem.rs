@@ -89,6 +89,10 @@ slugs! {
     UpstreamFailed = "upstream-failed", 502, "An upstream did not answer as it should";
     /// The store cannot take it now.
     StoreUnavailable = "store-unavailable", 503, "The store is unavailable";
+    /// A loop of the process gives no sign of life.
+    LoopStalled = "loop-stalled", 503, "The process has stopped working";
+    /// The process is on its way out.
+    Stopping = "stopping", 503, "The process is stopping";
     /// Not done in time.
     Timeout = "timeout", 504, "Not done in time";
 }

@@ -12,10 +12,11 @@ use actix_web::{
     dev::{ServiceRequest, ServiceResponse},
     error::InternalError,
     http::{
-        Method, StatusCode,
+        ConnectionType, Method, StatusCode,
         header::{CONTENT_TYPE, HeaderMap, HeaderValue},
     },
     middleware::Next,
+    web::Data,
 };
 use futures_util::FutureExt as _;
 use tracing::Instrument as _;
@@ -24,6 +25,7 @@ use super::{
     problem::{Problem, Slug},
     request_id,
 };
+use crate::lifecycle::Lifecycle;
 
 /// The middleware. The outermost one: what it does not see has no id.
 pub async fn track<B>(request: ServiceRequest, next: Next<B>) -> Result<ServiceResponse<BoxBody>, Error>
@@ -37,11 +39,16 @@ where
     let span = tracing::error_span!("request", request_id = &*id);
     let visit = async move {
         let mut visit = Visit::begin(&request);
+        // A proxy must not keep this connection for a request that would meet its end.
+        let is_leaving = request.app_data::<Data<Lifecycle>>().is_some_and(|lifecycle| lifecycle.is_leaving());
         let answer = AssertUnwindSafe(next.call(request)).catch_unwind().await;
         let (result, status) = match answer {
             Ok(Ok(response)) => {
                 let mut response = with_problem(response.map_into_boxed_body());
                 name(response.headers_mut(), &id);
+                if is_leaving {
+                    response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+                }
                 let status = response.status();
                 (Ok(response), status)
             }

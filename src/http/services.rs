@@ -1,6 +1,6 @@
 //! The rooms that the handlers ask, as each worker thread has them.
 
-use super::limit::Limits;
+use super::{health::Probes, limit::Limits};
 use crate::{
     authorization::Authorization, clock::SharedClock, connections::Connections, leads::Leads, lifecycle::Lifecycle,
     store::Store,
@@ -23,6 +23,8 @@ pub struct Services {
     pub leads: Leads,
     /// The workspaces' shares of requests.
     pub limits: Limits,
+    /// What the probes know.
+    pub probes: Probes,
 }
 
 /// The clock as `web::Data` carries it.

@@ -1,7 +1,7 @@
 //! What every resource says when the connection or the store does not let it go on.
 
 use super::problem::{Problem, Slug};
-use crate::{connections::Standing, store::StoreError};
+use crate::{connections::Standing, store::StoreError, telemetry::warn_sparingly};
 
 /// The problem of a connection that may not do this.
 pub fn refusal(standing: Standing) -> Problem {
@@ -32,15 +32,16 @@ pub fn reauthorization_required() -> Problem {
     )
 }
 
-/// The problem of a store that could not do it. The log has the reason, once, here.
+/// The problem of a store that could not do it. The log has the reason, once, here, and not for each of many: who has no
+/// more than a webhook's token can come often.
 pub fn store(error: &StoreError) -> Problem {
     match error {
         StoreError::Unavailable(_) | StoreError::Full => {
-            tracing::warn!(%error, "refused: the store cannot take it");
+            warn_sparingly!(%error, "refused: the store cannot take it");
             Problem::store_unavailable()
         }
         StoreError::TooNew(_) => {
-            tracing::warn!(%error, "refused: only a newer version can read this");
+            warn_sparingly!(%error, "refused: only a newer version can read this");
             Problem::store_unavailable()
         }
         StoreError::Corrupt(_) => {
@@ -57,6 +58,18 @@ pub fn store(error: &StoreError) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_outage_does_not_fill_the_log() {
+        let lines = tempfile::NamedTempFile::new().expect("a file");
+        let file = lines.reopen().expect("a file");
+        let subscriber = tracing_subscriber::fmt().with_writer(std::sync::Mutex::new(file)).finish();
+        tracing::subscriber::with_default(subscriber, || {
+            (0..1000).for_each(|_| drop(store(&StoreError::Unavailable("no route".to_owned()))));
+        });
+        let written = std::fs::read_to_string(lines.path()).expect("text").lines().count();
+        assert!(written <= 22, "{written} lines");
+    }
 
     #[test]
     fn a_store_that_is_down_passes_and_one_that_cannot_be_read_does_not() {

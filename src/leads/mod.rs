@@ -8,8 +8,9 @@
 //! - [`work`]: what a worker that holds a lead's lease does.
 //! - [`inbound`]: what ALC and Attio call us with.
 //! - [`merges`]: which lead speaks for a record; [`hooks`]: the callback URLs that presses name; [`reads`]: what is
-//!   read; [`mod@sent_under`]: what connections may ask of a lead's document.
+//!   read; [`facts`]: what connections may ask of a lead's document.
 
+mod facts;
 mod hooks;
 mod inbound;
 mod lead;
@@ -17,12 +18,12 @@ mod merges;
 mod places;
 mod press;
 mod reads;
-mod sent_under;
 mod service;
 mod settings;
 mod work;
 
 pub use self::{
+    facts::facts_of,
     inbound::{
         alc::{CallbackOutcome, CallbackRefused},
         attio::EventsRefused,
@@ -39,7 +40,6 @@ pub use self::{
         batch::ItemResult,
     },
     reads::{LeadPage, ReadRefused},
-    sent_under::sent_under,
     service::{Leads, Parts},
     settings::Settings,
 };

@@ -62,19 +62,14 @@ impl Leads {
         let tenant = connections::tenant(workspace);
         let found = self.parts.connections.load(&tenant).await?;
         may_read(found.as_ref(), connection)?;
-        let (status, mut cursor, mut leads) = (status.map(Status::name), cursor.cloned(), Vec::new());
-        // A forwarder shows nothing of itself: the lead is listed under the record that it was sent as. A page that
-        // forwarders have thinned out is filled up, so that many merges do not make a caller believe that there is
-        // nothing.
-        loop {
-            let page = self.parts.store.page(&tenant, status, cursor.as_ref(), limit - leads.len()).await?;
-            cursor = page.next.clone();
-            let listed = page.read::<Lead>().into_iter().map(|(_, lead)| lead.value).filter(|lead| !lead.forwarding);
-            leads.extend(listed.map(|lead| lead.view()));
-            if leads.len() >= limit || cursor.is_none() {
-                return Ok(LeadPage { leads, next_cursor: cursor.map(|cursor| cursor.to_string()) });
-            }
-        }
+        // A forwarder has none of these: the lead is listed under the record that it was sent as, and however many
+        // merges there are, they take no place of a page.
+        let statuses = status.map_or(Status::ALL.to_vec(), |status| vec![status]);
+        let statuses: Vec<_> = statuses.into_iter().map(Status::name).collect();
+        let page = self.parts.store.page(&tenant, &statuses, cursor, limit).await?;
+        let next_cursor = page.next.as_ref().map(Cursor::to_string);
+        let leads = page.read::<Lead>().into_iter().map(|(_, lead)| lead.value.view()).collect();
+        Ok(LeadPage { leads, next_cursor })
     }
 }
 

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::{
     commit::{Commit, Committed},
+    degraded::Degraded,
     document::{Key, Kind, Tenant},
     error::StoreError,
     found::{Cursor, Depth, LeaseRequest, Leased, Loaded, Page, Taken},
@@ -74,11 +75,11 @@ pub trait Engine: Send + Sync + 'static {
         now: Timestamp,
     ) -> Result<u64, StoreError>;
 
-    /// One page of a tenant's leads, newest first, of one status or of all, after `cursor`.
+    /// One page of a tenant's leads, newest first, of these statuses, each named once, after `cursor`.
     async fn page(
         &self,
         tenant: &Tenant,
-        status: Option<&str>,
+        statuses: &[&str],
         cursor: Option<&Cursor>,
         limit: usize,
     ) -> Result<Page, StoreError>;
@@ -94,6 +95,12 @@ pub trait Engine: Send + Sync + 'static {
     /// Whether a write would succeed right now.
     async fn ping(&self) -> Result<(), StoreError>;
 
+    /// How far the store serves right now: what is degraded, or why no tenant can be served. As [`Self::ping`], but for an
+    /// engine that can serve some tenants, or some calls, while others fail.
+    async fn serving(&self) -> Result<BTreeSet<Degraded>, StoreError> {
+        self.ping().await.map(|()| BTreeSet::new())
+    }
+
     /// Asks a gate for leave to go. With `held`, the slot kept beside that aggregate counts and is updated (no version
     /// moves); without, a slot in the future is lost if the caller does not come back.
     async fn reserve(
@@ -107,7 +114,7 @@ pub trait Engine: Send + Sync + 'static {
     /// Tells a gate what came of going.
     async fn report(&self, tenant: &Tenant, gate: &Gate, report: GateReport, now: Timestamp) -> Result<(), StoreError>;
 
-    /// The store's own clock, where it has one that replicas share.
+    /// The clock that the store's leases need, where the machine's as it stands will not do.
     fn clock(&self) -> Option<SharedClock> {
         None
     }

@@ -121,8 +121,7 @@ impl Page {
     pub(super) fn cut(mut documents: Vec<(Key, Document)>, limit: usize) -> Self {
         let more = documents.len() > limit;
         documents.truncate(limit);
-        let last = documents.last().filter(|_| more);
-        let next = last.map(|(key, document)| Cursor { created_at: document.created_at, id: key.id.clone() });
+        let next = documents.last().filter(|_| more).map(|(key, document)| Cursor::at(key, document));
         Self { documents, next }
     }
 }
@@ -134,6 +133,13 @@ pub struct Cursor {
     pub created_at: Timestamp,
     /// Its id; ties in time are broken by it, descending.
     pub id: String,
+}
+
+impl Cursor {
+    /// The place of this lead.
+    pub fn at(key: &Key, document: &Document) -> Self {
+        Self { created_at: document.created_at, id: key.id.clone() }
+    }
 }
 
 impl fmt::Display for Cursor {

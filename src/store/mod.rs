@@ -23,6 +23,7 @@ mod alarm;
 mod commit;
 #[cfg(test)]
 mod conformance;
+mod degraded;
 mod document;
 mod engine;
 mod error;
@@ -41,6 +42,7 @@ pub(crate) use self::aggregate::with_unknown_members;
 pub use self::{
     aggregate::{Aggregate, CodecError, Versioned, decode, encode, put},
     commit::{Change, Commit, Committed, LeaseChange, Reserve, Write},
+    degraded::Degraded,
     document::{Document, Key, Kind, Lease, Tenant, Version},
     engine::Engine,
     error::StoreError,

@@ -161,13 +161,22 @@ fn without_phone_numbers(text: &str) -> String {
             continue;
         }
         let (mut end, mut digits) = (at + 1, usize::from(chars[at].is_numeric()));
+        let mut run = chars.len();
         for (index, c) in chars.iter().enumerate().skip(at + 1) {
             if c.is_numeric() {
                 digits += 1;
                 end = index + 1;
             } else if !matches!(c, ' ' | '-' | '.' | '(' | ')' | '/' | '\u{a0}' | '‑' | '–') {
+                run = index;
                 break;
             }
+        }
+        if digits == 0 {
+            // No number begins further inside either. To look from each parenthesis again would take the square of the
+            // length, and an upstream may answer with nothing but parentheses.
+            kept.extend(&chars[at..run]);
+            at = run;
+            continue;
         }
         let goes_on = chars.get(end).is_some_and(|c| c.is_alphabetic());
         if digits >= PHONE_DIGITS && (plus || !goes_on) {
@@ -243,6 +252,24 @@ mod tests {
     fn ids_stay_readable() {
         let text = "Record with ID \"891dcbfc-9141-415d-9b2a-2238a6cc012d\" was not found in 2026.";
         assert_eq!(clean(text, &["Jane Doe"]), text);
+    }
+
+    #[test]
+    fn a_long_body_of_nothing_but_beginnings_is_read_at_once() {
+        let (done, finished) = std::sync::mpsc::channel();
+        for pattern in ["(", "+", "(-", "1(", "(1 ", "+(", " (", "1a", "{", "[(", "\"("] {
+            let (body, done) = (pattern.repeat(256 * 1024 / pattern.len()), done.clone());
+            std::thread::spawn(move || {
+                let words = of_body(body.as_bytes(), &["Jane Doe", "+15550109999"]);
+                let _code = code(body.as_bytes(), &[]);
+                done.send(words.chars().count()).expect("the test waits");
+            });
+        }
+        for _ in 0..11 {
+            // Step by step from each beginning it would be minutes.
+            let length = finished.recv_timeout(std::time::Duration::from_secs(20)).expect("read in time");
+            assert!(length <= CAP);
+        }
     }
 
     proptest! {

@@ -1,6 +1,10 @@
 //! Operations `oauthCallback`, `oauthCallbackAttio` and `connectionAdded` with Attio OAuth: each connection brings its
 //! own grant at Attio, by a second consent.
 
+use alc_connector::{
+    lifecycle::Lifecycle,
+    store::{Key, Kind, Tenant},
+};
 use reqwest::Method;
 use sandbox::{Callback, Fault, Stage};
 use serde_json::{Value, json};
@@ -12,6 +16,7 @@ use crate::support::{
     harness::{DAY, HOUR, MINUTE, Person, Setup, World, scenario},
     http::send,
     settings::REDIRECT_URI,
+    stored,
 };
 
 /// As far as Attio's consent page: the browser, and where that page will send it.
@@ -264,6 +269,49 @@ scenario! {
         world.connect().await;
         let shown = async || world.attio.status(&ada.record_id).as_deref() == Some("Complete");
         world.pass_until("the result is shown", MINUTE / 20, MINUTE * 5, shown).await;
+    }
+}
+
+/// The version under which the store has a person's lead, asked while no replica runs.
+async fn version_of(world: &World, workspace: &str, person: &Person) -> u64 {
+    let lifecycle = Lifecycle::new();
+    let store = stored::open(world, &lifecycle).await;
+    let key = Key::new(Kind::Lead, &person.record_id);
+    let found = store.load(&Tenant::new(workspace), &[key], &[], world.now()).await.expect("the store answers");
+    lifecycle.stop();
+    store.close().await;
+    found.documents[0].as_ref().expect("a lead").version
+}
+
+scenario! {
+    async fn a_reconnect_wakes_no_lead_of_which_attio_is_owed_nothing(setup: Setup) {
+        let (mut world, app) = setup.attio_grants().connected().await;
+        let replicas = world.replicas().len();
+        let workspace = app.connection().await.json()["workspace_id"].as_str().expect("an id").to_owned();
+        let (ada, bob) = (world.person(), world.person());
+        for person in [&ada, &bob] {
+            app.press(person).await.expect(201);
+            world.shows(person, "Pending").await;
+        }
+        world.call_back(&bob, "qualified").await;
+        world.shows(&bob, "Complete").await;
+        world.synced(&app, &bob).await;
+        let webhook = world.alc.webhooks()[0].webhook_id.clone();
+        app.connection_removed().await.expect(202);
+        nothing_is_granted_any_more(&world).await;
+        world.tell(Callback::new(&ada.record_id, "qualified").to(&webhook), 200).await;
+        world.pass_slowly(DAY, 2).await;
+        world.stop().await;
+        let before = version_of(&world, &workspace, &bob).await;
+        for _ in 0..replicas {
+            world.start_replica().await;
+        }
+        world.connect().await;
+        let shown = async || world.attio.status(&ada.record_id).as_deref() == Some("Complete");
+        world.pass_until("the result is shown", MINUTE / 20, MINUTE * 5, shown).await;
+        world.pass_slowly(MINUTE, 3).await;
+        world.stop().await;
+        assert_eq!(version_of(&world, &workspace, &bob).await, before, "nothing was written of it");
     }
 }
 

@@ -482,8 +482,12 @@ scenario! {
         let ada = world.person();
         app.press(&ada).await.expect(201);
         world.pass(Duration::from_secs(1)).await;
+        tell_merges(&world, 60, Some("companies")).await;
         tell_merges(&world, 60, None).await;
-        let page = app.leads("limit=10").await.expect(200).json();
-        assert_eq!(page["leads"][0]["record_id"], ada.record_id.as_str(), "{page}");
+        for limit in [1, 10, 50] {
+            let page = app.leads(&format!("limit={limit}")).await.expect(200).json();
+            assert_eq!(page["leads"][0]["record_id"], ada.record_id.as_str(), "{page}");
+            assert_eq!(page["next_cursor"], json!(null), "they take no place after it either: {page}");
+        }
     }
 }

@@ -126,11 +126,11 @@ impl Engine for HeldBack {
     async fn page(
         &self,
         tenant: &Tenant,
-        status: Option<&str>,
+        statuses: &[&str],
         cursor: Option<&Cursor>,
         limit: usize,
     ) -> Result<Page, StoreError> {
-        self.engine.page(tenant, status, cursor, limit).await
+        self.engine.page(tenant, statuses, cursor, limit).await
     }
 
     async fn depths(&self, now: Timestamp) -> Result<Vec<Depth>, StoreError> {

@@ -16,6 +16,7 @@ mod between;
 mod bulk;
 mod callbacks;
 mod chaos;
+mod clocks;
 mod compat;
 mod connect;
 mod crash;

@@ -1,10 +1,11 @@
 //! Operations `healthz`, `readyz`, `metrics` and `version`; stopping, and a store that is down.
 
 use sandbox::{Callback, Stage};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::support::{
-    ambient::{eventually, spawn},
-    harness::{HOUR, MINUTE, Setup, run, scenario},
+    ambient::{PATIENCE, Stopwatch, eventually, spawn},
+    harness::{HOUR, MINUTE, Setup, World, run, scenario},
     http::send,
     process::Process,
 };
@@ -127,6 +128,117 @@ scenario! {
     }
 }
 
+scenario! {
+    async fn who_is_unready_serves_on_until_nobody_routes_here_any_more(setup: Setup) {
+        let (mut world, app) = setup.with("HTTP__DRAIN_DELAY", "15s").connected().await;
+        for replica in world.replicas() {
+            replica.begin_to_leave();
+            for address in [replica.public, replica.management] {
+                let readyz = send(world.client.get(format!("http://{address}/readyz"))).await;
+                readyz.expect_problem(503, "stopping");
+            }
+        }
+        let (ada, told) = (world.person(), world.client.get(format!("{}/healthz", world.url())));
+        app.press(&ada).await.expect(201);
+        assert_eq!(send(told).await.expect(200).header("connection"), Some("close"), "come by another one");
+        world.call_back(&ada, "qualified").await;
+        world.shows(&ada, "Complete").await;
+        world.stop().await;
+    }
+}
+
+#[test]
+fn sigterm_makes_unready_then_serves_for_the_delay_then_ends() {
+    run(async {
+        let mut world = Setup::sqlite().start().await;
+        world.stop().await;
+        world.live_in_real_time();
+        world.settings.set("HTTP__DRAIN_DELAY", "2s");
+        let mut process = Process::new(&world.settings);
+        process.start().await;
+        world.lead_to(vec![process.public]);
+        let (app, ada) = (world.connect().await, world.person());
+        let watch = Stopwatch::start();
+        process.signal_to_stop();
+        eventually("it is unready", async || (!process.is_ready().await).then_some(())).await;
+        app.press(&ada).await.expect(201);
+        assert_eq!(process.ended().await, Some(0));
+        assert!(watch.elapsed() >= std::time::Duration::from_secs(2), "it goes before the delay is over");
+    });
+}
+
+/// A process between the pretend services that a shell has limited so.
+async fn limited(world: &World, limit: &'static str) -> Process {
+    let mut process = Process::new(&world.settings);
+    process.after(limit);
+    process.start().await;
+    process
+}
+
+#[test]
+fn the_soft_limit_of_open_files_is_raised_to_the_hard_one() {
+    run(async {
+        let mut world = Setup::sqlite().start().await;
+        world.stop().await;
+        world.live_in_real_time();
+        let mut process = limited(&world, "ulimit -Sn 300; ulimit -Hn 900").await;
+        let limits = process.limits();
+        let files = limits.lines().find(|line| line.starts_with("Max open files")).expect("it is listed");
+        assert_eq!(files.split_whitespace().skip(3).take(2).collect::<Vec<_>>(), ["900", "900"], "{files}");
+        assert!(process.log().contains("the limit of open files is small"), "{}", process.log());
+        assert_eq!(process.terminate().await, Some(0));
+    });
+}
+
+#[test]
+fn idle_connections_leave_the_service_the_files_that_it_needs() {
+    run(async {
+        let mut world = Setup::sqlite().start().await;
+        world.stop().await;
+        world.live_in_real_time();
+        let mut process = limited(&world, "ulimit -n 256").await;
+        world.lead_to(vec![process.public]);
+        let connect = |_| {
+            let connecting = tokio::net::TcpStream::connect(process.public);
+            tokio::time::timeout(std::time::Duration::from_secs(1), connecting)
+        };
+        // Once the service takes no more, the system refuses some.
+        let idle = futures_util::future::join_all((0..400).map(connect)).await;
+        assert!(idle.iter().flatten().flatten().count() > 200, "there are many");
+        for _ in 0..3 {
+            let url = format!("http://{}", process.management());
+            // Each over a connection of its own, as a probe's.
+            for path in ["readyz", "metrics"] {
+                let answer = send(crate::support::http::client().get(format!("{url}/{path}")));
+                // An idle connection is closed after ten seconds, which would mend it.
+                let answer = tokio::time::timeout(std::time::Duration::from_secs(5), answer).await;
+                answer.expect("at once").expect(200);
+            }
+        }
+        drop(idle);
+        let (app, ada) = (world.connect().await, world.person());
+        app.press(&ada).await.expect(201);
+        assert_eq!(process.terminate().await, Some(0));
+        assert!(!process.log().contains("open files)"), "it ran out: {}", process.log());
+    });
+}
+
+#[test]
+fn an_idle_connection_stays_open_as_long_as_it_is_set_to() {
+    run(async {
+        let world = Setup::sqlite().with("HTTP__KEEP_ALIVE", "300ms").start().await;
+        let mut idle = tokio::net::TcpStream::connect(world.replicas()[0].public).await.expect("it listens");
+        idle.write_all(b"GET /healthz HTTP/1.1\r\nhost: connector\r\n\r\n").await.expect("it goes out");
+        let watch = Stopwatch::start();
+        let mut answer = Vec::new();
+        tokio::time::timeout(PATIENCE, idle.read_to_end(&mut answer)).await.expect("it is closed").expect("readable");
+        assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
+        let elapsed = watch.elapsed();
+        // actix's own would be five seconds.
+        assert!(elapsed < std::time::Duration::from_secs(4), "{elapsed:?}");
+    });
+}
+
 #[test]
 fn a_store_that_is_down_503_nothing_is_sent_and_no_restart_is_needed() {
     run(async {
@@ -139,7 +251,8 @@ fn a_store_that_is_down_503_nothing_is_sent_and_no_restart_is_needed() {
         app.connection_removed().await.expect_problem(503, "store-unavailable");
         app.lead(&ada).await.expect_problem(503, "store-unavailable");
         world.tell(Callback::new(&ada.record_id, "qualified"), 503).await;
-        send(world.client.get(format!("{}/readyz", world.url()))).await.expect(503);
+        let readyz = || send(world.client.get(format!("{}/readyz", world.url())));
+        eventually("it is unready", async || (readyz().await.slug() == "store-unavailable").then_some(())).await;
         assert!(world.alc.leads_of(&bob.record_id).is_empty(), "nothing was sent");
 
         world.redis().start_again();
@@ -188,7 +301,14 @@ fn a_store_that_is_full_503_and_nothing_is_sent() {
         assert!(world.redis().command("CONFIG SET maxmemory 1").starts_with("+OK"));
         app.press(&bob).await.expect_problem(503, "store-unavailable");
         app.press_with_key(&bob, "k").await.expect_problem(503, "store-unavailable");
-        send(world.client.get(format!("{}/readyz", world.url()))).await.expect(503);
+        // Callbacks must still be routed here.
+        let readyz = || send(world.client.get(format!("{}/readyz", world.url())));
+        let degraded = async || Some(readyz().await.expect(200).json()).filter(|body| body["status"] == "degraded");
+        let degraded = eventually("it says what is wrong", degraded).await;
+        assert_eq!(degraded["degraded"], serde_json::json!(["store-full"]));
+        let metrics = send(world.client.get(format!("http://{}/metrics", world.replicas()[0].management))).await;
+        let told = r#"alc_connector_store_degraded{what="store-full"} 1"#;
+        assert!(metrics.body.contains(told), "{}", metrics.body);
         app.lead(&bob).await.expect(404);
         assert!(world.alc.leads_of(&bob.record_id).is_empty(), "nothing was sent");
         // What is there goes on.
@@ -255,6 +375,44 @@ fn the_log_has_a_line_for_each_request_and_no_secrets() {
         for secret in fixed.into_iter().chain(tokens).chain(["limit=7", "code_", "whsec_"]) {
             let leak = log.lines().find(|line| line.contains(secret));
             assert_eq!(leak, None, "{secret} is nobody's business");
+        }
+    });
+}
+
+#[test]
+fn each_line_of_a_step_says_whose_it_is_and_which() {
+    run(async {
+        let mut world = Setup::sqlite().start().await;
+        world.stop().await;
+        world.live_in_real_time();
+        world.settings.set("TELEMETRY__FILTER", "debug").set("TELEMETRY__FORMAT", "json");
+        let mut process = Process::new(&world.settings);
+        process.start().await;
+        world.lead_to(vec![process.public]);
+        let (app, ada) = (world.connect().await, world.person());
+        app.press(&ada).await.expect(201);
+        world.call_back(&ada, "qualified").await;
+        world.shows(&ada, "Complete").await;
+        app.connection_removed().await.expect(202);
+        eventually("the webhook is gone", async || world.alc.webhooks().is_empty().then_some(())).await;
+        assert_eq!(process.terminate().await, Some(0));
+
+        let log = process.log();
+        let lines = log.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("a line of JSON"));
+        let calls: Vec<_> = lines.filter(|line| line["message"] == "upstream called").collect();
+        for (operation, kind, step) in [
+            ("submit_lead", "lead", "submit"),
+            ("update_person", "lead", "show"),
+            ("delete_webhook", "workspace", "delete-webhook"),
+        ] {
+            let of_it: Vec<_> = calls.iter().filter(|line| line["operation"] == operation).collect();
+            assert!(!of_it.is_empty(), "{operation} in {log}");
+            for line in of_it {
+                let span = &line["span"];
+                assert_eq!((&span["kind"], &span["step"]), (&kind.into(), &step.into()), "{line}");
+                assert!(span["workspace"].is_string(), "{line}");
+                assert_eq!(span["record"].is_string(), kind == "lead", "{line}");
+            }
         }
     });
 }

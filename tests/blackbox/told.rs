@@ -45,6 +45,32 @@ scenario! {
 }
 
 scenario! {
+    async fn a_result_of_an_earlier_send_changes_nothing_of_the_one_that_follows(setup: Setup) {
+        let (world, app) = setup.with("LEADS__DEADLINE", "1d").with("ALC__POLL_AFTER", "0s").connected().await;
+        let ada = world.person();
+        let first = app.press(&ada).await.expect(201).json();
+        let failed = async || world.attio.status(&ada.record_id).as_deref() == Some("Failed");
+        world.pass_until("the deadline passes", HOUR, DAY * 2, failed).await;
+        world.synced(&app, &ada).await;
+        let posting = world.alc.faults().hold("create_lead", Stage::After);
+        let pressed = spawn({ let (app, ada) = (app.clone(), ada.clone()); async move { app.press(&ada).await } });
+        posting.reached(1).await;
+        let lead_id = first["lead_id"].as_str().expect("an id");
+        world.tell(Callback::new(&ada.record_id, "unreachable").lead_id(lead_id), 200).await;
+        world.pass_slowly(Duration::from_millis(100), 10).await;
+        let lead = app.lead(&ada).await.json();
+        assert_eq!((&lead["status"], &lead["result"]), (&json!("queued"), &Value::Null));
+        assert_eq!(world.attio.status(&ada.record_id).as_deref(), Some("Failed"), "the second send is not complete");
+        posting.release();
+        world.while_time_passes(pressed).await.expect("an answer").expect(201);
+        world.shows(&ada, "Pending").await;
+        world.call_back(&ada, "qualified").await;
+        world.shows(&ada, "Complete").await;
+        assert_eq!(world.attio.value(&ada.record_id, "alc_result").as_deref(), Some("qualified"));
+    }
+}
+
+scenario! {
     async fn a_late_repeat_finishes_no_send_that_never_reached_alc(setup: Setup) {
         let (world, app) = setup.impatient().connected().await;
         let ada = world.person();

@@ -8,11 +8,14 @@ use std::{
     future::Future,
     net::SocketAddr,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
-use alc_connector::clock::{Clock as _, ManualClock, Timestamp};
+use alc_connector::clock::{Clock as _, ManualClock, SharedClock, Timestamp};
 use sandbox::{Alc, Attio, Callback, alc};
 
 use super::{
@@ -267,7 +270,14 @@ impl World {
 
     /// Starts one more replica, on a store of the test's own.
     pub async fn start_replica_on(&mut self, store: alc_connector::store::Store) {
-        self.replicas.push(Replica::start_on(&self.settings, &self.clock, Some(store)).await);
+        let clock = Arc::new(self.clock.clone());
+        self.replicas.push(Replica::start_on(&self.settings, clock, Some(store)).await);
+        self.lead_to_all();
+    }
+
+    /// Starts one more replica, on a clock of the test's own.
+    pub async fn start_replica_by(&mut self, clock: SharedClock) {
+        self.replicas.push(Replica::start_on(&self.settings, clock, None).await);
         self.lead_to_all();
     }
 

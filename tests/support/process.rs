@@ -30,6 +30,7 @@ pub struct Process {
     log: tempfile::NamedTempFile,
     settings: Settings,
     binary: PathBuf,
+    before: &'static str,
     /// Where its public listener is, over all restarts.
     pub public: SocketAddr,
     management: SocketAddr,
@@ -48,7 +49,23 @@ impl Process {
         settings.set("HTTP__BIND", &public.to_string()).set("MANAGEMENT__BIND", &management.to_string());
         let log = tempfile::NamedTempFile::new().expect("a file");
         settings.set("TELEMETRY__FILTER", "info,alc_connector=trace");
-        Self { child: None, log, settings, binary: binary.to_owned(), public, management }
+        Self { child: None, log, settings, binary: binary.to_owned(), before: ":", public, management }
+    }
+
+    /// What a shell does before it becomes the process, such as to lower a limit.
+    pub fn after(&mut self, command: &'static str) {
+        self.before = command;
+    }
+
+    /// The system's limits of it.
+    pub fn limits(&self) -> String {
+        let pid = self.child.as_ref().expect("it runs").id();
+        std::fs::read_to_string(format!("/proc/{pid}/limits")).expect("the system tells")
+    }
+
+    /// Where its management listener is.
+    pub fn management(&self) -> SocketAddr {
+        self.management
     }
 
     /// Starts it and waits until it is ready.
@@ -66,8 +83,9 @@ impl Process {
 
     /// Starts it.
     pub fn spawn(&mut self) {
-        let child = Command::new(&self.binary)
-            .arg("serve")
+        let child = Command::new("/bin/sh")
+            .args(["-c", &format!("{}; exec \"$0\" serve", self.before)])
+            .arg(&self.binary)
             .env_clear()
             .envs(self.settings.variables())
             .stdin(Stdio::null())
@@ -97,11 +115,22 @@ impl Process {
         }
     }
 
-    /// SIGTERM, and what it exited with; none: by a signal.
-    pub async fn terminate(&mut self) -> Option<i32> {
-        let mut child = self.child.take().expect("it runs");
+    /// SIGTERM.
+    pub fn signal_to_stop(&self) {
+        let child = self.child.as_ref().expect("it runs");
         let pid = Pid::from_raw(i32::try_from(child.id()).expect("a pid"));
         kill(pid, Signal::SIGTERM).expect("a signal can be sent");
+    }
+
+    /// SIGTERM, and what it exited with; none: by a signal.
+    pub async fn terminate(&mut self) -> Option<i32> {
+        self.signal_to_stop();
+        self.ended().await
+    }
+
+    /// What it exited with after SIGTERM; none: by a signal.
+    pub async fn ended(&mut self) -> Option<i32> {
+        let mut child = self.child.take().expect("it runs");
         let ended = async || child.try_wait().expect("it can be waited for");
         eventually_within(DRAINED_WITHIN, "the process has drained", ended).await.code()
     }

@@ -4,7 +4,7 @@ use std::{io, net::SocketAddr, sync::Arc};
 
 use alc_connector::{
     app::{App, Parts},
-    clock::ManualClock,
+    clock::{ManualClock, SharedClock},
     config::Config,
     lifecycle::Lifecycle,
     store::Store,
@@ -26,14 +26,14 @@ pub struct Replica {
 impl Replica {
     /// Starts one.
     pub async fn start(settings: &Settings, clock: &ManualClock) -> Self {
-        Self::start_on(settings, clock, None).await
+        Self::start_on(settings, Arc::new(clock.clone()), None).await
     }
 
-    /// Starts one on this store in place of the one that the settings name.
-    pub async fn start_on(settings: &Settings, clock: &ManualClock, store: Option<Store>) -> Self {
+    /// Starts one on this clock, and on this store in place of the one that the settings name.
+    pub async fn start_on(settings: &Settings, clock: SharedClock, store: Option<Store>) -> Self {
         let config = Config::load(&settings.variables().collect());
         let config = config.unwrap_or_else(|faults| panic!("the configuration is at fault: {faults:?}"));
-        let parts = Parts { clock: Some(Arc::new(clock.clone())), store, ..Parts::default() };
+        let parts = Parts { clock: Some(clock), store, ..Parts::default() };
         let app = App::build(config, parts).await.expect("the App is built");
         let (public, management, lifecycle) = (app.public_addr(), app.management_addr(), app.lifecycle());
         Self { public, management, lifecycle, running: spawn(app.run()) }
@@ -44,7 +44,12 @@ impl Replica {
         self.lifecycle.under_way()
     }
 
-    /// Unready from now on, as after SIGTERM.
+    /// Unready from now on, and serving for the drain delay, as after SIGTERM.
+    pub fn begin_to_leave(&self) {
+        self.lifecycle.leave();
+    }
+
+    /// Unready from now on, and ending what is under way.
     pub fn begin_to_stop(&self) {
         self.lifecycle.stop();
     }

@@ -22,13 +22,27 @@ pub struct AttioApp {
     pub redirect_uris: Vec<String>,
 }
 
+/// Of our client's secret in production: whoever guesses it redeems the codes of any consent. 32 characters of base64
+/// are 192 bits.
+const SHORTEST_SECRET: usize = 32;
+
 impl AttioApp {
     pub(in crate::config) fn read(r: &mut Reader) -> Option<Self> {
         let client_id = r.credential("attio_app.client_id", "choose one and give it to the Attio app's connection");
-        let client_secret = r.credential(
-            "attio_app.client_secret",
-            "choose a long random one and give it to the Attio app's connection",
-        );
+        let key = "attio_app.client_secret";
+        let client_secret =
+            r.credential(key, "`alc-connector keys generate` prints one; give it to the Attio app's connection");
+        let is_short = |secret: &String| secret.chars().count() < SHORTEST_SECRET;
+        if r.is_production && client_secret.as_ref().is_some_and(is_short) {
+            r.fault(
+                key,
+                format!(
+                    "has fewer than {SHORTEST_SECRET} characters, and it alone keeps strangers out of the workspace: \
+                     `alc-connector keys generate` prints a long random one (so does `openssl rand -base64 33`); give \
+                     it to the Attio app's connection too"
+                ),
+            );
+        }
         let key = "attio_app.redirect_uris";
         let redirect_uris = r.list(key);
         if redirect_uris.is_empty() {

@@ -11,6 +11,11 @@ use crate::{
     telemetry,
 };
 
+/// Load balancers keep idle connections for ten minutes at most.
+const LONGEST_KEEP_ALIVE: Duration = Duration::from_secs(3600);
+/// It is part of the half minute that stopping takes at most: what is left is for requests and steps under way.
+const LONGEST_DRAIN_DELAY: Duration = Duration::from_secs(15);
+
 /// `HTTP__…`: the public listener.
 #[derive(Debug, Clone)]
 pub struct Http {
@@ -18,6 +23,10 @@ pub struct Http {
     pub bind: SocketAddr,
     /// What ALC, Attio and browsers reach us by: scheme, host, port.
     pub public_url: Url,
+    /// How long an idle connection stays open.
+    pub keep_alive: Duration,
+    /// How long a process that is to stop is unready and goes on serving.
+    pub drain_delay: Duration,
     /// Per workspace; 0: no limit.
     pub requests_per_second: u32,
 }
@@ -28,7 +37,17 @@ impl Http {
         let public_url = r.parsed("http.public_url", AN_URL, check::origin);
         let requests_per_second =
             r.parsed("http.requests_per_second", "set it to a number such as 100, or 0 for no limit", check::count);
-        Some(Self { bind: bind?, public_url: public_url?, requests_per_second: requests_per_second? })
+        let hint = "set it to longer than your load balancer keeps idle connections, such as 75s";
+        let keep_alive = r.parsed("http.keep_alive", hint, check::duration_up_to(LONGEST_KEEP_ALIVE));
+        let hint = "set it to a duration such as 5s, or 0s";
+        let drain_delay = r.parsed("http.drain_delay", hint, check::delay_up_to(LONGEST_DRAIN_DELAY));
+        Some(Self {
+            bind: bind?,
+            public_url: public_url?,
+            keep_alive: keep_alive?,
+            drain_delay: drain_delay?,
+            requests_per_second: requests_per_second?,
+        })
     }
 }
 

@@ -19,7 +19,7 @@ use crate::{
     attio,
     clock::{Clock as _, ManualClock, SharedClock, from_micros},
     connections::{
-        ConnectError, Connected, Connections, Consent, Grant, Granted, IdentifyError, NewCode, NoGrant,
+        ConnectError, Connected, Connections, Consent, FactsOfLead, Grant, Granted, IdentifyError, NewCode, NoGrant,
         OpenIncomingError, Parts, RedeemError, Settings, Standing, Webhook, WebhookSignature, Workspace, tenant,
         workspace::{claim::Claim, side::Side},
         writing::Edit,
@@ -119,7 +119,7 @@ impl World {
             attio_oauth: None,
             clock,
             lifecycle: self.lifecycle.clone(),
-            webhooks_of_lead,
+            facts_of_lead,
         };
         let settings = Settings {
             public_url: "http://127.0.0.1:8080".parse().expect("a URL"),
@@ -256,9 +256,10 @@ impl World {
 }
 
 /// What [`World::put_lead`] wrote.
-fn webhooks_of_lead(document: &Document) -> Result<Vec<WebhookId>, StoreError> {
+fn facts_of_lead(document: &Document) -> Result<FactsOfLead, StoreError> {
     let body: Value = serde_json::from_str(&document.body).expect("JSON");
-    Ok(vec![serde_json::from_value(body["send"]["webhook"].clone()).expect("a webhook")])
+    let webhooks = vec![serde_json::from_value(body["send"]["webhook"].clone()).expect("a webhook")];
+    Ok(FactsOfLead { webhooks, owes_attio: false })
 }
 
 fn tokens(access: &str, refresh: Option<&str>) -> Tokens {

@@ -50,6 +50,23 @@ pub(in crate::connections) enum Step {
     Forget,
 }
 
+impl Step {
+    /// As the log names it.
+    pub(in crate::connections) fn name(self) -> &'static str {
+        match self {
+            Self::Rest => "rest",
+            Self::Settle => "settle",
+            Self::Refresh(_) => "refresh",
+            Self::FindWebhook(..) => "find-webhook",
+            Self::DeleteWebhook(..) => "delete-webhook",
+            Self::RetireWebhook(_) => "retire-webhook",
+            Self::Revoke(..) => "revoke",
+            Self::WakeLeads => "wake-leads",
+            Self::Forget => "forget",
+        }
+    }
+}
+
 type Agenda = Vec<(Timestamp, Step)>;
 
 impl Workspace {

@@ -19,6 +19,7 @@ use crate::{
     clock::later,
     ids::{ConnectionId, WebhookId},
     sealing::Sealed,
+    store::Cursor,
 };
 
 /// How often it is tried whether ALC takes the refresh token of a dead grant again.
@@ -140,6 +141,13 @@ impl Workspace {
     pub(in crate::connections) fn webhook_postponed(&mut self, side: Side, id: WebhookId, retry_at: Timestamp) {
         if let Some(webhook) = self.webhook_mut(side, id) {
             webhook.retry.postpone(retry_at);
+        }
+    }
+
+    /// Of the unfinished leads down to `place`, none was sent under it.
+    pub(in crate::connections) fn leads_seen(&mut self, id: WebhookId, place: Option<&Cursor>) {
+        if let (Some(webhook), Some(place)) = (self.webhook_mut(Side::Alc, id), place) {
+            webhook.leads_seen = Some(place.to_string());
         }
     }
 

@@ -53,6 +53,9 @@ pub struct Webhook {
     pub(in crate::connections) secret: Option<Sealed>,
     #[serde(default)]
     pub(in crate::connections) deleting_since: Option<Timestamp>,
+    /// How far the unfinished leads have been looked at: down to this place, none was sent under it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::connections) leads_seen: Option<String>,
     /// Of finding and deleting it upstream.
     #[serde(flatten)]
     pub(in crate::connections) retry: Retry,
@@ -77,6 +80,7 @@ impl Webhook {
             upstream_id: None,
             secret: None,
             deleting_since: None,
+            leads_seen: None,
             retry: Retry::default(),
             extra: Map::new(),
         }

@@ -421,3 +421,32 @@ async fn clients_can_discover_what_there_is() {
     let jwks = world.get("/.well-known/jwks.json", None).await.json();
     assert_eq!((&jwks["keys"][0]["kty"], &jwks["keys"][0]["d"]), (&json!("OKP"), &Value::Null));
 }
+
+#[actix_web::test]
+async fn guesses_at_the_secret_are_limited_and_lock_nobody_out() {
+    let world = World::new().await;
+    let request = |path: &str, secret: &str| {
+        let request =
+            TestRequest::post().uri(path).insert_header((header::CONTENT_TYPE, "application/x-www-form-urlencoded"));
+        let form =
+            format!("grant_type=refresh_token&refresh_token=a.b&token=a.b&client_id=attio&client_secret={secret}");
+        request.set_payload(form)
+    };
+    let mut limited = None;
+    for guess in 0..1000 {
+        let path = if guess % 2 == 0 { "/oauth/token" } else { "/oauth/revoke" };
+        let answer = world.call(request(path, &format!("guess-{guess}"))).await;
+        if answer.status == 429 {
+            limited = Some(answer);
+            break;
+        }
+        assert_eq!(answer.error(), (401, "invalid_client".to_owned()));
+    }
+    let limited = limited.expect("guessing has an end");
+    assert_eq!(limited.error(), (429, "invalid_client".to_owned()));
+    assert_eq!(limited.header(header::RETRY_AFTER), Some("1"));
+    assert_eq!(limited.header(header::CACHE_CONTROL), Some("no-store"));
+    // The client itself passes.
+    assert_eq!(world.call(request("/oauth/token", "s%2Bcret")).await.error(), (400, "invalid_grant".to_owned()));
+    assert_eq!(world.call(request("/oauth/revoke", "s%2Bcret")).await.status, 200);
+}

@@ -133,7 +133,7 @@ impl Leads {
         })?;
         match secret {
             WebhookSecret::Known(secret) => {
-                signature::verify(&secret, headers, body, self.parts.clock.now()).map_err(CallbackRefused::Signature)
+                signature::verify(&secret, headers, body, self.parts.clock.wall()).map_err(CallbackRefused::Signature)
             }
             WebhookSecret::NotNeeded => Ok(()),
             WebhookSecret::NeverTold => Err(CallbackRefused::NoSecret),

@@ -36,10 +36,15 @@ impl Lead {
             return None;
         }
         let present = &self.send.outcome;
-        if present.status == Status::Queued || present.told_in_request {
-            // As long as this send has nothing to say, the last one that had has the word: a press must not keep from
-            // Attio what ALC said before it.
+        if present.told_in_request {
+            // Refused, and that is told: the last send that had something to say has the word.
             return self.last_told_by_attio().and_then(showing);
+        }
+        if present.status == Status::Queued {
+            // A press must not keep from Attio what ALC said before it. What ALC says of an earlier send after it must
+            // not look like the present one's.
+            let before = self.last_told_by_attio().filter(|earlier| earlier.updated_at <= present.created_at);
+            return before.and_then(showing);
         }
         showing(present)
     }

@@ -185,6 +185,17 @@ impl Calls {
         due
     }
 
+    /// What is still owed of this send's end tells from now on that it has come to `outcome`: another end would be
+    /// wrong by now.
+    pub fn restate(&mut self, outcome: &Outcome) {
+        for owed in self.owed.iter_mut().filter(|owed| owed.send == outcome.id) {
+            owed.lead_id.clone_from(&outcome.lead_id);
+            owed.status = outcome.status;
+            owed.result.clone_from(&outcome.result);
+            owed.reason = outcome.reason;
+        }
+    }
+
     /// When the next call is to be made.
     pub fn next(&self) -> Option<Timestamp> {
         self.owed.iter().map(|owed| owed.due).min()
@@ -211,15 +222,5 @@ impl Calls {
             owed.due = retry_at.min(owed.until);
             !over && now < owed.until
         });
-    }
-}
-
-impl Owed {
-    /// From now on it tells that its send has come to `outcome`.
-    pub fn restate(&mut self, outcome: &Outcome) {
-        self.lead_id.clone_from(&outcome.lead_id);
-        self.status = outcome.status;
-        self.result.clone_from(&outcome.result);
-        self.reason = outcome.reason;
     }
 }

@@ -39,9 +39,8 @@ impl Lead {
         let Some(finished) = self.end_not_noted() else { return };
         let (calls, outcome) = (&mut self.calls, &self.send.outcome);
         calls.noted = Some((outcome.id, outcome.status));
-        // What is still owed of an end that gave way would be wrong by now.
+        calls.restate(outcome);
         for owed in calls.owed.iter_mut().filter(|owed| owed.send == outcome.id) {
-            owed.restate(outcome);
             (owed.due, owed.until) = (finished, later(finished, keep_trying));
         }
         for waiting in std::mem::take(&mut calls.waiting) {

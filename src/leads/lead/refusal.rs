@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::{
     aggregate::Lead,
     outcome::{Outcome, Reason},
+    shown::{Showing, Title},
 };
 use crate::{
     clock::{Timestamp, later},
@@ -20,12 +21,16 @@ use crate::{
 const TAKEN_WITHIN: Duration = Duration::from_secs(5);
 
 impl Lead {
-    /// The refusal of this send is told inside the request; `false` if it is not to be told there, or was already.
-    pub fn take_refusal(&mut self, send: SendId) -> bool {
+    /// The refusal of this send is told inside the request; `false` if it was already, or if it is Attio's to tell by
+    /// now: a PATCH that says so may be under way.
+    pub fn take_refusal(&mut self, send: SendId, now: Timestamp) -> bool {
+        if self.send.outcome.id == send && self.refusal_waits_until().is_some_and(|until| until <= now) {
+            return false;
+        }
         let earlier = self.earlier.iter_mut().map(|earlier| &mut earlier.outcome);
         let mut outcomes = std::iter::once(&mut self.send.outcome).chain(earlier);
         match outcomes.find(|outcome| outcome.id == send && is_refused(outcome)) {
-            Some(outcome) if self.attio.shown.as_ref().is_none_or(|shown| shown.showing.send != send) => {
+            Some(outcome) if !self.attio.may_show(Showing { send, title: Title::Failed }) => {
                 outcome.told_in_request = true;
                 true
             }

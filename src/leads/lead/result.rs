@@ -1,10 +1,12 @@
 //! ALC's result of a lead, and the send that it belongs to.
 
+use std::time::Duration;
+
 use super::{
     aggregate::Lead,
     outcome::{Reason, Status},
 };
-use crate::clock::Timestamp;
+use crate::clock::{Timestamp, later};
 
 /// Callback ids remembered.
 const CALLBACKS_KEPT: usize = 20;
@@ -109,15 +111,19 @@ impl Lead {
         self.send.may_be_at_alc()
     }
 
-    /// A send that ended without a result gives way to ALC's own also once another press has followed it: as long as
-    /// that has nothing to show, such as one that ALC refuses because it is still at this one, Attio shows this one's.
+    /// A send that ended without a result gives way to ALC's own also once another press has followed it. Nothing of
+    /// that changes the present send; see [`Lead::wanted`] for when Attio shows it. A workflow that has not heard of the
+    /// end before is told this one.
     fn complete_earlier(&mut self, lead_id: &str, result: &str, now: Timestamp) {
+        // The press came first, whatever the clocks of two replicas say.
+        let now = now.max(later(self.send.outcome.created_at, Duration::from_micros(1)));
         let mut earlier = self.earlier.iter_mut().map(|earlier| &mut earlier.outcome);
         if let Some(outcome) = earlier.find(|outcome| outcome.lead_id.as_deref() == Some(lead_id))
             && outcome.gives_way()
         {
             (outcome.status, outcome.reason, outcome.told_in_request) = (Status::Complete, None, false);
             (outcome.result, outcome.last_error, outcome.updated_at) = (Some(kept(result)), None, now);
+            self.calls.restate(outcome);
         }
     }
 }

@@ -127,6 +127,11 @@ impl Attio {
         self.shown.as_ref().is_some_and(|shown| shown.showing == showing)
     }
 
+    /// Whether Attio has taken `showing` last, or a PATCH that says so had no answer.
+    pub fn may_show(&self, showing: Showing) -> bool {
+        self.shows(showing) || self.doubts.iter().any(|doubt| !doubt.would_change(showing))
+    }
+
     /// From now on `showing` is what Attio has certainly taken last; `None`: what it shows is not known.
     pub fn set_shown(&mut self, showing: Option<Showing>) {
         if self.shown.as_ref().map(|shown| shown.showing) != showing {

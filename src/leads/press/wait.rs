@@ -98,7 +98,7 @@ impl Leads {
         if matches!(answer, Err(SendRefused::Rejected(_))) {
             let take = |found: &mut Option<Versioned<Lead>>, now| match found
                 .as_mut()
-                .is_some_and(|lead| lead.value.take_refusal(send))
+                .is_some_and(|lead| lead.value.take_refusal(send, now))
             {
                 true => Decision::Write(LeaseChange::Leave { due: Some(now) }, ()),
                 false => Decision::Leave(()),

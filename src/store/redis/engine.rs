@@ -17,6 +17,7 @@ use super::{
     failure::{failure, is_moving},
     keys::{self, Keys, LAYOUT, PARTITIONS, member},
     scripts::{Call, Scripts},
+    serving,
     watch::{Watch, evicting},
 };
 use crate::{
@@ -24,8 +25,8 @@ use crate::{
     ids::{random_uuid, unit_random},
     lifecycle::Lifecycle,
     store::{
-        Commit, Committed, Cursor, Depth, Engine, Key, Kind, LeaseRequest, Leased, Loaded, Page, Quota, StoreError,
-        Taken, Tenant,
+        Commit, Committed, Cursor, Degraded, Depth, Engine, Key, Kind, LeaseRequest, Leased, Loaded, Page, Quota,
+        StoreError, Taken, Tenant,
         engine::{WAKEN_AT_ONCE, evenly},
         gate::{Gate, GateReport, Verdict},
         opening::{OpenError, check_namespace},
@@ -263,14 +264,16 @@ impl Engine for RedisEngine {
     async fn page(
         &self,
         tenant: &Tenant,
-        status: Option<&str>,
+        statuses: &[&str],
         cursor: Option<&Cursor>,
         limit: usize,
     ) -> Result<Page, StoreError> {
         let after = cursor.map(|cursor| format!("{}|{}", keys::sortable(cursor.created_at), cursor.id));
         let mut call = self.scripts.page.key(self.keys.of(tenant));
-        call.arg(tenant.as_str()).arg(status.unwrap_or_default()).arg(after.unwrap_or_default());
-        call.arg(limit.saturating_add(1));
+        call.arg(tenant.as_str()).arg(after.unwrap_or_default()).arg(limit.saturating_add(1));
+        for status in statuses {
+            call.arg(status);
+        }
         let found: Vec<(String, Fields)> = self.call(&call, Insist::Patiently).await?;
         let mut documents = Vec::with_capacity(found.len());
         for (id, fields) in found {
@@ -310,6 +313,11 @@ impl Engine for RedisEngine {
         // A slot on the move is no fault of the store: its tenants wait, the others do not.
         let fault = join_all(asked).await.into_iter().filter_map(Result::err).find(|error| !is_moving(error));
         fault.map_or(Ok(()), |error| Err(failure(&error)))
+    }
+
+    async fn serving(&self) -> Result<BTreeSet<Degraded>, StoreError> {
+        let places = Self::partitions().map(|partition| self.keys.partition(partition));
+        serving::how_far(&self.connection, &self.scripts.ping, places).await
     }
 
     async fn reserve(

@@ -17,6 +17,7 @@ mod keys;
 mod scripts;
 mod sentinel;
 mod server;
+mod serving;
 #[cfg(test)]
 mod tests;
 mod watch;

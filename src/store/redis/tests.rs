@@ -168,6 +168,8 @@ async fn a_full_server_drains_and_accepts_nothing_new() {
     let refused = engine.commit(&tenant(), &accept(9), at(0)).await;
     assert!(matches!(refused, Err(StoreError::Full)), "{refused:?}");
     assert!(matches!(engine.ping().await, Err(StoreError::Full)));
+    let degraded = engine.serving().await.expect("callbacks are settled");
+    assert_eq!(degraded, [crate::store::Degraded::Full].into());
     let press = put(&lead(0), Some(1), LeaseChange::Take(crate::store::conformance::lease_until(at(9))));
     assert!(matches!(engine.commit(&tenant(), &plain(vec![press]), at(0)).await, Err(StoreError::Full)));
 
@@ -182,7 +184,7 @@ async fn a_full_server_drains_and_accepts_nothing_new() {
     assert_eq!(commit(&engine, vec![put(&leased[0].key, Some(1), end)], at(1)).await, DONE, "settled");
     assert_eq!(commit(&engine, vec![erase(&leased[1].key, 1)], at(1)).await, DONE, "forgotten");
     assert_eq!(engine.wake(&tenant(), Kind::Lead, &["pending"], Duration::ZERO, at(1)).await.expect("answers"), 4);
-    assert_eq!(engine.page(&tenant(), None, None, 10).await.expect("answers").documents.len(), 4);
+    assert_eq!(engine.page(&tenant(), &["pending"], None, 10).await.expect("answers").documents.len(), 4);
     assert_eq!(engine.depths(at(1)).await.expect("answers").len(), 2);
     assert_eq!(engine.reserve(&tenant(), &ATTIO, None, at(1)).await.expect("answers"), Verdict::Go);
     engine.report(&tenant(), &ATTIO, GateReport::Failed, at(1)).await.expect("answers");

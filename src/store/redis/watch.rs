@@ -39,7 +39,9 @@ impl Watch {
     }
 
     pub(super) async fn keep_measuring(self, closed: CancellationToken, lifecycle: Lifecycle) {
+        let heartbeat = lifecycle.steady_heartbeat("store clock", CLOCK_MEASURED_EVERY * 4);
         loop {
+            heartbeat.beat();
             tokio::select! {
                 () = closed.cancelled() => return,
                 () = lifecycle.stopping() => return,

@@ -9,7 +9,7 @@ use std::{
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use rusqlite::{Connection, params};
+use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
 use super::{
@@ -20,7 +20,7 @@ use super::{
     writer::Writer,
 };
 use crate::{
-    clock::from_micros,
+    clock::{SharedClock, SteadyClock, from_micros},
     store::{
         Commit, Committed, Cursor, Depth, Engine, Key, Kind, LeaseRequest, Leased, Loaded, Page, StoreError, Taken,
         Tenant,
@@ -35,6 +35,7 @@ pub struct SqliteEngine {
     pub(super) writer: Writer,
     readers: Arc<Mutex<Vec<Connection>>>,
     permits: Arc<Semaphore>,
+    clock: SteadyClock,
 }
 
 impl SqliteEngine {
@@ -48,7 +49,12 @@ impl SqliteEngine {
         let (connection, readers) = opened.map_err(|_| OpenError::Store(unavailable("opening it was cut short")))??;
         let writer = Writer::start(connection, lock)
             .map_err(|source| OpenError::Folder { folder: folder.to_owned(), source })?;
-        Ok(Self { writer, permits: Arc::new(Semaphore::new(readers.len())), readers: Arc::new(Mutex::new(readers)) })
+        Ok(Self {
+            writer,
+            permits: Arc::new(Semaphore::new(readers.len())),
+            readers: Arc::new(Mutex::new(readers)),
+            clock: SteadyClock::new(),
+        })
     }
 
     /// Runs `work` on a reading connection, within one snapshot.
@@ -134,25 +140,20 @@ impl Engine for SqliteEngine {
     async fn page(
         &self,
         tenant: &Tenant,
-        status: Option<&str>,
+        statuses: &[&str],
         cursor: Option<&Cursor>,
         limit: usize,
     ) -> Result<Page, StoreError> {
-        let (tenant, status, cursor) = (tenant.clone(), status.map(str::to_owned), cursor.cloned());
+        let (tenant, cursor) = (tenant.clone(), cursor.cloned());
+        let statuses: Vec<_> = statuses.iter().map(|&status| status.to_owned()).collect();
         self.read(move |c| {
-            let by_status = if status.is_some() { "AND status = ?2" } else { "AND ?2 IS NULL" };
-            let after =
-                cursor.as_ref().map_or((i64::MAX, ""), |cursor| (cursor.created_at.as_microsecond(), &*cursor.id));
-            let mut statement = c.prepare_cached(&format!(
-                "SELECT {}, id FROM aggregates WHERE tenant = ?1 AND kind = 'lead' {by_status}
-                 AND (created_at, id) < (?3, ?4) ORDER BY created_at DESC, id DESC LIMIT ?5",
-                rows::COLUMNS
-            ))?;
-            let one_more = i64::try_from(limit.saturating_add(1)).unwrap_or(i64::MAX);
-            let found = statement.query_map(params![tenant.as_str(), status, after.0, after.1, one_more], |row| {
-                Ok((Key::new(Kind::Lead, row.get::<_, String>(9)?), rows::document(row)?))
-            })?;
-            Ok(Page::cut(found.collect::<Result<_, _>>()?, limit))
+            let mut found = Vec::new();
+            for status in &statuses {
+                found.extend(rows::page(c, &tenant, status, cursor.as_ref(), limit)?);
+            }
+            found.sort_unstable_by(|(a, left), (b, right)| (right.created_at, &b.id).cmp(&(left.created_at, &a.id)));
+            found.truncate(limit.saturating_add(1));
+            Ok(Page::cut(found, limit))
         })
         .await
     }
@@ -185,6 +186,10 @@ impl Engine for SqliteEngine {
             found.map(|tenant| tenant.map(Tenant::new)).collect()
         })
         .await
+    }
+
+    fn clock(&self) -> Option<SharedClock> {
+        Some(Arc::new(self.clock.clone()))
     }
 
     fn broken(&self) -> Option<&'static str> {

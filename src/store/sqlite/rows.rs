@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::{
     clock::from_micros,
     store::{
-        Document, Key, Kind, Lease, Tenant,
+        Cursor, Document, Key, Kind, Lease, Tenant,
         gate::{Gate, GateState},
     },
 };
@@ -55,6 +55,26 @@ pub(super) fn read(c: &Connection, tenant: &Tenant, key: &Key, now: Timestamp) -
     ))?
     .query_row(params![tenant.as_str(), key.kind.name(), key.id, now.as_microsecond()], document)
     .optional()
+}
+
+/// The leads of one status after `cursor`, newest first, one more than `limit` at most.
+pub(super) fn page(
+    c: &Connection,
+    tenant: &Tenant,
+    status: &str,
+    cursor: Option<&Cursor>,
+    limit: usize,
+) -> Result<Vec<(Key, Document)>> {
+    let after = cursor.map_or((i64::MAX, ""), |cursor| (cursor.created_at.as_microsecond(), &*cursor.id));
+    let mut statement = c.prepare_cached(&format!(
+        "SELECT {COLUMNS}, id FROM aggregates WHERE tenant = ?1 AND kind = 'lead' AND status = ?2
+         AND (created_at, id) < (?3, ?4) ORDER BY created_at DESC, id DESC LIMIT ?5"
+    ))?;
+    let one_more = i64::try_from(limit.saturating_add(1)).unwrap_or(i64::MAX);
+    let found = statement.query_map(params![tenant.as_str(), status, after.0, after.1, one_more], |row| {
+        Ok((Key::new(Kind::Lead, row.get::<_, String>("id")?), document(row)?))
+    })?;
+    found.collect()
 }
 
 /// Writes the aggregate, whatever was there.

@@ -123,7 +123,7 @@ impl Engine for One {
         gone()
     }
 
-    async fn page(&self, _: &Tenant, _: Option<&str>, _: Option<&Cursor>, _: usize) -> Result<Page, StoreError> {
+    async fn page(&self, _: &Tenant, _: &[&str], _: Option<&Cursor>, _: usize) -> Result<Page, StoreError> {
         gone()
     }
 

@@ -25,6 +25,8 @@ pub(super) enum Fate {
 struct Stumbling<F> {
     engine: SqliteEngine,
     fate: F,
+    /// How many pages were read.
+    pages: Arc<AtomicUsize>,
 }
 
 #[async_trait]
@@ -80,11 +82,12 @@ impl<F: Fn(&Commit) -> Fate + Send + Sync + 'static> Engine for Stumbling<F> {
     async fn page(
         &self,
         tenant: &Tenant,
-        status: Option<&str>,
+        statuses: &[&str],
         cursor: Option<&Cursor>,
         limit: usize,
     ) -> Result<Page, StoreError> {
-        self.engine.page(tenant, status, cursor, limit).await
+        self.pages.fetch_add(1, Ordering::Relaxed);
+        self.engine.page(tenant, statuses, cursor, limit).await
     }
 
     async fn depths(&self, now: Timestamp) -> Result<Vec<Depth>, StoreError> {
@@ -115,12 +118,17 @@ impl<F: Fn(&Commit) -> Fate + Send + Sync + 'static> Engine for Stumbling<F> {
 }
 
 impl World {
-    /// From now on the store is a new one, which does with each commit what `fate` says.
-    pub(super) async fn stumbles(&mut self, fate: impl Fn(&Commit) -> Fate + Send + Sync + 'static) {
+    /// From now on the store is a new one, which does with each commit what `fate` says, and counts its pages.
+    pub(super) async fn stumbles(
+        &mut self,
+        fate: impl Fn(&Commit) -> Fate + Send + Sync + 'static,
+    ) -> Arc<AtomicUsize> {
         let path = self._folder.path().join("stumbling");
         let engine = SqliteEngine::open(&path, Duration::ZERO).await.expect("opens");
-        let store = Store::new(Arc::new(Stumbling { engine, fate }));
+        let pages = Arc::<AtomicUsize>::default();
+        let store = Store::new(Arc::new(Stumbling { engine, fate, pages: Arc::clone(&pages) }));
         self.store = store.on_clock(Arc::new(self.clock.clone()));
+        pages
     }
 }
 
@@ -405,4 +413,37 @@ async fn a_process_that_stops_takes_no_further_step_and_leaves_at_once() {
     revoked.assert_async().await;
     let left = world.load().await.expect("there").document;
     assert_eq!((left.lease, left.due), (None, Some(world.clock.now())), "for another to take up now");
+}
+
+#[tokio::test]
+async fn a_webhook_that_one_old_lead_holds_up_costs_one_page_a_look() {
+    let mut world = World::new().await;
+    let pages = world.stumbles(|_| Fate::Kept).await;
+    let (hooks, _registered) = world.alc_registers(201, None).await;
+    world.connect(tokens("a1", Some("shared"))).await;
+    let old = world.load().await.expect("there").value.sending_webhook().expect("one");
+    let held_up_by = RecordId::random();
+    world.put_lead(held_up_by, "pending", old).await;
+    world.server.mock("DELETE", "/api/v1/webhooks/h1").create_async().await;
+    world.tokens_answer(200, json!({"access_token": "a3", "token_type": "bearer"})).await;
+    world.clock.advance(Duration::from_millis(1));
+    world.connect(tokens("a2", Some("shared"))).await;
+    world.reconcile().await;
+    // As many as three pages, sent just before under another webhook.
+    for _ in 0..250 {
+        world.put_lead(RecordId::random(), "pending", WebhookId::random()).await;
+    }
+    let look = async || {
+        let before = pages.load(Ordering::Relaxed);
+        world.clock.advance(HOUR);
+        world.reconcile().await;
+        pages.load(Ordering::Relaxed) - before
+    };
+    assert_eq!([look().await, look().await, look().await], [3, 1, 1]);
+    let secret = url_secret(&hook(&hooks, 0));
+    let answers = async || world.load().await.expect("there").value.webhook_by_secret(&secret).is_some();
+    assert!(answers().await, "its lead is unfinished");
+    world.put_lead(held_up_by, "complete", old).await;
+    assert_eq!(look().await, 1);
+    assert!(!answers().await);
 }

@@ -149,7 +149,7 @@ impl World {
                 attio_oauth: None,
                 clock: Arc::clone(&shared),
                 lifecycle: lifecycle.clone(),
-                webhooks_of_lead: leads::sent_under,
+                facts_of_lead: leads::facts_of,
             },
             connections::Settings {
                 public_url: url(ISSUER),

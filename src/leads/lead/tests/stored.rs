@@ -67,6 +67,28 @@ fn what_a_newer_version_keeps_survives_at_every_level() {
 }
 
 #[test]
+fn a_lead_stays_small_however_much_it_owes() {
+    let sealer = Sealer::new(&generate_key(), None).expect("a good key");
+    // As long as a URL may be.
+    let url = sealer.seal(place("a", "b"), &secrecy::SecretString::from("u".repeat(2_000)));
+    let hook = || Hook { url: url.clone(), print: sealer.fingerprint("a", b"b"), extra: Map::new() };
+    let (now, month) = (from_micros(1_000_000), std::time::Duration::from_secs(30 * 86_400));
+    let triggers: Vec<_> = (0..100).map(|n| (format!("{n:0>255}"), now)).collect();
+    let mut lead = Lead::new(RecordId::random(), PresentSend::new(SendId::random(), now));
+    for _ in 0..30 {
+        for _ in 0..100 {
+            lead.calls.let_wait(hook(), now).expect("room");
+        }
+        lead.begin(now);
+        lead.finish(&"long ".repeat(10_000), None, None, now);
+        lead.follow_with(PresentSend::new(SendId::random(), now), &triggers, month);
+    }
+    assert_eq!(lead.calls.owed.len(), 200, "those of the last send");
+    let size = encode(&lead).len();
+    assert!(size < 800_000, "{size} bytes");
+}
+
+#[test]
 fn a_value_that_only_a_newer_version_knows_is_not_guessed_at() {
     let body: Value = serde_json::from_str(&encode(&full())).expect("JSON");
     for (pointer, value) in [

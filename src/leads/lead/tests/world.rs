@@ -202,6 +202,11 @@ impl World {
             assert_eq!(finished, Finished::Already, "complete is final");
             assert_eq!(before.send.outcome.result, self.lead.send.outcome.result);
         }
+        if before.send.outcome.status.is_live() && lead_id.is_some_and(|id| before.is_of_earlier_send(id)) {
+            assert_eq!(self.lead.view(), before.view(), "an earlier send's result is not the present one's");
+            let wanted = self.lead.wanted();
+            assert!(wanted.is_none() || wanted == before.wanted(), "and Attio does not begin to show it");
+        }
     }
 
     /// An old callback once more, to a lead that certainly is not at ALC.
@@ -430,7 +435,7 @@ impl World {
             Fact::Rejected(attempt, told) => {
                 self.lead.rejected(*attempt, String::new(), self.now);
                 if *told {
-                    self.lead.take_refusal(attempt.send);
+                    self.lead.take_refusal(attempt.send, self.now);
                 }
             }
             Fact::NotSent(attempt) => self.lead.not_sent(*attempt, soon, None, self.now),

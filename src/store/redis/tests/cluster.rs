@@ -1,12 +1,18 @@
 //! What only a cluster can do to us: move a slot while we work, lose all connections at once.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
 };
 
 use super::*;
-use crate::store::conformance::redis_cluster::{RedisCluster, wait};
+use crate::store::{
+    Degraded,
+    conformance::redis_cluster::{RedisCluster, wait},
+};
 
 async fn engine(cluster: &RedisCluster) -> RedisEngine {
     RedisEngine::open(&cluster.url().into(), "alc", &Lifecycle::new()).await.expect("it opens")
@@ -94,7 +100,7 @@ async fn a_slot_that_moves_under_load_loses_nothing() {
     for (tenant, expected) in [(&tenants[0], 100 + of(0)), (&tenants[1], of(1))] {
         let (mut found, mut cursor) = (0, None);
         loop {
-            let page = engine.page(tenant, None, cursor.as_ref(), 500).await.expect("answers");
+            let page = engine.page(tenant, &["pending"], cursor.as_ref(), 500).await.expect("answers");
             found += page.documents.len();
             cursor = page.next;
             if cursor.is_none() {
@@ -182,6 +188,24 @@ async fn lost_connections_and_a_restart_of_all_servers_heal_by_themselves() {
     recovered(&engine).await;
     let depths = engine.depths(at(0)).await.expect("answers");
     assert_eq!(depths.iter().map(|depth| depth.count).sum::<u64>(), made.into_inner());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_lost_shard_is_told_of_and_the_tenants_of_the_others_are_served() {
+    let mut cluster = RedisCluster::start_with(|_| vec!["--cluster-require-full-coverage".into(), "no".into()]);
+    let engine = engine(&cluster).await;
+    assert_eq!(engine.serving().await.expect("answers"), BTreeSet::new());
+    let owner = |cluster: &RedisCluster, n| RedisCluster::first_owner(cluster.slot(&engine.keys.partition(n)));
+    let lost = owner(&cluster, 0);
+    let other = (0..PARTITIONS).find(|n| owner(&cluster, *n) != lost).expect("three have some each");
+    cluster.servers[lost].kill();
+    assert_eq!(engine.serving().await.expect("some answer"), BTreeSet::from([Degraded::PartLost]));
+    create(&engine, &tenant_in(other), &lead(1), due(at(0))).await;
+    for server in &mut cluster.servers {
+        // Ends what is left of the one that is gone, too.
+        server.kill();
+    }
+    assert!(matches!(engine.serving().await, Err(StoreError::Unavailable(_))), "nothing is served");
 }
 
 /// Repeats the commit as it is until it is acknowledged; how often it was not.

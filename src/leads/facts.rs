@@ -2,14 +2,17 @@
 
 use super::lead::aggregate::Lead;
 use crate::{
-    ids::WebhookId,
+    connections::FactsOfLead,
     store::{Document, StoreError, decode},
 };
 
-/// The webhooks under which the lead's present send may have gone out: they answer until it has finished.
-pub fn sent_under(document: &Document) -> Result<Vec<WebhookId>, StoreError> {
-    let send = decode::<Lead>(&document.body)?.send;
-    Ok(send.webhook.into_iter().chain(send.other_webhooks).collect())
+/// The webhooks under which the lead's present send may have gone out, which answer until it has finished; and whether
+/// Attio is owed something.
+pub fn facts_of(document: &Document) -> Result<FactsOfLead, StoreError> {
+    let lead = decode::<Lead>(&document.body)?;
+    let owes_attio = lead.is_to_be_shown();
+    let webhooks = lead.send.webhook.into_iter().chain(lead.send.other_webhooks).collect();
+    Ok(FactsOfLead { webhooks, owes_attio })
 }
 
 #[cfg(test)]
@@ -19,7 +22,7 @@ mod tests {
     use super::*;
     use crate::{
         clock::from_micros,
-        ids::{RecordId, SendId},
+        ids::{RecordId, SendId, WebhookId},
         leads::lead::{aggregate::Lead, send::PresentSend},
         store::encode,
     };
@@ -52,14 +55,14 @@ mod tests {
             (json!({"webhook": null}), vec![]),
             (json!({}), vec![]),
         ] {
-            assert_eq!(sent_under(&document(&send)).expect("reads"), webhooks, "{send}");
+            assert_eq!(facts_of(&document(&send)).expect("reads").webhooks, webhooks, "{send}");
         }
     }
 
     #[test]
     fn a_document_that_cannot_be_read_names_no_webhook_as_free() {
         for send in [json!({"webhook": "nonsense"}), json!({"id": 1})] {
-            assert!(sent_under(&document(&send)).is_err(), "{send}");
+            assert!(facts_of(&document(&send)).is_err(), "{send}");
         }
     }
 }
