@@ -1,33 +1,28 @@
 //! The reconciler: leases what is due, hands it to the room that knows it, and sleeps until the next due time.
 //!
 //! Promises that it never holds more leases than it has free workers, that one tenant takes at most a quarter of them,
-//! that trouble with the store only makes it wait, that an aggregate which this version cannot read is left alone for a
-//! while, and that once the process is stopping nothing new is leased. It decides nothing about an aggregate: an
-//! activation re-reads the state, so a restart, a second replica and a lost wake-up are the same code path. All that is
-//! logged while an aggregate is worked on stands in the span `step`, which names the lead or the workspace.
+//! that urgent work has workers of its own, that trouble with the store only makes it wait, that an aggregate which
+//! this version cannot read is left alone for a while, and that once the process is stopping nothing new is leased.
+//! It decides nothing about an aggregate: an activation re-reads the state, so a restart, a second replica and a lost
+//! wake-up are the same code path. All that is logged while an aggregate is worked on stands in the span `step`,
+//! which names the lead or the workspace.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+mod seats;
 
-use tokio::sync::Notify;
+use std::{sync::Arc, time::Duration};
+
 use tracing::{Instrument as _, Span, field::Empty};
 
+use self::seats::Seats;
 use crate::{
     authorization::Authorization,
     clock::{SharedClock, Timestamp, later},
     connections::Connections,
     leads::Leads,
     lifecycle::{Heartbeat, Lifecycle, Turn},
-    store::{Kind, LeaseRequest, Leased, Store, StoreError, Tenant},
+    store::{Kind, Leased, Store, StoreError},
 };
 
-/// Aggregates worked on at once by one process.
-const WORKERS: usize = 32;
-/// Of these, at most that many of one tenant.
-const SHARE: usize = WORKERS / 4;
 /// The longest sleep: another replica's commits do not wake this one.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 /// The wait after trouble with the store.
@@ -48,14 +43,7 @@ pub struct Reconciler {
     authorization: Authorization,
     clock: SharedClock,
     lifecycle: Lifecycle,
-    busy: Arc<Busy>,
-}
-
-/// How many workers each tenant has now.
-#[derive(Default)]
-struct Busy {
-    tenants: Mutex<HashMap<Tenant, usize>>,
-    freed: Notify,
+    seats: Arc<Seats>,
 }
 
 impl Reconciler {
@@ -68,7 +56,7 @@ impl Reconciler {
         clock: SharedClock,
         lifecycle: Lifecycle,
     ) -> Self {
-        Self { store, connections, leads, authorization, clock, lifecycle, busy: Arc::default() }
+        Self { store, connections, leads, authorization, clock, lifecycle, seats: Arc::default() }
     }
 
     /// Runs until the process stops; what is under way then is the lifecycle's to wait for.
@@ -92,14 +80,14 @@ impl Reconciler {
 
     /// Leases what is due and sets workers to it; returns how many.
     async fn lease(&self, now: Timestamp) -> Result<usize, StoreError> {
-        let Some(request) = self.busy.request(self.leads.lease_duration()) else {
+        let Some(request) = self.seats.request(self.leads.lease_duration()) else {
             return Ok(0);
         };
         let leased = self.store.lease_due(&request, now).await?;
         let count = leased.len();
         for leased in leased {
             let worker = self.clone();
-            let seat = self.busy.take(&leased.tenant);
+            let seat = self.seats.take(&leased.tenant, leased.document.urgent);
             let span = span(&leased);
             let work = async move {
                 let _seat = seat;
@@ -138,10 +126,10 @@ impl Reconciler {
     /// Ends the turn in which nothing was due at `now`, and sleeps until something is due, a local write says so, a
     /// worker is free again, or a second has passed.
     async fn sleep(&self, now: Timestamp, turn: Turn, heartbeat: &Heartbeat) {
-        if self.busy.is_full() {
+        if self.seats.are_taken() {
             drop(turn);
             tokio::select! {
-                () = self.busy.freed.notified() => {}
+                () = self.seats.freed() => {}
                 () = self.lifecycle.stopping() => {}
                 () = tokio::time::sleep(LONGEST_SLEEP) => {}
             }
@@ -161,7 +149,7 @@ impl Reconciler {
         drop(turn);
         tokio::select! {
             () = self.store.woken(due) => {}
-            () = self.busy.freed.notified() => {}
+            () = self.seats.freed() => {}
             () = self.lifecycle.stopping() => {}
             () = tokio::time::sleep(LONGEST_SLEEP) => {}
             () = async {
@@ -194,72 +182,4 @@ fn span(leased: &Leased) -> Span {
         span.record("record", &*key.id);
     }
     span
-}
-
-impl Busy {
-    /// What may be leased now; `None` while every worker is taken.
-    fn request(&self, duration: Duration) -> Option<LeaseRequest> {
-        let tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
-        let max = WORKERS.saturating_sub(tenants.values().sum());
-        if max == 0 {
-            return None;
-        }
-        let (full, some): (Vec<_>, Vec<_>) = tenants.iter().partition(|(_, taken)| **taken >= SHARE);
-        let most = some.iter().map(|(_, taken)| **taken).max().unwrap_or(0);
-        let skip = full.into_iter().map(|(tenant, _)| tenant.clone()).collect();
-        Some(LeaseRequest { max, per_tenant: SHARE - most, skip, duration })
-    }
-
-    fn is_full(&self) -> bool {
-        self.tenants.lock().unwrap_or_else(PoisonError::into_inner).values().sum::<usize>() >= WORKERS
-    }
-
-    fn take(self: &Arc<Self>, tenant: &Tenant) -> Seat {
-        *self.tenants.lock().unwrap_or_else(PoisonError::into_inner).entry(tenant.clone()).or_default() += 1;
-        Seat { busy: self.clone(), tenant: tenant.clone() }
-    }
-}
-
-/// One worker's place; freed when dropped, also by a panic.
-struct Seat {
-    busy: Arc<Busy>,
-    tenant: Tenant,
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        let mut tenants = self.busy.tenants.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(taken) = tenants.get_mut(&self.tenant) {
-            *taken -= 1;
-            if *taken == 0 {
-                tenants.remove(&self.tenant);
-            }
-        }
-        drop(tenants);
-        self.busy.freed.notify_one();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_tenant_takes_more_than_its_share() {
-        let busy = Arc::new(Busy::default());
-        let (greedy, other) = (Tenant::new("greedy"), Tenant::new("other"));
-        let mut seats = Vec::new();
-        while let Some(request) = busy.request(Duration::from_secs(1)) {
-            let tenant = if request.skip.contains(&greedy) { &other } else { &greedy };
-            if request.skip.contains(&other) {
-                break;
-            }
-            for _ in 0..request.per_tenant.min(request.max) {
-                seats.push(busy.take(tenant));
-            }
-        }
-        assert_eq!(seats.len(), 2 * SHARE);
-        seats.clear();
-        assert_eq!(busy.request(Duration::from_secs(1)).map(|request| request.max), Some(WORKERS));
-    }
 }

@@ -191,8 +191,8 @@ impl Connections {
 
 /// As it is, but due at `due`.
 fn due_at(key: Key, document: Document, due: Timestamp) -> Write {
-    let Document { body, version, status, created_at, .. } = document;
+    let Document { body, version, status, created_at, urgent, .. } = document;
     let lease = LeaseChange::Leave { due: Some(due) };
-    let change = Change::Put { body, status: status.into(), created_at, lease, expires_at: None };
+    let change = Change::Put { body, status: status.into(), created_at, lease, urgent, expires_at: None };
     Write { key, expected: Some(version), change }
 }

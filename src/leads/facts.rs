@@ -42,6 +42,7 @@ mod tests {
             due: None,
             lease: None,
             slot: None,
+            urgent: false,
         }
     }
 

@@ -12,6 +12,7 @@ use crate::{
     notify,
     sealing::Sealer,
     store::{Key, Kind, Store, gate::Gate},
+    upstream::breaker::Breaker,
 };
 
 /// What the service works with.
@@ -41,12 +42,14 @@ pub struct Leads {
     pub(super) parts: Parts,
     pub(super) settings: Arc<Settings>,
     pub(super) in_hand: InHand,
+    /// Over ALC as a whole; each workspace has a gate of its own besides.
+    pub(super) alc_breaker: Arc<Breaker>,
 }
 
 impl Leads {
     /// The service over its parts.
     pub fn new(parts: Parts, settings: Settings) -> Self {
-        Self { parts, settings: Arc::new(settings), in_hand: InHand::default() }
+        Self { parts, settings: Arc::new(settings), in_hand: InHand::default(), alc_breaker: Arc::default() }
     }
 
     /// The region that numbers without `+` belong to.

@@ -24,6 +24,12 @@ pub trait Aggregate: Serialize + DeserializeOwned {
     /// What orders it in a page.
     fn created_at(&self) -> jiff::Timestamp;
 
+    /// Whether a person waits for what is to be done next. It is leased from a lane of its own: work that is not urgent
+    /// can neither be ahead of it nor hold its workers.
+    fn is_urgent(&self) -> bool {
+        false
+    }
+
     /// For receipts: from when on it does not exist.
     fn expires_at(&self) -> Option<jiff::Timestamp> {
         None
@@ -123,6 +129,7 @@ impl<A: Aggregate> Versioned<A> {
             due: None,
             lease: None,
             slot: None,
+            urgent: value.is_urgent(),
         };
         Self { value, document }
     }
@@ -143,11 +150,12 @@ impl<A: Aggregate> Versioned<A> {
         let Some(write) = commit.writes.iter().find(|write| write.key.kind == A::KIND && write.key.id == id) else {
             return;
         };
-        let Change::Put { body, status, created_at, lease, .. } = &write.change else { return };
+        let Change::Put { body, status, created_at, lease, urgent, .. } = &write.change else { return };
         self.document.version = commit.version_after(write.expected);
         self.document.body.clone_from(body);
         self.document.status = status.clone().into_owned();
         self.document.created_at = *created_at;
+        self.document.urgent = *urgent;
         match *lease {
             LeaseChange::Take(lease) | LeaseChange::Hold(lease) => self.document.lease = Some(lease),
             LeaseChange::End { due, .. } => (self.document.lease, self.document.due) = (None, due),
@@ -171,6 +179,7 @@ pub fn put<A: Aggregate>(id: &str, aggregate: &A, expected: Option<Version>, lea
             status: aggregate.status().into(),
             created_at: aggregate.created_at(),
             lease,
+            urgent: aggregate.is_urgent(),
             expires_at: aggregate.expires_at(),
         },
     }

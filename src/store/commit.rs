@@ -52,6 +52,8 @@ pub enum Change {
         created_at: Timestamp,
         /// What becomes of the lease.
         lease: LeaseChange,
+        /// It is leased from a lane of its own, past all that is not urgent; see [`super::Aggregate::is_urgent`].
+        urgent: bool,
         /// For receipts only: from then on it does not exist. `now` decides, an engine's own expiry only collects the
         /// garbage.
         expires_at: Option<Timestamp>,

@@ -113,6 +113,8 @@ pub struct Document {
     pub lease: Option<Lease>,
     /// The slot held at a gate.
     pub slot: Option<Timestamp>,
+    /// It is leased from a lane of its own, past all that is not urgent.
+    pub urgent: bool,
 }
 
 impl fmt::Debug for Document {

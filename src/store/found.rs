@@ -47,14 +47,38 @@ impl Leased {
 /// What [`super::Engine::lease_due`] may take.
 #[derive(Debug, Clone)]
 pub struct LeaseRequest {
+    /// How much of what is urgent.
+    pub urgent: Quota,
+    /// How much of what is not.
+    pub others: Quota,
+    /// How long each lease lasts.
+    pub duration: Duration,
+}
+
+/// How much of one lane may be taken.
+#[derive(Debug, Clone)]
+pub struct Quota {
     /// At most that many.
     pub max: usize,
     /// At most that many of any one tenant.
     pub per_tenant: usize,
     /// Of these tenants none: they have their share already.
     pub skip: Vec<Tenant>,
-    /// How long each lease lasts.
-    pub duration: Duration,
+}
+
+impl Quota {
+    /// Of so many tenants by turn it is enough to know, with those among them that are skipped.
+    pub(super) fn tenants_to_look_at(&self) -> usize {
+        if self.max == 0 { 0 } else { self.max.saturating_add(self.skip.len()) }
+    }
+}
+
+impl LeaseRequest {
+    /// So many of each lane, whichever tenants they belong to.
+    pub fn up_to(max: usize, duration: Duration) -> Self {
+        let quota = Quota { max, per_tenant: max, skip: Vec::new() };
+        Self { urgent: quota.clone(), others: quota, duration }
+    }
 }
 
 /// How many aggregates there are of a kind in a status.

@@ -46,7 +46,7 @@ pub use self::{
     document::{Document, Key, Kind, Lease, Tenant, Version},
     engine::Engine,
     error::StoreError,
-    found::{BadCursor, Cursor, Depth, LeaseRequest, Leased, Loaded, Page, Taken},
+    found::{BadCursor, Cursor, Depth, LeaseRequest, Leased, Loaded, Page, Quota, Taken},
     handle::Store,
     open::{check_url, open},
     opening::{OpenError, check_namespace},

@@ -6,6 +6,7 @@
 //! certain" is said only where it is certain: everything else without a clear answer is [`CallError::Unknown`].
 
 mod answer;
+pub mod breaker;
 mod caller;
 mod decoding;
 mod http;

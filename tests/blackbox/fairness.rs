@@ -30,6 +30,7 @@ fn put(key: Key, body: String, status: &'static str, now: jiff::Timestamp, due: 
         status: status.into(),
         created_at: now,
         lease: LeaseChange::Leave { due },
+        urgent: false,
         expires_at: None,
     };
     Write { key, expected: None, change }

@@ -42,6 +42,7 @@ async fn rewrite(
         body: body.to_string(),
         created_at: before.created_at,
         lease: LeaseChange::Leave { due: Some(world.now()) },
+        urgent: false,
         expires_at: None,
     };
     let commit = Commit::of(vec![Write { key, expected: Some(before.version), change }]);

@@ -27,7 +27,7 @@ async fn rewritten(world: &World, person: &Person, change: impl FnOnce(&str) -> 
     let lease = LeaseChange::Leave { due: Some(world.now()) };
     let (body, created_at) = (change(&found.body), found.created_at);
     if body != found.body {
-        let change = Change::Put { body, status: "pending".into(), created_at, lease, expires_at: None };
+        let change = Change::Put { body, status: "pending".into(), created_at, lease, urgent: false, expires_at: None };
         let commit = Commit::of(vec![Write { key: key.clone(), expected: Some(found.version), change }]);
         assert!(matches!(store.commit(&tenant, &commit, world.now()).await, Ok(Committed::Done(_))));
     }

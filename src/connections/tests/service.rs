@@ -225,7 +225,7 @@ impl World {
     /// The same by this replica.
     async fn reconcile_by(&self, connections: &Connections) {
         loop {
-            let request = LeaseRequest { max: 10, per_tenant: 10, skip: Vec::new(), duration: LEASE };
+            let request = LeaseRequest::up_to(10, LEASE);
             let leased = self.store.lease_due(&request, self.clock.now()).await.expect("leases");
             let workspaces: Vec<_> = leased.into_iter().filter(|it| it.key.kind == Kind::Workspace).collect();
             if workspaces.is_empty() {
@@ -243,6 +243,7 @@ impl World {
             status: status.into(),
             created_at: self.clock.now(),
             lease: LeaseChange::Leave { due: None },
+            urgent: false,
             expires_at: None,
         };
         let key = Key::new(Kind::Lead, record);
@@ -419,7 +420,7 @@ async fn a_worker_that_lost_its_lease_still_records_what_alc_gave_it() {
     });
     let slow = slow.create_async().await;
     world.clock.advance(HOUR);
-    let request = LeaseRequest { max: 1, per_tenant: 1, skip: Vec::new(), duration: LEASE };
+    let request = LeaseRequest::up_to(1, LEASE);
     let leased = world.store.lease_due(&request, world.clock.now()).await.expect("leases").remove(0);
     let connections = world.connections();
     let stepping = world.lifecycle.spawn(async move { connections.step(leased, LEASE).await });

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use super::{
     calls::Calls,
     send::{EarlierSend, PresentSend},
-    shown::Attio,
+    shown::{Attio, Title},
 };
 use crate::{
     clock::Timestamp,
@@ -65,6 +65,13 @@ impl Aggregate for Lead {
 
     fn created_at(&self) -> Timestamp {
         self.send.outcome.created_at
+    }
+
+    /// A result is to be written to Attio. Every step before that needs ALC, which may take its time; and a bulk that
+    /// has just been sent is owed as many a Pending, for which no result is to wait.
+    fn is_urgent(&self) -> bool {
+        let is_finished = !self.send.outcome.status.is_live();
+        is_finished && self.is_to_be_shown() && self.wanted().is_some_and(|wanted| wanted.title != Title::Pending)
     }
 }
 

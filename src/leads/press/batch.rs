@@ -1,7 +1,7 @@
 //! Many presses at once: `POST /v1/leads/batch`.
 //!
 //! Promises that each item fares as a press of its own would, that a bad one stops no other, and that the answer waits
-//! for the store alone: items are stored due, and the reconciler sends them at the pace that ALC and Attio allow.
+//! for the store alone: items are stored with due times one slot of Attio's gate apart, and the reconciler sends them.
 
 use std::collections::HashMap;
 
@@ -12,6 +12,7 @@ use super::{
     receipt::Idempotency,
 };
 use crate::{
+    clock::later,
     connections,
     ids::{ConnectionId, RecordId, WorkspaceId},
     leads::{
@@ -45,14 +46,18 @@ impl Leads {
         for (index, item) in items.into_iter().enumerate() {
             records.entry(item.record_id).or_default().push((index, item));
         }
-        let tenant = &tenant;
+        let (tenant, now) = (&tenant, self.parts.clock.now());
+        // Sent faster than Attio's gate lets a Pending through, they would only wait there, and keep the workspace's
+        // workers from what is due meanwhile.
+        let pace = self.settings.gates.attio.interval().unwrap_or_default();
+        let turn_of = |index: usize| later(now, pace.saturating_mul(u32::try_from(index).unwrap_or(u32::MAX)));
         let pressed = stream::iter(records.into_values()).map(|items| async move {
             let mut results = Vec::with_capacity(items.len());
             for (turn, (index, new)) in items.into_iter().enumerate() {
                 // A key is for one request, and each item is one.
                 let key =
                     idempotency_key.map(|key| Idempotency::new(&format!("{key}\0{}\0{turn}", new.record_id), &new));
-                results.push((index, self.press(tenant, connection, &new, key.as_ref()).await));
+                results.push((index, self.press(tenant, connection, (&new, turn_of(index)), key.as_ref()).await));
             }
             results
         });

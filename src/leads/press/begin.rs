@@ -5,12 +5,11 @@ use tracing::Instrument as _;
 
 use super::{
     answer::{Accepted, NewLead, SendRefused, settled},
-    decide::{Course, Turn, decide},
+    decide::{Course, Pressed, Turn, decide},
     receipt::Idempotency,
     store::Stored,
 };
 use crate::{
-    clock::Timestamp,
     connections::{Grant, Standing},
     ids::{ConnectionId, RecordId, SendId},
     leads::{
@@ -34,14 +33,14 @@ pub(super) enum Begun {
 }
 
 impl Leads {
-    /// With `patience` a send is worked on here and waited for until then; without, it is left to the reconciler.
+    /// A lead that was pressed alone is worked on here and waited for; one of a batch is left to the reconciler.
     pub(super) async fn begin_send(
         &self,
         tenant: &Tenant,
         connection: ConnectionId,
         new: &NewLead,
         key: Option<&Idempotency>,
-        patience: Option<Timestamp>,
+        pressed: Pressed,
     ) -> Result<Begun, SendRefused> {
         let url = new.finish_callback_url.as_ref();
         let mut tries = self.parts.store.tries(tenant, Patience::Caller(self.settings.send_wait));
@@ -65,7 +64,7 @@ impl Leads {
                     }
                 }
                 Turn::Start => {
-                    let stored = self.store_send(tenant, &mut tries, new, found, (key, patience)).await?;
+                    let stored = self.store_send(tenant, &mut tries, new, found, (key, pressed)).await?;
                     if let Some(stored) = stored {
                         return Ok(self.set_to_work(tenant, stored));
                     }
@@ -88,7 +87,7 @@ impl Leads {
                 Begun::Ours { record, send, waiting }
             }
             Course::WithItsWorker => Begun::Anothers { record, send },
-            Course::WithTheReconciler => Begun::Answered(Accepted::Queued(lead.view())),
+            Course::WithTheReconciler { .. } => Begun::Answered(Accepted::Queued(lead.view())),
         }
     }
 

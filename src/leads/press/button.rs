@@ -5,10 +5,11 @@
 use super::{
     answer::{Accepted, Answer, NewLead, SendRefused, name_as_asked},
     begin::Begun,
+    decide::Pressed,
     receipt::Idempotency,
 };
 use crate::{
-    clock::later,
+    clock::{Timestamp, later},
     connections,
     ids::{ConnectionId, WorkspaceId},
     leads::service::Leads,
@@ -29,13 +30,14 @@ impl Leads {
         let asked = new.record_id;
         let deadline = later(self.parts.clock.now(), self.settings.send_wait);
         let key = idempotency_key.map(|text| Idempotency::new(text, &new));
+        let pressed = Pressed::Alone { until: deadline };
         // In a task of its own from the first write on: a caller that hangs up between "stored" and "posted" would
         // leave a send that was marked as begun and that no task has begun.
         let (leads, within) = (self.clone(), tenant.clone());
         let begun = self
             .parts
             .lifecycle
-            .spawn(async move { leads.begin_send(&within, connection, &new, key.as_ref(), Some(deadline)).await });
+            .spawn(async move { leads.begin_send(&within, connection, &new, key.as_ref(), pressed).await });
         let mut answer = match begun.await {
             Ok(Ok(Begun::Answered(accepted))) => Ok(accepted),
             Ok(Ok(Begun::Ours { record, send, waiting })) => self.wait(&tenant, record, send, waiting, deadline).await,
@@ -47,15 +49,15 @@ impl Leads {
         answer
     }
 
-    /// A press that is stored and left to the reconciler.
+    /// A press that is stored and left to the reconciler, which takes it up at that time.
     pub(super) async fn press(
         &self,
         tenant: &Tenant,
         connection: ConnectionId,
-        new: &NewLead,
+        (new, at): (&NewLead, Timestamp),
         key: Option<&Idempotency>,
     ) -> Answer {
-        let mut answer = match self.begin_send(tenant, connection, new, key, None).await {
+        let mut answer = match self.begin_send(tenant, connection, new, key, Pressed::InABatch { at }).await {
             Ok(Begun::Answered(accepted)) => Ok(accepted),
             Ok(Begun::Ours { record, send, .. } | Begun::Anothers { record, send }) => {
                 self.look_last(tenant, record, send).await

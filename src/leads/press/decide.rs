@@ -1,6 +1,7 @@
 //! What a press comes to, before anything is written. Pure.
 
 use crate::{
+    clock::Timestamp,
     connections::Standing,
     ids::SendId,
     leads::{SendRefused, lead::aggregate::Lead, lead::view::LeadView},
@@ -28,6 +29,21 @@ pub(super) enum Turn<'a> {
     Start,
 }
 
+/// How a lead was pressed.
+#[derive(Clone, Copy)]
+pub(super) enum Pressed {
+    /// By itself: its caller waits until then.
+    Alone {
+        /// The end of the wait.
+        until: Timestamp,
+    },
+    /// Among many.
+    InABatch {
+        /// When its turn comes.
+        at: Timestamp,
+    },
+}
+
 /// How a send goes on once it is stored.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Course {
@@ -35,8 +51,11 @@ pub(super) enum Course {
     Here,
     /// The worker that has the lease goes on with it, and the caller watches.
     WithItsWorker,
-    /// The reconciler takes it up; the caller waits for nothing.
-    WithTheReconciler,
+    /// The reconciler takes it up then; the caller waits for nothing.
+    WithTheReconciler {
+        /// When its turn comes.
+        at: Timestamp,
+    },
 }
 
 /// What a press comes to.
@@ -60,12 +79,11 @@ pub(super) fn decide(standing: Standing, key: KeySeen, lead: Option<&Lead>) -> T
     }
 }
 
-/// How a send goes on. `waits`: whether its caller waits; `leased`: another worker has the lead;
-/// `stopping`: this process takes up no more work.
-pub(super) fn course(waits: bool, leased: bool, stopping: bool) -> Course {
-    match waits {
-        false => Course::WithTheReconciler,
-        true if leased || stopping => Course::WithItsWorker,
-        true => Course::Here,
+/// How a send goes on. `leased`: another worker has the lead; `stopping`: this process takes up no more work.
+pub(super) fn course(pressed: Pressed, leased: bool, stopping: bool) -> Course {
+    match pressed {
+        Pressed::InABatch { at } => Course::WithTheReconciler { at },
+        Pressed::Alone { .. } if leased || stopping => Course::WithItsWorker,
+        Pressed::Alone { .. } => Course::Here,
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     answer::{NewLead, SendRefused},
-    decide::{Course, course},
+    decide::{Course, Pressed, course},
     find::Situation,
     receipt::Idempotency,
 };
@@ -91,7 +91,7 @@ impl Leads {
         tries: &mut Tries<'_>,
         new: &NewLead,
         found: Situation,
-        (key, patience): (Option<&Idempotency>, Option<Timestamp>),
+        (key, pressed): (Option<&Idempotency>, Pressed),
     ) -> Result<Option<Stored>, SendRefused> {
         let Situation { workspace, lead: before, receipt, gates, .. } = found;
         let Some(workspace) = workspace else { return Err(SendRefused::Standing(Standing::Unknown)) };
@@ -109,15 +109,22 @@ impl Leads {
         };
         self.let_wait(tenant, &mut lead.value, new.finish_callback_url.as_ref(), now)?;
         // A lease that another worker holds is left to it: it reloads and goes on with this send.
-        let course = course(patience.is_some(), leased, self.parts.lifecycle.is_stopping());
+        let course = course(pressed, leased, self.parts.lifecycle.is_stopping());
         let grant = self.grant_to_begin_with(course, &lead.value, &workspace.value, gates, now);
         if grant.is_some() {
             lead.value.begin(now);
         }
-        lead.value.send.waited_until = patience;
+        lead.value.send.waited_until = match pressed {
+            Pressed::Alone { until } => Some(until),
+            Pressed::InABatch { .. } => None,
+        };
         let change = match course {
             Course::Here => LeaseChange::Take(Lease { token: random_uuid(), until: later(now, self.lease_duration()) }),
-            Course::WithItsWorker | Course::WithTheReconciler => LeaseChange::Leave { due: Some(now) },
+            Course::WithItsWorker => LeaseChange::Leave { due: Some(now) },
+            // What an earlier send still owes is due no later than it was.
+            Course::WithTheReconciler { at } => {
+                LeaseChange::Leave { due: lead.document.due.min(Some(at)).or(Some(at)) }
+            }
         };
         let id = lead_key(record).id;
         let mut commit = Commit::of(vec![lead.put(&id, change)]);
@@ -171,7 +178,8 @@ impl Leads {
         [alc, _]: [GateView; 2],
         now: Timestamp,
     ) -> Option<Grant> {
-        let may_begin = course == Course::Here && alc.closed_until.is_none() && !lead.has_unlearnt_earlier_send();
+        let is_open = alc.closed_until.is_none() && !self.alc_breaker.is_open();
+        let may_begin = course == Course::Here && is_open && !lead.has_unlearnt_earlier_send();
         if may_begin { self.parts.connections.fresh_grant(workspace, now) } else { None }
     }
 

@@ -32,7 +32,7 @@ impl Leads {
     /// Writes the record in Attio.
     pub(super) async fn show(&self, work: &mut Work, showing: Showing) -> Result<(), StoreError> {
         let Some(token) = self.attio_token(work) else { return Ok(()) };
-        if !self.ensure_time(work).await? || !self.attio_lets_through(work).await? || !self.has_time(work) {
+        if !self.ensure_time(work).await? || !self.attio_lets_through(work, showing).await? || !self.has_time(work) {
             return Ok(());
         }
         work.attio.go = false;

@@ -2,16 +2,40 @@
 
 use super::leased::{Pass, Work};
 use crate::{
-    leads::service::Leads,
+    clock::later,
+    ids::unit_random,
+    leads::{
+        lead::shown::{Showing, Title},
+        service::Leads,
+    },
     store::{
         StoreError, Tenant,
-        gate::{Gate, GateReport, GateView},
+        gate::{Gate, GateReport, GateView, Verdict},
     },
+    upstream::breaker::HeldBack,
 };
 
 impl Leads {
-    /// Leave from ALC's gate, which only breaks and never paces: an open one needs no visit.
+    /// Leave from the breaker over ALC as a whole, and from the workspace's own gate.
     pub(super) async fn alc_lets_through(&self, work: &mut Work) -> Result<bool, StoreError> {
+        if work.alc_probe.is_none() {
+            match self.alc_breaker.lets_through(self.parts.clock.now()) {
+                Ok(probe) => work.alc_probe = probe,
+                Err(HeldBack { until, spread }) => {
+                    return Ok(work.alc.take_down(Verdict::At(later(until, spread.mul_f64(unit_random())))));
+                }
+            }
+        }
+        let goes = self.alc_gate_lets_through(work).await?;
+        if !goes {
+            // Another workspace's lead may probe.
+            work.alc_probe = None;
+        }
+        Ok(goes)
+    }
+
+    /// ALC's gate only breaks and never paces: an open one needs no visit.
+    async fn alc_gate_lets_through(&self, work: &mut Work) -> Result<bool, StoreError> {
         if work.alc.go || work.alc.view.closed_until.is_none() {
             return Ok(true);
         }
@@ -21,12 +45,12 @@ impl Leads {
     }
 
     /// Leave from Attio's gate, which paces: the lead keeps the slot that it is given.
-    pub(super) async fn attio_lets_through(&self, work: &mut Work) -> Result<bool, StoreError> {
+    pub(super) async fn attio_lets_through(&self, work: &mut Work, showing: Showing) -> Result<bool, StoreError> {
         if work.attio.go {
             return Ok(true);
         }
         let now = self.parts.clock.now();
-        let verdict = self.parts.store.reserve(&work.tenant, &self.settings.gates.attio, Some(&work.key), now).await?;
+        let verdict = self.parts.store.reserve(&work.tenant, &self.gate_for(showing), Some(&work.key), now).await?;
         Ok(work.attio.take_down(verdict))
     }
 
@@ -35,8 +59,24 @@ impl Leads {
         self.report_on_alc(work, GateReport::Recovered).await;
     }
 
-    /// Tells ALC's gate what came of a call.
+    /// Attio's gate. What a send came to goes before every Pending: a bulk that has just been sent holds its slots for
+    /// minutes, and a person waits for the result.
+    pub(super) fn gate_for(&self, showing: Showing) -> Gate {
+        let gate = self.settings.gates.attio;
+        if showing.title == Title::Pending { gate } else { gate.ahead() }
+    }
+
+    /// Tells ALC's gate, and the breaker over ALC as a whole, what came of a call.
     pub(super) async fn report_on_alc(&self, work: &mut Work, report: GateReport) {
+        match report {
+            GateReport::Failed => {
+                self.alc_breaker.failed(work.tenant.as_str(), work.alc_probe.take(), self.parts.clock.now());
+            }
+            GateReport::Recovered | GateReport::Limited { .. } => {
+                self.alc_breaker.answered();
+                work.alc_probe = None;
+            }
+        }
         self.report(&work.tenant, &self.settings.gates.alc, &mut work.alc, report).await;
     }
 

@@ -12,6 +12,7 @@ use crate::{
         Commit, Key, Lease, LeaseChange, Tenant, Version, Versioned,
         gate::{GateView, Verdict},
     },
+    upstream::breaker::Probe,
 };
 
 /// A lead under way.
@@ -23,6 +24,8 @@ pub(in crate::leads) struct Work {
     pub(super) lease: Option<Lease>,
     pub(in crate::leads) workspace: Option<Versioned<Workspace>>,
     pub(super) alc: Pass,
+    /// The next call to ALC is the one that shows whether ALC answers any workspace again.
+    pub(super) alc_probe: Option<Probe>,
     pub(super) attio: Pass,
     pub(super) workflows: Pass,
     pub(super) grants: Grants,
@@ -87,6 +90,7 @@ impl Work {
             lead,
             workspace,
             alc,
+            alc_probe: None,
             attio,
             workflows: Pass::default(),
             grants: Grants::default(),

@@ -87,8 +87,8 @@ impl Leads {
         let mut commit = Commit::of(vec![put(&work.key.id, lead, Some(work.lead.version()), change)]);
         match change {
             LeaseChange::End { .. } => commit.checks = work.checks_at_the_end(),
-            LeaseChange::Hold(_) if matches!(step, Step::Show(_)) => {
-                commit.reserve = Some(Reserve { gate: self.settings.gates.attio, key: work.key.clone() });
+            LeaseChange::Hold(_) if let Step::Show(showing) = step => {
+                commit.reserve = Some(Reserve { gate: self.gate_for(showing), key: work.key.clone() });
             }
             _ => {}
         }
@@ -179,6 +179,10 @@ impl Leads {
             return Ok(false);
         };
         let stored = lead.document.lease;
+        if lead.value.wanted() != work.lead.value.wanted() {
+            // A result does not wait for the slot that the Pending before it was given.
+            work.attio.opens_at = None;
+        }
         work.lead = lead;
         work.lease = work.lease.filter(|lease| stored.is_some_and(|stored| stored.token == lease.token));
         Ok(true)

@@ -20,6 +20,7 @@ pub(super) async fn what_is_written_is_read(engine: &dyn Engine) {
         due: Some(at(9)),
         lease: None,
         slot: None,
+        urgent: false,
     };
     let loaded = engine.load(&tenant(), &[lead("none"), key.clone(), Key::workspace()], &[], at(1)).await;
     assert_eq!(loaded.expect("answers").documents, [None, Some(expected), None]);
@@ -73,7 +74,7 @@ pub(super) async fn checks_must_stand(engine: &dyn Engine) {
 }
 
 pub(super) async fn a_commit_repeated_after_a_lost_answer_has_one_effect_and_the_same_verdict(engine: &dyn Engine) {
-    let gate = Gate { upstream: "attio", per_second: Some(25) };
+    let gate = Gate { upstream: "attio", per_second: Some(25), ahead: false };
     let mut first = None;
     for n in 0..3 {
         let repeated =

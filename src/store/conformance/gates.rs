@@ -6,8 +6,8 @@ use crate::store::{
     gate::{Gate, GateReport, GateState, GateView},
 };
 
-const ATTIO: Gate = Gate { upstream: "attio", per_second: Some(25) };
-const ALC: Gate = Gate { upstream: "alc", per_second: None };
+const ATTIO: Gate = Gate { upstream: "attio", per_second: Some(25), ahead: false };
+const ALC: Gate = Gate { upstream: "alc", per_second: None, ahead: false };
 
 async fn reserve(engine: &dyn Engine, gate: &Gate, held: Option<&Key>, now: Timestamp) -> Verdict {
     engine.reserve(&tenant(), gate, held, now).await.expect("answers")
@@ -131,8 +131,9 @@ pub(super) async fn a_crowd_is_paced_as_the_arithmetic_says(engine: &dyn Engine)
             } else {
                 (0..40).min_by_key(|n| held[*n].unwrap_or(Timestamp::MAX)).expect("forty of them")
             };
-            let expected = state.reserve(&ATTIO, held[who], now);
-            assert_eq!(reserve(engine, &ATTIO, Some(&lead(who)), now).await, expected.verdict, "step {step}");
+            let gate = if who < 3 { ATTIO.ahead() } else { ATTIO };
+            let expected = state.reserve(&gate, held[who], now);
+            assert_eq!(reserve(engine, &gate, Some(&lead(who)), now).await, expected.verdict, "step {step}");
             held[who] = expected.slot;
             assert_eq!(read(engine, &lead(who), now).await.expect("it is there").slot, expected.slot, "step {step}");
             left.extend((expected.verdict == Verdict::Go).then_some(now));

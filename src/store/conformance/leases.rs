@@ -173,7 +173,8 @@ pub(super) async fn tenants_take_turns_and_none_takes_more_than_its_share(engine
             create(engine, tenant, &lead(id), due(at(n as u64))).await;
         }
     }
-    let request = LeaseRequest { per_tenant: 3, ..request(8) };
+    let mut request = request(8);
+    request.others.per_tenant = 3;
     let leased = engine.lease_due(&request, at(10)).await.expect("answers");
     let order: Vec<_> = leased.iter().map(|one| one.tenant.as_str()).collect();
     assert_eq!(order, ["a", "b", "c", "d", "b", "c", "d", "b"]);
@@ -187,11 +188,98 @@ pub(super) async fn skipped_tenants_are_left_alone(engine: &dyn Engine) {
     for tenant in &names {
         create(engine, tenant, &lead(1), due(at(0))).await;
     }
-    let request = LeaseRequest { skip: names[..2].to_vec(), ..request(1) };
+    let mut request = request(1);
+    request.others.skip = names[..2].to_vec();
     let leased = engine.lease_due(&request, at(1)).await.expect("answers");
     assert_eq!(leased.len(), 1);
     assert_eq!(leased[0].tenant, names[2]);
     assert!(engine.lease_due(&request, at(1)).await.expect("answers").is_empty());
+}
+
+fn urgent(write: Write) -> Write {
+    match write.change {
+        Change::Put { body, status, created_at, lease, expires_at, .. } => {
+            Write { change: Change::Put { body, status, created_at, lease, urgent: true, expires_at }, ..write }
+        }
+        Change::Erase => write,
+    }
+}
+
+fn ids(leased: &[Leased]) -> Vec<String> {
+    leased.iter().map(|one| one.key.id.clone()).collect()
+}
+
+pub(super) async fn what_is_urgent_and_what_is_not_are_leased_apart(engine: &dyn Engine) {
+    for n in 0..30 {
+        create(engine, &tenant(), &lead(n), due(at(n))).await;
+    }
+    for n in 100..110 {
+        assert_eq!(commit(engine, vec![urgent(put(&lead(n), None, due(at(n))))], at(0)).await, DONE);
+    }
+    assert!(read(engine, &lead(100), at(0)).await.expect("it is there").urgent);
+    assert!(!read(engine, &lead(1), at(0)).await.expect("it is there").urgent);
+    let lease = async |urgent: usize, others: usize, now| {
+        let mut request = request(0);
+        (request.urgent, request.others) = (self::request(urgent).urgent, self::request(others).others);
+        ids(&engine.lease_due(&request, now).await.expect("answers"))
+    };
+    assert_eq!(lease(2, 2, at(50)).await, ["0", "1"], "urgent or not: what is not due is left");
+    let mut both = lease(3, 2, at(102)).await;
+    both.sort();
+    assert_eq!(both, ["100", "101", "102", "2", "3"], "each lane has its own quota");
+    assert_eq!(lease(1, 0, at(103)).await, ["103"]);
+    assert_eq!(lease(0, 1, at(103)).await, ["4"]);
+    let mut request = request(99);
+    request.urgent.skip = vec![tenant()];
+    let leased = engine.lease_due(&request, at(200)).await.expect("answers");
+    assert!(leased.iter().all(|one| !one.document.urgent), "its share of the urgent lane is taken");
+    assert_eq!(leased.len(), 30);
+    request.urgent.skip.clear();
+    request.urgent.per_tenant = 4;
+    let leased = engine.lease_due(&request, at(201)).await.expect("answers");
+    assert_eq!(ids(&leased), ["104", "105", "106", "107"]);
+}
+
+pub(super) async fn what_is_urgent_keeps_its_lane_wherever_its_due_time_moves(engine: &dyn Engine) {
+    let id = lead(1);
+    assert_eq!(commit(engine, vec![urgent(put(&id, None, due(at(1))))], at(0)).await, DONE);
+    let mut only = request(9);
+    only.others.max = 0;
+    let of = async |now| engine.lease_due(&only, now).await.expect("answers");
+    // A lease that ends, one that is put back and a wake say when it is due from then on.
+    let one = of(at(10)).await.remove(0).document;
+    let end = LeaseChange::End { token: token(&one), due: Some(at(500)) };
+    assert_eq!(commit(engine, vec![urgent(put(&id, Some(one.version), end))], at(11)).await, DONE);
+    assert!(of(at(499)).await.is_empty());
+    let back = of(at(500)).await.remove(0).taken().expect("it is leased");
+    assert!(engine.put_back(&tenant(), &back, at(700), at(501)).await.expect("answers"));
+    assert!(of(at(699)).await.is_empty());
+    let woken = engine.wake(&tenant(), Kind::Lead, &["pending"], Duration::ZERO, at(600)).await.expect("answers");
+    assert_eq!((woken, of(at(600)).await.len()), (1, 1));
+    assert!(of(at(629)).await.is_empty(), "leased");
+    assert_eq!(of(at(630)).await.len(), 1, "the lease has run out");
+    // Once it is not urgent it takes its turn with the others.
+    let version = read(engine, &id, at(700)).await.expect("it is there").version;
+    assert_eq!(commit(engine, vec![put(&id, Some(version), due(at(700)))], at(700)).await, DONE);
+    assert!(of(at(900)).await.is_empty());
+    assert_eq!(lease_due(engine, 9, at(900)).await.len(), 1);
+    let version = read(engine, &id, at(930)).await.expect("it is there").version;
+    assert_eq!(commit(engine, vec![urgent(put(&id, Some(version), due(at(930))))], at(930)).await, DONE);
+    let version = read(engine, &id, at(930)).await.expect("it is there").version;
+    assert_eq!(commit(engine, vec![erase(&id, version)], at(930)).await, DONE);
+    assert!(of(at(9_000)).await.is_empty());
+}
+
+pub(super) async fn what_is_urgent_is_found_behind_many_tenants_whose_work_has_no_workers(engine: &dyn Engine) {
+    for n in 0..300 {
+        create(engine, &Tenant::new(format!("t{n}")), &lead(n), due(at(0))).await;
+    }
+    let last = Commit::of(vec![urgent(put(&lead(1), None, due(at(5))))]);
+    assert_eq!(engine.commit(&tenant(), &last, at(0)).await.expect("answers"), DONE);
+    let mut request = request(3);
+    request.others.max = 0;
+    let leased = engine.lease_due(&request, at(10)).await.expect("answers");
+    assert_eq!(leased.iter().map(|one| &one.tenant).collect::<Vec<_>>(), [&tenant()]);
 }
 
 pub(super) async fn no_two_workers_lease_the_same(engine: &dyn Engine) {

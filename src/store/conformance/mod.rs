@@ -82,7 +82,7 @@ pub(super) fn put_as(
     Write {
         key: key.clone(),
         expected,
-        change: Change::Put { body, status: status.into(), created_at, lease, expires_at: None },
+        change: Change::Put { body, status: status.into(), created_at, lease, urgent: false, expires_at: None },
     }
 }
 
@@ -114,7 +114,7 @@ pub(super) async fn read(engine: &dyn Engine, key: &Key, now: Timestamp) -> Opti
 }
 
 pub(super) fn request(max: usize) -> LeaseRequest {
-    LeaseRequest { max, per_tenant: max, skip: Vec::new(), duration: Duration::from_secs(30) }
+    LeaseRequest::up_to(max, Duration::from_secs(30))
 }
 
 pub(super) async fn lease_due(engine: &dyn Engine, max: usize, now: Timestamp) -> Vec<Leased> {
@@ -195,6 +195,9 @@ suite! {
         one_due_lead_comes_out_beside_ten_thousand_of_another,
         tenants_take_turns_and_none_takes_more_than_its_share,
         skipped_tenants_are_left_alone,
+        what_is_urgent_and_what_is_not_are_leased_apart,
+        what_is_urgent_keeps_its_lane_wherever_its_due_time_moves,
+        what_is_urgent_is_found_behind_many_tenants_whose_work_has_no_workers,
         no_two_workers_lease_the_same,
         next_due_is_the_first_to_come,
         waking_spreads_the_unleased_and_moves_no_version,

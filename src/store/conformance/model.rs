@@ -26,7 +26,7 @@ impl Model {
             if present.map(|document| document.version) != write.expected {
                 return Committed::Conflict;
             }
-            let Change::Put { body, status, created_at, lease: change, .. } = &write.change else {
+            let Change::Put { body, status, created_at, lease: change, urgent, .. } = &write.change else {
                 after.remove(&place);
                 continue;
             };
@@ -48,6 +48,7 @@ impl Model {
                 due,
                 lease,
                 slot: None,
+                urgent: *urgent,
             };
             after.insert(place, document);
         }
@@ -81,11 +82,14 @@ impl Model {
         true
     }
 
-    /// What the engine leased must have been due, the longest due of its tenant first; then the model has it leased.
-    fn leased(&mut self, leased: &[Leased], max: usize, now: Timestamp) {
+    /// What the engine leased must have been due: of what is urgent and of what is not as much as was asked for, the
+    /// longest due of its tenant first. Then the model has it leased.
+    fn leased(&mut self, leased: &[Leased], request: &LeaseRequest, now: Timestamp) {
         let due = |document: &Document| Self::due_at(document).is_some_and(|due| due <= now);
-        let all = self.kept.values().filter(|document| due(document)).count();
-        assert_eq!(leased.len(), all.min(max));
+        let count = |urgent| self.kept.values().filter(|document| document.urgent == urgent && due(document)).count();
+        let (urgent, others) = (count(true).min(request.urgent.max), count(false).min(request.others.max));
+        let got = leased.iter().filter(|one| one.document.urgent).count();
+        assert_eq!((got, leased.len() - got), (urgent, others));
         for one in leased {
             let place = (one.tenant.clone(), one.key.clone());
             let present = self.kept.get(&place).expect("what was leased exists");
@@ -93,7 +97,7 @@ impl Model {
             let longest = self
                 .kept
                 .iter()
-                .filter(|((tenant, _), _)| *tenant == one.tenant)
+                .filter(|((tenant, _), document)| *tenant == one.tenant && document.urgent == present.urgent)
                 .filter_map(|(_, d)| Self::due_at(d))
                 .min();
             assert_eq!(Self::due_at(present), longest, "the longest due first");
@@ -126,9 +130,11 @@ pub(super) async fn random_commits_and_leases_do_what_the_model_does(engine: &dy
         let place = format!("step {step} of seed {seed}");
         match random.below(10) {
             0 => {
-                let max = usize::try_from(random.below(5)).expect("small");
-                let leased = lease_due(engine, max, now).await;
-                model.leased(&leased, max, now);
+                let mut few = || usize::try_from(random.below(5)).expect("small");
+                let mut request = request(9);
+                (request.urgent.max, request.others.max) = (few(), few());
+                let leased = engine.lease_due(&request, now).await.expect("answers");
+                model.leased(&leased, &request, now);
                 taken.extend(leased.iter().filter_map(|one| Some((one.tenant.clone(), one.taken()?))));
             }
             1 => {
@@ -194,7 +200,13 @@ fn draw(random: &mut Random, model: &Model, tenant: &Tenant, now: Timestamp) -> 
         let status = ["queued", "pending", "complete"][usize::try_from(random.below(3)).expect("small")];
         writes.push(match expected {
             Some(version) if random.below(6) == 0 => erase(&key, version),
-            _ => put_as(&key, expected, status, super::at(random.below(5)), change),
+            _ => {
+                let mut write = put_as(&key, expected, status, super::at(random.below(5)), change);
+                if let Change::Put { urgent, .. } = &mut write.change {
+                    *urgent = random.below(3) == 0;
+                }
+                write
+            }
         });
     }
     Commit::of(writes)

@@ -34,6 +34,9 @@ pub struct GateState {
     tail: Option<i64>,
     /// The last slot handed out between the grid's points.
     returning: Option<i64>,
+    /// The last slot handed out in the third lane, to a request that goes ahead of all others. Until then only such go.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ahead: Option<i64>,
     /// The last departures, oldest first, as many as may leave in a second.
     departures: Vec<i64>,
     /// The upstream limits until then.
@@ -56,14 +59,24 @@ impl GateState {
         let (Some(interval), Some(most)) = (gate.interval_micros(), gate.most_in_a_second()) else {
             return Reserved { verdict: self.go_or(opens, now), slot: held };
         };
-        let earliest = opens.max(self.room_at(most, now)).max(now);
+        let mut earliest = opens.max(self.room_at(most, now)).max(now);
+        if let Some(last) = self.ahead.filter(|last| !gate.ahead && *last > now) {
+            earliest = earliest.max(last + interval);
+        }
         let spaced = earliest.max(after(self.departures.last().copied(), interval, earliest));
         let at = match held.map(Timestamp::as_microsecond) {
-            // Its time has not come; a pause or cool-down that ends before then does not move it.
-            Some(slot) if slot > now && slot >= opens => slot,
+            // Its time has not come; a pause or cool-down that ends before then does not move it. What goes ahead gives
+            // up a later slot that it was given before.
+            Some(slot) if slot > now && slot >= opens && !(gate.ahead && Some(slot) > self.ahead) => slot,
             Some(slot) if slot <= now && now - slot <= micros(SLOT_TOLERANCE) && earliest == now => now,
             // Too late for its slot, but the gate stands idle.
             Some(_) if spaced == now => now,
+            _ if gate.ahead => {
+                let at = spaced.max(after(self.ahead, interval, spaced));
+                let at = if at > now { self.quarter_grid(at, interval) } else { at };
+                self.ahead = Some(at);
+                at
+            }
             Some(_) => {
                 let at = self.between_grid(spaced.max(after(self.returning, interval, spaced)), interval);
                 self.returning = Some(at);
@@ -163,6 +176,18 @@ impl GateState {
                 self.grid = Some(at);
                 at
             }
+        }
+    }
+
+    /// The next slot of those who go ahead, not before `at`: a quarter behind a point of the grid, where neither of the
+    /// other lanes has slots.
+    fn quarter_grid(&self, at: i64, interval: i64) -> i64 {
+        let quarter = interval / 4;
+        match (self.grid, self.tail) {
+            (Some(grid), Some(tail)) if at > grid - interval && at < tail + interval => {
+                grid + quarter + ceil_div(at - grid - quarter, interval) * interval
+            }
+            _ => at + quarter,
         }
     }
 

@@ -6,8 +6,8 @@ use crate::clock::from_micros;
 
 const MICROS: i64 = 1_000_000;
 
-const ATTIO: Gate = Gate { upstream: "attio", per_second: Some(25) };
-const ALC: Gate = Gate { upstream: "alc", per_second: None };
+const ATTIO: Gate = Gate { upstream: "attio", per_second: Some(25), ahead: false };
+const ALC: Gate = Gate { upstream: "alc", per_second: None, ahead: false };
 
 fn at(micros: i64) -> Timestamp {
     from_micros(micros)
@@ -25,24 +25,40 @@ fn fail(state: &mut GateState, times: u32, now: Timestamp) {
 
 /// A crowd of leads, each knocking when its slot says so but late by its own habit.
 fn run_crowd(arrivals: &[i64], lateness: &[i64], pause: Option<(i64, i64)>) -> Vec<i64> {
+    run_crowds(arrivals, &[], lateness, pause).0
+}
+
+/// A crowd, and requests that go ahead of it: when each left, and how long each of those that go ahead took.
+fn run_crowds(arrivals: &[i64], ahead: &[i64], lateness: &[i64], pause: Option<(i64, i64)>) -> (Vec<i64>, Vec<i64>) {
+    struct Waiting {
+        knocks: i64,
+        held: Option<Timestamp>,
+        late: i64,
+        /// Of a request that goes ahead: when it came.
+        came: Option<i64>,
+    }
     let mut state = GateState::default();
-    let mut waiting: Vec<(i64, Option<Timestamp>, i64)> =
-        arrivals.iter().zip(lateness.iter().cycle()).map(|(arrival, late)| (*arrival, None, *late)).collect();
-    let mut left = Vec::new();
+    let late = |(arrival, late): (&i64, &i64)| Waiting { knocks: *arrival, held: None, late: *late, came: None };
+    let mut waiting: Vec<_> = arrivals.iter().zip(lateness.iter().cycle()).map(late).collect();
+    waiting.extend(ahead.iter().map(|came| Waiting { knocks: *came, held: None, late: 0, came: Some(*came) }));
+    let all = waiting.len();
+    let (mut left, mut took) = (Vec::new(), Vec::new());
     let mut slots = std::collections::HashSet::new();
     let mut paused = false;
-    for _ in 0..arrivals.len() * 200 {
-        let Some(next) = (0..waiting.len()).min_by_key(|i| waiting[*i].0) else { break };
-        let (now, held, late) = waiting[next];
+    for _ in 0..all * 200 {
+        let Some(next) = (0..waiting.len()).min_by_key(|i| waiting[*i].knocks) else { break };
+        let Waiting { knocks: now, held, late, came } = waiting[next];
         if let Some((from, until)) = pause.filter(|(from, _)| now >= *from && !paused) {
             state.report(GateReport::Limited { until: at(until) }, at(from));
             paused = true;
         }
-        let reserved = state.reserve(&ATTIO, held, at(now));
+        let gate = if came.is_some() { ATTIO.ahead() } else { ATTIO };
+        let reserved = state.reserve(&gate, held, at(now));
         match reserved.verdict {
             Verdict::Go => {
                 assert!(!(paused && pause.is_some_and(|(_, until)| now < until)), "went through a pause");
                 left.push(now);
+                took.extend(came.map(|came| now - came));
                 waiting.swap_remove(next);
             }
             Verdict::At(slot) => {
@@ -51,12 +67,12 @@ fn run_crowd(arrivals: &[i64], lateness: &[i64], pause: Option<(i64, i64)>) -> V
                 if held != Some(slot) {
                     assert!(slots.insert(slot), "two slots at once");
                 }
-                waiting[next] = (slot.as_microsecond() + late, Some(slot), late);
+                waiting[next] = Waiting { knocks: slot.as_microsecond() + late, held: Some(slot), late, came };
             }
         }
     }
-    assert!(waiting.is_empty(), "{} of {} never went", waiting.len(), arrivals.len());
-    left
+    assert!(waiting.is_empty(), "{} of {all} never went", waiting.len());
+    (left, took)
 }
 
 fn fullest_second(left: &[i64]) -> usize {
@@ -72,6 +88,19 @@ proptest! {
     ) {
         let left = run_crowd(&arrivals, &lateness, pause);
         prop_assert!(fullest_second(&left) <= 25);
+    }
+
+    /// Results come to a bulk under way: each goes within a second and a half, however many hold slots, and never do
+    /// more than the limit go in a second.
+    #[test]
+    fn what_goes_ahead_waits_for_no_bulk(
+        bulk in proptest::collection::vec(0i64..1_000_000, 1..300),
+        results in proptest::collection::vec(0i64..8_000_000, 1..12),
+        lateness in proptest::collection::vec(0i64..60_000, 1..7),
+    ) {
+        let (left, took) = run_crowds(&bulk, &results, &lateness, None);
+        prop_assert!(fullest_second(&left) <= 25);
+        prop_assert!(took.iter().all(|took| *took <= 1_500_000), "{took:?}");
     }
 
     #[test]
@@ -90,6 +119,14 @@ fn a_thousand_at_once_are_spread_over_forty_seconds() {
     let left = run_crowd(&[0; 1000], &[0], None);
     assert_eq!(*left.last().expect("all went"), 999 * 41_667);
     assert_eq!(fullest_second(&left), 24);
+}
+
+/// A thousand leads that one press sent, and a result two seconds later.
+#[test]
+fn a_result_goes_before_a_thousand_that_hold_slots() {
+    let (left, took) = run_crowds(&[0; 1000], &[2_000_000], &[0], None);
+    assert!(took[0] <= 100_000, "{took:?}");
+    assert!(*left.last().expect("all went") <= 1001 * 41_667, "and delays them by its own turn alone");
 }
 
 #[test]

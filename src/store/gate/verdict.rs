@@ -22,9 +22,9 @@ impl Gates {
     /// Attio's is paced by its limit; the others only break.
     pub fn new(attio_writes_per_second: u32) -> Self {
         Self {
-            alc: Gate { upstream: "alc", per_second: None },
-            attio: Gate { upstream: "attio", per_second: Some(attio_writes_per_second) },
-            workflows: Gate { upstream: "workflow", per_second: None },
+            alc: Gate { upstream: "alc", per_second: None, ahead: false },
+            attio: Gate { upstream: "attio", per_second: Some(attio_writes_per_second), ahead: false },
+            workflows: Gate { upstream: "workflow", per_second: None, ahead: false },
         }
     }
 }
@@ -36,9 +36,18 @@ pub struct Gate {
     pub upstream: &'static str,
     /// The upstream's limit in requests per second; `None`: the gate only breaks and never paces.
     pub per_second: Option<u32>,
+    /// The request goes before all that are not ahead, also before those that have a slot. For what a person waits for,
+    /// and for little else: as long as such requests come at the gate's pace, no other goes.
+    pub ahead: bool,
 }
 
 impl Gate {
+    /// The same gate for a request that goes ahead.
+    #[must_use]
+    pub fn ahead(self) -> Self {
+        Self { ahead: true, ..self }
+    }
+
     /// The time between two slots; `None`: the gate does not pace.
     pub fn interval(self) -> Option<Duration> {
         self.per_second.map(|rate| Duration::from_secs_f64(1.0 / (f64::from(rate.max(1)) * SHARE_OF_LIMIT)))

@@ -11,13 +11,13 @@ use super::{
 use crate::{
     clock::from_micros,
     store::{
-        Change, Commit, Depth, Document, Kind, Lease, LeaseChange, Leased, StoreError, Tenant,
+        Change, Commit, Depth, Document, Kind, Lease, LeaseChange, LeaseRequest, Leased, Quota, StoreError, Tenant,
         gate::{Gate, GateView, Verdict},
     },
 };
 use jiff::Timestamp;
 
-/// Fields of a hash in the order asked for: of an aggregate `b, v, s, c, d, lt, lu, sl, x`.
+/// Fields of a hash in the order asked for: of an aggregate `b, v, s, c, d, lt, lu, sl, x, u`.
 pub(super) type Fields = Vec<Option<String>>;
 /// Tenant, member, whether a lease had run out, fields.
 pub(super) type LeasedFields = (String, String, u8, Fields);
@@ -57,11 +57,11 @@ pub(super) fn commit_arguments(call: &mut Call<'_>, tenant: &Tenant, commit: &Co
         match &write.change {
             Change::Erase => {
                 call.arg("erase");
-                for _ in 0..8 {
+                for _ in 0..9 {
                     call.arg("");
                 }
             }
-            Change::Put { body, status, created_at, lease, expires_at } => {
+            Change::Put { body, status, created_at, lease, urgent, expires_at } => {
                 call.arg("put")
                     .arg(body)
                     .arg(status.as_ref())
@@ -76,17 +76,18 @@ pub(super) fn commit_arguments(call: &mut Call<'_>, tenant: &Tenant, commit: &Co
                     LeaseChange::End { token, due } => ("end", Some(*token), *due),
                 };
                 call.arg(change).arg(token.map(|token| token.to_string()).unwrap_or_default());
-                call.arg(micros_or_blank(time));
+                call.arg(micros_or_blank(time)).arg(if *urgent { "1" } else { "" });
             }
         }
     }
 }
 
-/// Upstream, interval and limit; blank where there is none.
+/// Upstream, interval, limit and lane; blank where there is none.
 pub(super) fn gate_arguments(call: &mut Call<'_>, gate: Option<Gate>) {
     call.arg(gate.map(|gate| gate.upstream).unwrap_or_default());
     call.arg(gate.and_then(Gate::interval_micros).map(|interval| interval.to_string()).unwrap_or_default());
     call.arg(gate.and_then(Gate::most_in_a_second).unwrap_or(0));
+    call.arg(if gate.is_some_and(|gate| gate.ahead) { "ahead" } else { "" });
 }
 
 fn micros_or_blank(time: Option<Timestamp>) -> String {
@@ -119,7 +120,8 @@ pub(super) fn score(text: &str) -> Result<Timestamp, StoreError> {
 
 /// An aggregate; `None`: there is none, or it is a receipt that expired by `now`.
 pub(super) fn document(fields: Fields, now: Timestamp) -> Result<Option<Document>, StoreError> {
-    let Ok([body, version, status, created, due, token, until, slot, expires]) = <[_; 9]>::try_from(fields) else {
+    let Ok([body, version, status, created, due, token, until, slot, expires, urgent]) = <[_; 10]>::try_from(fields)
+    else {
         return Err(corrupt("an aggregate"));
     };
     let (Some(body), Some(version), Some(status), Some(created)) = (body, version, status, created) else {
@@ -140,6 +142,7 @@ pub(super) fn document(fields: Fields, now: Timestamp) -> Result<Option<Document
         due: optional_time(due)?,
         lease,
         slot: optional_time(slot)?,
+        urgent: urgent.is_some(),
     }))
 }
 
@@ -151,15 +154,35 @@ pub(super) fn gate_view(fields: &Fields, now: Timestamp) -> Result<GateView, Sto
     Ok(GateView { closed_until: pause.max(optional_time(open.clone())?), failures })
 }
 
-/// Which tenant gets how many of `max`: one each by turn, then the second each, and so on. Given (tenant, turn, how
-/// many).
-pub(super) fn shares(mut queue: Vec<(String, i64, usize)>, max: usize) -> Vec<(Tenant, usize)> {
-    queue.sort_by_key(|(_, turn, _)| *turn);
-    let mut shares: Vec<_> = queue.iter().map(|(tenant, ..)| (Tenant::new(tenant), 0)).collect();
+/// A tenant in the queue for leases.
+pub(super) struct InQueue {
+    pub(super) tenant: Tenant,
+    pub(super) turn: i64,
+    /// How much it has due.
+    pub(super) urgent: usize,
+    pub(super) others: usize,
+}
+
+/// How much each tenant gets: of what is urgent and of the others.
+pub(super) fn shares(mut queue: Vec<InQueue>, request: &LeaseRequest) -> Vec<(Tenant, [usize; 2])> {
+    queue.sort_by_key(|one| one.turn);
+    let in_lane = |quota: &Quota, due: fn(&InQueue) -> usize| {
+        let share = |one: &InQueue| if quota.skip.contains(&one.tenant) { 0 } else { due(one).min(quota.per_tenant) };
+        in_rounds(&queue.iter().map(share).collect::<Vec<_>>(), quota.max)
+    };
+    let urgent = in_lane(&request.urgent, |one| one.urgent);
+    let others = in_lane(&request.others, |one| one.others);
+    let shares = queue.into_iter().zip(urgent.into_iter().zip(others));
+    shares.map(|(one, (urgent, others))| (one.tenant, [urgent, others])).filter(|(_, share)| *share != [0, 0]).collect()
+}
+
+/// Of `max` one each in their order, then the second each, and so on, up to what each has.
+fn in_rounds(due: &[usize], max: usize) -> Vec<usize> {
+    let mut shares = vec![0; due.len()];
     let mut left = max;
     let mut round = 0;
-    while left > 0 && queue.iter().any(|(.., due)| *due > round) {
-        for ((.., due), (_, share)) in queue.iter().zip(&mut shares) {
+    while left > 0 && due.iter().any(|due| *due > round) {
+        for (due, share) in due.iter().zip(&mut shares) {
             if left > 0 && *due > round {
                 *share += 1;
                 left -= 1;
@@ -167,12 +190,11 @@ pub(super) fn shares(mut queue: Vec<(String, i64, usize)>, max: usize) -> Vec<(T
         }
         round += 1;
     }
-    shares.retain(|(_, share)| *share > 0);
     shares
 }
 
 /// What was leased, tenants taking turns.
-pub(super) fn in_turns(leased: Vec<LeasedFields>, shares: &[(Tenant, usize)]) -> Vec<Leased> {
+pub(super) fn in_turns(leased: Vec<LeasedFields>, shares: &[(Tenant, [usize; 2])]) -> Vec<Leased> {
     let mut queues: HashMap<Tenant, VecDeque<Leased>> = HashMap::new();
     let mut count = 0;
     for (tenant, member, ran_out, fields) in leased {

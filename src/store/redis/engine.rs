@@ -26,8 +26,8 @@ use crate::{
     ids::{random_uuid, unit_random},
     lifecycle::Lifecycle,
     store::{
-        Commit, Committed, Cursor, Degraded, Depth, Engine, Key, Kind, LeaseRequest, Leased, Loaded, Page, StoreError,
-        Taken, Tenant,
+        Commit, Committed, Cursor, Degraded, Depth, Engine, Key, Kind, LeaseRequest, Leased, Loaded, Page, Quota,
+        StoreError, Taken, Tenant,
         engine::{WAKEN_AT_ONCE, evenly},
         gate::{Gate, GateReport, Verdict},
         opening::{OpenError, check_namespace},
@@ -161,25 +161,29 @@ impl Engine for RedisEngine {
     }
 
     async fn lease_due(&self, request: &LeaseRequest, now: Timestamp) -> Result<Vec<Leased>, StoreError> {
+        let enough = [&request.urgent, &request.others].map(Quota::tenants_to_look_at);
         let asked = Self::partitions().map(|partition| async move {
             let mut call = self.scripts.due.key(self.keys.partition(partition));
-            call.arg(now.as_microsecond()).arg(request.max).arg(request.per_tenant.min(request.max));
-            for tenant in &request.skip {
-                call.arg(tenant.as_str());
-            }
-            self.call::<Vec<(String, i64, usize)>>(&call, Insist::Briefly).await
+            call.arg(now.as_microsecond()).arg(enough[0]).arg(enough[1]);
+            self.call::<Vec<(String, i64, usize, usize)>>(&call, Insist::Briefly).await
         });
         let queue = those_that_answered(join_all(asked).await)?.into_iter().flatten();
-        let shares = answers::shares(queue.collect(), request.max);
+        let queue = queue.map(|(tenant, turn, urgent, others)| answers::InQueue {
+            tenant: Tenant::new(tenant),
+            turn,
+            urgent,
+            others,
+        });
+        let shares = answers::shares(queue.collect(), request);
         let until = later(now, request.duration).as_microsecond();
         let leases = Self::partitions().filter_map(|partition| {
             let mut call = self.scripts.lease.key(self.keys.partition(partition));
             call.arg(now.as_microsecond()).arg(until);
             let mut any = false;
-            for (tenant, count) in shares.iter().filter(|(tenant, _)| keys::partition(tenant) == partition) {
+            for (tenant, [urgent, others]) in shares.iter().filter(|(tenant, _)| keys::partition(tenant) == partition) {
                 any = true;
-                call.arg(tenant.as_str()).arg(*count);
-                for _ in 0..*count {
+                call.arg(tenant.as_str()).arg(*urgent).arg(*others);
+                for _ in 0..urgent + others {
                     call.arg(random_uuid().to_string());
                 }
             }

@@ -26,12 +26,12 @@ use crate::{
         redis_server::RedisServer, tenant, token, v,
     },
     store::{
-        Change, Engine, Key, Kind, LeaseChange, LeaseRequest, OpenError, StoreError, Tenant,
+        Change, Engine, Key, Kind, LeaseChange, LeaseRequest, Leased, OpenError, StoreError, Tenant,
         gate::{Gate, GateReport, Verdict},
     },
 };
 
-const ATTIO: Gate = Gate { upstream: "attio", per_second: Some(25) };
+const ATTIO: Gate = Gate { upstream: "attio", per_second: Some(25), ahead: false };
 
 async fn refusal(url: String) -> OpenError {
     RedisEngine::open(&url.into(), "alc", &Lifecycle::new()).await.expect_err("it is refused")
@@ -64,6 +64,40 @@ async fn a_server_that_restarts_has_everything_and_needs_no_restart_of_ours() {
     assert_eq!(read(&engine, &lead(1), at(0)).await.expect("it is there").due, Some(at(5)));
     assert!(read(&engine, &lead(2), at(0)).await.is_none());
     assert_eq!(lease_due(&engine, 10, at(5)).await.len(), 1, "the indexes are there, too");
+}
+
+/// A replica of a release before the urgent lane works on the same server: it writes, leases and erases without it.
+#[tokio::test]
+async fn what_an_earlier_release_does_to_urgent_work_is_noticed() {
+    let server = RedisServer::start();
+    let engine = redis(&server).await;
+    for n in 1..=4 {
+        let mut write = put(&lead(n), None, due(at(1)));
+        if let Change::Put { urgent, .. } = &mut write.change {
+            *urgent = true;
+        }
+        assert_eq!(commit(&engine, vec![write], at(0)).await, DONE);
+    }
+    let place = engine.keys.of(&tenant());
+    let (of, due) = (|n| format!("{place}a:{}:lead:{n}", tenant()), format!("{place}t:{}:due", tenant()));
+    let until = at(100).as_microsecond();
+    for command in [
+        format!("HDEL {} u", of(1)),
+        format!("DEL {}", of(2)),
+        format!("ZREM {due} lead:2"),
+        format!("HSET {} lt {} lu {until}", of(3), crate::ids::random_uuid()),
+        format!("ZADD {due} {until} lead:3"),
+    ] {
+        assert!(server.command(&command).starts_with(':'), "{command}");
+    }
+    let ids = |leased: Vec<Leased>| leased.into_iter().map(|one| one.key.id).collect::<Vec<_>>();
+    let mut request = crate::store::conformance::request(1);
+    request.others.max = 0;
+    assert_eq!(ids(engine.lease_due(&request, at(2)).await.expect("answers")), ["4"]);
+    assert_eq!(ids(lease_due(&engine, 9, at(3)).await), ["1"]);
+    let mut all = ids(lease_due(&engine, 9, at(100)).await);
+    all.sort();
+    assert_eq!(all, ["1", "3", "4"]);
 }
 
 #[tokio::test]

@@ -45,7 +45,7 @@ fn attempt(c: &Connection, tenant: &Tenant, commit: &Commit, now: Timestamp) -> 
         }
         match &write.change {
             Change::Erase => planned.push((&write.key, None, None)),
-            Change::Put { body, status, created_at, lease, expires_at } => {
+            Change::Put { body, status, created_at, lease, urgent, expires_at } => {
                 let Some((lease, due)) = leased(present.as_ref(), *lease) else { return Ok(Committed::Conflict) };
                 let document = Document {
                     body: body.clone(),
@@ -55,6 +55,7 @@ fn attempt(c: &Connection, tenant: &Tenant, commit: &Commit, now: Timestamp) -> 
                     due,
                     lease,
                     slot: present.and_then(|document| document.slot),
+                    urgent: *urgent,
                 };
                 planned.push((&write.key, Some(document), *expires_at));
             }

@@ -1,6 +1,6 @@
 //! Due times: whose turn it is, leasing, waking.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, params};
@@ -9,7 +9,7 @@ use super::rows;
 use crate::{
     clock::{from_micros, later},
     ids::random_uuid,
-    store::{Key, Kind, Lease, LeaseRequest, Leased, Taken, Tenant},
+    store::{Key, Kind, Lease, LeaseRequest, Leased, Quota, Taken, Tenant},
 };
 
 type Result<T> = std::result::Result<T, rusqlite::Error>;
@@ -47,18 +47,36 @@ fn set_turn(c: &Connection, tenant: &Tenant, turn: i64) -> Result<()> {
 
 /// See [`crate::store::Engine::lease_due`].
 pub(super) fn lease(c: &Connection, request: &LeaseRequest, now: Timestamp) -> Result<Vec<Leased>> {
+    let mut leased = Vec::new();
+    for (urgent, quota) in [(true, &request.urgent), (false, &request.others)] {
+        leased.extend(lease_lane(c, quota, urgent, request.duration, now)?);
+    }
+    let served: BTreeSet<_> = leased.iter().map(|one| one.tenant.clone()).collect();
+    for tenant in served {
+        if let Some(earliest) = earliest(c, &tenant)? {
+            // Served: with more due it goes to the end of the queue.
+            set_turn(c, &tenant, earliest.max(now.as_microsecond()))?;
+        }
+    }
+    Ok(leased)
+}
+
+/// Leases of what is urgent, or of the others: one of each tenant, then the second of each, and so on.
+fn lease_lane(c: &Connection, quota: &Quota, urgent: bool, duration: Duration, now: Timestamp) -> Result<Vec<Leased>> {
+    let mut tenants = tenants_due(c, quota.tenants_to_look_at(), urgent, now)?;
+    tenants.retain(|tenant| !quota.skip.contains(tenant));
+    tenants.truncate(quota.max);
     let mut queues = Vec::new();
-    for tenant in tenants_due(c, request, now)? {
-        queues.push((keys_due(c, &tenant, request.per_tenant.min(request.max), now)?.into_iter(), tenant));
+    for tenant in tenants {
+        queues.push((keys_due(c, &tenant, quota.per_tenant.min(quota.max), urgent, now)?.into_iter(), tenant));
     }
     let mut leased = Vec::new();
-    // One of each tenant, then the second of each, and so on.
-    while leased.len() < request.max {
+    while leased.len() < quota.max {
         let before = leased.len();
         for (keys, tenant) in &mut queues {
-            if leased.len() < request.max
+            if leased.len() < quota.max
                 && let Some(key) = keys.next()
-                && let Some(one) = lease_one(c, tenant, key, request.duration, now)?
+                && let Some(one) = lease_one(c, tenant, key, duration, now)?
             {
                 leased.push(one);
             }
@@ -67,35 +85,34 @@ pub(super) fn lease(c: &Connection, request: &LeaseRequest, now: Timestamp) -> R
             break;
         }
     }
-    for (_, tenant) in queues {
-        if leased.iter().any(|one| one.tenant == tenant)
-            && let Some(earliest) = earliest(c, &tenant)?
-        {
-            // Served: with more due it goes to the end of the queue.
-            set_turn(c, &tenant, earliest.max(now.as_microsecond()))?;
-        }
-    }
     Ok(leased)
 }
 
-fn tenants_due(c: &Connection, request: &LeaseRequest, now: Timestamp) -> Result<Vec<Tenant>> {
-    let enough = request.max.saturating_add(request.skip.len());
-    let mut statement = c.prepare_cached("SELECT tenant FROM turns WHERE turn <= ?1 ORDER BY turn, tenant LIMIT ?2")?;
-    let tenants = statement
-        .query_map(params![now.as_microsecond(), i64::try_from(enough).unwrap_or(i64::MAX)], |row| {
-            Ok(Tenant::new(row.get::<_, String>(0)?))
-        })?;
-    let mut tenants = tenants.collect::<Result<Vec<_>>>()?;
-    tenants.retain(|tenant| !request.skip.contains(tenant));
-    tenants.truncate(request.max);
-    Ok(tenants)
+/// In the words of the index over what is urgent, which SQLite uses for a constant alone.
+const fn lane(urgent: bool) -> &'static str {
+    if urgent { "urgent = 1" } else { "urgent = 0" }
 }
 
-fn keys_due(c: &Connection, tenant: &Tenant, at_most: usize, now: Timestamp) -> Result<Vec<Key>> {
-    let mut statement = c.prepare_cached(
-        "SELECT kind, id FROM aggregates WHERE tenant = ?1 AND due_at IS NOT NULL AND due_at <= ?2
+fn tenants_due(c: &Connection, at_most: usize, urgent: bool, now: Timestamp) -> Result<Vec<Tenant>> {
+    let mut statement = c.prepare_cached(&format!(
+        "SELECT tenant FROM turns WHERE turn <= ?1 AND EXISTS (
+             SELECT 1 FROM aggregates WHERE aggregates.tenant = turns.tenant AND {}
+             AND due_at IS NOT NULL AND due_at <= ?1)
+         ORDER BY turn, tenant LIMIT ?2",
+        lane(urgent)
+    ))?;
+    let at_most = i64::try_from(at_most).unwrap_or(i64::MAX);
+    let tenants =
+        statement.query_map(params![now.as_microsecond(), at_most], |row| Ok(Tenant::new(row.get::<_, String>(0)?)))?;
+    tenants.collect()
+}
+
+fn keys_due(c: &Connection, tenant: &Tenant, at_most: usize, urgent: bool, now: Timestamp) -> Result<Vec<Key>> {
+    let mut statement = c.prepare_cached(&format!(
+        "SELECT kind, id FROM aggregates WHERE tenant = ?1 AND {} AND due_at IS NOT NULL AND due_at <= ?2
          ORDER BY due_at LIMIT ?3",
-    )?;
+        lane(urgent)
+    ))?;
     let at_most = i64::try_from(at_most).unwrap_or(i64::MAX);
     let keys = statement.query_map(params![tenant.as_str(), now.as_microsecond(), at_most], |row| {
         Ok((row.get::<_, String>(0)?, row.get(1)?))

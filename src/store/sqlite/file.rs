@@ -56,6 +56,7 @@ pub(super) fn connect(path: &Path) -> Result<(Connection, Vec<Connection>), Open
         } else if layout != LAYOUT {
             return Ok(Err(OpenError::Layout { found: layout.to_string(), known: LAYOUT.to_string() }));
         }
+        know_urgency(&connection)?;
         let readers = (0..READERS).map(|_| {
             let reader = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
             prepare(&reader)?;
@@ -64,6 +65,20 @@ pub(super) fn connect(path: &Path) -> Result<(Connection, Vec<Connection>), Open
         Ok(Ok((connection, readers.collect::<Result<_, rusqlite::Error>>()?)))
     })();
     opened.map_err(|error| OpenError::Store(failure(&error)))?
+}
+
+/// A release before this one made the table without urgency, and goes on working with one that has it.
+fn know_urgency(connection: &Connection) -> Result<(), rusqlite::Error> {
+    let known = "SELECT EXISTS (SELECT 1 FROM pragma_table_info('aggregates') WHERE name = 'urgent')";
+    if connection.query_row(known, [], |row| row.get(0))? {
+        return Ok(());
+    }
+    connection.execute_batch(
+        "BEGIN;
+         ALTER TABLE aggregates ADD COLUMN urgent INTEGER NOT NULL DEFAULT 0;
+         CREATE INDEX by_urgency ON aggregates (tenant, due_at) WHERE urgent = 1 AND due_at IS NOT NULL;
+         COMMIT;",
+    )
 }
 
 fn prepare(connection: &Connection) -> Result<(), rusqlite::Error> {

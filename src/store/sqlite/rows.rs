@@ -17,7 +17,7 @@ use crate::{
 type Result<T> = std::result::Result<T, rusqlite::Error>;
 
 /// What [`document`] reads, in its order.
-pub(super) const COLUMNS: &str = "body, version, status, created_at, due, lease_token, lease_until, slot";
+pub(super) const COLUMNS: &str = "body, version, status, created_at, due, lease_token, lease_until, slot, urgent";
 
 /// A row that begins with [`COLUMNS`].
 pub(super) fn document(row: &Row<'_>) -> Result<Document> {
@@ -29,6 +29,7 @@ pub(super) fn document(row: &Row<'_>) -> Result<Document> {
         due: time(row, 4)?,
         lease: lease(row, 5)?,
         slot: time(row, 7)?,
+        urgent: row.get(8)?,
     })
 }
 
@@ -71,7 +72,7 @@ pub(super) fn page(
     ))?;
     let one_more = i64::try_from(limit.saturating_add(1)).unwrap_or(i64::MAX);
     let found = statement.query_map(params![tenant.as_str(), status, after.0, after.1, one_more], |row| {
-        Ok((Key::new(Kind::Lead, row.get::<_, String>(8)?), document(row)?))
+        Ok((Key::new(Kind::Lead, row.get::<_, String>("id")?), document(row)?))
     })?;
     found.collect()
 }
@@ -87,12 +88,13 @@ pub(super) fn write(
     let expires_at = expires_at.filter(|_| key.kind == Kind::Receipt);
     c.prepare_cached(
         "INSERT INTO aggregates
-             (tenant, kind, id, body, version, status, created_at, due, lease_token, lease_until, slot, expires_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+             (tenant, kind, id, body, version, status, created_at, due, lease_token, lease_until, slot, expires_at, urgent)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
          ON CONFLICT (tenant, kind, id) DO UPDATE SET
              body = excluded.body, version = excluded.version, status = excluded.status,
              created_at = excluded.created_at, due = excluded.due, lease_token = excluded.lease_token,
-             lease_until = excluded.lease_until, slot = excluded.slot, expires_at = excluded.expires_at",
+             lease_until = excluded.lease_until, slot = excluded.slot, expires_at = excluded.expires_at,
+             urgent = excluded.urgent",
     )?
     .execute(params![
         tenant.as_str(),
@@ -107,6 +109,7 @@ pub(super) fn write(
         document.lease.map(|lease| lease.until.as_microsecond()),
         document.slot.map(Timestamp::as_microsecond),
         expires_at.map(Timestamp::as_microsecond),
+        document.urgent,
     ])?;
     Ok(())
 }

@@ -11,6 +11,7 @@ CREATE TABLE aggregates (
     lease_until INTEGER,
     slot        INTEGER,
     expires_at  INTEGER,
+    urgent      INTEGER NOT NULL DEFAULT 0,
     body        TEXT    NOT NULL,
     -- When a worker should look: a lease, live or run out, outranks the due time. Receipts are in no index.
     due_at      INTEGER GENERATED ALWAYS AS (iif(kind = 'receipt', NULL, coalesce(lease_until, due))) VIRTUAL,
@@ -19,6 +20,7 @@ CREATE TABLE aggregates (
 
 CREATE INDEX by_due ON aggregates (due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX by_tenant_and_due ON aggregates (tenant, due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX by_urgency ON aggregates (tenant, due_at) WHERE urgent = 1 AND due_at IS NOT NULL;
 CREATE INDEX by_creation ON aggregates (tenant, kind, created_at, id);
 CREATE INDEX by_status ON aggregates (tenant, kind, status, created_at, id);
 CREATE INDEX by_depth ON aggregates (kind, status, created_at);

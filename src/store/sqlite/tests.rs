@@ -14,7 +14,7 @@ use rusqlite::Connection;
 
 use super::{SqliteEngine, file::READERS};
 use crate::store::conformance::{
-    DONE, IDLE, at, commit, create, due, lead, lease_due, plain, put, read, sqlite, tenant,
+    DONE, IDLE, at, commit, create, due, erase, lead, lease_due, plain, put, read, sqlite, tenant,
 };
 use crate::store::{
     Engine, Key, Kind, OpenError, StoreError, Tenant,
@@ -207,9 +207,39 @@ async fn a_full_disk_says_so_and_nothing_is_half_written() {
     let (n, error) = refused.expect("the disk fills up");
     assert!(matches!(error, StoreError::Full), "{error}");
     assert!(read(&engine, &lead(n), at(0)).await.is_none());
-    assert_eq!(lease_due(&engine, 1, at(0)).await.len(), 1, "what needs no room goes on");
+    let erased = (2..n).map(|n| erase(&lead(n), 1)).collect();
+    assert_eq!(commit(&engine, erased, at(0)).await, DONE, "what needs no room goes on");
+    assert_eq!(lease_due(&engine, 1, at(0)).await.len(), 1, "and so does all the rest in the room that it frees");
     limit("1000000").await.expect("it answers");
     assert_eq!(commit(&engine, vec![put(&lead(n), None, IDLE)], at(0)).await, DONE);
+}
+
+/// The table as releases before the urgent lane made it.
+const EARLIER: &str = "DROP INDEX by_urgency; ALTER TABLE aggregates DROP COLUMN urgent;";
+
+#[tokio::test]
+async fn a_file_of_a_release_without_the_urgent_lane_gains_it_and_stays_readable_by_that_release() {
+    let (engine, folder) = sqlite().await;
+    create(&engine, &tenant(), &lead(1), due(at(0))).await;
+    engine.close().await;
+    drop(engine);
+    let path = folder.path().join("x.db");
+    Connection::open(&path).and_then(|c| c.execute_batch(EARLIER)).expect("it is as it was");
+    for _ in 0..2 {
+        let engine = SqliteEngine::open(&path, Duration::from_secs(30)).await.expect("it opens");
+        assert!(!read(&engine, &lead(1), at(0)).await.expect("it is there").urgent);
+        engine.close().await;
+    }
+    // The earlier release names the columns that it writes.
+    let written = Connection::open(&path).and_then(|c| {
+        c.execute_batch(
+            "INSERT INTO aggregates (tenant, kind, id, body, version, status, created_at, due)
+             SELECT tenant, kind, '2', body, version, status, created_at, due FROM aggregates WHERE id = '1'",
+        )
+    });
+    written.expect("it is written");
+    let engine = SqliteEngine::open(&path, Duration::from_secs(30)).await.expect("it opens");
+    assert_eq!(lease_due(&engine, 9, at(1)).await.len(), 2);
 }
 
 #[tokio::test]
@@ -248,8 +278,8 @@ async fn a_writing_thread_that_panicked_is_told_of() {
 #[tokio::test]
 async fn gates_at_rest_leave_the_file_and_those_that_still_say_something_stay() {
     let (engine, _folder) = sqlite().await;
-    let attio = Gate { upstream: "attio", per_second: Some(25) };
-    let alc = Gate { upstream: "alc", per_second: None };
+    let attio = Gate { upstream: "attio", per_second: Some(25), ahead: false };
+    let alc = Gate { upstream: "alc", per_second: None, ahead: false };
     let day = Duration::from_secs(86_400);
     let later = |days: u32| crate::clock::later(at(0), day * days);
     for (name, when) in [("old", at(0)), ("fresh", later(2))] {

@@ -70,6 +70,7 @@ impl State {
             due: None,
             lease: None,
             slot: None,
+            urgent: false,
         });
         self.done.push(commit.id);
         Committed::Done(Verdict::Go)

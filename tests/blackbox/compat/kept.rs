@@ -263,6 +263,7 @@ impl Kept {
                     status: row.status.clone().into(),
                     created_at: row.created_at,
                     lease,
+                    urgent: false,
                     expires_at: row.expires_at,
                 };
                 let key = Key::new(Kind::from_name(&row.kind).expect("a kind"), &row.id);
@@ -274,7 +275,7 @@ impl Kept {
         }
         for row in &self.gates {
             let tenant = Tenant::new(&row.tenant);
-            let gate = Gate { upstream: row.upstream.clone().leak(), per_second: None };
+            let gate = Gate { upstream: row.upstream.clone().leak(), per_second: None, ahead: false };
             let paused =
                 row.state["paused_until"].as_i64().map(|until| GateReport::Limited { until: from_micros(until) });
             let failures = row.state["failures"].as_u64().unwrap_or_default();

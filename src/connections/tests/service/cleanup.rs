@@ -182,7 +182,7 @@ async fn attio_limiting_our_clean_up_keeps_every_writer_waiting() {
     let limiting = limiting.create_async().await;
     world.reconcile().await;
     limiting.assert_async().await;
-    let gate = Gate { upstream: "attio", per_second: Some(25) };
+    let gate = Gate { upstream: "attio", per_second: Some(25), ahead: false };
     let turn = world.store.reserve(&world.tenant, &gate, None, world.clock.now()).await.expect("reserves");
     let GateVerdict::At(slot) = turn else { panic!("{turn:?}") };
     assert!(slot >= world.clock.now() + Duration::from_secs(20), "{slot}");

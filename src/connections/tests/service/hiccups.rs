@@ -406,7 +406,7 @@ async fn a_process_that_stops_takes_no_further_step_and_leaves_at_once() {
     let stopping = stopping.create_async().await;
     let revoked = world.server.mock("POST", "/oauth/revoke").expect(0).create_async().await;
     // The leads are told first; then comes the webhook.
-    let request = LeaseRequest { max: 1, per_tenant: 1, skip: Vec::new(), duration: LEASE };
+    let request = LeaseRequest::up_to(1, LEASE);
     let leased = world.store.lease_due(&request, world.clock.now()).await.expect("leases").remove(0);
     world.connections().step(leased, LEASE).await.expect("steps");
     stopping.assert_async().await;

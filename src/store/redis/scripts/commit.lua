@@ -1,7 +1,7 @@
 -- All or nothing: every expectation first, then every write. Answers "conflict", "go" or a slot.
--- ARGV: id, now, tenant, how many checks, how many writes, upstream or "", interval or "", limit, member with the slot;
--- per check: member, version; per write: the FIELDS below.
-local FIELDS = 12
+-- ARGV: id, now, tenant, how many checks, how many writes, upstream or "", interval or "", limit, "ahead" or "", member
+-- with the slot; per check: member, version; per write: the FIELDS below.
+local FIELDS = 13
 
 local commit = ARGV[1]
 local known = remembered(commit)
@@ -9,7 +9,7 @@ if known then return known end
 
 local now, tenant = tonumber(ARGV[2]), ARGV[3]
 local checks, writes, upstream = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6]
-local at = 10
+local at = 11
 
 for _ = 1, checks do
   local present = read(tenant, ARGV[at], now)
@@ -22,6 +22,7 @@ for i = 1, writes do
   local w = { member = ARGV[at], expected = ARGV[at + 1], next = ARGV[at + 2], op = ARGV[at + 3], body = ARGV[at + 4],
     status = ARGV[at + 5], created = ARGV[at + 6], expires = ARGV[at + 7], ttl = ARGV[at + 8] }
   local change, token, time = ARGV[at + 9], ARGV[at + 10], ARGV[at + 11]
+  w.urgent = ARGV[at + 12] ~= ''
   at = at + FIELDS
   local present = read(tenant, w.member, now)
   if (present and present.v or '') ~= w.expected then return remember(commit, 'conflict') end
@@ -49,12 +50,13 @@ local verdict = 'go'
 if upstream ~= '' then
   local beside
   for _, w in ipairs(planned) do
-    if w.member == ARGV[9] and w.op == 'put' then beside = w end
+    if w.member == ARGV[10] and w.op == 'put' then beside = w end
   end
   local key = gate_key(tenant, upstream)
   local gate = gate_read(key)
   local slot
-  verdict, slot = gate_reserve(gate, number(ARGV[7]), tonumber(ARGV[8]), number(beside and beside.sl), now)
+  verdict, slot = gate_reserve(gate, number(ARGV[7]), tonumber(ARGV[8]), number(beside and beside.sl), now,
+    ARGV[9] ~= '')
   gate_write(key, gate, now)
   if beside then beside.sl = slot end
 end
@@ -95,6 +97,7 @@ for _, w in ipairs(planned) do
     keep('lt', w.lt)
     keep('lu', w.lu)
     keep('sl', w.sl)
+    keep('u', w.urgent and '1')
     if not indexed then keep('x', w.expires) end
     redis.call('HSET', key, unpack(fields))
     if not indexed and w.ttl ~= '' then redis.call('PEXPIRE', key, w.ttl) end
@@ -103,11 +106,7 @@ for _, w in ipairs(planned) do
   end
   if indexed then
     moved = true
-    if due and due ~= '' then
-      redis.call('ZADD', tenant_due_key(tenant), due, w.member)
-    else
-      redis.call('ZREM', tenant_due_key(tenant), w.member)
-    end
+    due_at(tenant, w.member, due, w.urgent)
   end
 end
 if moved then requeue(tenant, now, false) end

@@ -12,14 +12,14 @@ local function split(member) return string.match(member, '^([^:]*):(.*)$') end
 
 -- The whole aggregate, as answers.rs takes it apart; of one that is not there every field is nil.
 local function document(tenant, member)
-  return redis.call('HMGET', aggregate_key(tenant, member), 'b', 'v', 's', 'c', 'd', 'lt', 'lu', 'sl', 'x')
+  return redis.call('HMGET', aggregate_key(tenant, member), 'b', 'v', 's', 'c', 'd', 'lt', 'lu', 'sl', 'x', 'u')
 end
 
 -- The aggregate at `now` without its body, or nil. An expired receipt is not there.
 local function read(tenant, member, now)
-  local h = redis.call('HMGET', aggregate_key(tenant, member), 'v', 's', 'c', 'd', 'lt', 'lu', 'sl', 'x')
+  local h = redis.call('HMGET', aggregate_key(tenant, member), 'v', 's', 'c', 'd', 'lt', 'lu', 'sl', 'x', 'u')
   if not h[1] or (h[8] and tonumber(h[8]) <= now) then return nil end
-  return { v = h[1], s = h[2], c = h[3], d = h[4], lt = h[5], lu = h[6], sl = h[7] }
+  return { v = h[1], s = h[2], c = h[3], d = h[4], lt = h[5], lu = h[6], sl = h[7], u = h[9] }
 end
 
 -- What a call came to is kept under its id: a repeat after a lost answer gets that, and so does a first attempt that
@@ -35,6 +35,18 @@ end
 -- Tenants by their earliest due time; and by turn: the same, or when a tenant that had more due was last served.
 local due_key, turn_key = p .. 'due', p .. 'turn'
 local function tenant_due_key(tenant) return p .. 't:' .. tenant .. ':due' end
+-- Of those the urgent ones once more, by the same time. A release before this one does not know them and leaves entries
+-- behind: the aggregate itself says whether it is urgent, and when it is due.
+local function tenant_urgent_key(tenant) return p .. 't:' .. tenant .. ':urgent' end
+local function due_at(tenant, member, due, urgent)
+  if due and due ~= '' then
+    redis.call('ZADD', tenant_due_key(tenant), due, member)
+    if urgent then return redis.call('ZADD', tenant_urgent_key(tenant), due, member) end
+  else
+    redis.call('ZREM', tenant_due_key(tenant), member)
+  end
+  redis.call('ZREM', tenant_urgent_key(tenant), member)
+end
 
 -- Everything but receipts is indexed by kind and status, over the partition and within its tenant; leads also by
 -- creation alone. Members begin with the time of creation, in digits that sort.

@@ -8,9 +8,11 @@ local REST_MS = 86400000
 local function gate_key(tenant, upstream) return p .. 'g:' .. tenant .. ':' .. upstream end
 
 local function gate_read(key)
-  local h = redis.call('HMGET', key, 'grid', 'tail', 'returning', 'paused', 'open', 'probe', 'cool', 'failures', 'left')
+  local h = redis.call('HMGET', key, 'grid', 'tail', 'returning', 'paused', 'open', 'probe', 'cool', 'failures', 'left',
+    'ahead')
   local g = { grid = number(h[1]), tail = number(h[2]), returning = number(h[3]), paused = number(h[4]),
-    open = number(h[5]), probe = number(h[6]), cool = number(h[7]) or 0, failures = number(h[8]) or 0, left = {} }
+    open = number(h[5]), probe = number(h[6]), cool = number(h[7]) or 0, failures = number(h[8]) or 0, left = {},
+    ahead = number(h[10]) }
   for departure in string.gmatch(h[9] or '', '[^,]+') do g.left[#g.left + 1] = tonumber(departure) end
   return g
 end
@@ -19,7 +21,7 @@ local function gate_write(key, g, now)
   redis.call('DEL', key)
   local left, fields, last = {}, {}, now
   for i, departure in ipairs(g.left) do left[i] = text(departure) end
-  for _, name in ipairs({ 'grid', 'tail', 'returning', 'paused', 'open', 'probe', 'cool', 'failures' }) do
+  for _, name in ipairs({ 'grid', 'tail', 'returning', 'ahead', 'paused', 'open', 'probe', 'cool', 'failures' }) do
     if g[name] then
       fields[#fields + 1] = name
       fields[#fields + 1] = text(g[name])
@@ -57,21 +59,32 @@ local function gate_after(slot, interval, otherwise)
 end
 
 -- Returns the verdict ("go" or a time) and the slot to keep beside the aggregate (or nil).
-local function gate_reserve(g, interval, limit, held, now)
+local function gate_reserve(g, interval, limit, held, now, ahead)
   local opens = gate_opens(g, now)
   if not interval then return gate_go(g, opens, now), held and text(held) end
   local room = now
   if #g.left >= limit then room = g.left[#g.left - limit + 1] + SECOND end
   local earliest = math.max(opens, room, now)
+  if g.ahead and not ahead and g.ahead > now then earliest = math.max(earliest, g.ahead + interval) end
   local spaced = math.max(earliest, gate_after(g.left[#g.left], interval, earliest))
-  local half = math.floor(interval / 2)
+  local half, quarter = math.floor(interval / 2), math.floor(interval / 4)
   local at
-  if held and held > now and held >= opens then
+  if held and held > now and held >= opens and not (ahead and (not g.ahead or held > g.ahead)) then
     at = held
   elseif held and held <= now and now - held <= TOLERANCE and earliest == now then
     at = now
   elseif held and spaced == now then
     at = now
+  elseif ahead then
+    at = math.max(spaced, gate_after(g.ahead, interval, spaced))
+    if at > now then
+      if g.grid and g.tail and at > g.grid - interval and at < g.tail + interval then
+        at = g.grid + quarter + math.ceil((at - g.grid - quarter) / interval) * interval
+      else
+        at = at + quarter
+      end
+    end
+    g.ahead = at
   elseif held then
     at = math.max(spaced, gate_after(g.returning, interval, spaced))
     if g.grid and g.tail and at > g.grid - half and at < g.tail + half then

@@ -1,24 +1,53 @@
--- Leases what is due: per tenant that many, longest due first. Answers tenant, member, whether a lease ran out, fields.
--- ARGV: now, until; per tenant: name, how many, a token for each.
+-- Leases what is due: per tenant so many urgent ones and so many others, longest due first. Answers tenant, member,
+-- whether a lease ran out, fields. ARGV: now, until; per tenant: name, how many urgent, how many others, a token for each.
 local now, until_ = ARGV[1], ARGV[2]
+-- So many urgent ones may stand before the others in the order of due times.
+local PASSED = 1000
 local leased = {}
+
+local function lease(tenant, member, h, token)
+  local ran_out = h[6] and 1 or 0
+  h[6], h[7] = token, until_
+  redis.call('HSET', aggregate_key(tenant, member), 'lt', h[6], 'lu', h[7])
+  due_at(tenant, member, until_, h[10])
+  leased[#leased + 1] = { tenant, member, ran_out, h }
+end
+
 local at = 3
 while at <= #ARGV do
-  local tenant, count = ARGV[at], tonumber(ARGV[at + 1])
-  local members = redis.call('ZRANGEBYSCORE', tenant_due_key(tenant), '-inf', now, 'LIMIT', 0, count)
-  for i, member in ipairs(members) do
-    local h = document(tenant, member)
-    if h[2] then
-      local ran_out = h[6] and 1 or 0
-      h[6], h[7] = ARGV[at + 1 + i], until_
-      redis.call('HSET', aggregate_key(tenant, member), 'lt', h[6], 'lu', h[7])
-      redis.call('ZADD', tenant_due_key(tenant), until_, member)
-      leased[#leased + 1] = { tenant, member, ran_out, h }
-    else
-      redis.call('ZREM', tenant_due_key(tenant), member)
+  local tenant, urgent, others = ARGV[at], tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
+  local token = at + 3
+  at = token + urgent + others
+  local waiting = redis.call('ZRANGEBYSCORE', tenant_urgent_key(tenant), '-inf', now, 'LIMIT', 0, PASSED)
+  local first = {}
+  for _, member in ipairs(waiting) do
+    first[member] = true
+    if urgent > 0 then
+      local h = document(tenant, member)
+      local due = h[7] or h[5]
+      if not h[2] or not h[10] or not due or tonumber(due) > tonumber(now) then
+        -- What a release before this one left behind.
+        first[member] = nil
+        due_at(tenant, member, h[2] and due, h[10])
+      else
+        lease(tenant, member, h, ARGV[token])
+        token, urgent = token + 1, urgent - 1
+      end
+    end
+  end
+  local candidates = others == 0 and {}
+    or redis.call('ZRANGEBYSCORE', tenant_due_key(tenant), '-inf', now, 'LIMIT', 0, others + #waiting)
+  for _, member in ipairs(candidates) do
+    if others > 0 and not first[member] then
+      local h = document(tenant, member)
+      if h[2] then
+        lease(tenant, member, h, ARGV[token])
+        token, others = token + 1, others - 1
+      else
+        due_at(tenant, member, nil, false)
+      end
     end
   end
   requeue(tenant, tonumber(now), true)
-  at = at + 2 + count
 end
 return leased

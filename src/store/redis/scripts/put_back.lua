@@ -9,6 +9,6 @@ else
   redis.call('HDEL', key, 'lt', 'lu')
   redis.call('HSET', key, 'd', due)
 end
-redis.call('ZADD', tenant_due_key(tenant), due, member)
+due_at(tenant, member, due, redis.call('HGET', key, 'u'))
 requeue(tenant, now, false)
 return 1
