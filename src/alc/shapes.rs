@@ -136,8 +136,8 @@ fn member<'a>(value: &'a Value, names: &[&str]) -> Option<&'a Value> {
 }
 
 /// `[…]`, or a list in an envelope called `own`, as [`ENVELOPES`] are, or `items`. PHP writes a list that has been
-/// filtered as an object with the items' numbers for names. Where there is no list, a `null` under `own` or `data` is an
-/// empty one; elsewhere a `null` says nothing (`{"result": null, "error": …}`).
+/// filtered as an object with the items' numbers for names. Where there is no list, a `null` under `own` or `data` is
+/// an empty one; elsewhere a `null` says nothing (`{"result": null, "error": …}`).
 fn items<'a>(value: &'a Value, own: &str) -> Option<Vec<&'a Value>> {
     fn at<'a>(value: &'a Value, own: &str, depth: usize) -> Option<Vec<&'a Value>> {
         match value {

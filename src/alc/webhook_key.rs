@@ -1,9 +1,10 @@
 //! The key in a webhook's secret.
 //!
 //! Standard Webhooks writes a secret as base64 after `whsec_`. Secrets pass through hands and libraries on their way,
-//! so the alphabet of URLs, missing padding, loose bits at the end, line breaks, quotes around it and the version of its
-//! signatures in front of it (`v1,whsec_…`) are read past: each leads to one key only. Promises that a secret which is no key is told from one that is, so that a connect can
-//! say so instead of every callback later, and that no error quotes it.
+//! so the alphabet of URLs, missing padding, loose bits at the end, line breaks, quotes around it and the version of
+//! its signatures in front of it (`v1,whsec_…`) are read past: each leads to one key only. Promises that a secret which
+//! is no key is told from one that is, so that a connect can say so instead of every callback later, and that no error
+//! quotes it.
 
 use base64::{
     Engine as _, alphabet,

@@ -70,7 +70,7 @@ enum RefreshAnswer {
         retry_at: Timestamp,
         detail: String,
     },
-    /// No clear answer, or an access token that cannot be used; beside that, ALC may have given a refresh token, sealed.
+    /// No clear answer, or an access token that cannot be used; beside it ALC may have given a refresh token, sealed.
     Failed {
         retry_at: Timestamp,
         detail: String,

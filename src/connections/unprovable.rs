@@ -38,7 +38,7 @@ impl Connections {
                 Ok(workspace) => found.extend(workspace.iter().flat_map(|workspace| unprovable_of(&workspace.value))),
                 // A newer version's, in a roll-out: the others count all the same.
                 Err(error) => {
-                    tracing::warn!(%error, workspace = %tenant, "left out of the count of unprovable callbacks")
+                    tracing::warn!(%error, workspace = %tenant, "left out of the count of unprovable callbacks");
                 }
             }
         }

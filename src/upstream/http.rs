@@ -172,12 +172,12 @@ impl HttpClients {
         }
         let again = if repeat == Repeat::Never { None } else { request.try_clone() };
         let connects = Arc::new(AtomicBool::new(false));
-        let began = Instant::now();
+        let began = now();
         let sent = CONNECTS.scope(Arc::clone(&connects), within(deadline, self.pooled.execute(request))).await;
         match (sent, again) {
             (Ok(response), _) => Ok(response),
             (Err(Failed::Http(error)), Some(again))
-                if !connects.load(Ordering::Relaxed) && is_closed(&error) && began.elapsed() < IDLE_CLOSE =>
+                if !connects.load(Ordering::Relaxed) && is_closed(&error) && now() < began + IDLE_CLOSE =>
             {
                 tracing::debug!("a pooled connection was closed under a request, which is sent again on a fresh one");
                 within(deadline, self.fresh.execute(again)).await.map_err(|error| named(error, true))
@@ -185,6 +185,11 @@ impl HttpClients {
             (Err(error), _) => Err(named(error, false)),
         }
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "how long a connection lived goes by the machine's time")]
+fn now() -> Instant {
+    Instant::now()
 }
 
 /// Why there is no response.

@@ -1,8 +1,9 @@
 //! `Retry-After` (RFC 9110 §10.2.3) as servers really send it, as a time on our clock.
 //!
 //! By the letter it is seconds or an HTTP date. Servers also send fractions, units, ISO 8601's durations, Unix times
-//! (what their framework calls the reset of a limit), RFC 3339, and several values. Promises that seconds and HTTP dates mean what the letter
-//! says, and that no value, whatever its form, keeps anybody away for longer than [`LONGEST`].
+//! (what their framework calls the reset of a limit), RFC 3339, and several values. Promises that seconds and HTTP
+//! dates mean what the letter says, and that no value, whatever its form, keeps anybody away for longer than
+//! [`LONGEST`].
 
 use std::time::Duration;
 

@@ -172,8 +172,8 @@ fn a_fail_over_that_loses_alcs_answer_loses_no_result_that_came_after_it() {
         posting.release();
         pressed.await.expect("an answer").expect(201);
         patching.reached(1).await;
-        // The replica that takes over has not heard of ALC's answer. The callback is the next that it writes, and counts
-        // on from where the lost commit did.
+        // The replica that takes over has not heard of ALC's answer. The callback is the next that it writes, and
+        // counts on from where the lost commit did.
         assert!(world.redis().command(&format!("COPY {key}:before {key} REPLACE")).starts_with(":1"));
         world.call_back(&ada, "qualified").await;
         patching.release();
