@@ -131,8 +131,8 @@ impl Commit {
 #[must_use]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Committed {
-    /// Everything was written; every version written is the expected one plus one (1 for a new aggregate). With a
-    /// reservation, the verdict says whether to go now; [`Verdict::Go`] without one.
+    /// Everything was written; every version written is [`Commit::version_after`] the expected one. With a reservation,
+    /// the verdict says whether to go now; [`Verdict::Go`] without one.
     Done(Verdict),
     /// Something had changed; nothing was written. Load again.
     Conflict,

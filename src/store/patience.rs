@@ -12,8 +12,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 const CALLER_WAITS: Duration = Duration::from_secs(10);
 /// An outage this long is worth a line in the log: workers hold what upstreams have answered.
 const WORTH_A_WARNING: Duration = Duration::from_secs(20);
-/// For so long a commit that has no answer is repeated as it is. Engines remember a commit's id for five minutes from
-/// when they first saw it; later the repeat would be a second commit.
+/// For so long a commit that has no answer is repeated as it is. Redis remembers a commit's id for five minutes from
+/// when it first saw it, SQLite the last ten thousand ids; later the repeat would be a second commit.
 const REPEATABLE: Duration = Duration::from_secs(4 * 60);
 
 /// How long a change is tried while the store does not answer, and how often while other writers keep writing.

@@ -75,7 +75,8 @@ fn what_can_never_be_a_credential_is_refused_and_not_quoted() {
 fn an_id_is_not_its_own_secret() {
     for client in ["ALC", "ATTIO_APP", "ATTIO__OAUTH"] {
         let (id, secret) = (format!("{client}__CLIENT_ID"), format!("{client}__CLIENT_SECRET"));
-        let mut changes = vec![(id.as_str(), "zzz"), (secret.as_str(), "zzz")];
+        let value = "zzz".repeat(11);
+        let mut changes = vec![(id.as_str(), value.as_str()), (secret.as_str(), value.as_str())];
         if client == "ATTIO__OAUTH" {
             changes.push(("ATTIO__API_KEY", ""));
         }

@@ -78,8 +78,10 @@ impl Lead {
             return Some(self.view());
         }
         let earlier = self.earlier.iter().find(|earlier| earlier.outcome.id == send)?;
-        // Attio shows the present send; of an earlier one nothing is owed any more.
-        Some(LeadView::of(self.record_id, &earlier.outcome, AttioView::Synced))
+        // Attio shows the present send, or what came of an earlier one until the present one has something to show.
+        let is_owed = self.wanted().is_some_and(|wanted| wanted.send == send && !self.attio.shows(wanted));
+        let attio = if is_owed { AttioView::Scheduled } else { AttioView::Synced };
+        Some(LeadView::of(self.record_id, &earlier.outcome, attio))
     }
 
     /// What the send of that id, present or earlier, has come to.

@@ -55,7 +55,8 @@ impl Leads {
                     .record(work, move |lead, now| lead.not_sent(attempt, again, Some(error.to_string()), now))
                     .await;
             }
-            // A callback has come in since: ALC has the lead.
+            // Its name and number are erased once ALC has the lead, and this worker has just loaded it as not there.
+            // Should it be so all the same, nothing is sent.
             None => return self.record(work, |lead, now| lead.not_sent(attempt, Again::failed(now), None, now)).await,
         };
         let new = NewLead { record_id: record, name: &name, phone_number: &phone_number };

@@ -24,8 +24,9 @@ const MICROS: i64 = 1_000_000;
 ///
 /// New slots lie on a grid, one interval apart. A lead that comes back and cannot use its slot any more gets a place in
 /// a second lane between the grid's points, ahead of every slot handed out afterwards: were it put behind the others
-/// each time, every lead would be put behind every other and none would ever go. What really left in the last second
-/// decides on top of both lanes.
+/// each time, every lead would be put behind every other and none would ever go. What goes ahead has a third lane. No
+/// two slots of the first two are the same; one of the third may fall on one that was handed out between the points of
+/// an older grid. What really left in the last second decides on top of all lanes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GateState {
     /// The first point of the grid that new slots lie on.

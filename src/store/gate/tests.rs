@@ -65,7 +65,7 @@ fn run_crowds(arrivals: &[i64], ahead: &[i64], lateness: &[i64], pause: Option<(
                 assert_eq!(reserved.slot, Some(slot));
                 assert!(slot > at(now), "a slot lies ahead");
                 if held != Some(slot) {
-                    assert!(slots.insert(slot), "two slots at once");
+                    assert!(slots.insert((gate.ahead, slot)), "two slots at once");
                 }
                 waiting[next] = Waiting { knocks: slot.as_microsecond() + late, held: Some(slot), late, came };
             }

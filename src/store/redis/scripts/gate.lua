@@ -1,4 +1,4 @@
--- The arithmetic of gates: the same steps as GateState in gate.rs, to which the conformance suite holds it.
+-- The arithmetic of gates: the same steps as GateState in gate/state.rs, to which the conformance suite holds it.
 local SECOND = 1000000
 local TOLERANCE, PATIENCE = SECOND, 30 * SECOND
 local FIRST_COOL_DOWN, LONGEST_COOL_DOWN, FAILURES_TO_OPEN = 5 * SECOND, 300 * SECOND, 5
