@@ -52,7 +52,7 @@ fn is_old(version: &str) -> bool {
     version.split('.').next().and_then(|major| major.parse::<u32>().ok()).is_some_and(|major| major < OLDEST)
 }
 
-/// From "<command> <why>", each.
+/// From `<command> <why>`, each.
 fn judge(refusals: &[String]) -> Result<(), OpenError> {
     if refusals.iter().any(|refusal| is_undeclared(refusal)) {
         return Err(OpenError::Undeclared);
