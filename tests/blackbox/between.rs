@@ -37,7 +37,7 @@ use crate::support::{
 
 /// SQLite, where a commit of a lead can be held back at the last moment.
 struct HeldBack {
-    engine: SqliteEngine,
+    engine: Arc<SqliteEngine>,
     hold: Arc<Hold>,
 }
 
@@ -50,6 +50,10 @@ struct Hold {
     /// There is no room for commits of leads.
     full: AtomicBool,
     next: AtomicBool,
+    /// Commits of leads have no answer, and are done once they are let go.
+    late: AtomicBool,
+    /// So many commits that write nothing were done.
+    empty: watch::Sender<usize>,
     together: AtomicUsize,
     waiting: watch::Sender<usize>,
     reached: Notify,
@@ -74,6 +78,15 @@ impl Engine for HeldBack {
             self.hold.reached.notify_one();
             self.hold.go.notified().await;
         }
+        if lead && self.hold.late.load(Ordering::SeqCst) {
+            let (engine, hold) = (self.engine.clone(), self.hold.clone());
+            let (tenant, commit) = (tenant.clone(), commit.clone());
+            spawn(async move {
+                hold.go.notified().await;
+                engine.commit(&tenant, &commit, now).await.expect("it is done")
+            });
+            return Err(StoreError::Unavailable("no answer in time".to_owned()));
+        }
         let together = self.hold.together.load(Ordering::SeqCst);
         if lead && together > 0 {
             self.hold.waiting.send_modify(|waiting| *waiting += 1);
@@ -86,6 +99,9 @@ impl Engine for HeldBack {
         let committed = self.engine.commit(tenant, commit, now).await;
         if lead && self.hold.unanswered.load(Ordering::SeqCst) {
             return Err(StoreError::Unavailable("the answer is lost".to_owned()));
+        }
+        if commit.writes.is_empty() {
+            self.hold.empty.send_modify(|done| *done += 1);
         }
         committed
     }
@@ -171,7 +187,7 @@ async fn connected(setup: Setup) -> (World, AttioApp, Arc<Hold>, tempfile::TempD
     let folder = tempfile::tempdir().expect("a folder");
     let engine = SqliteEngine::open(&folder.path().join("store.db"), Duration::ZERO).await.expect("it opens");
     let hold = Arc::new(Hold::default());
-    world.start_replica_on(Store::new(Arc::new(HeldBack { engine, hold: Arc::clone(&hold) }))).await;
+    world.start_replica_on(Store::new(Arc::new(HeldBack { engine: Arc::new(engine), hold: Arc::clone(&hold) }))).await;
     let app = world.connect().await;
     (world, app, hold, folder)
 }
@@ -246,13 +262,32 @@ fn a_send_that_is_stored_without_an_answer_was_not_posted_and_goes_out() {
         hold.unanswered.store(true, Ordering::SeqCst);
         app.press(&ada).await.expect_problem(503, "store-unavailable");
         hold.unanswered.store(false, Ordering::SeqCst);
+        // Every second of the clock's it is looked at whether that is written down, which takes a second of real time.
         world
-            .pass_until("it goes out", Duration::from_secs(1), MINUTE, async || {
+            .pass_until("it goes out", Duration::from_secs(1), MINUTE * 10, async || {
                 world.alc.journal().count("create_lead") == 1
             })
             .await;
         world.shows(&ada, "Pending").await;
         assert!(app.lead_says(&ada, "lead_id").await.is_string());
+    });
+}
+
+#[test]
+fn a_send_that_reaches_the_store_after_its_caller_was_refused_is_not_stored_any_more() {
+    run(async {
+        let setup = Setup::sqlite().minimal_alc().with("LEADS__SEND_WAIT", "1s").with("ALC__RESEND_UNKNOWN", "false");
+        let (world, app, hold, _folder) = connected(setup).await;
+        let ada = world.person();
+        hold.late.store(true, Ordering::SeqCst);
+        app.press(&ada).await.expect_problem(503, "store-unavailable");
+        hold.empty.subscribe().wait_for(|done| *done > 0).await.expect("the hold lives as long as the store");
+        hold.late.store(false, Ordering::SeqCst);
+        hold.go.notify_waiters();
+        world.pass_slowly(MINUTE, 5).await;
+        app.lead(&ada).await.expect(404);
+        app.press(&ada).await.expect(201);
+        assert_eq!(world.alc.leads_of(&ada.record_id).len(), 1);
     });
 }
 

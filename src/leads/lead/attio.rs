@@ -82,7 +82,8 @@ impl Lead {
     /// The worker that had the lease vanished, and no request to ALC was under way: a PATCH may have been, and not only
     /// of what is wanted now, because a callback or a press may have come in during it.
     pub fn doubt_what_was_shown(&mut self, now: Timestamp) {
-        if self.send.reach.since().is_none() && self.earlier.is_empty() {
+        let is_new = self.send.outcome.status == Status::Queued && self.send.reach.since().is_none();
+        if is_new && self.earlier.is_empty() {
             // Nothing was ever to be shown.
             return;
         }
@@ -91,7 +92,11 @@ impl Lead {
         for (send, status) in last.into_iter().chain([present]) {
             self.attio.doubt(Showing { send, title: Title::Pending }, now);
             match status {
-                Status::Complete => self.attio.doubt(Showing { send, title: Title::Complete }, now),
+                // A result may have come to a send that had failed, while that was being written.
+                Status::Complete => {
+                    self.attio.doubt(Showing { send, title: Title::Failed }, now);
+                    self.attio.doubt(Showing { send, title: Title::Complete }, now);
+                }
                 Status::Failed => self.attio.doubt(Showing { send, title: Title::Failed }, now),
                 Status::Queued | Status::Pending => {}
             }

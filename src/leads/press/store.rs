@@ -1,5 +1,7 @@
 //! What a press writes: a commit for a repeat, for joining a live send, and for a send that begins.
 
+use uuid::Uuid;
+
 use super::{
     answer::{NewLead, SendRefused},
     decide::{Course, Pressed, course},
@@ -139,7 +141,7 @@ impl Leads {
             Ok(Committed::Conflict) => return Ok(None),
             Err(error) => {
                 if let LeaseChange::Take(lease) = change {
-                    self.never_posted(tenant, record, lead.value.attempt(), lease);
+                    self.never_posted(tenant, record, lead.value.attempt(), lease, commit.id);
                 }
                 return Err(error.into());
             }
@@ -150,7 +152,10 @@ impl Leads {
 
     /// The store did not say whether it has the send. If it does have it, marked as begun, no attempt was made all the
     /// same, which only this process knows: else an ALC that cannot be asked would be taken to have it.
-    fn never_posted(&self, tenant: &Tenant, record: RecordId, attempt: PostAttempt, lease: Lease) {
+    ///
+    /// `stored_by` may still be on its way. An empty commit under the same id goes ahead of it: what arrives after that
+    /// is a repeat without an effect, and what is stored by then can be seen.
+    fn never_posted(&self, tenant: &Tenant, record: RecordId, attempt: PostAttempt, lease: Lease, stored_by: Uuid) {
         let (leads, tenant) = (self.clone(), tenant.clone());
         let learnt = self.in_hand.learn(&tenant, &lead_key(record));
         self.parts.lifecycle.spawn(async move {
@@ -161,7 +166,14 @@ impl Leads {
                 }
                 _ => Decision::Leave(()),
             };
-            let told = leads.parts.store.change(&tenant, &lead_key(record).id, Patience::Fact, tell).await;
+            let empty = Commit { id: stored_by, ..Commit::of(Vec::new()) };
+            let told = match leads.parts.store.tries(&tenant, Patience::Fact).commit(&empty).await {
+                Ok(_) => {
+                    let told = leads.parts.store.change(&tenant, &lead_key(record).id, Patience::Fact, tell).await;
+                    told.map(drop)
+                }
+                Err(error) => Err(error),
+            };
             drop(learnt);
             if let Err(error) = told {
                 tracing::warn!(%error, "a send that was not posted is left to the next holder of its lease");
