@@ -7,7 +7,7 @@
 use std::{
     collections::BTreeSet,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -45,8 +45,10 @@ struct HeldBack {
 /// wrongly.
 #[derive(Default)]
 struct Hold {
-    /// Commits of leads are done, and nobody learns of it.
+    /// The first commit of a lead is done, and nobody learns of it; after it the store takes none.
     unanswered: AtomicBool,
+    /// That commit.
+    taken: OnceLock<uuid::Uuid>,
     /// There is no room for commits of leads.
     full: AtomicBool,
     next: AtomicBool,
@@ -95,6 +97,10 @@ impl Engine for HeldBack {
         }
         if lead && self.hold.full.load(Ordering::SeqCst) {
             return Err(StoreError::Full);
+        }
+        let unanswered = lead && self.hold.unanswered.load(Ordering::SeqCst);
+        if unanswered && *self.hold.taken.get_or_init(|| commit.id) != commit.id {
+            return Err(StoreError::Unavailable("it is away".to_owned()));
         }
         let committed = self.engine.commit(tenant, commit, now).await;
         if lead && self.hold.unanswered.load(Ordering::SeqCst) {
@@ -261,6 +267,8 @@ fn a_send_that_is_stored_without_an_answer_was_not_posted_and_goes_out() {
         let ada = world.person();
         hold.unanswered.store(true, Ordering::SeqCst);
         app.press(&ada).await.expect_problem(503, "store-unavailable");
+        // The lease of the press runs out meanwhile.
+        world.pass_slowly(Duration::from_secs(10), 6).await;
         hold.unanswered.store(false, Ordering::SeqCst);
         // Every second of the clock's it is looked at whether that is written down, which takes a second of real time.
         world

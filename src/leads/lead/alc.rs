@@ -111,6 +111,11 @@ impl Lead {
         }
     }
 
+    /// Whether this attempt is the one that is under way.
+    pub fn is_under_way(&self, attempt: PostAttempt) -> bool {
+        self.attempt() == attempt && matches!(self.send.reach, Reach::UnderWay { .. })
+    }
+
     /// This attempt has certainly not reached ALC. An earlier attempt's doubt stands.
     pub fn not_sent(&mut self, attempt: PostAttempt, again: Again, detail: Option<String>, now: Timestamp) {
         // What is known of an attempt says nothing of one that another worker has begun since.

@@ -160,9 +160,13 @@ impl Leads {
         let learnt = self.in_hand.learn(&tenant, &lead_key(record));
         self.parts.lifecycle.spawn(async move {
             let tell = |found: &mut Option<Versioned<Lead>>, now| match found {
-                Some(lead) if lead.document.lease.is_some_and(|stored| stored.token == lease.token) => {
+                // By its attempt, not by its lease: that may have run out during an outage, and been put back.
+                Some(lead) if lead.value.is_under_way(attempt) => {
                     lead.value.not_sent(attempt, Again::failed(now), None, now);
-                    Decision::Write(LeaseChange::End { token: lease.token, due: Some(now) }, ())
+                    let is_ours = lead.document.lease.is_some_and(|stored| stored.token == lease.token);
+                    let (token, due) = (lease.token, Some(now));
+                    let change = if is_ours { LeaseChange::End { token, due } } else { LeaseChange::Leave { due } };
+                    Decision::Write(change, ())
                 }
                 _ => Decision::Leave(()),
             };
