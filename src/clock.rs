@@ -72,6 +72,18 @@ pub fn until(from: Timestamp, to: Timestamp) -> Duration {
     Duration::from_micros(u64::try_from(micros).unwrap_or(0))
 }
 
+/// Sleeps until `clock` shows `deadline`, for a clock that does not go as the machine's timers do: after each sleep, of
+/// `at_most` this long, it is looked at again.
+pub async fn sleep_by(clock: impl Clock, deadline: Timestamp, at_most: Duration) {
+    loop {
+        let wait = until(clock.now(), deadline);
+        if wait.is_zero() {
+            return;
+        }
+        tokio::time::sleep(wait.min(at_most)).await;
+    }
+}
+
 /// The machine's clock.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct SystemClock;

@@ -12,7 +12,7 @@ use std::{
 
 use rustix::time::{ClockId, clock_gettime};
 
-use super::{Clock, Sleep, Timestamp, from_micros, truncated, until};
+use super::{Clock, Sleep, Timestamp, from_micros, sleep_by, truncated};
 
 /// Counts on while the machine is suspended, where there is such a clock.
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -103,16 +103,7 @@ impl Clock for SteadyClock {
     }
 
     fn sleep_until(&self, deadline: Timestamp) -> Sleep {
-        let clock = self.clone();
-        Box::pin(async move {
-            loop {
-                let wait = until(clock.now(), deadline);
-                if wait.is_zero() {
-                    return;
-                }
-                tokio::time::sleep(wait.min(LONGEST_SLEEP)).await;
-            }
-        })
+        Box::pin(sleep_by(self.clone(), deadline, LONGEST_SLEEP))
     }
 }
 
@@ -121,6 +112,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::clock::until;
 
     const SECOND: i64 = 1_000_000;
 

@@ -167,6 +167,18 @@ fn sigterm_makes_unready_then_serves_for_the_delay_then_ends() {
     });
 }
 
+/// A process between the pretend services that logs JSON, of this level and above.
+async fn logging(setup: Setup, level: &str) -> (World, Process) {
+    let mut world = setup.start().await;
+    world.stop().await;
+    world.live_in_real_time();
+    world.settings.set("TELEMETRY__FILTER", level).set("TELEMETRY__FORMAT", "json");
+    let mut process = Process::new(&world.settings);
+    process.start().await;
+    world.lead_to(vec![process.public]);
+    (world, process)
+}
+
 /// A process between the pretend services that a shell has limited so.
 async fn limited(world: &World, limit: &'static str) -> Process {
     let mut process = Process::new(&world.settings);
@@ -271,14 +283,8 @@ fn a_store_that_is_down_503_nothing_is_sent_and_no_restart_is_needed() {
 #[test]
 fn what_the_log_says_of_a_failing_store_carries_the_id_of_the_answer() {
     run(async {
-        let mut world = Setup::redis().start().await;
-        world.stop().await;
-        world.live_in_real_time();
         // The id must not depend on how much is logged.
-        world.settings.set("TELEMETRY__FILTER", "warn").set("TELEMETRY__FORMAT", "json");
-        let mut process = Process::new(&world.settings);
-        process.start().await;
-        world.lead_to(vec![process.public]);
+        let (mut world, process) = logging(Setup::redis(), "warn").await;
         let (app, ada) = (world.connect().await, world.person());
         world.redis().kill();
         let refused = app.press(&ada).await.expect_problem(503, "store-unavailable");
@@ -382,13 +388,7 @@ fn a_second_process_on_one_sqlite_file_waits_for_the_first_to_go() {
 #[test]
 fn the_log_has_a_line_for_each_request_and_no_secrets() {
     run(async {
-        let mut world = Setup::sqlite().start().await;
-        world.stop().await;
-        world.live_in_real_time();
-        world.settings.set("TELEMETRY__FILTER", "debug").set("TELEMETRY__FORMAT", "json");
-        let mut process = Process::new(&world.settings);
-        process.start().await;
-        world.lead_to(vec![process.public]);
+        let (world, mut process) = logging(Setup::sqlite(), "debug").await;
         let (app, ada) = (world.connect().await, world.person());
         let id = app.press(&ada).await.expect(201).header("x-request-id").expect("an id").to_owned();
         app.leads("limit=7&status=pending").await.expect(200);
@@ -422,13 +422,7 @@ fn the_log_has_a_line_for_each_request_and_no_secrets() {
 #[test]
 fn each_line_of_a_step_says_whose_it_is_and_which() {
     run(async {
-        let mut world = Setup::sqlite().start().await;
-        world.stop().await;
-        world.live_in_real_time();
-        world.settings.set("TELEMETRY__FILTER", "debug").set("TELEMETRY__FORMAT", "json");
-        let mut process = Process::new(&world.settings);
-        process.start().await;
-        world.lead_to(vec![process.public]);
+        let (world, mut process) = logging(Setup::sqlite(), "debug").await;
         let (app, ada) = (world.connect().await, world.person());
         app.press(&ada).await.expect(201);
         world.call_back(&ada, "qualified").await;

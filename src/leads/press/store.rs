@@ -171,13 +171,12 @@ impl Leads {
                 _ => Decision::Leave(()),
             };
             let empty = Commit { id: stored_by, ..Commit::of(Vec::new()) };
-            let told = match leads.parts.store.tries(&tenant, Patience::Fact).commit(&empty).await {
-                Ok(_) => {
-                    let told = leads.parts.store.change(&tenant, &lead_key(record).id, Patience::Fact, tell).await;
-                    told.map(drop)
-                }
-                Err(error) => Err(error),
+            let told = async {
+                let store = &leads.parts.store;
+                let _: Committed = store.tries(&tenant, Patience::Fact).commit(&empty).await?;
+                store.change(&tenant, &lead_key(record).id, Patience::Fact, tell).await
             };
+            let told = told.await;
             drop(learnt);
             if let Err(error) = told {
                 tracing::warn!(%error, "a send that was not posted is left to the next holder of its lease");

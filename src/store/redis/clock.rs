@@ -5,12 +5,12 @@
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use jiff::Timestamp;
 
-use crate::clock::{Clock, Sleep, from_micros, until};
+use crate::clock::{Clock, Sleep, from_micros, sleep_by};
 
 /// A measurement says the time to within half of its round trip: one that took longer than this is worth less than the
 /// one before.
@@ -116,24 +116,14 @@ impl Clock for ServerClock {
     }
 
     fn sleep_until(&self, deadline: Timestamp) -> Sleep {
-        let clock = self.clone();
-        Box::pin(async move {
-            loop {
-                let wait = until(clock.now(), deadline);
-                if wait.is_zero() {
-                    return;
-                }
-                tokio::time::sleep(wait).await;
-            }
-        })
+        Box::pin(sleep_by(self.clone(), deadline, Duration::MAX))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
+    use crate::clock::until;
 
     const SECOND: i64 = 1_000_000;
 
