@@ -47,7 +47,7 @@ impl Lead {
     }
 
     /// From now on it is shown at `record`.
-    fn move_to(&mut self, record: RecordId) {
+    fn move_to(&mut self, record: RecordId, now: Timestamp) {
         if self.shown_at() == record {
             return;
         }
@@ -59,15 +59,23 @@ impl Lead {
         self.attio.retry_at = None;
         self.attio.lead_id = None;
         if self.is_revivable() {
-            // The deletion was the merge's own, told before it: the person lives on in the new record. What ALC told
-            // meanwhile did not count: it is asked.
-            self.send.reach = self.send.reach.asked_again();
-            let since = self.send.reach.since();
-            self.send.outcome.status = if since.is_some() { Status::Pending } else { Status::Queued };
-            self.send.outcome.reason = None;
-            self.send.finished_at = None;
-            self.send.poll_at = Some(since.unwrap_or(self.send.outcome.updated_at));
+            self.revive(now);
         }
+    }
+
+    /// The deletion was the merge's own, told before it: the person lives on in the new record.
+    fn revive(&mut self, now: Timestamp) {
+        if let Some(result) = self.send.outcome.result.take() {
+            // ALC told it in between.
+            return self.complete(&result, now);
+        }
+        // An older version kept nothing of what ALC told in between: ALC is asked.
+        self.send.reach = self.send.reach.asked_again();
+        let since = self.send.reach.since();
+        self.send.outcome.status = if since.is_some() { Status::Pending } else { Status::Queued };
+        self.send.outcome.reason = None;
+        self.send.finished_at = None;
+        self.send.poll_at = Some(since.unwrap_or(self.send.outcome.updated_at));
     }
 
     /// Whether a deletion has ended a send that ALC may have.
@@ -121,7 +129,7 @@ pub fn speaker(known: &Known, record: RecordId) -> Result<Option<RecordId>, Unkn
 /// `lead`, taken up again under a record that merges have ended, is shown at `end`, their end; what is kept there, as
 /// returned, points back to it.
 pub fn speak_at(lead: &mut Lead, end: RecordId, kept: Option<Lead>, now: Timestamp) -> Lead {
-    lead.move_to(end);
+    lead.move_to(end, now);
     let mut kept = kept.unwrap_or_else(|| Lead::forwarder(end, now));
     kept.joined = Some(lead.record_id);
     kept
@@ -165,7 +173,7 @@ pub fn merged(known: &mut Known, into: RecordId, from: RecordId, now: Timestamp)
         }
     };
     edit(known, winner, &|lead| {
-        lead.move_to(end);
+        lead.move_to(end, now);
         lead.joined = None;
         if loser.is_some() {
             // The record may show what the other one said. Over that goes what this send comes to, and no older word.
@@ -175,7 +183,7 @@ pub fn merged(known: &mut Known, into: RecordId, from: RecordId, now: Timestamp)
     });
     if let Some(loser) = loser {
         edit(known, loser, &|lead| {
-            lead.move_to(end);
+            lead.move_to(end, now);
             lead.join(winner, now);
         });
     }

@@ -44,6 +44,10 @@ impl Lead {
         // A deletion that was a merge's own: the person lives on in another record.
         let lives_on = outcome.reason == Some(Reason::RecordDeleted) && !self.attio.gone;
         if !(outcome.gives_way() || lives_on) {
+            if outcome.reason == Some(Reason::RecordDeleted) {
+                // The deletion may be a merge's own, told before it: the send is then complete by this.
+                outcome.result.get_or_insert_with(|| kept(result));
+            }
             return Finished::Already;
         }
         self.complete(result, now);
@@ -68,7 +72,8 @@ impl Lead {
         self.complete(result, now);
     }
 
-    fn complete(&mut self, result: &str, now: Timestamp) {
+    /// The present send is complete by this result.
+    pub fn complete(&mut self, result: &str, now: Timestamp) {
         self.send.reach = self.send.reach.there(now);
         self.send.finish(Status::Complete, None, now);
         self.send.outcome.result = Some(kept(result));

@@ -53,6 +53,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => Just(Event::LateRequestsArrive),
         1 => Just(Event::LateFactsArrive),
         2 => (1u64..1200).prop_map(Event::Wait),
+        1 => (1u64..1200).prop_map(Event::Bulk),
     ]
 }
 

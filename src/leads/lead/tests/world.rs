@@ -22,6 +22,7 @@ use crate::{
     clock::{Timestamp, from_micros, later},
     ids::{RecordId, SendId},
     sealing::Sealed,
+    store::Aggregate as _,
 };
 
 pub(super) const HOUR: Duration = Duration::from_secs(3600);
@@ -65,6 +66,9 @@ pub(super) enum Event {
     LateRequestsArrive,
     LateFactsArrive,
     Wait(u64),
+    /// A bulk is sent beside this lead: for so many seconds ALC's gate has no room, nor has Attio's for what is not
+    /// urgent.
+    Bulk(u64),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -125,6 +129,8 @@ pub(super) struct World {
     /// What merges keep under other records.
     others: Known,
     deleted: bool,
+    /// Until then a bulk holds the gates.
+    bulk_until: Option<Timestamp>,
 }
 
 /// How long a caller waits.
@@ -156,6 +162,7 @@ impl World {
             maybe_there: BTreeSet::new(),
             others: Known::new(),
             deleted: false,
+            bulk_until: None,
         }
     }
 
@@ -201,6 +208,10 @@ impl World {
             Telling::CallbackId => (None, Some(id.as_str())),
         };
         let finished = self.lead.finish(&id, lead_id, callback, self.now);
+        if finished == Finished::Now && self.lead.is_to_be_shown() {
+            let is_next = matches!(self.next(), Step::Show(Showing { title: Title::Complete, .. }));
+            assert!(is_next, "a result waits for nothing but Attio: {:?}", self.next());
+        }
         if before.send.outcome.status == Status::Complete {
             assert_eq!(finished, Finished::Already, "complete is final");
             assert_eq!(before.send.outcome.result, self.lead.send.outcome.result);
@@ -257,11 +268,9 @@ impl World {
         }
     }
 
-    /// ALC takes longer for a lead than `LEADS__DEADLINE`: it has not told what came of it.
+    /// ALC takes longer for a lead than `LEADS__DEADLINE`.
     fn time_out(&mut self) {
-        let send = &self.lead.send.outcome;
-        let is_told = self.alc.iter().any(|lead| lead.key == send.id && lead.called_back);
-        if send.status == Status::Pending && !is_told {
+        if self.lead.send.outcome.status == Status::Pending {
             self.begun = None;
             self.lead.expire(Reason::TimedOut, self.now);
         }
@@ -276,8 +285,8 @@ impl World {
         let around = Surroundings {
             alc: AlcAccess::Connected,
             attio: true,
-            alc_opens_at: None,
-            attio_opens_at: None,
+            alc_opens_at: self.bulk_until,
+            attio_opens_at: self.bulk_until.filter(|_| !self.lead.is_urgent()),
             workflows_open_at: None,
             triggers_since: None,
             deadlines: &self.deadlines,
@@ -503,6 +512,7 @@ impl World {
             Event::LateRequestsArrive => self.late_requests_arrive(),
             Event::LateFactsArrive => self.late_facts_arrive(),
             Event::Wait(seconds) => self.wait(Duration::from_secs(seconds)),
+            Event::Bulk(seconds) => self.bulk_until = Some(later(self.now, Duration::from_secs(seconds))),
         }
     }
 
@@ -520,6 +530,7 @@ impl World {
         if self.deleted {
             self.merge();
         }
+        self.bulk_until = None;
         self.late_facts_arrive();
         self.settle();
         self.wait(Duration::from_secs(2));
