@@ -12,6 +12,7 @@ mod attio_grant;
 mod attio_schema;
 mod attio_shapes;
 mod attio_webhooks;
+mod behind_nginx;
 mod between;
 mod bulk;
 mod callbacks;

@@ -8,6 +8,7 @@ pub mod browser;
 pub mod contract;
 pub mod harness;
 pub mod http;
+pub mod nginx;
 pub mod process;
 pub mod raw;
 #[expect(dead_code, reason = "other test binaries use the rest")]
