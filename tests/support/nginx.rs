@@ -70,15 +70,14 @@ impl Drop for Nginx {
 fn documented(processes: &[SocketAddr], public: SocketAddr) -> String {
     let block = OPERATIONS.split("```nginx\n").nth(1).and_then(|rest| rest.split("```").next()).expect("the block");
     let mut processes = processes.iter();
-    let lines = block.lines().filter(|line| !line.trim_start().starts_with("ssl_")).map(|line| {
-        match line.trim_start().split_once(' ') {
-            Some(("server", rest)) if rest.contains("max_fails") => {
-                let (_, parameters) = rest.split_once(' ').expect("parameters");
-                format!("server {} {parameters}", processes.next().expect("as many processes as the block has servers"))
-            }
-            Some(("listen", _)) => format!("listen {public};"),
-            _ => line.to_owned(),
+    let is_left_out = |line: &&str| ["ssl_", "listen [::]"].iter().any(|start| line.trim_start().starts_with(start));
+    let lines = block.lines().filter(|line| !is_left_out(line)).map(|line| match line.trim_start().split_once(' ') {
+        Some(("server", rest)) if rest.contains("max_fails") => {
+            let (_, parameters) = rest.split_once(' ').expect("parameters");
+            format!("server {} {parameters}", processes.next().expect("as many processes as the block has servers"))
         }
+        Some(("listen", _)) => format!("listen {public};"),
+        _ => line.to_owned(),
     });
     lines.collect::<Vec<_>>().join("\n")
 }
