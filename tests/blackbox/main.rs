@@ -23,6 +23,7 @@ mod crash;
 mod deadlines;
 mod errors;
 mod fairness;
+mod guests;
 mod hostile;
 mod idempotency;
 mod limits;
