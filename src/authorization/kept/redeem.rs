@@ -64,6 +64,16 @@ impl Kept {
         held.due_at = later(now, TAKEN_AT_MOST);
         Use::First
     }
+
+    /// Nothing of the tokens stays here, because a connection has them. `false`: the same code came a second time
+    /// meanwhile, or the tokens are being given back.
+    fn let_go(&mut self) -> bool {
+        let is_theirs = self.held.as_ref().is_some_and(|held| held.phase == Phase::Taken);
+        if is_theirs {
+            self.held = None;
+        }
+        is_theirs
+    }
 }
 
 impl Authorization {
@@ -141,15 +151,14 @@ impl Authorization {
         Ok(Some(Consent { alc, asked_at: held.asked_at, attio: open(ATTIO_TOKEN, &held.attio_token)? }))
     }
 
-    /// The tokens are in a connection: nothing of them stays here. `false`: the same code came a second time meanwhile,
-    /// or the tokens are being given back.
     async fn let_go(&self, state: &str) -> Result<bool, StoreError> {
-        let change = |found: &mut Option<Versioned<Kept>>, _| match found {
-            Some(kept) if kept.value.held.as_ref().is_some_and(|held| held.phase == Phase::Taken) => {
-                kept.value.held = None;
+        let change = |found: &mut Option<Versioned<Kept>>, _| {
+            let Some(kept) = found else { return Decision::Leave(false) };
+            if kept.value.let_go() {
                 Decision::Write(LeaseChange::Leave { due: Some(kept.value.due()) }, true)
+            } else {
+                Decision::Leave(false)
             }
-            _ => Decision::Leave(false),
         };
         let let_go = self.inner.store.change(&Tenant::new(state), state, Patience::CALLER, change).await?;
         Ok(let_go.0)
@@ -194,6 +203,19 @@ mod tests {
         assert_eq!(kept.use_up(&code, REDIRECT, None, now), Use::Again);
         assert!(kept.held.as_ref().is_some_and(|held| held.phase == Phase::Unwanted && held.due_at == now));
         assert_eq!(kept.use_up(&code, REDIRECT, None, now), Use::Nothing, "it is being given back");
+    }
+
+    #[test]
+    fn a_connection_keeps_its_tokens_only_if_its_code_came_once() {
+        for times in 1..=2 {
+            let (mut kept, code) = waiting(WorkspaceId::random());
+            for _ in 0..times {
+                kept.use_up(&code, REDIRECT, None, from_micros(0));
+            }
+            assert_eq!(kept.let_go(), times == 1);
+            assert_eq!(kept.held.is_some(), times == 2, "what no connection has is still to be given back");
+            assert!(!kept.let_go());
+        }
     }
 
     #[test]
