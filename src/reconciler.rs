@@ -1,11 +1,11 @@
 //! The reconciler: leases what is due, hands it to the room that knows it, and sleeps until the next due time.
 //!
-//! Promises that it never holds more leases than it has free workers, that one tenant takes at most a quarter of them,
-//! that urgent work has workers of its own, that trouble with the store only makes it wait, that an aggregate which
-//! this version cannot read is left alone for a while, and that once the process is stopping nothing new is leased.
-//! It decides nothing about an aggregate: an activation re-reads the state, so a restart, a second replica and a lost
-//! wake-up are the same code path. All that is logged while an aggregate is worked on stands in the span `step`,
-//! which names the lead or the workspace.
+//! Promises that it never holds more leases than it has free workers, that one tenant takes at most a quarter of them
+//! and all attempts to connect, which strangers can make, no more together; that urgent work has workers of its own,
+//! that trouble with the store only makes it wait, that an aggregate which this version cannot read is left alone for a
+//! while, and that once the process is stopping nothing new is leased. It decides nothing about an aggregate: an
+//! activation re-reads the state, so a restart, a second replica and a lost wake-up are the same code path. All that is
+//! logged while an aggregate is worked on stands in the span `step`, which names the lead or the workspace.
 
 mod seats;
 
@@ -33,6 +33,8 @@ const SILENT_AT_MOST: Duration = Duration::from_secs(60);
 /// When an aggregate that this version cannot read is looked at again: by a replica of the version that wrote it, or by
 /// this one after its update.
 const UNREADABLE_AGAIN: Duration = Duration::from_secs(5 * 60);
+/// When an attempt is looked at again that found all the attempts' seats taken.
+const CROWDED_AGAIN: Duration = Duration::from_secs(5);
 
 /// The loop and its workers.
 #[derive(Clone)]
@@ -87,11 +89,13 @@ impl Reconciler {
         let count = leased.len();
         for leased in leased {
             let worker = self.clone();
-            let seat = self.seats.take(&leased.tenant, leased.document.urgent);
+            let seat = self.seats.take(&leased.tenant, leased.key.kind, leased.document.urgent);
             let span = span(&leased);
             let work = async move {
-                let _seat = seat;
-                worker.work_on(leased).await;
+                match seat {
+                    Some(_seat) => worker.work_on(leased).await,
+                    None => worker.put_off(leased).await,
+                }
             };
             self.lifecycle.spawn(work.instrument(span));
         }
@@ -110,6 +114,15 @@ impl Reconciler {
             }
             // The lease runs out, and the worker that takes it over goes on from what is stored.
             (Err(error), _) => tracing::warn!(%error, "left to the next holder of its lease"),
+        }
+    }
+
+    /// Leaves what was leased and found no seat for later. If that cannot be written, its lease runs out.
+    async fn put_off(&self, leased: Leased) {
+        let Some(taken) = leased.taken() else { return };
+        let now = self.clock.now();
+        if let Err(error) = self.store.put_back(&leased.tenant, &taken, later(now, CROWDED_AGAIN), now).await {
+            tracing::warn!(%error, "an attempt that found no worker is left to its lease");
         }
     }
 

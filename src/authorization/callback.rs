@@ -16,12 +16,13 @@ use super::{
     cookies::{self, Repeat},
     kept::{Kept, Taken},
     params::Params,
+    refusals::{exchange_error, grant_error, identify_error, not_kept, provider_answer, workspace_refused},
     request::{RedirectError, success_location},
 };
 use crate::{
     alc::oauth::{TokenError, Tokens},
     clock::later,
-    connections::{Consent, Granted, IdentifyError, NewCode, OpenIncomingError},
+    connections::Granted,
     ids::{WorkspaceId, random_secret},
     lifecycle,
     store::{StoreError, Versioned},
@@ -46,6 +47,12 @@ pub enum CompleteFault {
     /// The store could not be asked: nothing was connected.
     #[error("the store is unavailable")]
     Unavailable,
+    /// Browsers bring more codes than are exchanged: nothing was taken.
+    #[error("too many attempts at once")]
+    TooMany {
+        /// After which this one may be tried again.
+        seconds: u64,
+    },
 }
 
 /// A callback, with the attempt that it belongs to. No `Debug`: all of it is secret.
@@ -82,6 +89,12 @@ impl Authorization {
             }
             callback => callback?,
         };
+        if let (Provider::Alc, Err(error)) = (provider, &callback.answer) {
+            return Ok(self.refused_by_alc(&callback, error));
+        }
+        if provider == Provider::Alc {
+            self.inner.exchanges.turn().map_err(|seconds| CompleteFault::TooMany { seconds })?;
+        }
         let repeat = Repeat { state: callback.state.clone(), query: query.to_owned() };
         let this = self.clone();
         let task = async move {
@@ -114,6 +127,18 @@ impl Authorization {
         Ok(Callback { provider, state, redirect_uri: redirect_uri.to_owned(), attempt, answer })
     }
 
+    /// Back to the client with ALC's refusal. The store hears nothing of it: any browser can bring as many as it likes.
+    /// The attempt stays in its browser, so that a repeat is answered alike, and a person may still grant access.
+    fn refused_by_alc(&self, callback: &Callback, error: &RedirectError) -> Completed {
+        let location = self.back_with(error, callback);
+        Completed { location, set_cookies: Vec::new() }
+    }
+
+    fn back_with(&self, error: &RedirectError, callback: &Callback) -> String {
+        warn_sparingly!(error = error.code, %error.description, "a connect attempt failed");
+        error.location(&callback.redirect_uri, callback.attempt.client_state.as_deref(), &self.inner.issuer)
+    }
+
     /// The callback that this one may be the repeat of.
     fn repeat(&self, provider: Provider, query: &str, cookies: &[&str]) -> Option<Repeat> {
         let params = Params::parse(query.as_bytes());
@@ -128,21 +153,16 @@ impl Authorization {
             Provider::Alc => self.back_from_alc(&callback).await?,
             Provider::Attio => self.back_from_attio(&callback).await?,
         };
-        let Callback { provider, state, attempt, redirect_uri, .. } = callback;
+        let Callback { provider, state, attempt, redirect_uri, .. } = &callback;
         let client_state = attempt.client_state.as_deref();
-        let mut set_cookies = vec![cookies::over(&inner.sealer, &state, provider, inner.secure)];
+        let mut set_cookies = vec![cookies::over(&inner.sealer, state, *provider, inner.secure)];
         let location = match outcome {
-            Ok(Next::Client(code)) => {
-                success_location(&redirect_uri, code.expose_secret(), client_state, &inner.issuer)
-            }
+            Ok(Next::Client(code)) => success_location(redirect_uri, code.expose_secret(), client_state, &inner.issuer),
             Ok(Next::Attio { location, set_cookie }) => {
                 set_cookies.push(set_cookie);
                 location
             }
-            Err(error) => {
-                warn_sparingly!(error = error.code, %error.description, "a connect attempt failed");
-                error.location(&redirect_uri, client_state, &inner.issuer)
-            }
+            Err(error) => self.back_with(&error, &callback),
         };
         Ok(Completed { location, set_cookies })
     }
@@ -161,6 +181,7 @@ impl Authorization {
         })
     }
 
+    /// ALC's tokens first: only a person whom ALC knows makes this service ask Attio, under the workspace's key.
     async fn connect_by_key(
         &self,
         taken: (&str, Versioned<Kept>),
@@ -168,45 +189,51 @@ impl Authorization {
         attempt: &Attempt,
         redirect_uri: &str,
     ) -> Result<SecretString, RedirectError> {
-        let connections = &self.inner.connections;
-        // First what needs no undoing: without a workspace there is no use in a grant at ALC.
-        let workspace = connections.identify_workspace(None).await.map_err(|error| identify_error(&error))?;
-        let (alc, asked_at) = self.exchange_at_alc(code, attempt, Some(workspace)).await?;
-        let mut taken = match self.hold_taken(taken, workspace, alc.clone(), asked_at).await {
+        let (alc, asked_at) = self.exchange_at_alc(code, attempt).await?;
+        let mut taken = match self.hold_taken(taken, &alc, asked_at).await {
             Ok(taken) => taken,
             Err(error) => {
-                self.give_back_unkept(Provider::Alc, Some(workspace), Some(Granted::by_alc(alc)));
+                self.give_back_unkept(Provider::Alc, Some(Granted::by_alc(alc)));
                 return Err(not_kept(Some(error)));
             }
         };
-        let consent = Consent { alc, asked_at, attio: None };
-        let connected = self.open_incoming(&mut taken, workspace, consent, new_code(attempt, redirect_uri)).await;
+        let connected = self.code_by_key(&mut taken, attempt, redirect_uri).await;
         if connected.is_err() {
             self.give_up(taken).await;
         }
         connected
     }
 
-    /// Makes an incoming connection of tokens that wait; gives its code.
-    async fn open_incoming(
+    async fn code_by_key(
+        &self,
+        taken: &mut Taken,
+        attempt: &Attempt,
+        redirect_uri: &str,
+    ) -> Result<SecretString, RedirectError> {
+        let connections = &self.inner.connections;
+        let workspace = connections.identify_workspace(None).await.map_err(|error| identify_error(&error))?;
+        Self::belongs_to(taken, workspace);
+        connections.may_connect(workspace).await.map_err(workspace_refused)?;
+        self.code(taken, workspace, attempt, redirect_uri).await
+    }
+
+    /// Lets what was granted wait for the client; gives the code for it.
+    async fn code(
         &self,
         taken: &mut Taken,
         workspace: WorkspaceId,
-        consent: Consent,
-        code: NewCode,
+        attempt: &Attempt,
+        redirect_uri: &str,
     ) -> Result<SecretString, RedirectError> {
-        let code = self.inner.connections.open_incoming(workspace, consent, code).await.map_err(open_error)?;
-        // Before the client can use the connection: tokens that stayed here would be given back under it.
-        self.let_go(taken).await.map_err(|error| not_kept(Some(error)))?;
-        Ok(code.to_text())
+        let challenge = attempt.code_challenge.clone();
+        let code = self.wait_for_client(taken, workspace, redirect_uri, challenge).await;
+        code.map_err(|error| not_kept(Some(error)))
     }
 
-    /// `workspace`: the one that the tokens are for, where it is known already.
     async fn exchange_at_alc(
         &self,
         code: &SecretString,
         attempt: &Attempt,
-        workspace: Option<WorkspaceId>,
     ) -> Result<(Tokens, Timestamp), RedirectError> {
         let asked_at = self.inner.clock.now();
         let exchanged = self.inner.alc.exchange(code.expose_secret(), &attempt.verifier).await;
@@ -215,7 +242,7 @@ impl Authorization {
             Err(error) => error,
         };
         if let TokenError::Unusable { leftover, .. } = &error {
-            self.give_back_unkept(Provider::Alc, workspace, Granted::unusable_by_alc(leftover.clone()));
+            self.give_back_unkept(Provider::Alc, Granted::unusable_by_alc(leftover.clone()));
         }
         Err(exchange_error(Provider::Alc, &error))
     }
@@ -223,7 +250,7 @@ impl Authorization {
     /// The second hop: ALC's tokens wait in the store, and the browser goes to Attio with an attempt of its own.
     async fn go_on_to_attio(&self, code: &SecretString, attempt: &Attempt) -> Result<Next, RedirectError> {
         let inner = &self.inner;
-        let (tokens, asked_at) = self.exchange_at_alc(code, attempt, None).await?;
+        let (tokens, asked_at) = self.exchange_at_alc(code, attempt).await?;
         let state = random_secret();
         let state = state.expose_secret();
         let second = Attempt {
@@ -241,7 +268,7 @@ impl Authorization {
                 Ok(Next::Attio { location, set_cookie: second.to_cookie(&inner.sealer, state, inner.secure) })
             }
             (_, held) => {
-                self.give_back_unkept(Provider::Alc, None, Some(Granted::by_alc(tokens)));
+                self.give_back_unkept(Provider::Alc, Some(Granted::by_alc(tokens)));
                 Err(not_kept(held.err()))
             }
         }
@@ -272,28 +299,26 @@ impl Authorization {
         let attio = connections.attio_oauth().ok_or_else(|| not_kept(None))?.clone();
         let token = attio.exchange(code).await.map_err(|error| {
             if let TokenError::Unusable { leftover, .. } = &error {
-                self.give_back_unkept(Provider::Attio, None, Granted::unusable_by_attio(leftover.clone()));
+                self.give_back_unkept(Provider::Attio, Granted::unusable_by_attio(leftover.clone()));
             }
             exchange_error(Provider::Attio, &error)
         })?;
         if let Err(error) = self.hold_attio(taken, &token).await {
-            self.give_back_unkept(Provider::Attio, None, Some(Granted::by_attio(token)));
+            self.give_back_unkept(Provider::Attio, Some(Granted::by_attio(token)));
             return Err(not_kept(Some(error)));
         }
         let workspace = connections.identify_workspace(Some(&token)).await.map_err(|error| grant_error(&error))?;
-        self.belongs_to(taken, workspace).await.map_err(|error| not_kept(Some(error)))?;
-        let consent = Consent { alc: taken.tokens.clone(), asked_at: taken.asked_at, attio: Some(token) };
-        self.open_incoming(taken, workspace, consent, new_code(attempt, redirect_uri)).await
+        self.code(taken, workspace, attempt, redirect_uri).await
     }
 
     /// Gives back what was granted and could not even be stored. No caller waits for it, and no document remembers it:
     /// if the process ends now, the grant stays alive at its provider.
-    fn give_back_unkept(&self, provider: Provider, workspace: Option<WorkspaceId>, granted: Option<Granted>) {
+    fn give_back_unkept(&self, provider: Provider, granted: Option<Granted>) {
         let Some(granted) = granted else { return };
-        let connections = self.inner.connections.clone();
+        let (this, connections) = (self.clone(), self.inner.connections.clone());
         self.inner.lifecycle.spawn(async move {
             let attempts = ExponentialBuilder::default().with_min_delay(Duration::from_millis(500)).with_max_times(2);
-            let give_back = || connections.give_back(workspace, &granted);
+            let give_back = async || connections.give_back(this.whose(None).await?, &granted).await;
             if let Err(error) = give_back.retry(attempts).await {
                 let at = provider.title();
                 tracing::warn!(error, at, "a grant that could not be kept is still alive");
@@ -302,87 +327,7 @@ impl Authorization {
     }
 }
 
-fn new_code(attempt: &Attempt, redirect_uri: &str) -> NewCode {
-    NewCode { redirect_uri: redirect_uri.to_owned(), code_challenge: attempt.code_challenge.clone() }
-}
-
-/// RFC 6749 §4.1.2, §4.1.2.1.
-fn provider_answer(params: &Params, provider: Provider) -> Result<SecretString, RedirectError> {
-    let provider = provider.title();
-    let garbled = |_| RedirectError::new("server_error", format!("{provider}'s answer was garbled"));
-    if let Some(error) = params.get("error").map_err(garbled)? {
-        // Codes of extensions go through as well (RFC 6749 §8.5), free text does not.
-        let proper =
-            error.len() <= 64 && error.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte));
-        let code = if proper { error } else { "server_error" };
-        return Err(RedirectError::new(code, format!("{provider} did not grant access")));
-    }
-    let code = params.get("code").map_err(garbled)?;
-    code.map(SecretString::from).ok_or_else(|| RedirectError::new("server_error", format!("{provider} sent no code")))
-}
-
 fn untaken(error: &StoreError) -> CompleteFault {
     warn_sparingly!(%error, "could not take the state of a callback");
     CompleteFault::Unavailable
-}
-
-fn exchange_error(provider: Provider, error: &TokenError) -> RedirectError {
-    let provider = provider.title();
-    warn_sparingly!(%error, provider, "a code was not exchanged");
-    match error {
-        TokenError::InvalidGrant => {
-            RedirectError::new("access_denied", format!("{provider} no longer accepts its code: connect again"))
-        }
-        TokenError::Refused { .. } => {
-            RedirectError::new("server_error", format!("{provider} refused to exchange its code"))
-        }
-        TokenError::Unusable { .. } => {
-            RedirectError::new("server_error", format!("{provider} gave a token that cannot be used"))
-        }
-        TokenError::Unavailable { .. } => RedirectError::new(
-            "temporarily_unavailable",
-            format!("{provider} does not answer as it should: connect again later"),
-        ),
-    }
-}
-
-fn identify_error(error: &IdentifyError) -> RedirectError {
-    warn_sparingly!(%error, "Attio did not name the workspace");
-    match error {
-        IdentifyError::Inactive | IdentifyError::Refused(_) => {
-            RedirectError::new("server_error", "Attio does not accept this service's API key")
-        }
-        IdentifyError::Unavailable(_) => {
-            RedirectError::new("temporarily_unavailable", "Attio does not answer as it should: connect again later")
-        }
-    }
-}
-
-/// Of a grant that is a moment old.
-fn grant_error(error: &IdentifyError) -> RedirectError {
-    match error {
-        IdentifyError::Inactive => {
-            warn_sparingly!(%error, "Attio did not name the workspace");
-            RedirectError::new("access_denied", "Attio does not accept the access that it has just granted")
-        }
-        IdentifyError::Refused(_) => {
-            warn_sparingly!(%error, "Attio did not name the workspace");
-            RedirectError::new("server_error", "Attio does not name the workspace that it granted access to")
-        }
-        IdentifyError::Unavailable(_) => identify_error(error),
-    }
-}
-
-fn open_error(error: OpenIncomingError) -> RedirectError {
-    match error {
-        OpenIncomingError::OtherWorkspace => {
-            RedirectError::new("access_denied", "this service serves another workspace: disconnect that one first")
-        }
-        OpenIncomingError::Store(error) => not_kept(Some(error)),
-    }
-}
-
-fn not_kept(error: Option<StoreError>) -> RedirectError {
-    warn_sparingly!(error = error.map(|error| error.to_string()), "a connection could not be kept");
-    RedirectError::new("temporarily_unavailable", "the connection could not be kept: connect again later")
 }

@@ -5,28 +5,15 @@
 //! keeps a guess from hitting is the secret's length (32 characters at least in production); this keeps guessing from
 //! being free and unseen. Each process counts for itself.
 
-use std::{num::NonZeroU32, time::Duration};
+use governor::clock::{Clock, DefaultClock};
 
-use governor::{
-    Quota, RateLimiter,
-    clock::{Clock, DefaultClock},
-    middleware::NoOpMiddleware,
-    state::{InMemoryState, NotKeyed},
-};
-
-use super::OAuthError;
+use super::{OAuthError, limit::Limit};
 use crate::telemetry::Sparing;
-
-/// A client that was given a wrong secret tries a few times and must be told what is wrong.
-const AT_ONCE: NonZeroU32 = NonZeroU32::new(30).unwrap();
-/// And from then on one each second.
-const EACH_SECOND: NonZeroU32 = NonZeroU32::MIN;
 
 /// The failed authentications of this process.
 pub(super) struct Guesses<C: Clock = DefaultClock> {
-    limiter: RateLimiter<NotKeyed, InMemoryState, C, NoOpMiddleware<C::Instant>>,
+    limit: Limit<C>,
     lines: Sparing,
-    clock: C,
 }
 
 impl Guesses {
@@ -37,9 +24,7 @@ impl Guesses {
 
 impl<C: Clock + Clone> Guesses<C> {
     fn by(clock: C) -> Self {
-        let limiter =
-            RateLimiter::direct_with_clock(Quota::per_second(EACH_SECOND).allow_burst(AT_ONCE), clock.clone());
-        Self { limiter, lines: Sparing::new(), clock }
+        Self { limit: Limit::by(clock), lines: Sparing::new() }
     }
 
     /// Counts what came of an authentication; beyond the limit a failure says how long to wait.
@@ -53,16 +38,15 @@ impl<C: Clock + Clone> Guesses<C> {
                  in Attio's developer dashboard; if they are equal, a stranger is guessing"
             );
         }
-        self.limiter.check().map_err(|until| {
-            let wait: Duration = until.wait_time_from(self.clock.now());
-            OAuthError::TooManyFailures { seconds: wait.as_millis().div_ceil(1000).max(1) as u64 }
-        })?;
+        self.limit.turn().map_err(|seconds| OAuthError::TooManyFailures { seconds })?;
         authenticated
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use governor::clock::FakeRelativeClock;
 
     use super::*;

@@ -1,10 +1,13 @@
-//! What the store keeps of an attempt: that its state was used and, during Attio's consent, ALC's tokens.
+//! What the store keeps of an attempt: that its state was used and, until the client has redeemed our code, the tokens
+//! that ALC and Attio granted.
 //!
 //! Promises that of all callbacks with a state, on all replicas, one takes it; and that tokens which wait here end up
-//! in a connection or are given back: when the browser does not come back in time, when the second consent fails, and
-//! when the process that was connecting is gone. Its aggregate is of [`Kind::Attempt`], its tenant the state itself.
+//! in a connection or are given back: when the browser does not come back in time, when the second consent fails, when
+//! the process that was connecting is gone, and when the client does not redeem the code. Its aggregate is of
+//! [`Kind::Attempt`], its tenant the state itself.
 
 mod answer;
+mod redeem;
 #[cfg(test)]
 mod tests;
 
@@ -23,7 +26,7 @@ use super::{
 use crate::{
     alc::oauth::Tokens,
     clock::{later, until},
-    connections::Granted,
+    connections::{Code, Granted},
     ids::WorkspaceId,
     sealing::{OpenError, Place, Sealed},
     store::{
@@ -34,7 +37,8 @@ use crate::{
 /// How long after its expiry a used state is remembered: more than replicas' clocks may disagree, which all follow the
 /// store's. Not longer: every attempt leaves a mark, and a browser may begin as many as it likes.
 const MARGIN: Duration = Duration::from_secs(60);
-/// A callback that took tokens makes a connection of them in far less; after that its process is gone.
+/// A callback gets from the tokens to a code in far less, a code is good for a minute, and its redemption takes
+/// seconds; after that the process at it is gone, or the client never came.
 const TAKEN_AT_MOST: Duration = Duration::from_secs(5 * 60);
 /// The first wait after a token could not be given back; it doubles.
 const GIVE_BACK_AGAIN: Duration = Duration::from_secs(60);
@@ -76,6 +80,9 @@ struct Held {
     alc_refresh_token: Option<Sealed>,
     alc_access_token: Option<Sealed>,
     attio_token: Option<Sealed>,
+    /// The code by which the client gets all this, once it has been given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    code: Option<Code>,
     #[serde(default)]
     attempts: u32,
     #[serde(flatten)]
@@ -87,7 +94,7 @@ struct Held {
 enum Phase {
     /// For the browser to come back from Attio.
     Waiting,
-    /// It has; a callback makes a connection of them.
+    /// For the callback that holds them to get a code, and then for the client to redeem that code.
     Taken,
     /// To be given back.
     Unwanted,
@@ -97,10 +104,6 @@ enum Phase {
 pub(super) struct Taken {
     state: String,
     kept: Versioned<Kept>,
-    /// ALC's.
-    pub(super) tokens: Tokens,
-    /// When ALC was asked for them.
-    pub(super) asked_at: Timestamp,
 }
 
 impl Aggregate for Kept {
@@ -183,19 +186,17 @@ impl Authorization {
         if written { Ok(()) } else { Err(StoreError::Unavailable("the state is not fresh".to_owned())) }
     }
 
-    /// Lets ALC's tokens for this workspace wait under `state`, of which `kept` is the mark, until they are in a
-    /// connection.
+    /// Lets ALC's tokens wait under `state`, of which `kept` is the mark: whatever happens now, they are given back
+    /// unless they end up in a connection.
     pub(super) async fn hold_taken(
         &self,
         (state, mut kept): (&str, Versioned<Kept>),
-        workspace: WorkspaceId,
-        tokens: Tokens,
+        tokens: &Tokens,
         asked_at: Timestamp,
     ) -> Result<Taken, StoreError> {
-        kept.value.held =
-            Some(Held { workspace: Some(workspace), ..self.held(Phase::Taken, state, &tokens, asked_at) });
+        kept.value.held = Some(self.held(Phase::Taken, state, tokens, asked_at));
         kept.value.answer = Some(Answer::awaited(self.inner.clock.now()));
-        let mut taken = Taken { state: state.to_owned(), kept, tokens, asked_at };
+        let mut taken = Taken { state: state.to_owned(), kept };
         self.rewrite(&mut taken).await?;
         Ok(taken)
     }
@@ -211,6 +212,7 @@ impl Authorization {
             alc_refresh_token: tokens.refresh.as_ref().map(|token| seal(ALC_REFRESH_TOKEN, token)),
             alc_access_token: Some(seal(ALC_ACCESS_TOKEN, &tokens.access)),
             attio_token: None,
+            code: None,
             attempts: 0,
             unknown: Map::new(),
         }
@@ -223,21 +225,13 @@ impl Authorization {
         let Some(held) = kept.value.held.as_mut().filter(|held| held.phase == Phase::Waiting) else {
             return Ok(Err(StateFault::Used));
         };
-        let open = |field, sealed: &Option<Sealed>| {
-            sealed.as_ref().map(|sealed| self.open_of(state, field, sealed)).transpose()
-        };
-        let tokens = open(ALC_ACCESS_TOKEN, &held.alc_access_token)
-            .and_then(|access| Ok((access, open(ALC_REFRESH_TOKEN, &held.alc_refresh_token)?)))
-            .map_err(|error| StoreError::Corrupt(error.to_string()))?;
-        let (Some(access), refresh) = tokens else { return Ok(Err(StateFault::Used)) };
-        let (tokens, asked_at) = (Tokens { access, refresh, expires_in: held.expires_in }, held.asked_at);
         let now = self.inner.clock.now();
         held.phase = Phase::Taken;
         held.due_at = later(now, TAKEN_AT_MOST);
         kept.value.answer = Some(Answer::awaited(now));
         // If the reconciler has begun to give them back, the version has moved.
         let taken = self.write(state, &mut kept).await?;
-        Ok(if taken { Ok(Taken { state: state.to_owned(), kept, tokens, asked_at }) } else { Err(StateFault::Used) })
+        Ok(if taken { Ok(Taken { state: state.to_owned(), kept }) } else { Err(StateFault::Used) })
     }
 
     /// Lets Attio's token wait with ALC's: whatever happens now, it is given back with them.
@@ -249,18 +243,11 @@ impl Authorization {
         self.rewrite(taken).await
     }
 
-    /// Attio has named the workspace that the tokens are for: what it lives on is not given back, whatever happens now.
-    pub(super) async fn belongs_to(&self, taken: &mut Taken, workspace: WorkspaceId) -> Result<(), StoreError> {
+    /// Attio has named the workspace that the tokens are for; written with what comes next.
+    pub(super) fn belongs_to(taken: &mut Taken, workspace: WorkspaceId) {
         if let Some(held) = &mut taken.kept.value.held {
             held.workspace = Some(workspace);
         }
-        self.rewrite(taken).await
-    }
-
-    /// The tokens are in a connection: nothing of them stays here.
-    pub(super) async fn let_go(&self, taken: &mut Taken) -> Result<(), StoreError> {
-        taken.kept.value.held = None;
-        self.rewrite(taken).await
     }
 
     /// There will be no connection: the tokens are given back in the background. If not even that can be written, they
@@ -358,15 +345,26 @@ impl Authorization {
         }
     }
 
+    /// The workspace that tokens are for: with an API key the one that the key belongs to, also if Attio did not answer
+    /// when they came.
+    pub(super) async fn whose(&self, known: Option<WorkspaceId>) -> Result<Option<WorkspaceId>, String> {
+        let connections = &self.inner.connections;
+        if known.is_some() || connections.attio_oauth().is_some() {
+            return Ok(known);
+        }
+        connections.identify_workspace(None).await.map(Some).map_err(|error| error.to_string())
+    }
+
     async fn give_back(&self, state: &str, held: &Held, provider: Provider) -> Result<(), String> {
         let open = |field, sealed: &Option<Sealed>| {
             let opened = sealed.as_ref().map(|sealed| self.open_of(state, field, sealed)).transpose();
             opened.map_err(|error| error.to_string())
         };
         let connections = &self.inner.connections;
+        let workspace = self.whose(held.workspace).await?;
         match provider {
             Provider::Attio => match open(ATTIO_TOKEN, &held.attio_token)? {
-                Some(token) => connections.give_back(held.workspace, &Granted::by_attio(token)).await,
+                Some(token) => connections.give_back(workspace, &Granted::by_attio(token)).await,
                 None => Ok(()),
             },
             Provider::Alc => {
@@ -374,7 +372,7 @@ impl Authorization {
                 match open(ALC_ACCESS_TOKEN, &held.alc_access_token)? {
                     Some(access) => {
                         let tokens = Tokens { access, refresh, expires_in: None };
-                        connections.give_back(held.workspace, &Granted::by_alc(tokens)).await
+                        connections.give_back(workspace, &Granted::by_alc(tokens)).await
                     }
                     None => Ok(()),
                 }

@@ -3,7 +3,9 @@
 //! Owns the way from the app's connect button through the consent pages to tokens of ours, and those tokens. The token
 //! that the Attio app holds is *ours*; ALC's tokens never leave this service. Promises:
 //!
-//! - beginning stores nothing; a state is taken once, in the browser that began ([`attempt`], [`kept`]);
+//! - beginning stores nothing, nor does a consent that ALC refused; a state is taken once, in the browser that began
+//!   ([`attempt`], [`kept`]);
+//! - no workspace hears of a consent before the client has redeemed its code;
 //! - no browser is sent to a URI that is not registered ([`AuthorizeFault`]);
 //! - the workspace is proven by Attio, never taken from a request;
 //! - tokens that were granted and that we could not keep are revoked.
@@ -19,8 +21,10 @@ mod grants;
 mod guesses;
 mod kept;
 pub mod keys;
+mod limit;
 mod metadata;
 mod params;
+mod refusals;
 mod request;
 pub mod tokens;
 
@@ -31,7 +35,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
 use self::{
-    attempt::Attempt, client::Client, grants::Grant, guesses::Guesses, keys::SigningKeys, params::Params,
+    attempt::Attempt, client::Client, grants::Grant, guesses::Guesses, keys::SigningKeys, limit::Limit, params::Params,
     request::AuthorizationRequest, tokens::AccessTokens,
 };
 pub use self::{
@@ -78,6 +82,8 @@ struct Inner {
     secure: bool,
     client: Client,
     guesses: Guesses,
+    /// Codes that browsers bring from ALC.
+    exchanges: Limit,
     tokens: AccessTokens,
     sealer: Arc<Sealer>,
     clock: SharedClock,
@@ -121,6 +127,7 @@ impl Authorization {
             secure: settings.public_url.scheme() == "https",
             client: Client::new(settings.client_id, settings.client_secret, settings.redirect_uris),
             guesses: Guesses::new(),
+            exchanges: Limit::new(),
             tokens: AccessTokens::new(parts.keys, &issuer),
             public_url: settings.public_url,
             issuer,
@@ -196,7 +203,10 @@ impl Authorization {
         inner.guesses.count(inner.client.authenticate(authorization, &params))?;
         let (subject, refresh_token) = match Grant::parse(&params)? {
             Grant::Code { code, redirect_uri, verifier } => {
-                let redeemed = inner.connections.redeem_code(&code, redirect_uri.as_deref(), verifier.as_deref()).await;
+                // To its end also when the client hangs up: a code that was used up and gave nothing is lost.
+                let this = self.clone();
+                let redeem = async move { this.redeem(&code, redirect_uri.as_deref(), verifier.as_deref()).await };
+                let redeemed = inner.lifecycle.spawn(redeem).await.unwrap_or_else(|error| lifecycle::resume(error));
                 let redeemed = redeemed.map_err(redeem_error)?;
                 let subject = Subject { workspace: redeemed.workspace, connection: redeemed.connection };
                 (subject, redeemed.refresh_token)

@@ -1,7 +1,8 @@
 //! What we hand out to our client: codes and refresh tokens; and how it gives them back.
 //!
-//! Promises that a code is redeemed once, within a minute, with its redirect URI and its PKCE verifier; that a code
-//! used again takes back what it gave; and that a refresh token works until its connection is removed or replaced.
+//! Promises that a code used again takes back what it gave, for as long as its connection is there; that a code which
+//! waits in a connection, as the release before this one stored it, is redeemed once; and that a refresh token works
+//! until its connection is removed or replaced.
 
 use jiff::Timestamp;
 
@@ -49,7 +50,8 @@ pub enum RefreshTokenError {
 }
 
 impl Connections {
-    /// Takes a code for a refresh token.
+    /// Takes a code that stands in a connection: one that was used ends that connection, and one that the release
+    /// before this one stored there is taken for a refresh token.
     pub async fn redeem_code(
         &self,
         code: &OpaqueToken,

@@ -1,6 +1,8 @@
 //! From what was granted at the consent pages to an incoming connection.
 //!
-//! Promises that a service with an API key, which belongs to one workspace, connects no second one.
+//! Promises that a service with an API key, which belongs to one workspace, connects no second one, and that a consent
+//! touches no workspace before our client has redeemed its code: everybody with an account at ALC can give a consent,
+//! and only our client can redeem a code.
 
 use std::time::Duration;
 
@@ -8,6 +10,7 @@ use jiff::Timestamp;
 use secrecy::SecretString;
 
 use super::{
+    codes::Redeemed,
     service::{ALC_ACCESS_TOKEN, ALC_REFRESH_TOKEN, ATTIO_TOKEN, Connections, tenant},
     workspace::{
         aggregate::Workspace,
@@ -25,15 +28,6 @@ use crate::{
 /// What an answer without `expires_in` is taken as.
 const ASSUMED_LIFETIME: Duration = Duration::from_secs(60 * 60);
 
-/// What a code is bound to.
-#[derive(Debug, Clone)]
-pub struct NewCode {
-    /// The redirect URI of the authorization request.
-    pub redirect_uri: String,
-    /// Its `code_challenge` (S256), if it had one.
-    pub code_challenge: Option<String>,
-}
-
 /// What was granted at the consent pages. No `Debug`.
 #[derive(Clone)]
 pub struct Consent {
@@ -45,9 +39,9 @@ pub struct Consent {
     pub attio: Option<SecretString>,
 }
 
-/// Why a connection could not be opened.
+/// Why a workspace may not be connected.
 #[derive(Debug, Clone, thiserror::Error)]
-pub enum OpenIncomingError {
+pub enum MayNotConnect {
     /// The service serves one workspace, and it is another one.
     #[error("another workspace is connected")]
     OtherWorkspace,
@@ -57,35 +51,44 @@ pub enum OpenIncomingError {
 }
 
 impl Connections {
-    /// Stores what was granted as an incoming connection; the code is for our client.
+    /// Whether this workspace may be connected at all. Changes nothing.
+    pub async fn may_connect(&self, workspace: WorkspaceId) -> Result<(), MayNotConnect> {
+        if self.settings.attio_api_key.is_some() {
+            self.refuse_another_workspace(workspace).await?;
+        }
+        Ok(())
+    }
+
+    /// Stores what was granted as an incoming connection, because our client has redeemed `code` for it. Its caller
+    /// vouches that this code is redeemed once.
     pub async fn open_incoming(
         &self,
         workspace: WorkspaceId,
         consent: Consent,
-        code: NewCode,
-    ) -> Result<OpaqueToken, OpenIncomingError> {
-        if self.settings.attio_api_key.is_some() {
-            self.refuse_another_workspace(workspace).await?;
-        }
-        let token = OpaqueToken::new(workspace);
-        let id = ConnectionId::random();
+        code: Code,
+    ) -> Result<Redeemed, StoreError> {
+        let (id, refresh_token) = (ConnectionId::random(), OpaqueToken::new(workspace));
         let now = self.clock.now();
-        let code = Code::new(token.hash(), code.redirect_uri, code.code_challenge, now);
         let tokens = self.seal_tokens(workspace, id, &consent.alc, consent.asked_at);
         let attio = consent.attio.map(|token| AttioGrant::new(self.seal(workspace, id, ATTIO_TOKEN, &token)));
         let connection = Connection::incoming(id, tokens, attio, code, unit_random(), now);
         let open = |found: &mut Option<Versioned<Workspace>>, now| {
             let found = found.get_or_insert_with(|| Versioned::new(Workspace::new(workspace, now)));
+            // This task's own write, of which the store lost the answer.
+            if found.value.connection(id).is_some() {
+                return Decision::Leave(());
+            }
             found.value.opened(connection.clone(), now);
+            found.value.redeemed(id, refresh_token.hash());
             Decision::Write(LeaseChange::Leave { due: found.value.due(now) }, ())
         };
         self.store.change(&tenant(workspace), "", Patience::CALLER, open).await?;
-        Ok(token)
+        Ok(Redeemed { workspace, connection: id, refresh_token })
     }
 
     /// An API key belongs to one workspace, so a second one can come only after the key was changed: the first has to
     /// be disconnected before. Not one atomic view, which is enough against an operator's mistake.
-    async fn refuse_another_workspace(&self, workspace: WorkspaceId) -> Result<(), OpenIncomingError> {
+    async fn refuse_another_workspace(&self, workspace: WorkspaceId) -> Result<(), MayNotConnect> {
         let connected = |status: &str| matches!(status, "connected" | "reauthorization-required");
         let depths = self.store.depths(self.clock.now()).await?;
         let all: u64 = depths
@@ -97,7 +100,7 @@ impl Connections {
             return Ok(());
         }
         let own = self.load(&tenant(workspace)).await?.is_some_and(|own| own.value.current().is_some());
-        if all > u64::from(own) { Err(OpenIncomingError::OtherWorkspace) } else { Ok(()) }
+        if all > u64::from(own) { Err(MayNotConnect::OtherWorkspace) } else { Ok(()) }
     }
 
     pub(super) fn seal_tokens(

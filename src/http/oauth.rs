@@ -116,6 +116,19 @@ async fn callback(provider: Provider, request: &HttpRequest, authorization: &Aut
                 advice: "Wait a moment, then go back to Attio and connect again from there.",
             },
         ),
+        Err(CompleteFault::TooMany { seconds }) => {
+            warn_sparingly!("more people connect at once than this service lets, or a stranger sends callbacks");
+            let mut page = page(
+                StatusCode::TOO_MANY_REQUESTS,
+                &Page {
+                    title: "Not connected yet: too many at once",
+                    happened: "Too many people are connecting just now.",
+                    advice: "Wait a few seconds, then open this page again: nothing was taken by that.",
+                },
+            );
+            page.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+            page
+        }
     }
 }
 

@@ -11,11 +11,11 @@ use std::{
 
 use tokio::sync::Notify;
 
-use crate::store::{LeaseRequest, Quota, Tenant};
+use crate::store::{Kind, LeaseRequest, Quota, Tenant};
 
 /// Aggregates of each sort that one process works on at once.
 const WORKERS: usize = 32;
-/// Of these, at most that many of one tenant.
+/// Of these, at most that many of one tenant, and of all attempts.
 const SHARE: usize = WORKERS / 4;
 
 /// The seats of one process.
@@ -23,6 +23,7 @@ const SHARE: usize = WORKERS / 4;
 pub(super) struct Seats {
     urgent: Lane,
     others: Lane,
+    attempts: Mutex<usize>,
     freed: Notify,
 }
 
@@ -53,10 +54,19 @@ impl Seats {
         self.urgent.quota().max + self.others.quota().max == 0
     }
 
-    pub(super) fn take(self: &Arc<Self>, tenant: &Tenant, urgent: bool) -> Seat {
-        let seat = Seat { seats: self.clone(), tenant: tenant.clone(), urgent };
+    /// A seat for what was leased; `None` where all attempts have theirs.
+    pub(super) fn take(self: &Arc<Self>, tenant: &Tenant, kind: Kind, urgent: bool) -> Option<Seat> {
+        let is_attempt = kind == Kind::Attempt;
+        if is_attempt {
+            let mut attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
+            if *attempts >= SHARE {
+                return None;
+            }
+            *attempts += 1;
+        }
+        let seat = Seat { seats: self.clone(), tenant: tenant.clone(), urgent, is_attempt };
         *seat.lane().0.lock().unwrap_or_else(PoisonError::into_inner).entry(tenant.clone()).or_default() += 1;
-        seat
+        Some(seat)
     }
 
     /// Resolves when a seat has been freed.
@@ -70,6 +80,7 @@ pub(super) struct Seat {
     seats: Arc<Seats>,
     tenant: Tenant,
     urgent: bool,
+    is_attempt: bool,
 }
 
 impl Seat {
@@ -88,6 +99,9 @@ impl Drop for Seat {
             }
         }
         drop(tenants);
+        if self.is_attempt {
+            *self.seats.attempts.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        }
         self.seats.freed.notify_one();
     }
 }
@@ -114,7 +128,7 @@ mod tests {
                     if quota.skip.contains(&tenant) {
                         break;
                     }
-                    taken.extend((0..quota.per_tenant.min(quota.max)).map(|_| seats.take(&tenant, urgent)));
+                    taken.extend((0..quota.per_tenant.min(quota.max)).map(|_| seats.take(&tenant, Kind::Lead, urgent)));
                 }
             }
             assert_eq!(taken.len(), 2 * SHARE);
@@ -127,11 +141,23 @@ mod tests {
     fn one_sort_of_work_takes_no_seats_of_the_other() {
         for urgent in [false, true] {
             let seats = Arc::new(Seats::default());
-            let mut taken: Vec<_> = (0..WORKERS).map(|n| seats.take(&Tenant::new(n), urgent)).collect();
+            let mut taken: Vec<_> = (0..WORKERS).map(|n| seats.take(&Tenant::new(n), Kind::Lead, urgent)).collect();
             assert_eq!((quota(&seats, urgent).max, quota(&seats, !urgent).max), (0, WORKERS));
             assert!(!seats.are_taken());
-            taken.extend((0..WORKERS).map(|n| seats.take(&Tenant::new(n), !urgent)));
+            taken.extend((0..WORKERS).map(|n| seats.take(&Tenant::new(n), Kind::Lead, !urgent)));
             assert!(seats.are_taken() && seats.request(SECOND).is_none());
         }
+    }
+
+    #[test]
+    fn all_attempts_together_take_no_more_than_one_tenant() {
+        let seats = Arc::new(Seats::default());
+        let attempt = |n: usize| seats.take(&Tenant::new(n), Kind::Attempt, false);
+        let mut taken: Vec<_> = (0..SHARE).map(|n| attempt(n).expect("a seat")).collect();
+        assert!(attempt(SHARE).is_none(), "each has a tenant of its own");
+        assert_eq!(quota(&seats, false).max, WORKERS - SHARE, "the refused one holds none");
+        assert!(seats.take(&Tenant::new("workspace"), Kind::Workspace, false).is_some());
+        taken.pop();
+        assert!(attempt(SHARE).is_some());
     }
 }

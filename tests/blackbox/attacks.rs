@@ -193,17 +193,18 @@ scenario! {
 }
 
 scenario! {
-    async fn a_code_of_a_connection_that_gave_way_is_worth_nothing(setup: Setup) {
+    async fn a_connection_that_gave_way_is_worth_nothing(setup: Setup) {
         let world = setup.start().await;
         let hold = world.alc.faults().hold("revoke", Stage::Before);
-        let first = authorization_code(&world).await;
-        let mut last = String::new();
-        for _ in 0..5 {
-            last = authorization_code(&world).await;
+        let first = world.authorize().await;
+        for _ in 0..4 {
+            world.authorize().await;
         }
-        let refused = exchange(&world, &code_form(&first)).await.expect(400);
+        exchange(&world, &refresh_form(&first.refresh_token)).await.expect(200);
+        let last = world.authorize().await;
+        let refused = exchange(&world, &refresh_form(&first.refresh_token)).await.expect(400);
         assert_eq!(refused.json()["error"], "invalid_grant");
-        exchange(&world, &code_form(&last)).await.expect(200);
+        exchange(&world, &refresh_form(&last.refresh_token)).await.expect(200);
         hold.release();
     }
 }

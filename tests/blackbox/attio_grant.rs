@@ -88,6 +88,7 @@ scenario! {
         assert!(back.location_query().contains_key("code"), "{}", back.location());
         assert_eq!(replay.visit(&from_attio).await.expect(302).location(), back.location());
         world.browser().visit(&from_attio).await.expect(400);
+        AttioApp::redeem(&world, &back.location_query()["code"]).await;
         world.pass_slowly(MINUTE * 10, 3).await;
         assert_eq!((world.alc.living_grants(), world.attio.living_grants()), (1, 1), "the replay harmed nothing");
     }

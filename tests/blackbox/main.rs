@@ -24,6 +24,7 @@ mod crash;
 mod deadlines;
 mod errors;
 mod fairness;
+mod guests;
 mod hostile;
 mod idempotency;
 mod limits;

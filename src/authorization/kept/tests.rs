@@ -5,6 +5,7 @@ use serde_json::json;
 use super::*;
 use crate::{
     clock::from_micros,
+    ids::OpaqueToken,
     store::{decode, encode},
 };
 
@@ -20,6 +21,7 @@ fn full() -> Value {
         alc_refresh_token: sealed(),
         alc_access_token: sealed(),
         attio_token: sealed(),
+        code: Some(Code::new(&OpaqueToken::new("owner"), "https://app.test/".to_owned(), Some("c".to_owned()), now)),
         attempts: 1,
         unknown: Map::new(),
     };
@@ -33,14 +35,15 @@ fn what_a_newer_version_keeps_survives_at_every_level() {
     let mut body = full();
     body["x_of_a_newer_version"] = json!({ "nested": [1] });
     body["held"]["x_of_a_newer_version"] = json!({ "nested": [2] });
+    body["held"]["code"]["x_of_a_newer_version"] = json!({ "nested": [4] });
     body["answer"]["x_of_a_newer_version"] = json!({ "nested": [3] });
     let read: Kept = decode(&body.to_string()).expect("an attempt");
     let again: Value = serde_json::from_str(&encode(&read)).expect("JSON");
     assert_eq!(again, body);
     // The span of a lifetime is an object too, of the standard library's: it has no room for members of ours.
     let objects = |value: &Value| value.as_object().map_or(0, |it| it.values().filter(|it| it.is_object()).count());
-    let counts = [&full(), &full()["held"], &full()["answer"]].map(objects);
-    assert_eq!(counts, [2, 1, 0], "another object has to be walked through");
+    let counts = [&full(), &full()["held"], &full()["held"]["code"], &full()["answer"]].map(objects);
+    assert_eq!(counts, [2, 2, 0, 0], "another object has to be walked through");
 }
 
 #[test]

@@ -41,7 +41,7 @@ fn tokens(now: Timestamp, with_refresh: bool) -> FreshTokens {
 }
 
 fn connection(now: Timestamp, with_refresh: bool, with_attio: bool) -> Connection {
-    let code = Code::new(OpaqueToken::new("w").hash(), "https://app".to_owned(), None, now);
+    let code = Code::new(&OpaqueToken::new("w"), "https://app".to_owned(), None, now);
     let attio = with_attio.then(|| AttioGrant::new(Sealed::from_text("attio")));
     Connection::incoming(ConnectionId::random(), tokens(now, with_refresh), attio, code, 0.5, now)
 }
@@ -434,6 +434,24 @@ fn the_oldest_of_six_incoming_gives_way() {
     let phases: Vec<_> = world.workspace.connections.iter().map(|it| it.phase).collect();
     assert_eq!(phases[0], Phase::Leaving);
     assert!(phases[1..].iter().all(|phase| *phase == Phase::Incoming));
+}
+
+#[test]
+fn the_one_that_is_connecting_does_not_give_way() {
+    let mut world = World::new();
+    world.apply(Event::Open { with_refresh: true, with_attio: true });
+    world.apply(Event::BeginConnecting(0));
+    for _ in 0..8 {
+        world.apply(Event::Open { with_refresh: true, with_attio: true });
+    }
+    let phases: Vec<_> = world.workspace.connections.iter().map(|it| it.phase).collect();
+    assert_eq!(phases[0], Phase::Incoming, "connection-added runs");
+    assert!(phases[1..=4].iter().all(|phase| *phase == Phase::Leaving), "{phases:?}");
+    assert!(phases[5..].iter().all(|phase| *phase == Phase::Incoming), "{phases:?}");
+    // A claim that has lapsed protects no connection.
+    world.now = later(world.now, 2 * MINUTE);
+    world.apply(Event::Open { with_refresh: true, with_attio: true });
+    assert_eq!(world.workspace.connections[0].phase, Phase::Leaving);
 }
 
 #[test]

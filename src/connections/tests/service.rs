@@ -19,8 +19,8 @@ use crate::{
     attio,
     clock::{Clock as _, ManualClock, SharedClock, from_micros},
     connections::{
-        ConnectError, Connected, Connections, Consent, FactsOfLead, Grant, Granted, IdentifyError, NewCode, NoGrant,
-        OpenIncomingError, Parts, RedeemError, Settings, Standing, Webhook, WebhookSignature, Workspace, tenant,
+        Code, ConnectError, Connected, Connection, Connections, Consent, FactsOfLead, Grant, Granted, IdentifyError,
+        MayNotConnect, NoGrant, Parts, RedeemError, Settings, Standing, Webhook, WebhookSignature, Workspace, tenant,
         workspace::{claim::Claim, side::Side},
         writing::Edit,
     },
@@ -28,8 +28,8 @@ use crate::{
     lifecycle::Lifecycle,
     sealing::{Sealer, generate_key},
     store::{
-        Change, Commit, Committed, Document, Key, Kind, LeaseChange, LeaseRequest, Store, StoreError, Tenant,
-        Versioned, Write,
+        Change, Commit, Committed, Decision, Document, Key, Kind, LeaseChange, LeaseRequest, Patience, Store,
+        StoreError, Tenant, Versioned, Write,
         gate::{Gate, Gates, Verdict as GateVerdict},
         sqlite::SqliteEngine,
     },
@@ -176,11 +176,17 @@ impl World {
         Consent { alc, asked_at: self.clock.now(), attio: None }
     }
 
+    /// A code of this workspace, and what is kept of it.
+    fn code(&self) -> (OpaqueToken, Code) {
+        let code = OpaqueToken::new(self.workspace);
+        let kept = Code::new(&code, REDIRECT.to_owned(), Some(CHALLENGE.to_owned()), self.clock.now());
+        (code, kept)
+    }
+
     async fn open(&self, tokens: Tokens) -> (ConnectionId, OpaqueToken) {
         let connections = self.connections();
-        let code = NewCode { redirect_uri: REDIRECT.to_owned(), code_challenge: Some(CHALLENGE.to_owned()) };
-        let code = connections.open_incoming(self.workspace, self.consent(tokens), code).await.expect("opens");
-        let redeemed = connections.redeem_code(&code, Some(REDIRECT), Some(VERIFIER)).await.expect("redeems");
+        let (_, code) = self.code();
+        let redeemed = connections.open_incoming(self.workspace, self.consent(tokens), code).await.expect("opens");
         (redeemed.connection, redeemed.refresh_token)
     }
 
@@ -324,37 +330,51 @@ async fn from_a_code_to_the_last_token() {
     assert!(world.load().await.is_none(), "nothing is left");
 }
 
+/// As the release before this one stored a consent: in the workspace at once, with its code still to be redeemed.
+async fn opened_by_the_release_before(world: &World, tokens: &Tokens, code: Code) {
+    let connections = world.connections();
+    let (id, now) = (ConnectionId::random(), world.clock.now());
+    let tokens = connections.seal_tokens(world.workspace, id, tokens, now);
+    let connection = Connection::incoming(id, tokens, None, code, 0.5, now);
+    let open = |found: &mut Option<Versioned<Workspace>>, now| {
+        let found = found.get_or_insert_with(|| Versioned::new(Workspace::new(world.workspace, now)));
+        found.value.opened(connection.clone(), now);
+        Decision::Write(LeaseChange::Leave { due: found.value.due(now) }, ())
+    };
+    world.store.change(&world.tenant, "", Patience::CALLER, open).await.expect("stored");
+}
+
 #[tokio::test]
-async fn a_code_is_good_once_for_a_minute_and_for_who_asked() {
+async fn a_code_that_waits_in_a_connection_is_redeemed_once() {
     let world = World::new().await;
     let connections = world.connections();
-    let new = |challenge: Option<&str>| NewCode {
-        redirect_uri: REDIRECT.to_owned(),
-        code_challenge: challenge.map(str::to_owned),
-    };
-    let (one, other) = (world.consent(tokens("a", None)), world.consent(tokens("b", None)));
-    let code = connections.open_incoming(world.workspace, one, new(Some(CHALLENGE))).await.expect("opens");
-    for (redirect, verifier) in [
-        (None, Some("another")),
-        (None, None),
-        (Some("https://elsewhere.test"), Some(VERIFIER)),
-        (Some(REDIRECT), None),
-        (Some(REDIRECT), Some("another")),
-    ] {
-        let refused = connections.redeem_code(&code, redirect, verifier).await;
-        assert!(matches!(refused, Err(RedeemError::InvalidGrant(_))), "{redirect:?} {verifier:?}");
-    }
+    let (code, kept) = world.code();
+    opened_by_the_release_before(&world, &tokens("a", None), kept).await;
+    let refused = connections.redeem_code(&code, Some(REDIRECT), Some("another")).await;
+    assert!(matches!(refused, Err(RedeemError::InvalidGrant(_))));
     let given = connections.redeem_code(&code, Some(REDIRECT), Some(VERIFIER)).await.expect("redeems");
     assert!(connections.check_refresh_token(&given.refresh_token).await.is_ok());
     assert!(connections.redeem_code(&code, Some(REDIRECT), Some(VERIFIER)).await.is_err());
     assert!(connections.check_refresh_token(&given.refresh_token).await.is_err(), "what it gave is taken back");
 
-    let plain = connections.open_incoming(world.workspace, other, new(None)).await.expect("opens");
-    assert!(connections.redeem_code(&plain, Some(REDIRECT), Some(VERIFIER)).await.is_err());
-    assert!(connections.redeem_code(&plain, None, None).await.is_err(), "nothing makes up for what is left out");
+    let (late, kept) = world.code();
+    opened_by_the_release_before(&world, &tokens("b", None), kept).await;
     world.clock.advance(Duration::from_secs(60));
-    assert!(connections.redeem_code(&plain, Some(REDIRECT), None).await.is_err());
+    assert!(connections.redeem_code(&late, Some(REDIRECT), Some(VERIFIER)).await.is_err());
     assert!(connections.redeem_code(&OpaqueToken::new(world.workspace), Some(REDIRECT), None).await.is_err());
+}
+
+#[tokio::test]
+async fn a_code_that_comes_again_takes_back_what_it_gave() {
+    let world = World::new().await;
+    let connections = world.connections();
+    let (code, mut kept) = world.code();
+    kept.used = true;
+    let given = connections.open_incoming(world.workspace, world.consent(tokens("a", None)), kept).await;
+    let given = given.expect("opens").refresh_token;
+    assert!(connections.check_refresh_token(&given).await.is_ok());
+    assert!(connections.redeem_code(&code, Some(REDIRECT), Some(VERIFIER)).await.is_err());
+    assert!(connections.check_refresh_token(&given).await.is_err());
 }
 
 #[tokio::test]

@@ -29,7 +29,7 @@ fn full() -> Workspace {
     let hash = || OpaqueToken::new("w").hash();
     let connection = || {
         let tokens = FreshTokens { access: sealed(), refresh: Some(sealed()), lifetime: MINUTE, requested_at: now };
-        let code = Code::new(hash(), "https://app".to_owned(), Some("challenge".to_owned()), now);
+        let code = Code::new(&OpaqueToken::new("w"), "https://app".to_owned(), Some("challenge".to_owned()), now);
         Connection::incoming(ConnectionId::random(), tokens, Some(AttioGrant::new(sealed())), code, 0.5, now)
     };
     let mut workspace = Workspace::new(WorkspaceId::random(), now);

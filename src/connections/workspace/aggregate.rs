@@ -126,8 +126,7 @@ impl Workspace {
 
     /// The connection whose code that is.
     pub(in crate::connections) fn by_code(&self, code: &OpaqueToken) -> Option<ConnectionId> {
-        let has =
-            |connection: &&Connection| connection.code.as_ref().is_some_and(|known| known.hash.matches(&code.secret));
+        let has = |connection: &&Connection| connection.code.as_ref().is_some_and(|known| known.is(code));
         self.connections.iter().find(has).map(|connection| connection.id)
     }
 

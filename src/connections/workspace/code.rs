@@ -1,4 +1,8 @@
 //! The code that the browser carries to our client (RFC 6749 §4.1.2).
+//!
+//! Promises that a code is good for a minute, for its redirect URI and with its PKCE verifier alone. Until the client
+//! redeems it, it waits with what was granted, in `authorization`; from then on it stands in the connection that it
+//! became, so that its second use is known for what it is.
 
 use std::time::Duration;
 
@@ -8,14 +12,17 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{clock::later, ids::SecretHash};
+use crate::{
+    clock::later,
+    ids::{OpaqueToken, SecretHash},
+};
 
 /// How long a code may be redeemed.
 const CODE_LIFETIME: Duration = Duration::from_secs(60);
 
 /// A code, and what it is bound to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::connections) struct Code {
+pub struct Code {
     pub(in crate::connections) hash: SecretHash,
     redirect_uri: String,
     /// S256, as the client sent it.
@@ -23,30 +30,26 @@ pub(in crate::connections) struct Code {
     expires_at: Timestamp,
     /// Kept as long as the connection: a second use is a sign of theft.
     #[serde(default)]
-    pub(in crate::connections) used: bool,
+    pub used: bool,
     #[serde(flatten)]
     extra: Map<String, Value>,
 }
 
 impl Code {
-    /// A fresh code.
-    pub(in crate::connections) fn new(
-        hash: SecretHash,
-        redirect_uri: String,
-        challenge: Option<String>,
-        now: Timestamp,
-    ) -> Self {
+    /// What is kept of a fresh code: bound to the redirect URI of the authorization request and to its challenge
+    /// (S256), if it had one.
+    pub fn new(code: &OpaqueToken, redirect_uri: String, challenge: Option<String>, now: Timestamp) -> Self {
         let expires_at = later(now, CODE_LIFETIME);
-        Self { hash, redirect_uri, challenge, expires_at, used: false, extra: Map::new() }
+        Self { hash: code.hash(), redirect_uri, challenge, expires_at, used: false, extra: Map::new() }
+    }
+
+    /// Whether that is the code. In constant time.
+    pub fn is(&self, code: &OpaqueToken) -> bool {
+        self.hash.matches(&code.secret)
     }
 
     /// Why the code, known to be the right one and unused, is not good for these parameters; `None`: it is.
-    pub(in crate::connections) fn refusal(
-        &self,
-        redirect_uri: Option<&str>,
-        verifier: Option<&str>,
-        now: Timestamp,
-    ) -> Option<&'static str> {
+    pub fn refusal(&self, redirect_uri: Option<&str>, verifier: Option<&str>, now: Timestamp) -> Option<&'static str> {
         if now >= self.expires_at {
             return Some("the code has expired");
         }
@@ -66,5 +69,44 @@ impl Code {
                 (!same).then_some("code_verifier does not match code_challenge")
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::from_micros;
+
+    const REDIRECT: Option<&str> = Some("https://app.test/");
+    /// RFC 7636, appendix B.
+    const VERIFIER: Option<&str> = Some("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk");
+    const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+
+    fn code(challenge: Option<&str>) -> Code {
+        let redirect_uri = REDIRECT.expect("one").to_owned();
+        Code::new(&OpaqueToken::new("owner"), redirect_uri, challenge.map(str::to_owned), from_micros(0))
+    }
+
+    #[test]
+    fn a_code_is_good_for_a_minute_and_for_the_client_that_asked() {
+        let (bound, plain) = (code(Some(CHALLENGE)), code(None));
+        let refuses =
+            |code: &Code, redirect_uri, verifier, now| code.refusal(redirect_uri, verifier, from_micros(now)).is_some();
+        for redirect_uri in [REDIRECT, None] {
+            assert!(!refuses(&bound, redirect_uri, VERIFIER, 59_999_999), "{redirect_uri:?}");
+        }
+        assert!(refuses(&bound, REDIRECT, VERIFIER, 60_000_000), "too late");
+        for (redirect_uri, verifier) in [
+            (None, Some("another")),
+            (None, None),
+            (Some("https://elsewhere.test"), VERIFIER),
+            (REDIRECT, None),
+            (REDIRECT, Some("another")),
+        ] {
+            assert!(refuses(&bound, redirect_uri, verifier, 0), "{redirect_uri:?} {verifier:?}");
+        }
+        assert!(!refuses(&plain, REDIRECT, None, 0));
+        assert!(refuses(&plain, REDIRECT, VERIFIER, 0), "a verifier too many");
+        assert!(refuses(&plain, None, None, 0), "nothing makes up for what is left out");
     }
 }

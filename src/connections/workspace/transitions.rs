@@ -20,24 +20,27 @@ use crate::{
     ids::{ConnectionId, SecretHash},
 };
 
-/// How many connections may wait for connection-added; the oldest gives way.
+/// How many connections may wait for connection-added; the oldest that is not connecting just now gives way.
 pub(in crate::connections) const MOST_INCOMING: usize = 5;
 /// How long a replaced connection is known as such: none of its access tokens is good for longer.
 const REPLACED_REMEMBERED: Duration = Duration::from_secs(2 * 60 * 60);
 
 impl Workspace {
-    /// A new connection came; if too many wait, the oldest gives way.
+    /// A new connection came; if too many wait, the oldest gives way. One that is connecting just now is about to be
+    /// the workspace's own: it gives way only where all the others are connecting, too.
     pub(in crate::connections) fn opened(&mut self, connection: Connection, now: Timestamp) {
-        self.connections.push(connection);
         let mut waiting: Vec<_> = self
             .connections
             .iter()
-            .filter(|connection| connection.phase == Phase::Incoming)
-            .map(|connection| (connection.created_at, connection.id))
+            .filter(|other| other.phase == Phase::Incoming)
+            .map(|other| {
+                let is_connecting = other.connecting.as_ref().is_some_and(|claim| claim.is_live(now));
+                ((is_connecting, other.created_at), other.id)
+            })
             .collect();
-        // The new one came last, also within one microsecond: a stable sort by time alone keeps it there.
-        waiting.sort_by_key(|(created_at, _)| *created_at);
-        for (_, id) in waiting.iter().take(waiting.len().saturating_sub(MOST_INCOMING)) {
+        self.connections.push(connection);
+        waiting.sort_by_key(|(order, _)| *order);
+        for (_, id) in waiting.iter().take((waiting.len() + 1).saturating_sub(MOST_INCOMING)) {
             self.leave(*id, false, now);
         }
     }

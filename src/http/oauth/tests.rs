@@ -1,6 +1,7 @@
 //! The OAuth endpoints over their real floors. Each attack is a test that it fails.
 
 mod browser;
+mod redemption;
 mod world;
 
 use std::time::Duration;
@@ -115,7 +116,6 @@ async fn a_state_is_good_in_the_browser_that_began_and_once() {
     assert!(param(&one.location(), "code").is_some());
     assert_eq!(one.location(), two.location());
     world.back(&tab, "code=another-code").await.is_page(400);
-    world.back(&tab, "error=access_denied").await.is_page(400);
 
     // The other tab is not disturbed; both cookies come along, and one of another service that knows nothing of ASCII.
     let both = format!("name=Zoë; {}; {}", tab.cookie, other.cookie);
@@ -129,9 +129,10 @@ async fn a_state_is_good_in_the_browser_that_began_and_once() {
 
 #[actix_web::test]
 async fn a_used_state_is_remembered_until_its_cookie_is_long_dead_and_then_forgotten() {
-    let world = World::new().await;
+    let mut world = World::new().await;
+    let _refused = world.alc_answers(400, r#"{"error":"invalid_grant"}"#).await;
     let tab = world.begin(&[]).await;
-    world.back(&tab, "error=access_denied").await.location();
+    world.back(&tab, "code=made-up").await.location();
     let tenant = Tenant::new(&tab.state);
     let key = Key::new(Kind::Attempt, &tab.state);
     let there = async || {
@@ -146,7 +147,20 @@ async fn a_used_state_is_remembered_until_its_cookie_is_long_dead_and_then_forgo
     world.clock.advance(Duration::from_secs(60));
     reconcile(&world).await;
     assert!(!there().await);
-    world.back(&tab, "error=access_denied").await.is_page(400);
+    world.back(&tab, "code=made-up").await.is_page(400);
+}
+
+#[actix_web::test]
+async fn a_refusal_leaves_nothing_in_the_store() {
+    let mut world = World::new().await;
+    let (_alc, _attio) = world.upstreams().await;
+    let tab = world.begin(&[]).await;
+    for said in ["error=access_denied", "error=a&error=b", ""] {
+        assert!(param(&world.back(&tab, said).await.location(), "error").is_some());
+        assert_eq!(world.store.depths(world.now()).await.expect("answers"), [], "{said}");
+    }
+    // A person who changes their mind on ALC's page has lost nothing by that.
+    assert!(param(&world.back(&tab, "code=alc-code").await.location(), "code").is_some());
 }
 
 #[actix_web::test]
@@ -196,9 +210,27 @@ async fn an_exchange_that_fails_goes_back_as_an_error() {
 }
 
 #[actix_web::test]
-async fn without_a_workspace_alc_is_not_asked() {
+async fn a_person_whom_alc_does_not_know_makes_nobody_ask_attio() {
     let mut world = World::new().await;
-    let never = world.alc.mock("POST", "/token").expect(0).create_async().await;
+    let (good, attio) = world.upstreams().await;
+    good.remove_async().await;
+    attio.remove_async().await;
+    let never = world.attio.mock("GET", "/v2/self").expect(0).create_async().await;
+    for (status, body) in [(400, r#"{"error":"invalid_grant"}"#), (500, "")] {
+        let mock = world.alc_answers(status, body).await;
+        let tab = world.begin(&[]).await;
+        assert!(param(&world.back(&tab, "code=made-up").await.location(), "error").is_some());
+        mock.remove_async().await;
+    }
+    never.assert_async().await;
+}
+
+#[actix_web::test]
+async fn what_alc_granted_for_no_workspace_is_given_back_once_attio_has_named_it() {
+    let mut world = World::new().await;
+    let (_alc, attio) = world.upstreams().await;
+    attio.remove_async().await;
+    let revoked = world.alc.mock("POST", "/revoke").expect(0).create_async().await;
     for (status, body, told) in [
         (200, r#"{"active":false}"#, "server_error"),
         (403, "{}", "server_error"),
@@ -208,9 +240,40 @@ async fn without_a_workspace_alc_is_not_asked() {
         let tab = world.begin(&[]).await;
         let location = world.back(&tab, "code=alc-code").await.location();
         assert_eq!(param(&location, "error").as_deref(), Some(told), "{status}");
+        reconcile(&world).await;
         mock.remove_async().await;
     }
-    never.assert_async().await;
+    // A connection of that workspace may live by the same tokens.
+    revoked.assert_async().await;
+    revoked.remove_async().await;
+    let body = json!({"active": true, "workspace_id": world.workspace, "scope": ""}).to_string();
+    let _attio = world.attio.mock("GET", "/v2/self").with_body(body).create_async().await;
+    let revoked = world.alc.mock("POST", "/revoke").expect_at_least(3).create_async().await;
+    world.clock.advance(Duration::from_secs(60));
+    reconcile(&world).await;
+    revoked.assert_async().await;
+}
+
+#[actix_web::test]
+async fn codes_that_browsers_make_up_are_exchanged_for_so_long_only() {
+    let mut world = World::new().await;
+    let _refuses = world.alc_answers(400, r#"{"error":"invalid_grant"}"#).await;
+    let mut refused = None;
+    for _ in 0..60 {
+        let tab = world.begin(&[]).await;
+        let answer = world.back(&tab, "code=made-up").await;
+        if answer.status == 429 {
+            refused = Some((tab, answer));
+            break;
+        }
+        assert_eq!(param(&answer.location(), "error").as_deref(), Some("access_denied"));
+    }
+    let (tab, answer) = refused.expect("not for ever");
+    answer.is_page(429);
+    assert_eq!(answer.header(header::RETRY_AFTER), Some("1"));
+    assert_eq!(answer.header(header::SET_COOKIE), None, "the attempt is still there");
+    // What costs neither a call nor a write is answered meanwhile.
+    assert_eq!(param(&world.back(&tab, "error=no").await.location(), "error").as_deref(), Some("no"));
 }
 
 #[actix_web::test]
@@ -295,7 +358,8 @@ async fn a_grant_that_another_connection_lives_on_is_not_given_back() {
     let body = json!({"active": true, "workspace_id": waiting, "scope": ""}).to_string();
     let attio = world.attio.mock("GET", "/v2/self").with_body(&body).create_async().await;
     let _same = world.alc_answers(200, r#"{"access_token":"x-a","token_type":"Bearer","refresh_token":"x-r"}"#).await;
-    world.code(&[]).await;
+    let other = world.code(&[]).await;
+    assert_eq!(world.redeem(&other, &[REDIRECT]).await.status, 200);
     attio.remove_async().await;
     let own = json!({"active": true, "workspace_id": world.workspace, "scope": ""}).to_string();
     let attio = world.attio.mock("GET", "/v2/self").with_body(own).create_async().await;

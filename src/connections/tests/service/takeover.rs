@@ -40,11 +40,9 @@ async fn a_second_workspace_is_refused_while_the_first_is_connected() {
     let mut world = World::new().await;
     world.alc_registers(201, None).await;
     world.connect(tokens("a1", None)).await;
-    let code = NewCode { redirect_uri: REDIRECT.to_owned(), code_challenge: None };
-    let (own, foreign) = (world.consent(tokens("a2", None)), world.consent(tokens("b1", None)));
-    let refused = world.connections().open_incoming(WorkspaceId::random(), foreign, code.clone()).await;
-    assert!(matches!(refused, Err(OpenIncomingError::OtherWorkspace)));
-    world.connections().open_incoming(world.workspace, own, code).await.expect("the same one may");
+    let refused = world.connections().may_connect(WorkspaceId::random()).await;
+    assert!(matches!(refused, Err(MayNotConnect::OtherWorkspace)));
+    world.connections().may_connect(world.workspace).await.expect("the same one may");
 }
 
 #[tokio::test]
