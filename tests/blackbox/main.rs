@@ -40,6 +40,7 @@ mod real_world_upstream;
 mod refused_tokens;
 mod removal;
 mod replicas;
+mod same_tokens;
 mod send;
 mod shares;
 mod takeover;
