@@ -117,6 +117,10 @@ impl App {
         upkeep(&lifecycle, limits);
         lifecycle.spawn_loop(reconciler.run());
         let connections = services.connections.clone();
+        lifecycle.spawn_loop({
+            let connections = connections.clone();
+            async move { connections.learn_key_workspace().await }
+        });
         lifecycle.spawn(async move { connections.warn_of_unprovable_callbacks().await });
 
         let abort = servers.abort_handle();

@@ -1,10 +1,11 @@
 //! Giving tokens back to the side that granted them.
 //!
 //! Promises that a token which a connection still needs is not revoked: some servers give the same tokens again to a
-//! workspace or an account that connects twice, and revoking them for the one would end the other. A token of Attio's is
-//! for one workspace, and only that one can hold it, once Attio has named it. Nothing says which account a token of ALC's
-//! is for, nor whose Attio's is before Attio has named it: those are compared with what every workspace holds. That needs
-//! no answer of Attio or ALC, either of which may be what failed. While a workspace cannot be read, nothing is revoked.
+//! workspace or an account that connects twice, and revoking them for the one would end the other. A token of Attio's
+//! is for one workspace, and only that one can hold it, once Attio has named it. Nothing says which account a token of
+//! ALC's is for, nor whose Attio's is before Attio has named it: those are compared with what every workspace holds.
+//! That needs no answer of Attio or ALC, either of which may be what failed. While a workspace cannot be read, nothing
+//! is revoked.
 
 use aws_lc_rs::constant_time;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};

@@ -19,6 +19,7 @@ mod connect;
 mod consent;
 mod give_back;
 mod identify;
+mod key_workspace;
 mod reconcile;
 mod renewal;
 mod service;
@@ -40,6 +41,7 @@ pub use self::{
     consent::{Consent, NewCode, OpenIncomingError},
     give_back::Granted,
     identify::IdentifyError,
+    key_workspace::AttioAccess,
     service::{Connections, FactsOfLead, Parts, ReadLead, tenant},
     settings::{Settings, WebhookSecret, WebhookSignature},
     workspace::{

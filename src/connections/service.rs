@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use secrecy::SecretString;
 
 use super::{
+    key_workspace::KeyWorkspace,
     settings::{Settings, WebhookSecret, WebhookSignature},
     workspace::{
         aggregate::Workspace,
@@ -43,6 +44,7 @@ pub struct Connections {
     pub(super) lifecycle: Lifecycle,
     pub(super) facts_of_lead: ReadLead,
     pub(super) settings: Arc<Settings>,
+    pub(super) key_workspace: Arc<KeyWorkspace>,
 }
 
 /// What the service is built from.
@@ -104,6 +106,7 @@ impl Connections {
             lifecycle,
             facts_of_lead,
             settings: Arc::new(settings),
+            key_workspace: Arc::default(),
         }
     }
 
