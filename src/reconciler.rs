@@ -7,6 +7,7 @@
 //! wake-up are the same code path. All that is logged while an aggregate is worked on stands in the span `step`,
 //! which names the lead or the workspace.
 
+mod resealing;
 mod seats;
 
 use std::{sync::Arc, time::Duration};

@@ -5,6 +5,7 @@
 //! when the process that was connecting is gone. Its aggregate is of [`Kind::Attempt`], its tenant the state itself.
 
 mod answer;
+mod resealing;
 #[cfg(test)]
 mod tests;
 

@@ -1,7 +1,7 @@
 //! Attio's token, for the requests that go to Attio: the operator's key, or what Attio granted to the connection.
 //!
-//! Promises that the operator's key is used for no workspace but its own, that only Attio's own word about the very token that a connection holds declares it dead, and that a dead
-//! grant keeps no lead from ALC.
+//! Promises that the operator's key is used for no workspace but its own, that only Attio's word about the very token
+//! that a connection holds declares it dead, and that a dead grant keeps no lead from ALC.
 
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -50,13 +50,14 @@ impl Connections {
     }
 
     /// A connection from before each brought its own grant, or whose workspace is not that of the operator's key: leads
-    /// go to ALC, and nothing may be shown in Attio.
+    /// go to ALC, and nothing may be shown in Attio. Or one whose tokens no sealing key opens.
     pub(super) fn without_grant(&self, workspace: &Workspace, view: ConnectionView) -> ConnectionView {
         let has_access = match &self.settings.attio_api_key {
             Some(_) => !self.is_without_key(workspace),
             None => workspace.connection(view.id).is_some_and(|connection| connection.attio.is_some()),
         };
-        if has_access || view.status != "connected" {
+        let opens = workspace.connection(view.id).is_none_or(|connection| self.opens_tokens(workspace, connection));
+        if (has_access && opens) || view.status != "connected" {
             return view;
         }
         ConnectionView { status: "reauthorization-required", ..view }

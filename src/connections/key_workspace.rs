@@ -4,13 +4,7 @@
 //! key's is shown as one that has to connect again, also by a replica that has yet to ask Attio; and that all that such
 //! a workspace owes Attio waits, and goes on when its key is put back.
 
-use std::{
-    sync::{
-        OnceLock,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use secrecy::SecretString;
@@ -29,20 +23,12 @@ use crate::{
 
 /// The longest wait before Attio is asked again whose the key is: every result waits for that.
 const ASKED_AGAIN_AT_MOST: Duration = Duration::from_secs(60);
-/// When a lead is looked at again while Attio has not said whose the key is. As soon as Attio says, leads are woken; this
-/// is for those of a process that has gone meanwhile.
+/// When a lead is looked at again while Attio has not said whose the key is. As soon as Attio says, leads are woken;
+/// this is for those of a process that has gone meanwhile.
 const UNKNOWN_AGAIN: Duration = Duration::from_secs(60);
 /// The same where the key is another workspace's: replicas with the one key and with the other may run side by side
 /// while the operator puts a key back, so that a lead may come to rest just after it was woken.
 const ANOTHERS_AGAIN: Duration = Duration::from_secs(60 * 60);
-
-/// What this process knows of the key. A key is for one workspace for as long as it lives.
-#[derive(Debug, Default)]
-pub(super) struct KeyWorkspace {
-    known: OnceLock<WorkspaceId>,
-    /// A lead of the key's workspace may have come to rest before Attio had said that it is the key's.
-    waited: AtomicBool,
-}
 
 /// What a lead may do at Attio.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,35 +50,25 @@ impl Connections {
         if self.settings.attio_api_key.is_none() {
             return AttioAccess::None;
         }
-        let wait = if self.key_workspace.known.get().is_some() { ANOTHERS_AGAIN } else { UNKNOWN_AGAIN };
+        let wait = if self.key_owner.known().is_some() { ANOTHERS_AGAIN } else { UNKNOWN_AGAIN };
         AttioAccess::NotBefore(later(self.clock.now(), wait))
     }
 
     /// The operator's key for what is done under this workspace; `None`: it is not known to be the key's.
     pub(super) fn key_of(&self, workspace: WorkspaceId) -> Option<SecretString> {
         let key = self.settings.attio_api_key.as_ref()?;
-        match self.key_workspace.known.get() {
-            Some(known) => (*known == workspace).then(|| key.clone()),
-            None => {
-                self.key_workspace.waited.store(true, Ordering::SeqCst);
-                // Attio may have said so just now, and leads that rest from here on are not woken by that.
-                self.key_workspace.known.get().filter(|known| **known == workspace).map(|_| key.clone())
-            }
-        }
+        (self.key_owner.known_or_waited_for() == Some(workspace)).then(|| key.clone())
     }
 
     /// Attio has said whose the key is.
     pub(super) fn key_is_of(&self, workspace: WorkspaceId) {
-        let _known_already = self.key_workspace.known.set(workspace);
+        self.key_owner.is(workspace);
     }
 
     /// Whether a key is configured that is known to be another workspace's.
     pub(super) fn is_without_key(&self, workspace: &Workspace) -> bool {
         self.settings.attio_api_key.is_some()
-            && match self.key_workspace.known.get() {
-                Some(known) => *known != workspace.id,
-                None => workspace.without_key,
-            }
+            && self.key_owner.known().map_or(workspace.without_key, |known| known != workspace.id)
     }
 
     /// Asks Attio until it says whose the key is, and writes down which workspaces have it and which do not. For the
@@ -105,7 +81,7 @@ impl Connections {
             match self.try_to_learn().await {
                 Ok(()) => return,
                 Err(detail) => {
-                    tracing::warn!(detail, "whose ATTIO__API_KEY is cannot be known: Attio is not written to")
+                    tracing::warn!(detail, "whose ATTIO__API_KEY is cannot be known: Attio is not written to");
                 }
             }
             let again = self.retry_at(attempts, None, ASKED_AGAIN_AT_MOST);
@@ -135,7 +111,7 @@ impl Connections {
     async fn note_key(&self, tenant: &Tenant, is_own: bool) -> Result<(), StoreError> {
         let note = |workspace: Option<&mut Workspace>, now| {
             let Some(workspace) = workspace else { return Edit::Leave(false) };
-            let waited = is_own && self.key_workspace.waited.load(Ordering::SeqCst);
+            let waited = is_own && self.key_owner.was_waited_for();
             let changed = if is_own { workspace.has_key(waited, now) } else { workspace.lost_key() };
             if changed { Edit::Write(true) } else { Edit::Leave(false) }
         };

@@ -1,5 +1,5 @@
-//! An API key of Attio's is for one workspace: nothing is written to another, nothing is lost there, and all goes on when
-//! its key is put back.
+//! An API key of Attio's is for one workspace: nothing is written to another, nothing is lost there, and all goes on
+//! when its key is put back.
 
 use sandbox::Fault;
 use serde_json::{Value, json};

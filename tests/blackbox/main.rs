@@ -42,6 +42,7 @@ mod refused_tokens;
 mod removal;
 mod replicas;
 mod same_tokens;
+mod sealing_keys;
 mod send;
 mod shares;
 mod takeover;
