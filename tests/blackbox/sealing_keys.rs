@@ -7,6 +7,7 @@ use crate::support::{
     attio_app::{AttioApp, authorize_url, lead_body},
     harness::{HOUR, MINUTE, Person, Setup, World, scenario},
     http::send,
+    process::Process,
 };
 
 /// The next key takes the place of the present one, and a walk over the store has time to end.
@@ -89,4 +90,36 @@ scenario! {
         app.press(&ada).await.expect(201);
         world.shows(&ada, "Pending").await;
     }
+}
+
+scenario! {
+    /// As a process of its own tells it: the metrics of one process are those of all services in it.
+    async fn the_metrics_say_how_many_documents_are_left(setup: Setup) {
+        let (mut world, _app) = setup.connected().await;
+        let replicas = world.replicas().len();
+        world.stop().await;
+        world.settings.rotate_keys();
+        assert_eq!(left(&world).await, "1", "the workspace");
+        for _ in 0..replicas {
+            world.start_replica().await;
+        }
+        world.pass_slowly(MINUTE * 3, 4).await;
+        world.stop().await;
+        assert_eq!(left(&world).await, "0");
+    }
+}
+
+/// What a process that has just looked says.
+async fn left(world: &World) -> String {
+    let mut process = Process::new(&world.settings);
+    process.start().await;
+    let metrics = format!("http://{}/metrics", process.management());
+    let mut left = None;
+    while left.is_none() {
+        let answer = send(world.client.get(&metrics)).await.expect(200);
+        let line = answer.body.lines().find_map(|line| line.strip_prefix("alc_connector_sealed_by_previous "));
+        left = line.map(str::to_owned);
+    }
+    process.kill();
+    left.unwrap_or_default()
 }
