@@ -115,8 +115,13 @@ impl App {
         // Not among the tasks that a drain waits for: the management listener outlives them.
         let servers = Lifecycle::new().spawn(future::try_join(public, management));
         upkeep(&lifecycle, limits);
+        lifecycle.spawn_loop(reconciler.clone().reseal());
         lifecycle.spawn_loop(reconciler.run());
         let connections = services.connections.clone();
+        lifecycle.spawn_loop({
+            let connections = connections.clone();
+            async move { connections.learn_key_workspace().await }
+        });
         lifecycle.spawn(async move { connections.warn_of_unprovable_callbacks().await });
 
         let abort = servers.abort_handle();

@@ -7,6 +7,7 @@
 //! activation re-reads the state, so a restart, a second replica and a lost wake-up are the same code path. All that is
 //! logged while an aggregate is worked on stands in the span `step`, which names the lead or the workspace.
 
+mod resealing;
 mod seats;
 
 use std::{sync::Arc, time::Duration};

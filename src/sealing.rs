@@ -2,7 +2,8 @@
 //!
 //! Owns the envelope (AES-256-GCM under a key that the operator gives) and keyed fingerprints. Promises that nothing
 //! sealed for one place can be opened in another (the place is associated data), that the previous key still opens what
-//! it sealed but never seals again, and that an envelope shows nothing in `Debug`.
+//! it sealed but never seals again, that what the previous key sealed can be told without opening it, and that an
+//! envelope shows nothing in `Debug`.
 
 use std::fmt;
 
@@ -163,6 +164,25 @@ impl Sealer {
         String::from_utf8(plaintext.to_vec()).map(SecretString::from).map_err(|_| OpenError::Malformed)
     }
 
+    /// Whether there is a previous key, so that something may be left to seal anew.
+    pub fn is_rotating(&self) -> bool {
+        self.previous.is_some()
+    }
+
+    /// Whether the current key sealed it. Reads the envelope's head alone, and says nothing about whether it opens.
+    pub fn is_current(&self, sealed: &Sealed) -> bool {
+        let head = sealed.0.get(..8).and_then(|head| STANDARD.decode(head).ok());
+        head.is_some_and(|head| head[1..=KEY_ID_LEN] == self.current.id)
+    }
+
+    /// Seals what another key sealed for `place` anew, under the current key.
+    pub fn reseal(&self, place: Place<'_>, sealed: &mut Sealed) -> Result<(), OpenError> {
+        if !self.is_current(sealed) {
+            *sealed = self.seal(place, &self.open(place, sealed)?);
+        }
+        Ok(())
+    }
+
     /// The fingerprint of `data` for `purpose`.
     pub fn fingerprint(&self, purpose: &str, data: &[u8]) -> Fingerprint {
         Fingerprint(STANDARD.encode(fingerprint(&self.current, purpose, data)))
@@ -255,6 +275,14 @@ mod tests {
         assert!(matches!(after.open(HERE, &sealed), Err(OpenError::UnknownKey)));
         let resealed = rotated.seal(HERE, &SecretString::from("x"));
         assert!(after.open(HERE, &resealed).is_ok());
+        let mut anew = sealed.clone();
+        assert!(!rotated.is_current(&anew) && before.is_current(&anew) && rotated.is_rotating());
+        rotated.reseal(HERE, &mut anew).expect("the previous key opens it");
+        assert!(rotated.is_current(&anew) && after.open(HERE, &anew).is_ok() && !after.is_rotating());
+        let kept = anew.clone();
+        rotated.reseal(HERE, &mut anew).expect("nothing to do");
+        assert_eq!(anew, kept, "what the current key sealed is left alone");
+        assert_eq!(after.reseal(HERE, &mut sealed.clone()), Err(OpenError::UnknownKey));
         let print = before.fingerprint("body", b"x");
         assert!(rotated.matches("body", b"x", &print));
         assert!(!rotated.matches("body", b"y", &print));

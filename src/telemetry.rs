@@ -106,6 +106,10 @@ fn describe() {
         "Aggregates in the store, by kind and status; every replica tells all of them: take the max, not the sum"
     );
     describe_gauge!(
+        "alc_connector_sealed_by_previous",
+        "Documents that the sealing key has not sealed anew yet, as the last walk over the store found; take the max"
+    );
+    describe_gauge!(
         "alc_connector_oldest_age_seconds",
         Unit::Seconds,
         "Age of the oldest aggregate, by kind and status; every replica tells it: take the max"

@@ -8,6 +8,7 @@
 
 mod answer;
 mod redeem;
+mod resealing;
 #[cfg(test)]
 mod tests;
 

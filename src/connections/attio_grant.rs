@@ -1,7 +1,7 @@
 //! Attio's token, for the requests that go to Attio: the operator's key, or what Attio granted to the connection.
 //!
-//! Promises that only Attio's own word about the very token that a connection holds declares it dead, and that a dead
-//! grant keeps no lead from ALC.
+//! Promises that the operator's key is used for no workspace but its own, that only Attio's word about the very token
+//! that a connection holds declares it dead, and that a dead grant keeps no lead from ALC.
 
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -33,26 +33,31 @@ impl Connections {
     pub fn attio_token(&self, workspace: &Workspace) -> Option<SecretString> {
         // One key, whichever connection is current, and also after the last has gone: the results of sends that ALC
         // still works on are owed to Attio. A grant goes with its connection.
-        if let Some(key) = &self.settings.attio_api_key {
-            return Some(key.clone());
+        if self.settings.attio_api_key.is_some() {
+            return self.key_of(workspace.id);
         }
         self.attio_token_of(workspace.id, workspace.current()?)
     }
 
     /// Attio's token for what is done on behalf of this connection: the key, or the connection's own.
     pub(super) fn attio_token_of(&self, workspace: WorkspaceId, connection: &Connection) -> Option<SecretString> {
-        if let Some(key) = &self.settings.attio_api_key {
-            return Some(key.clone());
+        if self.settings.attio_api_key.is_some() {
+            return self.key_of(workspace);
         }
         let grant = connection.attio.as_ref().filter(|grant| !grant.dead)?;
         let opened = self.open(workspace, connection.id, ATTIO_TOKEN, &grant.token);
         opened.inspect_err(|error| tracing::error!(%workspace, %error, "Attio's token cannot be opened")).ok()
     }
 
-    /// A connection from before each brought its own grant: leads go to ALC, and nothing may be shown in Attio.
+    /// A connection from before each brought its own grant, or whose workspace is not that of the operator's key: leads
+    /// go to ALC, and nothing may be shown in Attio. Or one whose tokens no sealing key opens.
     pub(super) fn without_grant(&self, workspace: &Workspace, view: ConnectionView) -> ConnectionView {
-        let has_grant = workspace.connection(view.id).is_some_and(|connection| connection.attio.is_some());
-        if self.settings.attio_api_key.is_some() || has_grant || view.status != "connected" {
+        let has_access = match &self.settings.attio_api_key {
+            Some(_) => !self.is_without_key(workspace),
+            None => workspace.connection(view.id).is_some_and(|connection| connection.attio.is_some()),
+        };
+        let opens = workspace.connection(view.id).is_none_or(|connection| self.opens_tokens(workspace, connection));
+        if (has_access && opens) || view.status != "connected" {
             return view;
         }
         ConnectionView { status: "reauthorization-required", ..view }

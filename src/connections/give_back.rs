@@ -1,8 +1,14 @@
 //! Giving tokens back to the side that granted them.
 //!
 //! Promises that a token which a connection still needs is not revoked: some servers give the same tokens again to a
-//! workspace that connects twice, and revoking them for the one would end the other.
+//! workspace or an account that connects twice, and revoking them for the one would end the other. A token of Attio's
+//! is for one workspace, and only that one can hold it, once Attio has named it. Nothing says which account a token of
+//! ALC's is for, nor whose Attio's is before Attio has named it: those are compared with what every workspace holds.
+//! That needs no answer of Attio or ALC, either of which may be what failed. While a workspace cannot be read, nothing
+//! is revoked.
 
+use aws_lc_rs::constant_time;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{
@@ -13,8 +19,12 @@ use crate::{
     alc::oauth::{TokenError, Tokens},
     ids::{ConnectionId, WorkspaceId},
     sealing::OpenError,
+    store::Kind,
     upstream::tokens::Leftover,
 };
+
+/// How many workspaces are loaded at once when all are asked whether they hold a token.
+const ASKED_AT_ONCE: usize = 16;
 
 /// What one side granted, in clear. No `Debug`.
 #[derive(Clone)]
@@ -55,7 +65,10 @@ impl Granted {
     }
 
     fn shares_a_token_with(&self, other: &Self) -> bool {
-        let same = |one: &SecretString, other: &SecretString| one.expose_secret() == other.expose_secret();
+        let same = |one: &SecretString, other: &SecretString| {
+            let (one, other) = (one.expose_secret().as_bytes(), other.expose_secret().as_bytes());
+            constant_time::verify_slices_are_equal(one, other).is_ok()
+        };
         let same_refresh = match (&self.refresh, &other.refresh) {
             (Some(one), Some(other)) => same(one, other),
             _ => false,
@@ -64,15 +77,26 @@ impl Granted {
     }
 }
 
+/// The workspace that tokens are for.
+#[derive(Clone, Copy)]
+struct Known<'a> {
+    id: WorkspaceId,
+    /// As it is now; `None`: it is not there.
+    found: Option<&'a Workspace>,
+    /// The connection that the tokens are of: that it holds them says nothing.
+    leaving: Option<ConnectionId>,
+}
+
 impl Connections {
-    /// Gives back what no connection keeps; of a known workspace, unless a connection of it that needs its own tokens
-    /// holds the same.
+    /// Gives back what no connection keeps, unless a connection that needs its own tokens holds the same. `workspace`:
+    /// whose they are, where that is known.
     pub async fn give_back(&self, workspace: Option<WorkspaceId>, granted: &Granted) -> Result<(), String> {
         let found = match workspace {
             Some(workspace) => self.load(&tenant(workspace)).await.map_err(|error| error.to_string())?,
             None => None,
         };
-        self.revoke_unheld(found.as_ref().map(|found| &found.value), None, granted).await
+        let known = workspace.map(|id| Known { id, found: found.as_ref().map(|found| &found.value), leaving: None });
+        self.revoke_unheld(known, granted).await
     }
 
     /// The same for tokens that came for a connection which is no longer there to have them. Tried once: nothing is
@@ -88,7 +112,8 @@ impl Connections {
         let refresh = tokens.refresh.as_ref().map(|it| self.open(workspace, id, ALC_REFRESH_TOKEN, it)).transpose();
         let (Ok(access), Ok(refresh)) = (access, refresh) else { return };
         let granted = Granted { side: Side::Alc, access, refresh };
-        if let Err(error) = self.revoke_unheld(found, None, &granted).await {
+        let known = Known { id: workspace, found, leaving: None };
+        if let Err(error) = self.revoke_unheld(Some(known), &granted).await {
             tracing::warn!(%workspace, connection = %id, %error, "could not revoke tokens of a removed connection");
         }
     }
@@ -102,19 +127,16 @@ impl Connections {
     ) -> Result<(), String> {
         let granted = self.granted(side, workspace.id, connection).map_err(|error| error.to_string())?;
         match granted {
-            Some(granted) => self.revoke_unheld(Some(workspace), Some(connection.id), &granted).await,
+            Some(granted) => {
+                let known = Known { id: workspace.id, found: Some(workspace), leaving: Some(connection.id) };
+                self.revoke_unheld(Some(known), &granted).await
+            }
             None => Ok(()),
         }
     }
 
-    async fn revoke_unheld(
-        &self,
-        found: Option<&Workspace>,
-        not_by: Option<ConnectionId>,
-        granted: &Granted,
-    ) -> Result<(), String> {
-        let held = found.map(|found| self.is_held(found, not_by, granted)).transpose();
-        if held.map_err(|error| error.to_string())?.unwrap_or_default() {
+    async fn revoke_unheld(&self, known: Option<Known<'_>>, granted: &Granted) -> Result<(), String> {
+        if self.is_held(known, granted).await? {
             return Ok(());
         }
         // A refresh token takes the access tokens with it at many servers (RFC 7009 §2.1), but not at all.
@@ -138,15 +160,36 @@ impl Connections {
         }
     }
 
-    /// Whether a connection that needs its tokens holds one of these. Fails where they cannot be opened.
-    fn is_held(
-        &self,
-        workspace: &Workspace,
-        not_by: Option<ConnectionId>,
-        granted: &Granted,
-    ) -> Result<bool, OpenError> {
+    /// Whether a connection that needs its tokens holds one of these. Fails where that cannot be known now.
+    async fn is_held(&self, known: Option<Known<'_>>, granted: &Granted) -> Result<bool, String> {
+        if let Some(known) = known {
+            let held = known.found.map(|found| self.holds(found, known.leaving, granted)).transpose();
+            let held = held.map_err(|error| error.to_string())?;
+            if held == Some(true) || granted.side == Side::Attio {
+                return Ok(held == Some(true));
+            }
+        }
+        let known = known.map(|known| tenant(known.id));
+        let tenants = self.store.tenants(Kind::Workspace).await.map_err(|error| error.to_string())?;
+        let held = |other| async move {
+            let other = self.load(&other).await.map_err(|error| error.to_string())?;
+            let held = other.map_or(Ok(false), |other| self.holds(&other.value, None, granted));
+            held.map_err(|error| error.to_string())
+        };
+        let others = tenants.into_iter().filter(|other| Some(other) != known.as_ref());
+        let mut asked = stream::iter(others.map(held)).buffer_unordered(ASKED_AT_ONCE);
+        while let Some(is_held) = asked.try_next().await? {
+            if is_held {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether a connection of this workspace that needs its tokens holds one of these.
+    fn holds(&self, workspace: &Workspace, not: Option<ConnectionId>, granted: &Granted) -> Result<bool, OpenError> {
         let side = granted.side;
-        for other in workspace.connections.iter().filter(|it| Some(it.id) != not_by && workspace.lives_by(side, it)) {
+        for other in workspace.connections.iter().filter(|it| Some(it.id) != not && workspace.lives_by(side, it)) {
             let theirs = self.granted(side, workspace.id, other)?;
             if theirs.is_some_and(|theirs| theirs.shares_a_token_with(granted)) {
                 return Ok(true);

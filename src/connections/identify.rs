@@ -27,7 +27,12 @@ impl Connections {
     pub async fn identify_workspace(&self, granted: Option<&SecretString>) -> Result<WorkspaceId, IdentifyError> {
         let credential = self.settings.attio_api_key.as_ref().or(granted).ok_or(IdentifyError::Inactive)?;
         match self.attio.identify(credential).await {
-            Ok(Identity::Active { workspace, .. }) => Ok(workspace),
+            Ok(Identity::Active { workspace, .. }) => {
+                if self.settings.attio_api_key.is_some() {
+                    self.key_is_of(workspace);
+                }
+                Ok(workspace)
+            }
             Ok(Identity::Inactive) | Err(CallError::Unauthorized) => Err(IdentifyError::Inactive),
             Err(
                 error @ (CallError::NotSent { .. }

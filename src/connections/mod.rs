@@ -19,8 +19,11 @@ mod connect;
 mod consent;
 mod give_back;
 mod identify;
+mod key_owner;
+mod key_workspace;
 mod reconcile;
 mod renewal;
+mod resealing;
 mod service;
 mod settings;
 mod triggers;
@@ -40,6 +43,7 @@ pub use self::{
     consent::{Consent, MayNotConnect},
     give_back::Granted,
     identify::IdentifyError,
+    key_workspace::AttioAccess,
     service::{Connections, FactsOfLead, Parts, ReadLead, tenant},
     settings::{Settings, WebhookSecret, WebhookSignature},
     workspace::{

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use secrecy::SecretString;
 
 use super::{
+    key_owner::KeyOwner,
     settings::{Settings, WebhookSecret, WebhookSignature},
     workspace::{
         aggregate::Workspace,
@@ -26,6 +27,8 @@ use crate::{
 pub(super) const ALC_ACCESS_TOKEN: &str = "alc_access_token";
 pub(super) const ALC_REFRESH_TOKEN: &str = "alc_refresh_token";
 pub(super) const ATTIO_TOKEN: &str = "attio_token";
+pub(super) const WEBHOOK_SECRET: &str = "secret";
+pub(super) const ATTIO_SECRET: &str = "attio_secret";
 
 /// How often a task looks for what another task does. A cadence, not a time: every such wait is bounded by the clock.
 pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(50);
@@ -34,7 +37,7 @@ pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(50);
 #[derive(Clone)]
 pub struct Connections {
     pub(super) store: Store,
-    sealer: Arc<Sealer>,
+    pub(super) sealer: Arc<Sealer>,
     pub(super) alc: alc::Client,
     pub(super) oauth: alc::oauth::OAuth,
     pub(super) attio: attio::Client,
@@ -43,6 +46,7 @@ pub struct Connections {
     pub(super) lifecycle: Lifecycle,
     pub(super) facts_of_lead: ReadLead,
     pub(super) settings: Arc<Settings>,
+    pub(super) key_owner: Arc<KeyOwner>,
 }
 
 /// What the service is built from.
@@ -104,6 +108,7 @@ impl Connections {
             lifecycle,
             facts_of_lead,
             settings: Arc::new(settings),
+            key_owner: Arc::default(),
         }
     }
 
@@ -136,7 +141,7 @@ impl Connections {
     pub fn webhook_secret(&self, workspace: &Workspace, webhook: &Webhook) -> Result<WebhookSecret, OpenError> {
         Ok(match (self.settings.webhook_signature, &webhook.secret) {
             (WebhookSignature::Off, _) | (WebhookSignature::WhenSecretKnown, None) => WebhookSecret::NotNeeded,
-            (_, Some(secret)) => WebhookSecret::Known(self.open(workspace.id, webhook.id, "secret", secret)?),
+            (_, Some(secret)) => WebhookSecret::Known(self.open(workspace.id, webhook.id, WEBHOOK_SECRET, secret)?),
             (WebhookSignature::Required, None) if webhook.state == WebhookState::Intended => WebhookSecret::OnItsWay,
             (WebhookSignature::Required, None) => WebhookSecret::NeverTold,
         })
@@ -149,7 +154,7 @@ impl Connections {
         webhook: &Webhook,
     ) -> Result<Option<SecretString>, OpenError> {
         let secret = webhook.secret.as_ref();
-        secret.map(|secret| self.open(workspace.id, webhook.id, "attio_secret", secret)).transpose()
+        secret.map(|secret| self.open(workspace.id, webhook.id, ATTIO_SECRET, secret)).transpose()
     }
 
     pub(super) fn seal(

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// The name of the sealed field.
-const FIELD: &str = "callback_url";
+pub(super) const FIELD: &str = "callback_url";
 
 impl Connections {
     /// From now on leads that finish are told to `url`.
@@ -73,6 +73,6 @@ impl Connections {
     }
 }
 
-fn owner(activation: &str) -> String {
+pub(super) fn owner(activation: &str) -> String {
     format!("trigger/{activation}")
 }

@@ -86,6 +86,6 @@ impl Leads {
     }
 }
 
-fn purpose(logical: &str) -> String {
+pub(super) fn purpose(logical: &str) -> String {
     format!("{FIELD}/{logical}")
 }

@@ -18,6 +18,7 @@ mod merges;
 mod places;
 mod press;
 mod reads;
+mod resealing;
 mod service;
 mod settings;
 mod work;

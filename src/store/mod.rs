@@ -34,6 +34,7 @@ mod open;
 mod opening;
 mod patience;
 pub mod redis;
+mod resealed;
 pub mod sqlite;
 mod tries;
 
@@ -51,5 +52,6 @@ pub use self::{
     open::{check_url, open},
     opening::{OpenError, check_namespace},
     patience::Patience,
+    resealed::Resealed,
     tries::{Decision, Tries},
 };

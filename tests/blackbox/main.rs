@@ -6,6 +6,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod api_key;
 mod attacks;
 mod attio_errors;
 mod attio_grant;
@@ -42,6 +43,8 @@ mod real_world_upstream;
 mod refused_tokens;
 mod removal;
 mod replicas;
+mod same_tokens;
+mod sealing_keys;
 mod send;
 mod shares;
 mod takeover;

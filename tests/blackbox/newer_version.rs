@@ -22,7 +22,7 @@ async fn rewrite_lead(world: &mut World, person: &Person, change: impl FnOnce(&m
 
 /// Stops the service, rewrites a document as another version would, under the label that it would give it, starts the
 /// service again, and returns the document as it was.
-async fn rewrite(
+pub(crate) async fn rewrite(
     world: &mut World,
     key: Key,
     label: impl FnOnce(&Value) -> Value,

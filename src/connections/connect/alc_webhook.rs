@@ -9,7 +9,7 @@ use super::{
     super::{
         alc_grant::{Grant, NoGrant},
         clean_up::named,
-        service::{Connections, pause},
+        service::{Connections, WEBHOOK_SECRET, pause},
         settings::WebhookSignature,
         workspace::{side::Side, webhook::Webhook},
         writing::Edit,
@@ -183,7 +183,7 @@ impl Connections {
         webhook: WebhookId,
         made: &CreatedWebhook,
     ) -> Result<(), ConnectError> {
-        let secret = made.secret.as_ref().map(|secret| self.seal(attempt.workspace, webhook, "secret", secret));
+        let secret = made.secret.as_ref().map(|secret| self.seal(attempt.workspace, webhook, WEBHOOK_SECRET, secret));
         self.record_unleased(&attempt.tenant, |workspace, now| {
             workspace.webhook_registered(Side::Alc, webhook, made.id.clone(), secret.clone(), now);
         })

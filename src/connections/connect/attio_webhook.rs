@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use super::{
     super::{
         clean_up::ATTIO_PATH,
-        service::{Connections, pause},
+        service::{ATTIO_SECRET, Connections, pause},
         workspace::{aggregate::Workspace, side::Side, webhook::Webhook},
         writing::Edit,
     },
@@ -54,7 +54,7 @@ impl Connections {
         self.change_own(attempt, move |workspace, _| workspace.attio_webhooks.push(webhook.clone())).await?;
         match self.attio.create_webhook(token, &url).await {
             Ok(made) => {
-                let sealed = self.seal(attempt.workspace, id, "attio_secret", &made.secret);
+                let sealed = self.seal(attempt.workspace, id, ATTIO_SECRET, &made.secret);
                 let made = move |workspace: &mut Workspace, now| {
                     workspace.webhook_registered(Side::Attio, id, Some(made.id.clone()), Some(sealed.clone()), now);
                 };

@@ -135,7 +135,10 @@ impl World {
             upstream_timeout: Duration::from_secs(10),
             retention: 120 * 24 * HOUR,
         };
-        Connections::new(parts, settings)
+        let connections = Connections::new(parts, settings);
+        // As once Attio has said so, at the start of the process.
+        connections.key_is_of(self.workspace);
+        connections
     }
 
     /// ALC registers webhooks, and says so with this status.

@@ -46,6 +46,9 @@ pub struct Workspace {
     /// While there was no grant for Attio, finished leads could not be shown there: they are told as well.
     #[serde(default)]
     pub(in crate::connections) owes_attio: bool,
+    /// The operator's API key for Attio is another workspace's.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(in crate::connections) without_key: bool,
     /// Attio's id of the object People, if it has said so: events about other objects do not count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub people: Option<String>,
@@ -77,7 +80,7 @@ impl Aggregate for Workspace {
 
     fn status(&self) -> &'static str {
         match self.current() {
-            Some(current) if current.alc.dead || current.lost_attio() => "reauthorization-required",
+            Some(current) if current.alc.dead || current.lost_attio() || self.without_key => "reauthorization-required",
             Some(_) => "connected",
             None if self.connections.iter().any(|connection| connection.phase == Phase::Incoming) => "incoming",
             None if self.connections.is_empty() => "disconnected",
@@ -104,6 +107,7 @@ impl Workspace {
             replaced: Vec::new(),
             wake_leads: None,
             owes_attio: false,
+            without_key: false,
             people: None,
             triggers: Vec::new(),
             extra: Map::new(),

@@ -108,6 +108,23 @@ impl Workspace {
         }
     }
 
+    /// Attio says that the operator's API key is this workspace's; `waited`: leads may have come to rest before it did.
+    /// Returns whether that changes anything: what is owed to Attio goes on.
+    pub(in crate::connections) fn has_key(&mut self, waited: bool, now: Timestamp) -> bool {
+        if !self.without_key && !waited {
+            return false;
+        }
+        self.without_key = false;
+        self.owes_attio = true;
+        self.wake_leads = Some(now);
+        true
+    }
+
+    /// Attio says that the operator's API key is another workspace's; whether that is new.
+    pub(in crate::connections) fn lost_key(&mut self) -> bool {
+        !std::mem::replace(&mut self.without_key, true)
+    }
+
     /// The upstream made the webhook, or lists it; `None` is what the answer did not say.
     pub(in crate::connections) fn webhook_registered(
         &mut self,

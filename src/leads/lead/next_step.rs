@@ -198,7 +198,8 @@ impl Lead {
             return rest.until(at, now).then_some(Step::Show(wanted));
         }
         let (index, at) = self.next_doubt()?;
-        rest.until(Some(at).max(self.attio.retry_at).unwrap_or(at), now).then_some(Step::ReadBack(index))
+        let at = Some(at).max(self.attio.retry_at).max(around.attio_opens_at).unwrap_or(at);
+        rest.until(at, now).then_some(Step::ReadBack(index))
     }
 
     /// Comes last, and gives way to what is about to be due: for a while, not for ever.

@@ -47,7 +47,8 @@ impl Leads {
         loop {
             let found = self.find_situation(tenant, &tries, new, key).await?;
             let workspace = found.workspace.as_ref();
-            let standing = workspace.map_or(Standing::Unknown, |workspace| workspace.value.standing(connection));
+            let standing =
+                workspace.map_or(Standing::Unknown, |found| self.parts.connections.standing(&found.value, connection));
             match decide(standing, self.judge_key(key, &found), found.lead.as_ref().map(|lead| &lead.value)) {
                 Turn::Refuse(refused) => return Err(refused),
                 Turn::Repeat(send, view) => {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::leased::Work;
 use crate::{
     clock::{Timestamp, later, until},
-    connections::Workspace,
+    connections::{AttioAccess, Workspace},
     ids::SendId,
     leads::{
         lead::{
@@ -98,11 +98,13 @@ impl Leads {
     /// The step that `lead` would need next in the surroundings of this work.
     pub(super) fn step_of(&self, work: &Work, lead: &Lead, now: Timestamp) -> Step {
         let workspace = work.workspace.as_ref().map(|found| &found.value);
+        let access = workspace.map_or(AttioAccess::None, |found| self.parts.connections.attio_access(found));
+        let not_before = if let AttioAccess::NotBefore(at) = access { Some(at) } else { None };
         let around = Surroundings {
             alc: work.alc_access(),
-            attio: workspace.is_some_and(|found| self.parts.connections.attio_token(found).is_some()),
+            attio: access != AttioAccess::None,
             alc_opens_at: work.alc.opens_at,
-            attio_opens_at: work.attio.opens_at,
+            attio_opens_at: work.attio.opens_at.max(not_before),
             workflows_open_at: work.workflows.opens_at,
             triggers_since: workspace.and_then(Workspace::triggers_since),
             deadlines: &self.settings.deadlines,

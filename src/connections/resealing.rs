@@ -1,0 +1,87 @@
+//! What of a workspace is sealed, for the rotation of the sealing key.
+//!
+//! Promises that whatever a workspace keeps sealed is named here: tokens of both sides, webhook secrets, triggers'
+//! URLs.
+
+use super::{
+    service::{ALC_ACCESS_TOKEN, ALC_REFRESH_TOKEN, ATTIO_SECRET, ATTIO_TOKEN, Connections, WEBHOOK_SECRET},
+    triggers,
+    workspace::{aggregate::Workspace, connection::Connection, view::Standing},
+};
+use crate::{
+    ids::ConnectionId,
+    sealing::{Place, Sealed},
+    store::{Resealed, StoreError, Tenant},
+};
+
+impl Connections {
+    /// Whether a previous sealing key is configured.
+    pub fn is_rotating(&self) -> bool {
+        self.sealer.is_rotating()
+    }
+
+    /// As [`Workspace::standing`]; tokens of ALC that no sealing key opens are as good as dead.
+    pub fn standing(&self, workspace: &Workspace, id: ConnectionId) -> Standing {
+        match (workspace.standing(id), workspace.connection(id)) {
+            (Standing::Current, Some(connection)) if !self.opens_alc_tokens(workspace, connection) => {
+                Standing::ReauthorizationRequired
+            }
+            (standing, _) => standing,
+        }
+    }
+
+    /// Seals anew what the previous key sealed of this workspace; with `only_look` nothing is written.
+    pub async fn reseal(&self, tenant: &Tenant, only_look: bool) -> Result<Resealed, StoreError> {
+        let Some(mut workspace) = self.load(tenant).await? else { return Ok(Resealed::Current) };
+        let aggregate = format!("workspace/{}", workspace.value.id);
+        let mut fields = sealed_of(&mut workspace.value);
+        if fields.iter().all(|(_, sealed)| self.sealer.is_current(sealed)) {
+            return Ok(Resealed::Current);
+        }
+        if only_look {
+            return Ok(Resealed::Left);
+        }
+        for (field, sealed) in &mut fields {
+            self.sealer
+                .reseal(Place { aggregate: &aggregate, field }, sealed)
+                .map_err(|error| StoreError::Corrupt(error.to_string()))?;
+        }
+        self.store.put_resealed(tenant, "", &workspace).await
+    }
+
+    /// Whether each token that the connection has can be opened: else a person has to connect again, or an operator has
+    /// to put the sealing key back.
+    pub(super) fn opens_tokens(&self, workspace: &Workspace, connection: &Connection) -> bool {
+        let attio =
+            connection.attio.as_ref().map(|grant| self.open(workspace.id, connection.id, ATTIO_TOKEN, &grant.token));
+        self.opens_alc_tokens(workspace, connection) && attio.is_none_or(|opened| opened.is_ok())
+    }
+
+    fn opens_alc_tokens(&self, workspace: &Workspace, connection: &Connection) -> bool {
+        let opens = |field, sealed: &Sealed| self.open(workspace.id, connection.id, field, sealed).is_ok();
+        let refresh = connection.alc.refresh.as_ref();
+        opens(ALC_ACCESS_TOKEN, &connection.alc.access) && refresh.is_none_or(|it| opens(ALC_REFRESH_TOKEN, it))
+    }
+}
+
+/// Everything sealed of a workspace, with the name of its field.
+fn sealed_of(workspace: &mut Workspace) -> Vec<(String, &mut Sealed)> {
+    let mut sealed = Vec::new();
+    for Connection { id, alc, attio, .. } in &mut workspace.connections {
+        sealed.push((format!("{id}/{ALC_ACCESS_TOKEN}"), &mut alc.access));
+        sealed.extend(alc.refresh.iter_mut().map(|it| (format!("{id}/{ALC_REFRESH_TOKEN}"), it)));
+        sealed.extend(attio.iter_mut().map(|it| (format!("{id}/{ATTIO_TOKEN}"), &mut it.token)));
+    }
+    for (webhooks, field) in [(&mut workspace.webhooks, WEBHOOK_SECRET), (&mut workspace.attio_webhooks, ATTIO_SECRET)]
+    {
+        for webhook in webhooks {
+            let id = webhook.id;
+            sealed.extend(webhook.secret.iter_mut().map(|it| (format!("{id}/{field}"), it)));
+        }
+    }
+    for trigger in &mut workspace.triggers {
+        let owner = triggers::owner(&trigger.activation);
+        sealed.push((format!("{owner}/{}", triggers::FIELD), &mut trigger.url));
+    }
+    sealed
+}

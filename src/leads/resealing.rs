@@ -1,0 +1,81 @@
+//! What of a lead is sealed, for the rotation of the sealing key.
+//!
+//! Promises that whatever a lead keeps sealed is named here: name and number until ALC has them, and the callback URLs
+//! of workflows that wait or are owed a call, with the fingerprints by which they are told apart.
+
+use secrecy::ExposeSecret as _;
+
+use super::{
+    hooks,
+    lead::{
+        aggregate::Lead,
+        calls::{Hook, Recipient},
+    },
+    places::{logical_key, place},
+    service::Leads,
+};
+use crate::{
+    sealing::{OpenError, Sealed},
+    store::{Resealed, StoreError, Tenant, Versioned},
+};
+
+impl Leads {
+    /// Seals anew what the previous key sealed of this lead; with `only_look` nothing is written.
+    pub async fn reseal(
+        &self,
+        tenant: &Tenant,
+        mut lead: Versioned<Lead>,
+        only_look: bool,
+    ) -> Result<Resealed, StoreError> {
+        let sealer = &self.parts.sealer;
+        if sealed_of(&mut lead.value).iter().all(|(_, sealed)| sealer.is_current(sealed)) {
+            return Ok(Resealed::Current);
+        }
+        if only_look {
+            return Ok(Resealed::Left);
+        }
+        self.seal_anew(tenant, &mut lead.value).map_err(|error| StoreError::Corrupt(error.to_string()))?;
+        let id = lead.value.record_id.to_string();
+        self.parts.store.put_resealed(tenant, &id, &lead).await
+    }
+
+    fn seal_anew(&self, tenant: &Tenant, lead: &mut Lead) -> Result<(), OpenError> {
+        let (sealer, logical) = (&self.parts.sealer, logical_key(tenant, lead.record_id));
+        for (field, sealed) in sealed_of(lead) {
+            sealer.reseal(place(&logical, field), sealed)?;
+        }
+        let purpose = hooks::purpose(&logical);
+        for hook in hooks_of(lead) {
+            // The previous key made the fingerprint, too.
+            let url = sealer.open(place(&logical, hooks::FIELD), &hook.url)?;
+            hook.print = sealer.fingerprint(&purpose, url.expose_secret().as_bytes());
+        }
+        Ok(())
+    }
+}
+
+/// Everything sealed of a lead, with the name of its field.
+fn sealed_of(lead: &mut Lead) -> Vec<(&'static str, &mut Sealed)> {
+    let Lead { send, calls, .. } = lead;
+    let mut sealed = Vec::new();
+    if let Some(person) = &mut send.person {
+        sealed.push(("name", &mut person.name));
+        sealed.push(("phone_number", &mut person.phone_number));
+    }
+    let waiting = calls.waiting.iter_mut().map(|waiting| &mut waiting.hook);
+    let owed = calls.owed.iter_mut().filter_map(|owed| step_of(&mut owed.to.recipient));
+    sealed.extend(waiting.chain(owed).map(|hook| (hooks::FIELD, &mut hook.url)));
+    sealed
+}
+
+fn hooks_of(lead: &mut Lead) -> impl Iterator<Item = &mut Hook> {
+    let waiting = lead.calls.waiting.iter_mut().map(|waiting| &mut waiting.hook);
+    waiting.chain(lead.calls.owed.iter_mut().filter_map(|owed| step_of(&mut owed.to.recipient)))
+}
+
+fn step_of(recipient: &mut Recipient) -> Option<&mut Hook> {
+    match recipient {
+        Recipient::Step(hook) => Some(hook),
+        Recipient::Trigger(_) => None,
+    }
+}

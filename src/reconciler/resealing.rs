@@ -1,0 +1,98 @@
+//! The walk over all that is stored, after a change of the sealing key: what the previous key sealed is sealed anew.
+//!
+//! Promises that the walk goes over workspaces, leads and attempts alike; that each document is written by itself, so
+//! that a process may die at any moment; that no worker loses its lease; and that `alc_connector_sealed_by_previous`
+//! says how many documents are left, so that an operator knows when the previous key may go. Replicas that walk at once
+//! do no harm: of two writes one finds the document changed. Without a previous key there is nothing to do.
+
+use std::time::Duration;
+
+use super::Reconciler;
+use crate::{
+    clock::later,
+    store::{Kind, Page, Resealed, StoreError, Tenant},
+};
+
+/// Nothing is sealed anew before then: in a roll-out the replicas that do not have the new key yet should be gone.
+const AFTER_THE_START: Duration = Duration::from_secs(5 * 60);
+/// A walk begins so long after the one before: another replica may have sealed under the previous key meanwhile.
+const AGAIN: Duration = Duration::from_secs(15 * 60);
+/// Between two writes, so that a walk takes no part worth mentioning of what the store can do.
+const APART: Duration = Duration::from_millis(5);
+/// Leads that are loaded at once.
+const PAGE: usize = 100;
+/// Every label of a lead.
+const LEADS: [&str; 5] = ["queued", "pending", "complete", "failed", "forwarding"];
+
+impl Reconciler {
+    /// Walks until the process stops, if there is a previous sealing key.
+    pub async fn reseal(self) {
+        let gauge = metrics::gauge!("alc_connector_sealed_by_previous");
+        if !self.connections.is_rotating() {
+            return gauge.set(0.0);
+        }
+        let mut only_look = true;
+        while !self.lifecycle.is_stopping() {
+            match self.walk(only_look).await {
+                #[expect(clippy::cast_precision_loss, reason = "no store holds 2^52 documents")]
+                Ok(left) => gauge.set(left as f64),
+                Err(error) => tracing::warn!(%error, "could not look for what the previous sealing key sealed"),
+            }
+            let wait = if only_look { AFTER_THE_START } else { AGAIN };
+            only_look = false;
+            tokio::select! {
+                () = self.clock.sleep_until(later(self.clock.now(), wait)) => {}
+                () = self.lifecycle.stopping() => {}
+            }
+        }
+    }
+
+    /// One walk; returns how many documents the current key has not sealed then.
+    async fn walk(&self, only_look: bool) -> Result<u64, StoreError> {
+        let mut left = 0;
+        for tenant in self.store.tenants(Kind::Workspace).await? {
+            left += self.count(self.connections.reseal(&tenant, only_look).await).await;
+        }
+        for tenant in self.store.tenants(Kind::Attempt).await? {
+            left += self.count(self.authorization.reseal(&tenant, only_look).await).await;
+        }
+        for tenant in self.store.tenants(Kind::Lead).await? {
+            left += self.walk_leads(&tenant, only_look).await?;
+        }
+        Ok(left)
+    }
+
+    async fn walk_leads(&self, tenant: &Tenant, only_look: bool) -> Result<u64, StoreError> {
+        let (mut left, mut cursor) = (0, None);
+        while !self.lifecycle.is_stopping() {
+            let page = self.store.page(tenant, &LEADS, cursor.as_ref(), PAGE).await?;
+            cursor.clone_from(&page.next);
+            let found = page.documents.len();
+            let leads = Page { documents: page.documents, next: None }.read();
+            // What only a newer version can read is left to that.
+            left += (found - leads.len()) as u64;
+            for (_, lead) in leads {
+                left += self.count(self.leads.reseal(tenant, lead, only_look).await).await;
+            }
+            if cursor.is_none() {
+                break;
+            }
+        }
+        Ok(left)
+    }
+
+    async fn count(&self, resealed: Result<Resealed, StoreError>) -> u64 {
+        match resealed {
+            Ok(Resealed::Current) => 0,
+            Ok(Resealed::Now) => {
+                tokio::time::sleep(APART).await;
+                0
+            }
+            Ok(Resealed::Left) => 1,
+            Err(error) => {
+                tracing::warn!(%error, "a document could not be sealed anew");
+                1
+            }
+        }
+    }
+}
