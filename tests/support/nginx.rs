@@ -35,12 +35,11 @@ impl Nginx {
              http {{\naccess_log off;\n{folders}{}\n}}\n",
             documented(processes, public)
         );
-        let file = folder.path().join("nginx.conf");
-        fs::write(&file, configuration).expect("a file");
-        let child = Command::new("nginx")
-            .env("PATH", format!("{}:/usr/sbin", std::env::var("PATH").unwrap_or_default()))
-            .args(["-e", &format!("{place}/error.log"), "-c"])
-            .arg(&file)
+        fs::write(folder.path().join("nginx.conf"), configuration).expect("a file");
+        // Debian keeps it where only an administrator's shell looks.
+        let child = Command::new("/bin/sh")
+            .args(["-c", "PATH=$PATH:/usr/sbin exec nginx -e \"$0/error.log\" -c \"$0/nginx.conf\""])
+            .arg(folder.path())
             .stdin(Stdio::null())
             .spawn()
             .expect("nginx runs (`apt-get install nginx-light`; `make test` installs it)");
