@@ -315,10 +315,10 @@ impl Authorization {
     /// if the process ends now, the grant stays alive at its provider.
     fn give_back_unkept(&self, provider: Provider, granted: Option<Granted>) {
         let Some(granted) = granted else { return };
-        let (this, connections) = (self.clone(), self.inner.connections.clone());
+        let connections = self.inner.connections.clone();
         self.inner.lifecycle.spawn(async move {
             let attempts = ExponentialBuilder::default().with_min_delay(Duration::from_millis(500)).with_max_times(2);
-            let give_back = async || connections.give_back(this.whose(None).await?, &granted).await;
+            let give_back = async || connections.give_back(None, &granted).await;
             if let Err(error) = give_back.retry(attempts).await {
                 let at = provider.title();
                 tracing::warn!(error, at, "a grant that could not be kept is still alive");

@@ -346,23 +346,13 @@ impl Authorization {
         }
     }
 
-    /// The workspace that tokens are for: with an API key the one that the key belongs to, also if Attio did not answer
-    /// when they came.
-    pub(super) async fn whose(&self, known: Option<WorkspaceId>) -> Result<Option<WorkspaceId>, String> {
-        let connections = &self.inner.connections;
-        if known.is_some() || connections.attio_oauth().is_some() {
-            return Ok(known);
-        }
-        connections.identify_workspace(None).await.map(Some).map_err(|error| error.to_string())
-    }
-
     async fn give_back(&self, state: &str, held: &Held, provider: Provider) -> Result<(), String> {
         let open = |field, sealed: &Option<Sealed>| {
             let opened = sealed.as_ref().map(|sealed| self.open_of(state, field, sealed)).transpose();
             opened.map_err(|error| error.to_string())
         };
         let connections = &self.inner.connections;
-        let workspace = self.whose(held.workspace).await?;
+        let workspace = held.workspace;
         match provider {
             Provider::Attio => match open(ATTIO_TOKEN, &held.attio_token)? {
                 Some(token) => connections.give_back(workspace, &Granted::by_attio(token)).await,

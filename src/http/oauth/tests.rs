@@ -226,11 +226,11 @@ async fn a_person_whom_alc_does_not_know_makes_nobody_ask_attio() {
 }
 
 #[actix_web::test]
-async fn what_alc_granted_for_no_workspace_is_given_back_once_attio_has_named_it() {
+async fn what_alc_granted_for_no_workspace_is_given_back_whatever_attio_answers() {
     let mut world = World::new().await;
     let (_alc, attio) = world.upstreams().await;
     attio.remove_async().await;
-    let revoked = world.alc.mock("POST", "/revoke").expect(0).create_async().await;
+    let revoked = world.alc.mock("POST", "/revoke").expect_at_least(3).create_async().await;
     for (status, body, told) in [
         (200, r#"{"active":false}"#, "server_error"),
         (403, "{}", "server_error"),
@@ -243,14 +243,6 @@ async fn what_alc_granted_for_no_workspace_is_given_back_once_attio_has_named_it
         reconcile(&world).await;
         mock.remove_async().await;
     }
-    // A connection of that workspace may live by the same tokens.
-    revoked.assert_async().await;
-    revoked.remove_async().await;
-    let body = json!({"active": true, "workspace_id": world.workspace, "scope": ""}).to_string();
-    let _attio = world.attio.mock("GET", "/v2/self").with_body(body).create_async().await;
-    let revoked = world.alc.mock("POST", "/revoke").expect_at_least(3).create_async().await;
-    world.clock.advance(Duration::from_secs(60));
-    reconcile(&world).await;
     revoked.assert_async().await;
 }
 
