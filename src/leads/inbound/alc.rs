@@ -27,7 +27,7 @@ const PROCESSED: &str = "lead.processed";
 pub enum CallbackOutcome {
     /// The lead is complete by it.
     Finished,
-    /// A record that was never sent, or that the store lost: taken up and shown.
+    /// A record that was never sent, or that the store lost: taken up and shown, or forgotten where Attio lacks it.
     Adopted,
     /// A repeat, another result for a finished send, or an earlier send's.
     Repeated,

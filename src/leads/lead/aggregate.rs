@@ -50,6 +50,9 @@ pub struct Lead {
     /// No press has sent it: merges made it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub forwarding: bool,
+    /// No press of this workspace sent it: ALC's callback alone has named it. See [`Lead::is_unproven`].
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub adopted: bool,
     /// What a newer version keeps here.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
@@ -89,6 +92,7 @@ impl Lead {
             merged_into: None,
             joined: None,
             forwarding: false,
+            adopted: false,
             extra: Map::new(),
         }
     }

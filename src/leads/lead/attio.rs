@@ -106,6 +106,7 @@ impl Lead {
     /// Attio took it.
     pub fn shown(&mut self, showing: Showing, lead_id: Option<String>, now: Timestamp) {
         self.attio.set_shown(Some(showing));
+        self.adopted = false;
         if lead_id.is_some() {
             self.attio.lead_id = lead_id;
         }

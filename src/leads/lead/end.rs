@@ -20,14 +20,17 @@ impl Lead {
     /// When the present send ended, if no calls have been made of that end yet.
     fn end_not_noted(&self) -> Option<Timestamp> {
         let send = &self.send;
-        // A lead that only forwards was never sent: it has no end to tell of.
-        let ended = !self.forwarding && !send.outcome.status.is_live();
+        // A lead that only forwards was never sent: it has no end to tell of. That of an unproven one may be the affair
+        // of another workspace, whose workflows are told of it there.
+        let ended = !self.forwarding && !self.is_unproven() && !send.outcome.status.is_live();
         let is_noted = self.calls.noted == Some((send.outcome.id, send.outcome.status));
         send.finished_at.filter(|_| ended && !is_noted)
     }
 
     /// Begins another send. What is owed of the last one is kept, also if its end was not written down yet.
     pub fn follow_with(&mut self, next: PresentSend, triggers: &[(String, Timestamp)], keep_trying: Duration) {
+        // The button of this workspace names only the workspace's own records.
+        self.adopted = false;
         let triggers = triggers.iter().map(|(activation, since)| (activation.as_str(), *since));
         self.note_end(triggers, keep_trying);
         self.send_again(next);

@@ -46,8 +46,10 @@ impl Lead {
         self.joined.or(self.merged_into.filter(|_| self.forwarding))
     }
 
-    /// From now on it is shown at `record`.
+    /// From now on it is shown at `record`, as Attio has told.
     fn move_to(&mut self, record: RecordId, now: Timestamp) {
+        // Attio tells only of the workspace's own records.
+        self.adopted = false;
         if self.shown_at() == record {
             return;
         }
@@ -95,6 +97,8 @@ impl Lead {
 
     /// The record at which it is shown is gone.
     fn record_deleted(&mut self, now: Timestamp) {
+        // Attio tells only of the workspace's own records.
+        self.adopted = false;
         self.attio.gone = true;
         self.expire(Reason::RecordDeleted, now);
     }

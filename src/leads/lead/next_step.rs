@@ -134,6 +134,9 @@ impl Lead {
         if self.is_end_to_be_noted(around.triggers_since) {
             return Some(Step::NoteEnd);
         }
+        if self.is_of_another_workspace() {
+            return Some(Step::Forget);
+        }
         let (send, deadlines) = (&self.send.outcome, around.deadlines);
         let (at, step) = match send.status {
             Status::Queued => (later(send.created_at, deadlines.send), Step::Expire(Reason::NotSent)),

@@ -63,13 +63,28 @@ impl Lead {
     }
 
     /// A result for a record that was never sent, or a record of which the store lost the lead; also where only a merge
-    /// was remembered so far.
+    /// was remembered so far. Where Attio has told nothing of the record yet, the lead is unproven from now on.
     pub fn adopt(&mut self, result: &str, lead_id: Option<&str>, callback: Option<&str>, now: Timestamp) {
-        self.forwarding = false;
+        // A merge is told by Attio, and only of the workspace's own records.
+        self.adopted = !std::mem::take(&mut self.forwarding);
         self.joined = None;
         self.callbacks.extend(callback.map(str::to_owned));
         self.send.outcome.lead_id = lead_id.map(str::to_owned);
         self.complete(result, now);
+    }
+
+    /// Whether the record may be another workspace's. ALC's webhooks are account-wide: where two workspaces share an
+    /// account, ALC calls both about each lead. Only Attio can tell whose record it is, by taking the PATCH; until then
+    /// no trigger hears of the lead.
+    pub fn is_unproven(&self) -> bool {
+        // An older version shows a lead without ticking off the mark.
+        self.adopted && self.attio.shown.is_none()
+    }
+
+    /// Whether Attio has said that the workspace has no such record. Then the result is another workspace's affair:
+    /// kept, the lead would be listed here for as long as finished leads are.
+    pub fn is_of_another_workspace(&self) -> bool {
+        self.is_unproven() && self.attio.gone
     }
 
     /// The present send is complete by this result.

@@ -4,8 +4,10 @@ use serde_json::Map;
 
 use super::{
     super::{
+        aggregate::Lead,
         alc::Again,
         attio::ShowFailure,
+        merge::{Known, deleted, merged},
         next_step::Step,
         outcome::{Reason, Status},
         reach::Reach,
@@ -16,8 +18,8 @@ use super::{
     world::{HOUR, Telling, World},
 };
 use crate::{
-    clock::from_micros,
-    ids::{SendId, WebhookId},
+    clock::{Timestamp, from_micros},
+    ids::{RecordId, SendId, WebhookId},
     leads::places::place,
 };
 
@@ -160,4 +162,49 @@ fn a_refused_id_leaves_the_rest_and_stays_told() {
     assert_eq!(world.lead.send.outcome.last_error, words(), "nor is the reason forgotten");
     world.lead.send_again(PresentSend::new(SendId::random(), now));
     assert!(!world.lead.attio.lead_id_refused, "another send has another id");
+}
+
+/// A record that ALC alone has named.
+fn adopted() -> World {
+    let mut world = World::new(Telling::LeadId);
+    let send = PresentSend::new(SendId::random(), world.now);
+    world.lead = Lead::new(RecordId::random(), send);
+    world.lead.adopt("qualified", Some("1"), None, world.now);
+    world
+}
+
+fn attio_says_gone(world: &mut World) {
+    world.lead.not_shown(ShowFailure::Gone, Again::failed(world.now), None, world.now);
+}
+
+#[test]
+fn what_attio_has_taken_of_an_adopted_lead_is_kept_whatever_becomes_of_the_record() {
+    let mut world = adopted();
+    assert!(!world.lead.is_end_to_be_noted(Some(from_micros(0))), "nothing proves the record yet");
+    assert!(matches!(world.next(), Step::Show(_)));
+    world.lead.shown(world.lead.wanted().expect("a showing"), None, world.now);
+    assert!(world.lead.is_end_to_be_noted(Some(from_micros(0))));
+    // A PATCH that came late is mended, and meets a record that was deleted since.
+    world.lead.attio.set_shown(None);
+    attio_says_gone(&mut world);
+    assert_ne!(world.next(), Step::Forget);
+}
+
+#[test]
+fn attio_tells_only_of_the_workspaces_own_records() {
+    type Event = fn(&mut Known, RecordId, Timestamp);
+    let events: [Event; 2] = [
+        |known, record, now| deleted(known, record, None, now).expect("all is known"),
+        |known, record, now| merged(known, RecordId(uuid::Uuid::from_u128(1)), record, now).expect("all is known"),
+    ];
+    for tell in events {
+        let mut world = adopted();
+        let record = world.lead.record_id;
+        let mut known = Known::from([(record, Some(world.lead.clone())), (RecordId(uuid::Uuid::from_u128(1)), None)]);
+        tell(&mut known, record, world.now);
+        world.lead = known.remove(&record).flatten().expect("the lead");
+        attio_says_gone(&mut world);
+        assert_ne!(world.next(), Step::Forget, "Attio has told of the record");
+        assert!(world.lead.is_end_to_be_noted(Some(from_micros(0))));
+    }
 }
