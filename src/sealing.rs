@@ -183,6 +183,26 @@ impl Sealer {
         Ok(())
     }
 
+    /// As [`Self::reseal`], of several fields of one aggregate: one that does not open keeps no other from being sealed
+    /// anew. Returns whether one was, and what the last that does not open says.
+    pub fn reseal_all<'a, F: AsRef<str>>(
+        &self,
+        aggregate: &str,
+        fields: impl IntoIterator<Item = (F, &'a mut Sealed)>,
+    ) -> (bool, Result<(), OpenError>) {
+        let (mut changed, mut outcome) = (false, Ok(()));
+        for (field, sealed) in fields {
+            if self.is_current(sealed) {
+                continue;
+            }
+            match self.reseal(Place { aggregate, field: field.as_ref() }, sealed) {
+                Ok(()) => changed = true,
+                Err(error) => outcome = Err(error),
+            }
+        }
+        (changed, outcome)
+    }
+
     /// The fingerprint of `data` for `purpose`.
     pub fn fingerprint(&self, purpose: &str, data: &[u8]) -> Fingerprint {
         Fingerprint(STANDARD.encode(fingerprint(&self.current, purpose, data)))

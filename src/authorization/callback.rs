@@ -92,10 +92,11 @@ impl Authorization {
         if let (Provider::Alc, Err(error)) = (provider, &callback.answer) {
             return Ok(self.refused_by_alc(&callback, error));
         }
-        if provider == Provider::Alc {
+        let repeat = Repeat { state: callback.state.clone(), query: query.to_owned() };
+        // A callback whose state was taken exchanges nothing: it takes no person's turn, and is answered without one.
+        if provider == Provider::Alc && !self.is_taken(&callback.state).await.map_err(|error| untaken(&error))? {
             self.inner.exchanges.turn().map_err(|seconds| CompleteFault::TooMany { seconds })?;
         }
-        let repeat = Repeat { state: callback.state.clone(), query: query.to_owned() };
         let this = self.clone();
         let task = async move {
             match this.take_and_go_on(callback).await {

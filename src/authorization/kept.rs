@@ -160,6 +160,11 @@ const ALC_REFRESH_TOKEN: &str = "alc_refresh_token";
 const ALC_ACCESS_TOKEN: &str = "alc_access_token";
 
 impl Authorization {
+    /// Whether a callback has taken this state.
+    pub(super) async fn is_taken(&self, state: &str) -> Result<bool, StoreError> {
+        Ok(self.inner.store.find::<Kept>(&Tenant::new(state), state).await?.is_some())
+    }
+
     /// Takes `state`, which has nothing in the store; what is kept there from now on.
     pub(super) async fn take(
         &self,
@@ -336,7 +341,11 @@ impl Authorization {
                 held.attempts = attempts.saturating_add(1);
                 held.due_at = later(now, wait.min(LONGEST_WAIT));
             }
-            _ => {
+            outcome => {
+                if let Err(detail) = outcome {
+                    let at = provider.title();
+                    tracing::warn!(detail, at, "tokens that could not be given back for a month are given up");
+                }
                 held.forget(provider);
                 held.attempts = 0;
                 if held.next().is_none() {

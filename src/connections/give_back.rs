@@ -13,7 +13,12 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{
     service::{ALC_ACCESS_TOKEN, ALC_REFRESH_TOKEN, ATTIO_TOKEN, Connections, tenant},
-    workspace::{aggregate::Workspace, connection::Connection, grant::FreshTokens, side::Side},
+    workspace::{
+        aggregate::Workspace,
+        connection::{Connection, Phase},
+        grant::FreshTokens,
+        side::Side,
+    },
 };
 use crate::{
     alc::oauth::{TokenError, Tokens},
@@ -163,7 +168,7 @@ impl Connections {
     /// Whether a connection that needs its tokens holds one of these. Fails where that cannot be known now.
     async fn is_held(&self, known: Option<Known<'_>>, granted: &Granted) -> Result<bool, String> {
         if let Some(known) = known {
-            let held = known.found.map(|found| self.holds(found, known.leaving, granted)).transpose();
+            let held = known.found.map(|found| self.holds(found, known.leaving, granted, false)).transpose();
             let held = held.map_err(|error| error.to_string())?;
             if held == Some(true) || granted.side == Side::Attio {
                 return Ok(held == Some(true));
@@ -173,7 +178,7 @@ impl Connections {
         let tenants = self.store.tenants(Kind::Workspace).await.map_err(|error| error.to_string())?;
         let held = |other| async move {
             let other = self.load(&other).await.map_err(|error| error.to_string())?;
-            let held = other.map_or(Ok(false), |other| self.holds(&other.value, None, granted));
+            let held = other.map_or(Ok(false), |other| self.holds(&other.value, None, granted, true));
             held.map_err(|error| error.to_string())
         };
         let others = tenants.into_iter().filter(|other| Some(other) != known.as_ref());
@@ -186,11 +191,26 @@ impl Connections {
         Ok(false)
     }
 
-    /// Whether a connection of this workspace that needs its tokens holds one of these.
-    fn holds(&self, workspace: &Workspace, not: Option<ConnectionId>, granted: &Granted) -> Result<bool, OpenError> {
+    /// Whether a connection of this workspace, perhaps another one than the tokens are for, that needs its tokens holds
+    /// one of these.
+    fn holds(
+        &self,
+        workspace: &Workspace,
+        not: Option<ConnectionId>,
+        granted: &Granted,
+        is_foreign: bool,
+    ) -> Result<bool, OpenError> {
         let side = granted.side;
         for other in workspace.connections.iter().filter(|it| Some(it.id) != not && workspace.lives_by(side, it)) {
-            let theirs = self.granted(side, workspace.id, other)?;
+            let theirs = match self.granted(side, workspace.id, other) {
+                // No sealing key opens them: its people have to connect again, and whatever else is to be revoked need
+                // not wait for them.
+                Err(OpenError::UnknownKey) if is_foreign || other.phase == Phase::Leaving => {
+                    tracing::warn!(workspace = %workspace.id, connection = %other.id, "tokens that no sealing key opens are not compared");
+                    continue;
+                }
+                theirs => theirs?,
+            };
             if theirs.is_some_and(|theirs| theirs.shares_a_token_with(granted)) {
                 return Ok(true);
             }

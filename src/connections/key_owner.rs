@@ -1,20 +1,25 @@
 //! What this process knows of whose the operator's API key is. A key is for one workspace for as long as it lives.
 //!
-//! Promises that what was learnt once is not forgotten, and that an asker who came too early is remembered.
+//! Promises that what was learnt once is not forgotten.
 
-use std::sync::{
-    OnceLock,
-    atomic::{AtomicBool, Ordering},
+use std::{sync::OnceLock, time::Duration};
+
+use jiff::Timestamp;
+
+use crate::{
+    clock::{later, until},
+    ids::WorkspaceId,
 };
 
-use crate::ids::WorkspaceId;
+/// The shortest and the longest wait of a lead that is to be shown while Attio has not said whose the key is.
+const WAITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
 /// The key's workspace, once Attio has named it.
 #[derive(Debug, Default)]
 pub(super) struct KeyOwner {
     known: OnceLock<WorkspaceId>,
-    /// A lead of the key's workspace may have come to rest before Attio had named it.
-    waited: AtomicBool,
+    /// When a lead first had to wait for that.
+    waited_since: OnceLock<Timestamp>,
 }
 
 impl KeyOwner {
@@ -27,17 +32,9 @@ impl KeyOwner {
         self.known.get().copied()
     }
 
-    /// As [`Self::known`], for an asker who waits if it is not: what it does then is made up for once it is.
-    pub(super) fn known_or_waited_for(&self) -> Option<WorkspaceId> {
-        self.known().or_else(|| {
-            self.waited.store(true, Ordering::SeqCst);
-            // Attio may have named it just now, and then nothing makes up for what rests from here on.
-            self.known()
-        })
-    }
-
-    /// Whether there were such askers.
-    pub(super) fn was_waited_for(&self) -> bool {
-        self.waited.load(Ordering::SeqCst)
+    /// When a lead looks again: the longer Attio has not said, the later, so that what waits costs little.
+    pub(super) fn look_again_at(&self, now: Timestamp) -> Timestamp {
+        let since = *self.waited_since.get_or_init(|| now);
+        later(now, until(now, since).clamp(WAITS.0, WAITS.1))
     }
 }

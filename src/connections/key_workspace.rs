@@ -23,10 +23,8 @@ use crate::{
 
 /// The longest wait before Attio is asked again whose the key is: every result waits for that.
 const ASKED_AGAIN_AT_MOST: Duration = Duration::from_secs(60);
-/// When a lead is looked at again while Attio has not said whose the key is. As soon as Attio says, leads are woken;
-/// this is for those of a process that has gone meanwhile.
-const UNKNOWN_AGAIN: Duration = Duration::from_secs(60);
-/// The same where the key is another workspace's: replicas with the one key and with the other may run side by side
+/// When a lead is looked at again where the key is another workspace's, or the workspace's own token does not open:
+/// replicas with the one key and with the other may run side by side
 /// while the operator puts a key back, so that a lead may come to rest just after it was woken.
 const ANOTHERS_AGAIN: Duration = Duration::from_secs(60 * 60);
 
@@ -47,17 +45,20 @@ impl Connections {
         if self.attio_token(workspace).is_some() {
             return AttioAccess::Granted;
         }
-        if self.settings.attio_api_key.is_none() {
-            return AttioAccess::None;
+        let (now, grant) = (self.clock.now(), workspace.current().and_then(|current| current.attio.as_ref()));
+        match (&self.settings.attio_api_key, self.key_owner.known()) {
+            (Some(_), None) => AttioAccess::NotBefore(self.key_owner.look_again_at(now)),
+            (Some(_), Some(_)) => AttioAccess::NotBefore(later(now, ANOTHERS_AGAIN)),
+            // No sealing key opens it. That it opens again, once the key is put back, wakes no lead.
+            (None, _) if grant.is_some_and(|grant| !grant.dead) => AttioAccess::NotBefore(later(now, ANOTHERS_AGAIN)),
+            (None, _) => AttioAccess::None,
         }
-        let wait = if self.key_owner.known().is_some() { ANOTHERS_AGAIN } else { UNKNOWN_AGAIN };
-        AttioAccess::NotBefore(later(self.clock.now(), wait))
     }
 
     /// The operator's key for what is done under this workspace; `None`: it is not known to be the key's.
     pub(super) fn key_of(&self, workspace: WorkspaceId) -> Option<SecretString> {
         let key = self.settings.attio_api_key.as_ref()?;
-        (self.key_owner.known_or_waited_for() == Some(workspace)).then(|| key.clone())
+        (self.key_owner.known() == Some(workspace)).then(|| key.clone())
     }
 
     /// Attio has said whose the key is.
@@ -111,8 +112,7 @@ impl Connections {
     async fn note_key(&self, tenant: &Tenant, is_own: bool) -> Result<(), StoreError> {
         let note = |workspace: Option<&mut Workspace>, now| {
             let Some(workspace) = workspace else { return Edit::Leave(false) };
-            let waited = is_own && self.key_owner.was_waited_for();
-            let changed = if is_own { workspace.has_key(waited, now) } else { workspace.lost_key() };
+            let changed = if is_own { workspace.has_key(now) } else { workspace.lost_key() };
             if changed { Edit::Write(true) } else { Edit::Leave(false) }
         };
         if self.update(tenant, note).await?.0 && !is_own {

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     ids::ConnectionId,
-    sealing::{Place, Sealed},
+    sealing::Sealed,
     store::{Resealed, StoreError, Tenant},
 };
 
@@ -34,19 +34,17 @@ impl Connections {
     pub async fn reseal(&self, tenant: &Tenant, only_look: bool) -> Result<Resealed, StoreError> {
         let Some(mut workspace) = self.load(tenant).await? else { return Ok(Resealed::Current) };
         let aggregate = format!("workspace/{}", workspace.value.id);
-        let mut fields = sealed_of(&mut workspace.value);
+        let fields = sealed_of(&mut workspace.value);
         if fields.iter().all(|(_, sealed)| self.sealer.is_current(sealed)) {
             return Ok(Resealed::Current);
         }
         if only_look {
             return Ok(Resealed::Left);
         }
-        for (field, sealed) in &mut fields {
-            self.sealer
-                .reseal(Place { aggregate: &aggregate, field }, sealed)
-                .map_err(|error| StoreError::Corrupt(error.to_string()))?;
-        }
-        self.store.put_resealed(tenant, "", &workspace).await
+        let (changed, outcome) = self.sealer.reseal_all(&aggregate, fields);
+        let written = if changed { self.store.put_resealed(tenant, "", &workspace).await? } else { Resealed::Left };
+        outcome.map_err(|error| StoreError::Corrupt(error.to_string()))?;
+        Ok(written)
     }
 
     /// Whether each token that the connection has can be opened: else a person has to connect again, or an operator has

@@ -34,23 +34,25 @@ impl Leads {
         if only_look {
             return Ok(Resealed::Left);
         }
-        self.seal_anew(tenant, &mut lead.value).map_err(|error| StoreError::Corrupt(error.to_string()))?;
+        let (changed, outcome) = self.seal_anew(tenant, &mut lead.value);
         let id = lead.value.record_id.to_string();
-        self.parts.store.put_resealed(tenant, &id, &lead).await
+        let store = &self.parts.store;
+        let written = if changed { store.put_resealed(tenant, &id, &lead).await? } else { Resealed::Left };
+        outcome.map_err(|error| StoreError::Corrupt(error.to_string()))?;
+        Ok(written)
     }
 
-    fn seal_anew(&self, tenant: &Tenant, lead: &mut Lead) -> Result<(), OpenError> {
+    fn seal_anew(&self, tenant: &Tenant, lead: &mut Lead) -> (bool, Result<(), OpenError>) {
         let (sealer, logical) = (&self.parts.sealer, logical_key(tenant, lead.record_id));
-        for (field, sealed) in sealed_of(lead) {
-            sealer.reseal(place(&logical, field), sealed)?;
-        }
+        let sealed = sealer.reseal_all(&logical, sealed_of(lead));
         let purpose = hooks::purpose(&logical);
         for hook in hooks_of(lead) {
             // The previous key made the fingerprint, too.
-            let url = sealer.open(place(&logical, hooks::FIELD), &hook.url)?;
-            hook.print = sealer.fingerprint(&purpose, url.expose_secret().as_bytes());
+            if let Ok(url) = sealer.open(place(&logical, hooks::FIELD), &hook.url) {
+                hook.print = sealer.fingerprint(&purpose, url.expose_secret().as_bytes());
+            }
         }
-        Ok(())
+        sealed
     }
 }
 

@@ -17,8 +17,11 @@ use crate::{
 const AFTER_THE_START: Duration = Duration::from_secs(5 * 60);
 /// A walk begins so long after the one before: another replica may have sealed under the previous key meanwhile.
 const AGAIN: Duration = Duration::from_secs(15 * 60);
-/// Between two writes, so that a walk takes no part worth mentioning of what the store can do.
-const APART: Duration = Duration::from_millis(5);
+/// The same after a walk that found nothing left.
+const SELDOM: Duration = Duration::from_secs(60 * 60);
+/// Between two writes, and two pages, so that a walk takes no part worth mentioning of what the store can do. Each lead
+/// that is sealed anew is looked at by a worker besides.
+const APART: Duration = Duration::from_millis(20);
 /// Leads that are loaded at once.
 const PAGE: usize = 100;
 /// Every label of a lead.
@@ -31,14 +34,28 @@ impl Reconciler {
         if !self.connections.is_rotating() {
             return gauge.set(0.0);
         }
+        // Not 0 before all was looked at: an operator would take the previous key away.
+        gauge.set(f64::NAN);
         let mut only_look = true;
-        while !self.lifecycle.is_stopping() {
-            match self.walk(only_look).await {
+        loop {
+            let walked = self.walk(only_look).await;
+            if self.lifecycle.is_stopping() {
+                return;
+            }
+            let is_done = matches!(walked, Ok(0));
+            match walked {
                 #[expect(clippy::cast_precision_loss, reason = "no store holds 2^52 documents")]
                 Ok(left) => gauge.set(left as f64),
-                Err(error) => tracing::warn!(%error, "could not look for what the previous sealing key sealed"),
+                Err(error) => {
+                    gauge.set(f64::NAN);
+                    tracing::warn!(%error, "could not look for what the previous sealing key sealed");
+                }
             }
-            let wait = if only_look { AFTER_THE_START } else { AGAIN };
+            let wait = match (only_look, is_done) {
+                (true, _) => AFTER_THE_START,
+                (false, true) => SELDOM,
+                (false, false) => AGAIN,
+            };
             only_look = false;
             tokio::select! {
                 () = self.clock.sleep_until(later(self.clock.now(), wait)) => {}
@@ -50,14 +67,16 @@ impl Reconciler {
     /// One walk; returns how many documents the current key has not sealed then.
     async fn walk(&self, only_look: bool) -> Result<u64, StoreError> {
         let mut left = 0;
-        for tenant in self.store.tenants(Kind::Workspace).await? {
-            left += self.count(self.connections.reseal(&tenant, only_look).await).await;
+        let workspaces = self.store.tenants(Kind::Workspace).await?;
+        for tenant in &workspaces {
+            left += self.count(tenant, Kind::Workspace, self.connections.reseal(tenant, only_look).await).await;
         }
         for tenant in self.store.tenants(Kind::Attempt).await? {
-            left += self.count(self.authorization.reseal(&tenant, only_look).await).await;
+            left += self.count(&tenant, Kind::Attempt, self.authorization.reseal(&tenant, only_look).await).await;
         }
-        for tenant in self.store.tenants(Kind::Lead).await? {
-            left += self.walk_leads(&tenant, only_look).await?;
+        // To ask the store which tenants have a lead would make it read every lead's place in one go.
+        for tenant in &workspaces {
+            left += self.walk_leads(tenant, only_look).await?;
         }
         Ok(left)
     }
@@ -72,8 +91,9 @@ impl Reconciler {
             // What only a newer version can read is left to that.
             left += (found - leads.len()) as u64;
             for (_, lead) in leads {
-                left += self.count(self.leads.reseal(tenant, lead, only_look).await).await;
+                left += self.count(tenant, Kind::Lead, self.leads.reseal(tenant, lead, only_look).await).await;
             }
+            tokio::time::sleep(APART).await;
             if cursor.is_none() {
                 break;
             }
@@ -81,16 +101,17 @@ impl Reconciler {
         Ok(left)
     }
 
-    async fn count(&self, resealed: Result<Resealed, StoreError>) -> u64 {
+    async fn count(&self, tenant: &Tenant, kind: Kind, resealed: Result<Resealed, StoreError>) -> u64 {
+        if !matches!(resealed, Ok(Resealed::Current)) {
+            tokio::time::sleep(APART).await;
+        }
         match resealed {
-            Ok(Resealed::Current) => 0,
-            Ok(Resealed::Now) => {
-                tokio::time::sleep(APART).await;
-                0
-            }
+            Ok(Resealed::Current | Resealed::Now) => 0,
             Ok(Resealed::Left) => 1,
             Err(error) => {
-                tracing::warn!(%error, "a document could not be sealed anew");
+                // Of an attempt the tenant is its state, which is the browser's secret.
+                let workspace = (kind != Kind::Attempt).then_some(tenant);
+                tracing::warn!(%error, workspace = workspace.map(tracing::field::display), kind = kind.name(), "a document could not be sealed anew");
                 1
             }
         }

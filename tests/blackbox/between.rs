@@ -99,11 +99,13 @@ impl Engine for HeldBack {
             return Err(StoreError::Full);
         }
         let unanswered = lead && self.hold.unanswered.load(Ordering::SeqCst);
-        if unanswered && *self.hold.taken.get_or_init(|| commit.id) != commit.id {
+        if unanswered && self.hold.taken.get().is_some_and(|taken| *taken != commit.id) {
             return Err(StoreError::Unavailable("it is away".to_owned()));
         }
         let committed = self.engine.commit(tenant, commit, now).await;
-        if lead && self.hold.unanswered.load(Ordering::SeqCst) {
+        // A conflict has stored nothing, and is answered: the press loads again.
+        if unanswered && matches!(committed, Ok(Committed::Done(_))) {
+            self.hold.taken.get_or_init(|| commit.id);
             return Err(StoreError::Unavailable("the answer is lost".to_owned()));
         }
         if commit.writes.is_empty() {

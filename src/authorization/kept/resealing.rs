@@ -1,10 +1,10 @@
 //! What of an attempt is sealed, for the rotation of the sealing key: tokens that wait here, or that could not be given
 //! back yet, for as long as thirty days.
 
-use super::{ALC_ACCESS_TOKEN, ALC_REFRESH_TOKEN, ATTIO_TOKEN, Held, Kept};
+use super::{ALC_ACCESS_TOKEN, ALC_REFRESH_TOKEN, ATTIO_TOKEN, Held, Kept, Phase};
 use crate::{
     authorization::{Authorization, attempt::place},
-    sealing::{Place, Sealed},
+    sealing::Sealed,
     store::{Resealed, StoreError, Tenant},
 };
 
@@ -13,20 +13,21 @@ impl Authorization {
     pub async fn reseal(&self, state: &Tenant, only_look: bool) -> Result<Resealed, StoreError> {
         let (id, sealer) = (state.to_string(), &self.inner.sealer);
         let Some(mut kept) = self.inner.store.find::<Kept>(state, &id).await? else { return Ok(Resealed::Current) };
-        let mut fields = kept.value.held.as_mut().map(sealed_of).unwrap_or_default();
+        let is_under_way = kept.value.held.as_ref().is_some_and(|held| held.phase != Phase::Unwanted);
+        let fields = kept.value.held.as_mut().map(sealed_of).unwrap_or_default();
         if fields.iter().all(|(_, sealed)| sealer.is_current(sealed)) {
             return Ok(Resealed::Current);
         }
-        if only_look {
+        // A callback or a redemption that is at it would find it changed, and the consent would fail. It ends within
+        // minutes.
+        if only_look || is_under_way {
             return Ok(Resealed::Left);
         }
-        let aggregate = place(&id);
-        for (field, sealed) in &mut fields {
-            sealer
-                .reseal(Place { aggregate: &aggregate, field }, sealed)
-                .map_err(|error| StoreError::Corrupt(error.to_string()))?;
-        }
-        self.inner.store.put_resealed(state, &id, &kept).await
+        let (changed, outcome) = sealer.reseal_all(&place(&id), fields);
+        let store = &self.inner.store;
+        let written = if changed { store.put_resealed(state, &id, &kept).await? } else { Resealed::Left };
+        outcome.map_err(|error| StoreError::Corrupt(error.to_string()))?;
+        Ok(written)
     }
 }
 

@@ -108,10 +108,10 @@ impl Workspace {
         }
     }
 
-    /// Attio says that the operator's API key is this workspace's; `waited`: leads may have come to rest before it did.
-    /// Returns whether that changes anything: what is owed to Attio goes on.
-    pub(in crate::connections) fn has_key(&mut self, waited: bool, now: Timestamp) -> bool {
-        if !self.without_key && !waited {
+    /// Attio says that the operator's API key is this workspace's. Returns whether that is new: what is owed to Attio
+    /// goes on.
+    pub(in crate::connections) fn has_key(&mut self, now: Timestamp) -> bool {
+        if !self.without_key {
             return false;
         }
         self.without_key = false;
