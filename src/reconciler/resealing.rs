@@ -38,7 +38,9 @@ impl Reconciler {
         gauge.set(f64::NAN);
         let mut only_look = true;
         loop {
+            let turn = self.lifecycle.turn();
             let walked = self.walk(only_look).await;
+            drop(turn);
             if self.lifecycle.is_stopping() {
                 return;
             }
@@ -68,10 +70,11 @@ impl Reconciler {
     async fn walk(&self, only_look: bool) -> Result<u64, StoreError> {
         let mut left = 0;
         let workspaces = self.store.tenants(Kind::Workspace).await?;
-        for tenant in &workspaces {
+        for tenant in workspaces.iter().take_while(|_| !self.lifecycle.is_stopping()) {
             left += self.count(tenant, Kind::Workspace, self.connections.reseal(tenant, only_look).await).await;
         }
-        for tenant in self.store.tenants(Kind::Attempt).await? {
+        for tenant in self.store.tenants(Kind::Attempt).await?.into_iter().take_while(|_| !self.lifecycle.is_stopping())
+        {
             left += self.count(&tenant, Kind::Attempt, self.authorization.reseal(&tenant, only_look).await).await;
         }
         // To ask the store which tenants have a lead would make it read every lead's place in one go.
