@@ -17,6 +17,7 @@ binaries:
 
 demo: ## Shows the life of a lead (DEMO_ONCE=1, DEMO_FAULT=attio, DEMO_STORE=redis)
 	@if [ "$(DEMO_STORE)" = redis ]; then scripts/ensure-redis; fi
+	@if [ -e $(APP)/dist/server.js ]; then $(MAKE) --no-print-directory $(APP)/dist/server.js; fi
 	@$(MAKE) --no-print-directory binaries
 	@$(TARGET)/debug/sandbox demo --connector $(TARGET)/debug/alc-connector --attio-app $(APP)
 
