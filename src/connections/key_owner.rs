@@ -35,6 +35,20 @@ impl KeyOwner {
     /// When a lead looks again: the longer Attio has not said, the later, so that what waits costs little.
     pub(super) fn look_again_at(&self, now: Timestamp) -> Timestamp {
         let since = *self.waited_since.get_or_init(|| now);
-        later(now, until(now, since).clamp(WAITS.0, WAITS.1))
+        later(now, until(since, now).clamp(WAITS.0, WAITS.1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::from_micros;
+
+    #[test]
+    fn the_longer_attio_has_not_said_the_later_a_lead_looks_again() {
+        let (owner, at) = (KeyOwner::default(), |seconds: i64| from_micros(seconds * 1_000_000));
+        for (now, again) in [(100, 101), (110, 120), (130, 160), (300, 360)] {
+            assert_eq!(owner.look_again_at(at(now)), at(again), "{now}");
+        }
     }
 }
