@@ -175,12 +175,13 @@ impl Sealer {
         head.is_some_and(|head| head[1..=KEY_ID_LEN] == self.current.id)
     }
 
-    /// Seals what another key sealed for `place` anew, under the current key.
-    pub fn reseal(&self, place: Place<'_>, sealed: &mut Sealed) -> Result<(), OpenError> {
-        if !self.is_current(sealed) {
-            *sealed = self.seal(place, &self.open(place, sealed)?);
+    /// Seals what another key sealed for `place` anew, under the current key; returns whether there was anything to do.
+    pub fn reseal(&self, place: Place<'_>, sealed: &mut Sealed) -> Result<bool, OpenError> {
+        if self.is_current(sealed) {
+            return Ok(false);
         }
-        Ok(())
+        *sealed = self.seal(place, &self.open(place, sealed)?);
+        Ok(true)
     }
 
     /// As [`Self::reseal`], of several fields of one aggregate: one that does not open keeps no other from being sealed
@@ -192,11 +193,8 @@ impl Sealer {
     ) -> (bool, Result<(), OpenError>) {
         let (mut changed, mut outcome) = (false, Ok(()));
         for (field, sealed) in fields {
-            if self.is_current(sealed) {
-                continue;
-            }
             match self.reseal(Place { aggregate, field: field.as_ref() }, sealed) {
-                Ok(()) => changed = true,
+                Ok(done) => changed |= done,
                 Err(error) => outcome = Err(error),
             }
         }

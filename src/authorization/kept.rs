@@ -356,27 +356,29 @@ impl Authorization {
     }
 
     async fn give_back(&self, state: &str, held: &Held, provider: Provider) -> Result<(), String> {
-        let open = |field, sealed: &Option<Sealed>| {
-            let opened = sealed.as_ref().map(|sealed| self.open_of(state, field, sealed)).transpose();
-            opened.map_err(|error| error.to_string())
+        let granted = match provider {
+            Provider::Attio => self.attio_token(state, held).map(|token| token.map(Granted::by_attio)),
+            Provider::Alc => self.alc_tokens(state, held).map(|tokens| tokens.map(Granted::by_alc)),
         };
-        let connections = &self.inner.connections;
-        let workspace = held.workspace;
-        match provider {
-            Provider::Attio => match open(ATTIO_TOKEN, &held.attio_token)? {
-                Some(token) => connections.give_back(workspace, &Granted::by_attio(token)).await,
-                None => Ok(()),
-            },
-            Provider::Alc => {
-                let refresh = open(ALC_REFRESH_TOKEN, &held.alc_refresh_token)?;
-                match open(ALC_ACCESS_TOKEN, &held.alc_access_token)? {
-                    Some(access) => {
-                        let tokens = Tokens { access, refresh, expires_in: None };
-                        connections.give_back(workspace, &Granted::by_alc(tokens)).await
-                    }
-                    None => Ok(()),
-                }
-            }
+        match granted.map_err(|error| error.to_string())? {
+            Some(granted) => self.inner.connections.give_back(held.workspace, &granted).await,
+            None => Ok(()),
         }
+    }
+
+    /// ALC's tokens among what waits under `state`.
+    fn alc_tokens(&self, state: &str, held: &Held) -> Result<Option<Tokens>, OpenError> {
+        let access = self.opened(state, ALC_ACCESS_TOKEN, &held.alc_access_token)?;
+        let refresh = self.opened(state, ALC_REFRESH_TOKEN, &held.alc_refresh_token)?;
+        Ok(access.map(|access| Tokens { access, refresh, expires_in: held.expires_in }))
+    }
+
+    /// Attio's token among what waits under `state`.
+    fn attio_token(&self, state: &str, held: &Held) -> Result<Option<SecretString>, OpenError> {
+        self.opened(state, ATTIO_TOKEN, &held.attio_token)
+    }
+
+    fn opened(&self, state: &str, field: &str, sealed: &Option<Sealed>) -> Result<Option<SecretString>, OpenError> {
+        sealed.as_ref().map(|sealed| self.open_of(state, field, sealed)).transpose()
     }
 }

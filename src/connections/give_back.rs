@@ -206,7 +206,8 @@ impl Connections {
                 // No sealing key opens them: its people have to connect again, and whatever else is to be revoked need
                 // not wait for them.
                 Err(OpenError::UnknownKey) if is_foreign || other.phase == Phase::Leaving => {
-                    tracing::warn!(workspace = %workspace.id, connection = %other.id, "tokens that no sealing key opens are not compared");
+                    let (workspace, connection) = (workspace.id, other.id);
+                    tracing::warn!(%workspace, %connection, "tokens that no sealing key opens are not compared");
                     continue;
                 }
                 theirs => theirs?,

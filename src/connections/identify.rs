@@ -29,7 +29,7 @@ impl Connections {
         match self.attio.identify(credential).await {
             Ok(Identity::Active { workspace, .. }) => {
                 if self.settings.attio_api_key.is_some() {
-                    self.key_is_of(workspace);
+                    self.key_owner.is(workspace);
                 }
                 Ok(workspace)
             }

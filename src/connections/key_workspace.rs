@@ -10,7 +10,6 @@ use jiff::Timestamp;
 use secrecy::SecretString;
 
 use super::{
-    identify::IdentifyError,
     service::{Connections, tenant},
     workspace::aggregate::Workspace,
     writing::Edit,
@@ -24,8 +23,8 @@ use crate::{
 /// The longest wait before Attio is asked again whose the key is: every result waits for that.
 const ASKED_AGAIN_AT_MOST: Duration = Duration::from_secs(60);
 /// When a lead is looked at again where the key is another workspace's, or the workspace's own token does not open:
-/// replicas with the one key and with the other may run side by side
-/// while the operator puts a key back, so that a lead may come to rest just after it was woken.
+/// replicas with the one key and with the other may run side by side while the operator puts a key back, so that a lead
+/// may come to rest just after it was woken.
 const ANOTHERS_AGAIN: Duration = Duration::from_secs(60 * 60);
 
 /// What a lead may do at Attio.
@@ -61,11 +60,6 @@ impl Connections {
         (self.key_owner.known() == Some(workspace)).then(|| key.clone())
     }
 
-    /// Attio has said whose the key is.
-    pub(super) fn key_is_of(&self, workspace: WorkspaceId) {
-        self.key_owner.is(workspace);
-    }
-
     /// Whether a key is configured that is known to be another workspace's.
     pub(super) fn is_without_key(&self, workspace: &Workspace) -> bool {
         self.settings.attio_api_key.is_some()
@@ -94,7 +88,7 @@ impl Connections {
     }
 
     async fn try_to_learn(&self) -> Result<(), String> {
-        let own = self.identify_workspace(None).await.map_err(|error: IdentifyError| error.to_string())?;
+        let own = self.identify_workspace(None).await.map_err(|error| error.to_string())?;
         let tenants = self.store.tenants(Kind::Workspace).await.map_err(|error| error.to_string())?;
         for other in tenants {
             let is_own = other == tenant(own);

@@ -41,10 +41,8 @@ impl Connections {
         if only_look {
             return Ok(Resealed::Left);
         }
-        let (changed, outcome) = self.sealer.reseal_all(&aggregate, fields);
-        let written = if changed { self.store.put_resealed(tenant, "", &workspace).await? } else { Resealed::Left };
-        outcome.map_err(|error| StoreError::Corrupt(error.to_string()))?;
-        Ok(written)
+        let resealed = self.sealer.reseal_all(&aggregate, fields);
+        self.store.put_resealed(tenant, "", &workspace, resealed).await
     }
 
     /// Whether each token that the connection has can be opened: else a person has to connect again, or an operator has

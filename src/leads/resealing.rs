@@ -9,7 +9,7 @@ use super::{
     hooks,
     lead::{
         aggregate::Lead,
-        calls::{Hook, Recipient},
+        calls::{Calls, Hook, Recipient},
     },
     places::{logical_key, place},
     service::Leads,
@@ -20,6 +20,11 @@ use crate::{
 };
 
 impl Leads {
+    /// The labels under which the store keeps all leads, those that only forward among them.
+    pub fn labels() -> Vec<&'static str> {
+        Lead::labels()
+    }
+
     /// Seals anew what the previous key sealed of this lead; with `only_look` nothing is written.
     pub async fn reseal(
         &self,
@@ -34,19 +39,16 @@ impl Leads {
         if only_look {
             return Ok(Resealed::Left);
         }
-        let (changed, outcome) = self.seal_anew(tenant, &mut lead.value);
+        let resealed = self.seal_anew(tenant, &mut lead.value);
         let id = lead.value.record_id.to_string();
-        let store = &self.parts.store;
-        let written = if changed { store.put_resealed(tenant, &id, &lead).await? } else { Resealed::Left };
-        outcome.map_err(|error| StoreError::Corrupt(error.to_string()))?;
-        Ok(written)
+        self.parts.store.put_resealed(tenant, &id, &lead, resealed).await
     }
 
     fn seal_anew(&self, tenant: &Tenant, lead: &mut Lead) -> (bool, Result<(), OpenError>) {
         let (sealer, logical) = (&self.parts.sealer, logical_key(tenant, lead.record_id));
         let sealed = sealer.reseal_all(&logical, sealed_of(lead));
         let purpose = hooks::purpose(&logical);
-        for hook in hooks_of(lead) {
+        for hook in hooks_of(&mut lead.calls) {
             // The previous key made the fingerprint, too.
             if let Ok(url) = sealer.open(place(&logical, hooks::FIELD), &hook.url) {
                 hook.print = sealer.fingerprint(&purpose, url.expose_secret().as_bytes());
@@ -64,15 +66,13 @@ fn sealed_of(lead: &mut Lead) -> Vec<(&'static str, &mut Sealed)> {
         sealed.push(("name", &mut person.name));
         sealed.push(("phone_number", &mut person.phone_number));
     }
-    let waiting = calls.waiting.iter_mut().map(|waiting| &mut waiting.hook);
-    let owed = calls.owed.iter_mut().filter_map(|owed| step_of(&mut owed.to.recipient));
-    sealed.extend(waiting.chain(owed).map(|hook| (hooks::FIELD, &mut hook.url)));
+    sealed.extend(hooks_of(calls).map(|hook| (hooks::FIELD, &mut hook.url)));
     sealed
 }
 
-fn hooks_of(lead: &mut Lead) -> impl Iterator<Item = &mut Hook> {
-    let waiting = lead.calls.waiting.iter_mut().map(|waiting| &mut waiting.hook);
-    waiting.chain(lead.calls.owed.iter_mut().filter_map(|owed| step_of(&mut owed.to.recipient)))
+fn hooks_of(calls: &mut Calls) -> impl Iterator<Item = &mut Hook> {
+    let waiting = calls.waiting.iter_mut().map(|waiting| &mut waiting.hook);
+    waiting.chain(calls.owed.iter_mut().filter_map(|owed| step_of(&mut owed.to.recipient)))
 }
 
 fn step_of(recipient: &mut Recipient) -> Option<&mut Hook> {

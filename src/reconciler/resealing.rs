@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::Reconciler;
 use crate::{
     clock::later,
+    leads::Leads,
     store::{Kind, Page, Resealed, StoreError, Tenant},
 };
 
@@ -24,8 +25,6 @@ const SELDOM: Duration = Duration::from_secs(60 * 60);
 const APART: Duration = Duration::from_millis(20);
 /// Leads that are loaded at once.
 const PAGE: usize = 100;
-/// Every label of a lead.
-const LEADS: [&str; 5] = ["queued", "pending", "complete", "failed", "forwarding"];
 
 impl Reconciler {
     /// Walks until the process stops, if there is a previous sealing key.
@@ -85,9 +84,9 @@ impl Reconciler {
     }
 
     async fn walk_leads(&self, tenant: &Tenant, only_look: bool) -> Result<u64, StoreError> {
-        let (mut left, mut cursor) = (0, None);
+        let (mut left, mut cursor, labels) = (0, None, Leads::labels());
         while !self.lifecycle.is_stopping() {
-            let page = self.store.page(tenant, &LEADS, cursor.as_ref(), PAGE).await?;
+            let page = self.store.page(tenant, &labels, cursor.as_ref(), PAGE).await?;
             cursor.clone_from(&page.next);
             let found = page.documents.len();
             let leads = Page { documents: page.documents, next: None }.read();
@@ -114,7 +113,8 @@ impl Reconciler {
             Err(error) => {
                 // Of an attempt the tenant is its state, which is the browser's secret.
                 let workspace = (kind != Kind::Attempt).then_some(tenant);
-                tracing::warn!(%error, workspace = workspace.map(tracing::field::display), kind = kind.name(), "a document could not be sealed anew");
+                let workspace = workspace.map(tracing::field::display);
+                tracing::warn!(%error, workspace, kind = kind.name(), "a document could not be sealed anew");
                 1
             }
         }

@@ -4,6 +4,8 @@
 //! replica wrote it, and that a wake-up meanwhile, which moves no version, is not lost: what no worker leases is due at
 //! once, and a worker finds its next due time anew.
 
+use std::fmt;
+
 use super::{
     aggregate::{Aggregate, Versioned},
     commit::{Commit, Committed, LeaseChange},
@@ -24,8 +26,21 @@ pub enum Resealed {
 }
 
 impl Store {
-    /// Writes `aggregate`, in which nothing but its sealed members changed.
+    /// Writes `aggregate`, in which nothing but its sealed members changed, if any did. A member that does not open is
+    /// an error all the same, once the others are written.
     pub async fn put_resealed<A: Aggregate>(
+        &self,
+        tenant: &Tenant,
+        id: &str,
+        aggregate: &Versioned<A>,
+        (changed, outcome): (bool, Result<(), impl fmt::Display>),
+    ) -> Result<Resealed, StoreError> {
+        let written = if changed { self.write_resealed(tenant, id, aggregate).await? } else { Resealed::Left };
+        outcome.map_err(|error| StoreError::Corrupt(error.to_string()))?;
+        Ok(written)
+    }
+
+    async fn write_resealed<A: Aggregate>(
         &self,
         tenant: &Tenant,
         id: &str,

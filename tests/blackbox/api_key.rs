@@ -30,6 +30,11 @@ fn key_is_anothers(world: &World) {
     world.attio.faults().always("patch_record", Fault::status_with(404, ("content-type", "application/json"), gone));
 }
 
+async fn says_that_it_has_no_key(world: &World, app: &AttioApp) {
+    let known = async || status(app).await == "reauthorization-required";
+    world.pass_until("the connection says that it has no key", MINUTE, HOUR, known).await;
+}
+
 fn key_is_put_back(world: &World) {
     world.attio.faults().clear_all();
 }
@@ -43,8 +48,7 @@ scenario! {
         let written = world.attio.journal().count("patch_record");
         key_is_anothers(&world);
         world.restart().await;
-        let known = async || status(&app).await == "reauthorization-required";
-        world.pass_until("the connection says that it has no key", MINUTE, HOUR, known).await;
+        says_that_it_has_no_key(&world, &app).await;
         world.call_back(&ada, "qualified").await;
         app.press(&bob).await.expect(201);
         world.pass_slowly(HOUR, 3).await;
@@ -66,9 +70,8 @@ scenario! {
         let (mut world, app) = setup.connected().await;
         key_is_anothers(&world);
         world.restart().await;
-        let known = async || status(&app).await == "reauthorization-required";
-        world.pass_until("the connection says that it has no key", MINUTE, HOUR, known).await;
-        world.attio.faults().clear_all();
+        says_that_it_has_no_key(&world, &app).await;
+        key_is_put_back(&world);
         world.attio.faults().always("self", Fault::status(503));
         world.restart().await;
         assert_eq!(status(&app).await, "reauthorization-required");

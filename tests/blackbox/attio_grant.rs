@@ -11,25 +11,13 @@ use serde_json::{Value, json};
 
 use crate::support::{
     ambient::spawn,
-    attio_app::{AttioApp, authorize_url},
+    attio_app::{AttioApp, at_attio, authorize_url},
     browser::Browser,
     harness::{DAY, HOUR, MINUTE, Person, Setup, World, scenario},
     http::send,
     settings::REDIRECT_URI,
     stored,
 };
-
-/// As far as Attio's consent page: the browser, and where that page will send it.
-async fn at_attio(world: &World) -> (Browser, String) {
-    let mut browser = world.browser();
-    let consent = browser.visit(&authorize_url(world, &[])).await.expect(302).location();
-    let callback = browser.consent(consent.as_str()).await;
-    let second = browser.visit(&callback).await.expect(302).location();
-    assert!(second.as_str().starts_with(&world.attio.authorize_url()), "{second}");
-    let callback = browser.consent(second.as_str()).await;
-    assert!(callback.starts_with(&format!("{}/oauth/callback/attio?", world.url())), "{callback}");
-    (browser, callback)
-}
 
 /// What the client is told at the end.
 async fn error_at_the_client(browser: &mut Browser, callback: &str) -> String {

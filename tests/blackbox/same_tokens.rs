@@ -7,8 +7,7 @@ use serde_json::json;
 
 use super::newer_version::rewrite;
 use crate::support::{
-    attio_app::{AttioApp, authorize_url},
-    browser::Browser,
+    attio_app::{AttioApp, at_attio},
     harness::{HOUR, MINUTE, Setup, World, scenario},
 };
 
@@ -30,16 +29,6 @@ fn attio_repeats_itself(world: &World) {
     world.attio.faults().next("token", Fault::status_with(200, ("content-type", "application/json"), again));
 }
 
-/// A second consent, as far as the way back from Attio.
-async fn at_attio_again(world: &World) -> (Browser, String) {
-    let mut browser = world.browser();
-    let consent = browser.visit(&authorize_url(world, &[])).await.expect(302).location();
-    let callback = browser.consent(consent.as_str()).await;
-    let second = browser.visit(&callback).await.expect(302).location();
-    let callback = browser.consent(second.as_str()).await;
-    (browser, callback)
-}
-
 /// The connection works at both sides, by the grants that it came with.
 async fn lives(world: &World, app: &AttioApp) {
     assert_eq!(app.connection().await.expect(200).json()["status"], "connected");
@@ -59,7 +48,7 @@ scenario! {
     async fn an_abandoned_second_consent_takes_nothing_from_the_connection(setup: Setup) {
         let (world, app) = setup.attio_grants().connected().await;
         alc_repeats_itself(&world);
-        let _abandoned = at_attio_again(&world).await;
+        let _abandoned = at_attio(&world).await;
         world.pass_slowly(MINUTE * 4, 6).await;
         lives(&world, &app).await;
     }
@@ -72,7 +61,7 @@ scenario! {
         for fault in [Fault::status(500), inactive] {
             alc_repeats_itself(&world);
             attio_repeats_itself(&world);
-            let (mut browser, callback) = at_attio_again(&world).await;
+            let (mut browser, callback) = at_attio(&world).await;
             world.attio.faults().next("self", fault);
             let back = browser.visit(&callback).await.expect(302);
             assert!(back.location_query().contains_key("error"), "{}", back.location());
@@ -111,7 +100,7 @@ scenario! {
     async fn nothing_is_revoked_while_a_workspace_cannot_be_asked(setup: Setup) {
         let (mut world, app) = setup.attio_grants().connected().await;
         alc_repeats_itself(&world);
-        let _abandoned = at_attio_again(&world).await;
+        let _abandoned = at_attio(&world).await;
         let of_schema = async |world: &mut World, schema: u32| {
             rewrite(world, Key::workspace(), |_| json!("connected"), |body| body["schema"] = json!(schema)).await;
         };

@@ -6,6 +6,7 @@ use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
 use super::{
+    browser::Browser,
     harness::{Person, World},
     http::{Answer, send, try_send},
     settings::{CLIENT_ID, CLIENT_SECRET, REDIRECT_URI},
@@ -183,6 +184,18 @@ pub fn authorize_url(world: &World, more: &[(&str, &str)]) -> String {
         .append_pair("state", "attio's state")
         .extend_pairs(more);
     url.into()
+}
+
+/// As far as Attio's consent page: the browser, and where that page will send it.
+pub async fn at_attio(world: &World) -> (Browser, String) {
+    let mut browser = world.browser();
+    let consent = browser.visit(&authorize_url(world, &[])).await.expect(302).location();
+    let callback = browser.consent(consent.as_str()).await;
+    let second = browser.visit(&callback).await.expect(302).location();
+    assert!(second.as_str().starts_with(&world.attio.authorize_url()), "{second}");
+    let callback = browser.consent(second.as_str()).await;
+    assert!(callback.starts_with(&format!("{}/oauth/callback/attio?", world.url())), "{callback}");
+    (browser, callback)
 }
 
 /// The whole consent; our code.

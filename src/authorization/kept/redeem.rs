@@ -9,14 +9,13 @@
 
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::{ALC_ACCESS_TOKEN, ALC_REFRESH_TOKEN, ATTIO_TOKEN, Held, Kept, Phase, TAKEN_AT_MOST, Taken};
+use super::{Held, Kept, Phase, TAKEN_AT_MOST, Taken};
 use crate::{
-    alc::oauth::Tokens,
     authorization::{Authorization, attempt::is_state},
     clock::{Timestamp, later},
     connections::{Code, Consent, RedeemError, Redeemed},
     ids::{OpaqueToken, WorkspaceId, random_secret},
-    sealing::{OpenError, Sealed},
+    sealing::OpenError,
     store::{Decision, LeaseChange, Patience, StoreError, Tenant, Versioned},
 };
 
@@ -142,13 +141,8 @@ impl Authorization {
     }
 
     fn consent(&self, state: &str, held: &Held) -> Result<Option<Consent>, OpenError> {
-        let open = |field, sealed: &Option<Sealed>| {
-            sealed.as_ref().map(|sealed| self.open_of(state, field, sealed)).transpose()
-        };
-        let Some(access) = open(ALC_ACCESS_TOKEN, &held.alc_access_token)? else { return Ok(None) };
-        let refresh = open(ALC_REFRESH_TOKEN, &held.alc_refresh_token)?;
-        let alc = Tokens { access, refresh, expires_in: held.expires_in };
-        Ok(Some(Consent { alc, asked_at: held.asked_at, attio: open(ATTIO_TOKEN, &held.attio_token)? }))
+        let (alc, attio) = (self.alc_tokens(state, held)?, self.attio_token(state, held)?);
+        Ok(alc.map(|alc| Consent { alc, asked_at: held.asked_at, attio }))
     }
 
     async fn let_go(&self, state: &str) -> Result<bool, StoreError> {
@@ -170,7 +164,7 @@ mod tests {
     use serde_json::Map;
 
     use super::*;
-    use crate::clock::from_micros;
+    use crate::{clock::from_micros, sealing::Sealed};
 
     const REDIRECT: Option<&str> = Some("https://app.test/");
 

@@ -23,11 +23,8 @@ impl Authorization {
         if only_look || is_under_way {
             return Ok(Resealed::Left);
         }
-        let (changed, outcome) = sealer.reseal_all(&place(&id), fields);
-        let store = &self.inner.store;
-        let written = if changed { store.put_resealed(state, &id, &kept).await? } else { Resealed::Left };
-        outcome.map_err(|error| StoreError::Corrupt(error.to_string()))?;
-        Ok(written)
+        let resealed = sealer.reseal_all(&place(&id), fields);
+        self.inner.store.put_resealed(state, &id, &kept, resealed).await
     }
 }
 

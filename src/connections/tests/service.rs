@@ -137,7 +137,7 @@ impl World {
         };
         let connections = Connections::new(parts, settings);
         // As once Attio has said so, at the start of the process.
-        connections.key_is_of(self.workspace);
+        connections.key_owner.is(self.workspace);
         connections
     }
 

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 
 use super::{
     calls::Calls,
+    outcome::Status,
     send::{EarlierSend, PresentSend},
     shown::{Attio, Title},
 };
@@ -79,6 +80,11 @@ impl Aggregate for Lead {
 }
 
 impl Lead {
+    /// Every label under which the store keeps leads; see [`Aggregate::status`].
+    pub fn labels() -> Vec<&'static str> {
+        Status::ALL.into_iter().map(Status::name).chain([FORWARDING]).collect()
+    }
+
     /// A lead with its first send.
     pub fn new(record_id: RecordId, send: PresentSend) -> Self {
         Self {

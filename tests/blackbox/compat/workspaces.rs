@@ -9,8 +9,7 @@ use serde_json::json;
 use super::stage::{Act, End, Ending, Stage, Tokens};
 use crate::support::{
     ambient::spawn,
-    attio_app::{AttioApp, authorize_url},
-    browser::Browser,
+    attio_app::{AttioApp, at_attio, authorize_url},
     harness::{HOUR, MINUTE, World},
     http::send,
 };
@@ -311,16 +310,6 @@ async fn disconnected(world: &World) -> Ending {
         End::failed(&bob, "queued when it was disconnected", "disconnected").sent(0),
     ];
     Ending { leads, told: [("trigger".to_owned(), 2)].into(), ..Ending::default() }
-}
-
-/// As far as Attio's consent page: the browser, and where that page will send it.
-async fn at_attio(world: &World) -> (Browser, String) {
-    let mut browser = world.browser();
-    let consent = browser.visit(&authorize_url(world, &[])).await.expect(302).location();
-    let callback = browser.consent(consent.as_str()).await;
-    let second = browser.visit(&callback).await.expect(302).location();
-    let callback = browser.consent(second.as_str()).await;
-    (browser, callback)
 }
 
 async fn attempts(world: &World) -> Ending {
