@@ -53,10 +53,10 @@ impl PhoneNumber {
             return Err(format!("must have at most {LONGEST_PHONE_NUMBER} characters"));
         }
         // What the library takes as it stands, but for what surrounds it, is that number: dropping what stands between
-        // its digits could make another one of it.
-        let bare = text.trim_matches(|character| visible(character).is_none_or(|shown| shown == ' '));
+        // its digits could make another one of it. Never is the text tried with what surrounds it: the library looks
+        // at 250 characters, so that two marks more could turn a number into a refusal.
         let parsed = |text: &str| Parsed::parse(text, region).ok();
-        if let Some(number) = [text, bare, stripped].into_iter().filter_map(parsed).find(Parsed::is_valid) {
+        if let Some(number) = [bare(text), stripped].into_iter().filter_map(parsed).find(Parsed::is_valid) {
             return Ok(Self(SecretString::from(number.format_as(PhoneNumberFormat::E164).into_owned())));
         }
         Err(if parsed(stripped).is_some() {
@@ -84,6 +84,11 @@ fn visible(character: char) -> Option<char> {
         _ if character.is_control() => None,
         _ => Some(character),
     }
+}
+
+/// The text without the blanks and marks around it.
+fn bare(text: &str) -> &str {
+    text.trim_matches(|character| visible(character).is_none_or(|shown| shown == ' '))
 }
 
 /// The name and number as one text for a fingerprint; a NUL cannot stand in either.
@@ -183,13 +188,24 @@ mod tests {
     proptest! {
         #[test]
         fn what_the_library_takes_as_it_stands_is_taken_for_the_same(text in PIECES, us: bool) {
+            let text = bare(&text);
             let region = us.then_some(Region::US);
-            if let Ok(strict) = Parsed::parse(&text, region)
+            if let Ok(strict) = Parsed::parse(text, region)
                 && strict.is_valid()
             {
-                let number = PhoneNumber::parse(&text, us.then_some("US")).expect("no stricter than the library");
+                let number = PhoneNumber::parse(text, us.then_some("US")).expect("no stricter than the library");
                 prop_assert_eq!(number.as_secret().expose_secret(), &*strict.format_as(PhoneNumberFormat::E164));
             }
+        }
+
+        #[test]
+        fn marks_around_a_number_change_nothing(text in PIECES, blanks in 0..300_usize, us: bool) {
+            let region = us.then_some("US");
+            let number = |text: &str| {
+                PhoneNumber::parse(text, region).ok().map(|number| number.as_secret().expose_secret().to_owned())
+            };
+            let filled = format!("{text}{}{text}", "]".repeat(blanks));
+            prop_assert_eq!(number(&filled), number(&format!("\u{202d} {filled}\u{202c}")));
         }
 
         #[test]
