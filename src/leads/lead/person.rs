@@ -55,7 +55,9 @@ impl PhoneNumber {
         // What the library takes as it stands, but for what surrounds it, is that number: dropping what stands between
         // its digits could make another one of it. Never is the text tried with what surrounds it: the library looks
         // at 250 characters, so that two marks more could turn a number into a refusal.
-        let parsed = |text: &str| Parsed::parse(text, region).ok();
+        let parsed = |text: &str| {
+            Some(text).filter(|text| !is_inside_out(text)).and_then(|text| Parsed::parse(text, region).ok())
+        };
         if let Some(number) = [bare(text), stripped].into_iter().filter_map(parsed).find(Parsed::is_valid) {
             return Ok(Self(SecretString::from(number.format_as(PhoneNumberFormat::E164).into_owned())));
         }
@@ -89,6 +91,13 @@ fn visible(character: char) -> Option<char> {
 /// The text without the blanks and marks around it.
 fn bare(text: &str) -> &str {
     text.trim_matches(|character| visible(character).is_none_or(|shown| shown == ' '))
+}
+
+/// Whether the parts of a telephone URI (RFC 3966) stand in the wrong order. libphonenumber takes what stands between the
+/// two, and would panic with the whole text in its message.
+fn is_inside_out(text: &str) -> bool {
+    let at = |part: &str| text.find(part);
+    at(";phone-context=").zip(at("tel:")).is_some_and(|(context, scheme)| context < scheme)
 }
 
 /// The name and number as one text for a fingerprint; a NUL cannot stand in either.
@@ -165,10 +174,14 @@ mod tests {
         assert_eq!(PhoneNumber::parse("\u{202d}\u{202c}", None).expect_err("nothing"), "must not be empty");
     }
 
+    /// A telephone URI whose parts are in the wrong order.
+    const INSIDE_OUT: &str = "2015550123;phone-context=+1;tel:1";
+
     #[test]
     fn numbers_that_nobody_has_are_refused() {
         let long = "+1".repeat(150);
-        for text in ["", "415-555-2671", "+1 415", "+1 000 000 0000", "hello", "+", "+999999999999", &long] {
+        for text in ["", "415-555-2671", "+1 415", "+1 000 000 0000", "hello", "+", "+999999999999", &long, INSIDE_OUT]
+        {
             assert!(PhoneNumber::parse(text, None).is_err(), "{text}");
         }
     }
