@@ -93,8 +93,8 @@ fn bare(text: &str) -> &str {
     text.trim_matches(|character| visible(character).is_none_or(|shown| shown == ' '))
 }
 
-/// Whether the parts of a telephone URI (RFC 3966) stand in the wrong order. libphonenumber takes what stands between the
-/// two, and would panic with the whole text in its message.
+/// Whether the parts of a telephone URI (RFC 3966) stand in the wrong order. libphonenumber takes what stands between
+/// the two, and would panic with the whole text in its message.
 fn is_inside_out(text: &str) -> bool {
     let at = |part: &str| text.find(part);
     at(";phone-context=").zip(at("tel:")).is_some_and(|(context, scheme)| context < scheme)
