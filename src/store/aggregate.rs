@@ -80,20 +80,25 @@ pub fn decode<A: Aggregate>(body: &str) -> Result<A, CodecError> {
     struct Head {
         schema: u32,
     }
+    // Read at once, without a tree of values in between: this is done for every press and callback, twice.
+    // `schema` stays out of the aggregate: `encode` writes it anew, and among the kept unknown fields it would stand
+    // twice.
+    #[derive(serde::Deserialize)]
+    struct Body<A> {
+        schema: u32,
+        #[serde(flatten)]
+        aggregate: A,
+    }
     let kind = A::KIND.name();
-    let malformed = |_| CodecError::Malformed { kind };
-    let mut value: serde_json::Value = serde_json::from_str(body).map_err(malformed)?;
-    let head: Head = serde::Deserialize::deserialize(&value).map_err(malformed)?;
-    if head.schema > A::SCHEMA {
-        return Err(CodecError::TooNew { kind });
+    match serde_json::from_str::<Body<A>>(body) {
+        Ok(found) if found.schema <= A::SCHEMA => Ok(found.aggregate),
+        Ok(_) => Err(CodecError::TooNew { kind }),
+        // A newer layout may have another shape.
+        Err(error) => match serde_json::from_str::<Head>(body) {
+            Ok(head) if head.schema > A::SCHEMA || is_of_unknown_value(&error) => Err(CodecError::TooNew { kind }),
+            _ => Err(CodecError::Malformed { kind }),
+        },
     }
-    if let Some(object) = value.as_object_mut() {
-        // `encode` writes it anew; among the kept unknown fields it would stand twice.
-        object.remove("schema");
-    }
-    serde_json::from_value(value).map_err(|error| {
-        if is_of_unknown_value(&error) { CodecError::TooNew { kind } } else { CodecError::Malformed { kind } }
-    })
 }
 
 /// Whether an enum has a value that we do not know. A release may add values without a new schema number, since the
