@@ -27,6 +27,7 @@ mod params;
 mod refusals;
 mod request;
 pub mod tokens;
+mod verified;
 
 use std::sync::Arc;
 
