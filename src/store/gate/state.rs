@@ -19,6 +19,9 @@ pub const PROBE_PATIENCE: Duration = Duration::from_secs(30);
 /// How late a kept slot may be used.
 pub const SLOT_TOLERANCE: Duration = Duration::from_secs(1);
 const MICROS: i64 = 1_000_000;
+/// So many times of departures are kept, however many may leave in a second: at a faster gate each stands for the last
+/// of several. What that takes from its pace is less than what [`super::SHARE_OF_LIMIT`] leaves unused.
+const MARKS: usize = 25;
 
 /// What is stored of a gate: microseconds throughout, because that is what both engines keep.
 ///
@@ -38,8 +41,15 @@ pub struct GateState {
     /// The last slot handed out in the third lane, to a request that goes ahead of all others. Until then only such go.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     ahead: Option<i64>,
-    /// The last departures, oldest first, as many as may leave in a second.
+    /// The last departures, oldest first, as many as may leave in a second; of a gate that is faster than [`MARKS`] a
+    /// second each n-th.
     departures: Vec<i64>,
+    /// How many have left since the last of these. None at a gate of which every departure is kept.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    since: usize,
+    /// The last departure, where it is not among those kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    last: Option<i64>,
     /// The upstream limits until then.
     paused_until: Option<i64>,
     /// The breaker is open; from then on one probe at a time.
@@ -64,7 +74,7 @@ impl GateState {
         if let Some(last) = self.ahead.filter(|last| !gate.ahead && *last > now) {
             earliest = earliest.max(last + interval);
         }
-        let spaced = earliest.max(after(self.departures.last().copied(), interval, earliest));
+        let spaced = earliest.max(after(self.last_departure(), interval, earliest));
         let at = match held.map(Timestamp::as_microsecond) {
             // Its time has not come; a pause or cool-down that ends before then does not move it. What goes ahead gives
             // up a later slot that it was given before.
@@ -93,11 +103,7 @@ impl GateState {
         if at > now {
             return Reserved { verdict: Verdict::At(from_micros(at)), slot: Some(from_micros(at)) };
         }
-        self.departures.push(now);
-        // Clocks of replicas may differ by a little.
-        self.departures.sort_unstable();
-        let surplus = self.departures.len().saturating_sub(most);
-        self.departures.drain(..surplus);
+        self.depart(most, now);
         Reserved { verdict: self.go_or(opens, now), slot: None }
     }
 
@@ -161,12 +167,31 @@ impl GateState {
         Verdict::Go
     }
 
+    fn last_departure(&self) -> Option<i64> {
+        self.last.or(self.departures.last().copied())
+    }
+
     /// When fewer than `most` will have left in the second before.
     fn room_at(&self, most: usize, now: i64) -> i64 {
-        match self.departures.len().checked_sub(most) {
-            Some(first) => self.departures[first] + MICROS,
+        let still_there = most.saturating_sub(1 + self.since) / each_nth(most);
+        match self.departures.len().checked_sub(still_there + 1) {
+            Some(gone) => self.departures[gone] + MICROS,
             None => now,
         }
+    }
+
+    fn depart(&mut self, most: usize, now: i64) {
+        let nth = each_nth(most);
+        // Clocks of replicas may differ by a little.
+        let now = self.last_departure().map_or(now, |last| last.max(now));
+        self.since += 1;
+        self.last = Some(now);
+        if self.since >= nth {
+            (self.since, self.last) = (0, None);
+            self.departures.push(now);
+        }
+        let surplus = self.departures.len().saturating_sub(most.div_ceil(nth));
+        self.departures.drain(..surplus);
     }
 
     /// The first point of the grid not before `at`. A grid whose last slot is past is given up for a new one.
@@ -202,6 +227,16 @@ impl GateState {
             _ => at,
         }
     }
+}
+
+/// How many departures each of those kept stands for.
+fn each_nth(most: usize) -> usize {
+    most.div_ceil(MARKS).max(1)
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over like that")]
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 fn after(slot: Option<i64>, interval: i64, otherwise: i64) -> i64 {

@@ -25,11 +25,17 @@ fn fail(state: &mut GateState, times: u32, now: Timestamp) {
 
 /// A crowd of leads, each knocking when its slot says so but late by its own habit.
 fn run_crowd(arrivals: &[i64], lateness: &[i64], pause: Option<(i64, i64)>) -> Vec<i64> {
-    run_crowds(arrivals, &[], lateness, pause).0
+    run_crowds(ATTIO, arrivals, &[], lateness, pause).0
 }
 
 /// A crowd, and requests that go ahead of it: when each left, and how long each of those that go ahead took.
-fn run_crowds(arrivals: &[i64], ahead: &[i64], lateness: &[i64], pause: Option<(i64, i64)>) -> (Vec<i64>, Vec<i64>) {
+fn run_crowds(
+    paced: Gate,
+    arrivals: &[i64],
+    ahead: &[i64],
+    lateness: &[i64],
+    pause: Option<(i64, i64)>,
+) -> (Vec<i64>, Vec<i64>) {
     struct Waiting {
         knocks: i64,
         held: Option<Timestamp>,
@@ -52,7 +58,7 @@ fn run_crowds(arrivals: &[i64], ahead: &[i64], lateness: &[i64], pause: Option<(
             state.report(GateReport::Limited { until: at(until) }, at(from));
             paused = true;
         }
-        let gate = if came.is_some() { ATTIO.ahead() } else { ATTIO };
+        let gate = if came.is_some() { paced.ahead() } else { paced };
         let reserved = state.reserve(&gate, held, at(now));
         match reserved.verdict {
             Verdict::Go => {
@@ -85,9 +91,11 @@ proptest! {
         arrivals in proptest::collection::vec(0i64..3_000_000, 1..120),
         lateness in proptest::collection::vec(prop_oneof![0i64..60_000, 900_000i64..1_100_000, 2_000_000i64..2_500_000], 1..7),
         pause in proptest::option::of((0i64..2_000_000, 1i64..5_000_000).prop_map(|(from, long)| (from, from + long))),
+        most in prop_oneof![Just(25), 1u32..70],
     ) {
-        let left = run_crowd(&arrivals, &lateness, pause);
-        prop_assert!(fullest_second(&left) <= 25);
+        let paced = Gate { per_second: Some(most), ..ATTIO };
+        let (left, _) = run_crowds(paced, &arrivals, &[], &lateness, pause);
+        prop_assert!(fullest_second(&left) <= most as usize);
     }
 
     /// Results come to a bulk under way: each goes within a second and a half, however many hold slots, and never do
@@ -98,7 +106,7 @@ proptest! {
         results in proptest::collection::vec(0i64..8_000_000, 1..12),
         lateness in proptest::collection::vec(0i64..60_000, 1..7),
     ) {
-        let (left, took) = run_crowds(&bulk, &results, &lateness, None);
+        let (left, took) = run_crowds(ATTIO, &bulk, &results, &lateness, None);
         prop_assert!(fullest_second(&left) <= 25);
         prop_assert!(took.iter().all(|took| *took <= 1_500_000), "{took:?}");
     }
@@ -121,10 +129,28 @@ fn a_thousand_at_once_are_spread_over_forty_seconds() {
     assert_eq!(fullest_second(&left), 24);
 }
 
+/// However many may leave in a second, that costs no more to keep, and they do leave.
+#[test]
+fn a_fast_gate_keeps_its_pace_and_is_no_larger() {
+    let size = |gate: &Gate| {
+        let mut state = GateState::default();
+        let mut now = 0;
+        for _ in 0..5 * gate.per_second.expect("it paces") {
+            match state.reserve(gate, None, at(now)).verdict {
+                Verdict::Go => now += gate.interval_micros().expect("it paces"),
+                Verdict::At(slot) => panic!("{now}: not before {slot}"),
+            }
+        }
+        serde_json::to_string(&state).expect("serialises").len()
+    };
+    let [slow, fast] = [25, 1_000].map(|most| size(&Gate { per_second: Some(most), ..ATTIO }));
+    assert!(fast <= slow + 50, "{slow} bytes at 25 a second, {fast} at 1,000");
+}
+
 /// A thousand leads that one press sent, and a result two seconds later.
 #[test]
 fn a_result_goes_before_a_thousand_that_hold_slots() {
-    let (left, took) = run_crowds(&[0; 1000], &[2_000_000], &[0], None);
+    let (left, took) = run_crowds(ATTIO, &[0; 1000], &[2_000_000], &[0], None);
     assert!(took[0] <= 100_000, "{took:?}");
     assert!(*left.last().expect("all went") <= 1001 * 41_667, "and delays them by its own turn alone");
 }

@@ -1,6 +1,7 @@
 -- The arithmetic of gates: the same steps as GateState in gate/state.rs, to which the conformance suite holds it.
 local SECOND = 1000000
 local TOLERANCE, PATIENCE = SECOND, 30 * SECOND
+local MARKS = 25
 local FIRST_COOL_DOWN, LONGEST_COOL_DOWN, FAILURES_TO_OPEN = 5 * SECOND, 300 * SECOND, 5
 -- A gate at rest for so long is garbage.
 local REST_MS = 86400000
@@ -9,10 +10,10 @@ local function gate_key(tenant, upstream) return p .. 'g:' .. tenant .. ':' .. u
 
 local function gate_read(key)
   local h = redis.call('HMGET', key, 'grid', 'tail', 'returning', 'paused', 'open', 'probe', 'cool', 'failures', 'left',
-    'ahead')
+    'ahead', 'since', 'last')
   local g = { grid = number(h[1]), tail = number(h[2]), returning = number(h[3]), paused = number(h[4]),
     open = number(h[5]), probe = number(h[6]), cool = number(h[7]) or 0, failures = number(h[8]) or 0, left = {},
-    ahead = number(h[10]) }
+    ahead = number(h[10]), since = number(h[11]) or 0, last = number(h[12]) }
   for departure in string.gmatch(h[9] or '', '[^,]+') do g.left[#g.left + 1] = tonumber(departure) end
   return g
 end
@@ -21,12 +22,16 @@ local function gate_write(key, g, now)
   redis.call('DEL', key)
   local left, fields, last = {}, {}, now
   for i, departure in ipairs(g.left) do left[i] = text(departure) end
-  for _, name in ipairs({ 'grid', 'tail', 'returning', 'ahead', 'paused', 'open', 'probe', 'cool', 'failures' }) do
+  for _, name in ipairs({ 'grid', 'tail', 'returning', 'ahead', 'paused', 'open', 'probe', 'cool', 'failures', 'last' }) do
     if g[name] then
       fields[#fields + 1] = name
       fields[#fields + 1] = text(g[name])
       last = math.max(last, g[name])
     end
+  end
+  if g.since > 0 then
+    fields[#fields + 1] = 'since'
+    fields[#fields + 1] = text(g.since)
   end
   redis.call('HSET', key, 'left', table.concat(left, ','), unpack(fields))
   redis.call('PEXPIRE', key, text(REST_MS + math.floor((last - now) / 1000)))
@@ -58,15 +63,33 @@ local function gate_after(slot, interval, otherwise)
   return otherwise
 end
 
+local function gate_nth(limit) return math.max(math.ceil(limit / MARKS), 1) end
+local function gate_last(g) return g.last or g.left[#g.left] end
+
+local function gate_room(g, limit, now)
+  local still_there = math.floor(math.max(limit - 1 - g.since, 0) / gate_nth(limit))
+  local gone = g.left[#g.left - still_there]
+  return gone and gone + SECOND or now
+end
+
+local function gate_depart(g, limit, now)
+  local nth = gate_nth(limit)
+  now = math.max(gate_last(g) or now, now)
+  g.since, g.last = g.since + 1, now
+  if g.since >= nth then
+    g.since, g.last = 0, nil
+    g.left[#g.left + 1] = now
+  end
+  while #g.left > math.ceil(limit / nth) do table.remove(g.left, 1) end
+end
+
 -- Returns the verdict ("go" or a time) and the slot to keep beside the aggregate (or nil).
 local function gate_reserve(g, interval, limit, held, now, ahead)
   local opens = gate_opens(g, now)
   if not interval then return gate_go(g, opens, now), held and text(held) end
-  local room = now
-  if #g.left >= limit then room = g.left[#g.left - limit + 1] + SECOND end
-  local earliest = math.max(opens, room, now)
+  local earliest = math.max(opens, gate_room(g, limit, now), now)
   if g.ahead and not ahead and g.ahead > now then earliest = math.max(earliest, g.ahead + interval) end
-  local spaced = math.max(earliest, gate_after(g.left[#g.left], interval, earliest))
+  local spaced = math.max(earliest, gate_after(gate_last(g), interval, earliest))
   local half, quarter = math.floor(interval / 2), math.floor(interval / 4)
   local at
   if held and held > now and held >= opens and not (ahead and (not g.ahead or held > g.ahead)) then
@@ -101,9 +124,7 @@ local function gate_reserve(g, interval, limit, held, now, ahead)
     g.tail = at
   end
   if at > now then return text(at), text(at) end
-  g.left[#g.left + 1] = now
-  table.sort(g.left)
-  while #g.left > limit do table.remove(g.left, 1) end
+  gate_depart(g, limit, now)
   return gate_go(g, opens, now), nil
 end
 
