@@ -10,7 +10,7 @@
 //!
 //! # The floors
 //!
-//! `http`, `reconciler` → `authorization`, `leads` → `connections` → `store`, `alc`, `attio`, `notify` →
+//! `http`, `reconciler` → `authorization`, `leads` → `connections`, `seats` → `store`, `alc`, `attio`, `notify` →
 //! `upstream` → `sealing`, `ids`, `clock`, `lenient`. [`app`] builds and sees all; `config` hands out its parts by
 //! value; `telemetry` and `lifecycle` are the ground floor. Nobody reaches back up: `tests/floors` reads the sources
 //! and fails on a `use` that does.
@@ -30,6 +30,7 @@ pub mod lifecycle;
 pub mod notify;
 pub mod reconciler;
 pub mod sealing;
+pub mod seats;
 pub mod store;
 pub mod telemetry;
 pub mod upstream;

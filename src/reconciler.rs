@@ -1,26 +1,25 @@
 //! The reconciler: leases what is due, hands it to the room that knows it, and sleeps until the next due time.
 //!
-//! Promises that it never holds more leases than it has free workers, that one tenant takes at most a quarter of them
-//! and all attempts to connect, which strangers can make, no more together; that urgent work has workers of its own,
-//! that trouble with the store only makes it wait, that an aggregate which this version cannot read is left alone for a
+//! Promises that it asks for no more leases than there are free workers, that one tenant takes at most a quarter of
+//! them and all attempts to connect, which strangers can make, no more together; that urgent work has workers of its
+//! own, that trouble with the store only makes it wait, that an aggregate which this version cannot read is left alone for a
 //! while, and that once the process is stopping nothing new is leased. It decides nothing about an aggregate: an
 //! activation re-reads the state, so a restart, a second replica and a lost wake-up are the same code path. All that is
 //! logged while an aggregate is worked on stands in the span `step`, which names the lead or the workspace.
 
 mod resealing;
-mod seats;
 
 use std::{sync::Arc, time::Duration};
 
 use tracing::{Instrument as _, Span, field::Empty};
 
-use self::seats::Seats;
 use crate::{
     authorization::Authorization,
     clock::{SharedClock, Timestamp, later},
     connections::Connections,
     leads::Leads,
     lifecycle::{Heartbeat, Lifecycle, Turn},
+    seats::Seats,
     store::{Kind, Leased, Store, StoreError},
 };
 
@@ -58,8 +57,9 @@ impl Reconciler {
         authorization: Authorization,
         clock: SharedClock,
         lifecycle: Lifecycle,
+        seats: Arc<Seats>,
     ) -> Self {
-        Self { store, connections, leads, authorization, clock, lifecycle, seats: Arc::default() }
+        Self { store, connections, leads, authorization, clock, lifecycle, seats }
     }
 
     /// Runs until the process stops; what is under way then is the lifecycle's to wait for.
@@ -70,8 +70,8 @@ impl Reconciler {
             let now = self.clock.now();
             heartbeat.beat(now);
             match self.lease(now).await {
-                Ok(0) => self.sleep(now, turn, &heartbeat).await,
-                Ok(_) => {}
+                Ok(true) => self.sleep(now, turn, &heartbeat).await,
+                Ok(false) => {}
                 Err(error) => {
                     tracing::warn!(%error, "the store cannot be asked for what is due");
                     drop(turn);
@@ -81,13 +81,13 @@ impl Reconciler {
         }
     }
 
-    /// Leases what is due and sets workers to it; returns how many.
-    async fn lease(&self, now: Timestamp) -> Result<usize, StoreError> {
+    /// Leases what is due and sets workers to it; `true`: all that was due then and for which there are seats.
+    async fn lease(&self, now: Timestamp) -> Result<bool, StoreError> {
         let Some(request) = self.seats.request(self.leads.lease_duration()) else {
-            return Ok(0);
+            return Ok(true);
         };
         let leased = self.store.lease_due(&request, now).await?;
-        let count = leased.len();
+        let is_all = self.seats.saw(&request, &leased) || leased.is_empty();
         for leased in leased {
             let worker = self.clone();
             let seat = self.seats.take(&leased.tenant, leased.key.kind, leased.document.urgent);
@@ -100,7 +100,7 @@ impl Reconciler {
             };
             self.lifecycle.spawn(work.instrument(span));
         }
-        Ok(count)
+        Ok(is_all)
     }
 
     async fn work_on(&self, leased: Leased) {

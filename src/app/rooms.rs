@@ -14,6 +14,7 @@ use crate::{
     notify,
     reconciler::Reconciler,
     sealing::Sealer,
+    seats::Seats,
     store::{Store, gate::Gates},
     upstream::{Caller, Schedule, http_clients_through},
 };
@@ -51,7 +52,8 @@ pub(super) fn build(
     };
     let upstreams = upstreams(&config, clock)?;
     let connections = connections(&config, &ground, &upstreams);
-    let leads = leads(&config, &ground, &upstreams, &connections);
+    let seats = Arc::<Seats>::default();
+    let leads = leads(&config, &ground, &upstreams, &connections, seats.clone());
     let authorization = authorization(config, &ground, upstreams, &connections)?;
     let reconciler = Reconciler::new(
         store.clone(),
@@ -60,6 +62,7 @@ pub(super) fn build(
         authorization.clone(),
         clock.clone(),
         lifecycle.clone(),
+        seats,
     );
     Ok(Rooms { authorization, connections, leads, reconciler })
 }
@@ -166,7 +169,13 @@ fn connections(config: &Config, ground: &Ground, upstreams: &Upstreams) -> Conne
     )
 }
 
-fn leads(config: &Config, ground: &Ground, upstreams: &Upstreams, connections: &Connections) -> Leads {
+fn leads(
+    config: &Config,
+    ground: &Ground,
+    upstreams: &Upstreams,
+    connections: &Connections,
+    seats: Arc<Seats>,
+) -> Leads {
     let Config { alc, attio, leads, .. } = config;
     Leads::new(
         leads::Parts {
@@ -178,6 +187,7 @@ fn leads(config: &Config, ground: &Ground, upstreams: &Upstreams, connections: &
             sealer: ground.sealer.clone(),
             clock: ground.clock.clone(),
             lifecycle: ground.lifecycle.clone(),
+            seats,
         },
         leads::Settings {
             deadlines: Deadlines {

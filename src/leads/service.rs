@@ -11,6 +11,7 @@ use crate::{
     lifecycle::Lifecycle,
     notify,
     sealing::Sealer,
+    seats::Seats,
     store::{Key, Kind, Store, gate::Gate},
     upstream::breaker::Breaker,
 };
@@ -34,6 +35,8 @@ pub struct Parts {
     pub clock: SharedClock,
     /// Where steps run.
     pub lifecycle: Lifecycle,
+    /// The workers' seats, which the reconciler takes from too.
+    pub seats: Arc<Seats>,
 }
 
 /// The service. Clones share everything.

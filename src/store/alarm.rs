@@ -12,44 +12,55 @@ use tokio::sync::Notify;
 #[derive(Debug)]
 pub(super) struct Alarm {
     woken: Notify,
-    /// Microseconds. A reconciler that does not sleep, or does not know until when, is to be told of everything.
+    /// Microseconds; one that does not sleep needs no ringing: it looks at `unseen` before it does.
     sleeps_until: AtomicI64,
+    /// The earliest that became due since the last sleep ended.
+    unseen: AtomicI64,
 }
 
 impl Default for Alarm {
     fn default() -> Self {
-        Self { woken: Notify::new(), sleeps_until: AtomicI64::new(i64::MAX) }
+        Self { woken: Notify::new(), sleeps_until: AtomicI64::new(i64::MIN), unseen: AtomicI64::new(i64::MAX) }
     }
 }
 
-/// The sleep is over, or was given up.
-struct Awake<'a>(&'a AtomicI64);
+/// The sleep is over, or was given up. What was written by now, the look that follows will see.
+struct Awake<'a>(&'a Alarm);
 
 impl Drop for Awake<'_> {
     fn drop(&mut self) {
-        self.0.store(i64::MAX, Ordering::SeqCst);
+        self.0.sleeps_until.store(i64::MIN, Ordering::SeqCst);
+        self.0.unseen.store(i64::MAX, Ordering::SeqCst);
     }
 }
 
 impl Alarm {
-    /// Resolves when it rings for something before `until`, which the caller has found to be the next due time. One
-    /// permit is kept for a reconciler that does not sleep now.
+    /// Resolves when it rings for something before `until`, which the caller has found to be the next due time, or has
+    /// rung for that since the last sleep ended.
     pub(super) async fn sleep(&self, until: Option<Timestamp>) {
-        let _awake = Awake(&self.sleeps_until);
-        self.sleeps_until.store(until.map_or(i64::MAX, Timestamp::as_microsecond), Ordering::SeqCst);
-        self.woken.notified().await;
+        let until = until.map_or(i64::MAX, Timestamp::as_microsecond);
+        let awake = Awake(self);
+        self.sleeps_until.store(until, Ordering::SeqCst);
+        // The writer notes the time first and looks at the sleeper then; here it is the other way round. So one of the
+        // two sees the other.
+        if self.unseen.load(Ordering::SeqCst) >= until {
+            self.woken.notified().await;
+        }
+        drop(awake);
     }
 
     /// Something was made due then. Called once it is written: a later look for the next due time finds it.
     pub(super) fn ring_for(&self, due: Timestamp) {
-        if due.as_microsecond() < self.sleeps_until.load(Ordering::SeqCst) {
-            self.ring();
+        let due = due.as_microsecond();
+        self.unseen.fetch_min(due, Ordering::SeqCst);
+        if due < self.sleeps_until.load(Ordering::SeqCst) {
+            self.woken.notify_one();
         }
     }
 
     /// Something may have become due now.
     pub(super) fn ring(&self) {
-        self.woken.notify_one();
+        self.ring_for(Timestamp::MIN);
     }
 }
 
@@ -81,7 +92,10 @@ mod tests {
         }
         // A reconciler that does not sleep is told when it does: it may have looked before.
         commit(4, due(at(20))).await;
-        assert!(futures_util::poll!(pin!(store.woken(Some(at(10))))).is_ready());
+        assert!(futures_util::poll!(pin!(store.woken(Some(at(21))))).is_ready());
+        // What is due when it wakes anyway, it is not woken for.
+        commit(6, due(at(20))).await;
+        assert!(futures_util::poll!(pin!(store.woken(Some(at(20))))).is_pending());
         let mut sleeping = pin!(store.woken(None));
         assert!(futures_util::poll!(&mut sleeping).is_pending());
         commit(5, due(at(20))).await;

@@ -8,7 +8,7 @@ use crate::source::{Found, scan, tokens};
 const FLOORS: [&[&str]; 6] = [
     &["http", "reconciler"],
     &["authorization", "leads"],
-    &["connections"],
+    &["connections", "seats"],
     &["store", "alc", "attio", "notify"],
     &["upstream"],
     &["sealing", "ids", "clock", "lenient"],

@@ -8,15 +8,15 @@ use crate::{
         callback::{self, Callback, Malformed, is_unfinished},
         signature::{self, Headers},
     },
-    clock::Timestamp,
     connections::{self, Webhook, WebhookSecret, Workspace},
     ids::{OpaqueToken, SendId, WebhookId, WorkspaceId},
     leads::{
         lead::{aggregate::Lead, result::Finished, send::PresentSend},
         places::digest_of,
         service::{Leads, lead_key},
+        work::leased::Work,
     },
-    store::{Commit, Committed, Key, LeaseChange, Patience, StoreError, Tenant, Tries, Versioned, Write},
+    store::{Key, Patience, StoreError, Tenant, Tries, Versioned, gate::GateView},
 };
 
 /// The one event that carries a result.
@@ -93,16 +93,17 @@ impl Leads {
         loop {
             let mut keys = vec![Key::workspace()];
             keys.extend(parsed.as_ref().ok().map(|callback| lead_key(callback.record_id)));
-            let mut loaded = tries.load(&keys, &[]).await?;
-            let workspace = loaded.take::<Workspace>()?.ok_or(CallbackRefused::Gone)?.value;
-            let webhook = workspace.webhook_by_secret(&token.secret).ok_or(CallbackRefused::Gone)?;
+            let mut loaded = tries.load(&keys, &self.gates()).await?;
+            let gates = loaded.gates();
+            let workspace = loaded.take::<Workspace>()?.ok_or(CallbackRefused::Gone)?;
+            let webhook = workspace.value.webhook_by_secret(&token.secret).ok_or(CallbackRefused::Gone)?;
             let lead = match loaded.take::<Lead>()? {
                 // ALC knows only records that it was sent; should it name what a merge made, the lead that speaks for
                 // that.
                 Some(lead) if lead.value.forwarding => self.speaker(&tenant, &lead).await?.or(Some(lead)),
                 lead => lead,
             };
-            self.prove(&workspace, webhook, headers, body)?;
+            self.prove(&workspace.value, webhook, headers, body)?;
             // Another event has another form: it is not asked for a record.
             if callback::event(body).is_some_and(|event| event != PROCESSED) {
                 return Ok(CallbackOutcome::OtherEvent);
@@ -112,8 +113,9 @@ impl Leads {
                 return Ok(CallbackOutcome::Unfinished);
             }
             let id = headers.id.map(digest_of);
-            let applied = self.apply(&tenant, &mut tries, webhook.id, lead, callback, id.as_deref()).await?;
-            if let Some(outcome) = applied {
+            let webhook = webhook.id;
+            let found = Found { lead, workspace, gates };
+            if let Some(outcome) = self.apply(&tenant, &mut tries, webhook, found, (callback, id.as_deref())).await? {
                 return Ok(outcome);
             }
         }
@@ -148,14 +150,13 @@ impl Leads {
         tenant: &Tenant,
         tries: &mut Tries<'_>,
         webhook: WebhookId,
-        found: Option<Versioned<Lead>>,
-        callback: &Callback,
-        id: Option<&str>,
+        found: Found,
+        (callback, id): (&Callback, Option<&str>),
     ) -> Result<Option<CallbackOutcome>, StoreError> {
         let now = self.parts.store.now();
         let lead_id = callback.lead_id.as_deref();
-        let mut back = None;
-        let (lead, outcome) = match found {
+        let Found { lead, workspace, gates } = found;
+        let (lead, back, outcome) = match lead {
             Some(mut lead) if !lead.value.forwarding => {
                 let before = lead.value.clone();
                 let finished = lead.value.finish(&callback.status, lead_id, id, now);
@@ -163,10 +164,10 @@ impl Leads {
                     return Ok(Some(CallbackOutcome::Repeated));
                 }
                 match finished {
-                    Finished::Now => (lead, CallbackOutcome::Finished),
+                    Finished::Now => (lead, None, CallbackOutcome::Finished),
                     // Only what is remembered changes. The lead is looked at all the same: the due time that was loaded
                     // may have been moved ahead since, by a workspace that has come back, and no version tells of that.
-                    Finished::Already => (lead, CallbackOutcome::Repeated),
+                    Finished::Already => (lead, None, CallbackOutcome::Repeated),
                 }
             }
             found => {
@@ -175,23 +176,19 @@ impl Leads {
                 lead.value.send = send();
                 lead.value.send.webhook = Some(webhook);
                 lead.value.adopt(&callback.status, lead_id, id, now);
-                back = self.move_to_end(tenant, &mut lead, now).await?;
-                (lead, CallbackOutcome::Adopted)
+                let back = self.move_to_end(tenant, &mut lead, now).await?;
+                (lead, back, CallbackOutcome::Adopted)
             }
         };
-        Ok(self.write_result(tries, &lead, back, now).await?.then_some(outcome))
+        let key = lead_key(lead.value.record_id);
+        let work = Work::new(tenant.clone(), key, lead, Some(workspace), gates);
+        Ok(self.hand_over(tries, work, back).await?.then_some(outcome))
     }
+}
 
-    async fn write_result(
-        &self,
-        tries: &mut Tries<'_>,
-        lead: &Versioned<Lead>,
-        back: Option<Write>,
-        now: Timestamp,
-    ) -> Result<bool, StoreError> {
-        let id = lead_key(lead.value.record_id).id;
-        let mut commit = Commit::of(vec![lead.put(&id, LeaseChange::Leave { due: Some(now) })]);
-        commit.writes.extend(back);
-        Ok(matches!(tries.commit(&commit).await?, Committed::Done(_)))
-    }
+/// What surrounds a callback.
+struct Found {
+    lead: Option<Versioned<Lead>>,
+    workspace: Versioned<Workspace>,
+    gates: [GateView; 2],
 }

@@ -7,6 +7,7 @@ pub(super) mod alc;
 mod attio;
 mod gates;
 mod grant;
+mod handed_over;
 pub(super) mod in_hand;
 pub(super) mod leased;
 mod look_ups;

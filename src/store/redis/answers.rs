@@ -26,8 +26,7 @@ pub(super) type LeasedFields = (String, String, u8, Fields);
 const GARBAGE_AGE_MS: u128 = 3_600_000;
 
 /// Whether a full store refuses the commit: one that begins something, as opposed to one that settles what is there. A
-/// commit by the holder of a lease and one that erases settle; of the others, one that says so, that creates or that
-/// takes a lease begins.
+/// commit by the holder of a lease and one that erases settle; of the others, one that says so or that creates begins.
 pub(super) fn is_accepting(commit: &Commit) -> bool {
     let settles = commit.writes.iter().any(|write| {
         matches!(
@@ -35,10 +34,8 @@ pub(super) fn is_accepting(commit: &Commit) -> bool {
             Change::Erase | Change::Put { lease: LeaseChange::Hold(_) | LeaseChange::End { .. }, .. }
         )
     });
-    let begins = commit.writes.iter().any(|write| {
-        write.expected.is_none() || matches!(write.change, Change::Put { lease: LeaseChange::Take(_), .. })
-    });
-    (commit.begins || begins) && !settles
+    let creates = commit.writes.iter().any(|write| write.expected.is_none());
+    (commit.begins || creates) && !settles
 }
 
 /// The arguments of `commit.lua`.

@@ -64,6 +64,11 @@ impl Connection {
         }
     }
 
+    /// Whether one server has all keys.
+    pub(super) fn is_one_server(&self) -> bool {
+        matches!(self, Self::Server(_))
+    }
+
     /// One command, once.
     pub(super) async fn query<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, RedisError> {
         match self {

@@ -17,7 +17,7 @@ use super::{
     failure::{failure, is_moving},
     fitness::{self, refused},
     keys::{self, Keys, LAYOUT, PARTITIONS, member},
-    scripts::{Call, Scripts},
+    scripts::{Call, Script, Scripts},
     serving,
     watch::{Watch, evicting},
 };
@@ -40,6 +40,8 @@ pub struct RedisEngine {
     pub(super) keys: Keys,
     scripts: Arc<Scripts>,
     clock: ServerClock,
+    /// One server has all partitions, and lets one script ask them all.
+    is_whole: bool,
     closed: CancellationToken,
 }
 
@@ -70,11 +72,12 @@ impl RedisEngine {
     ) -> Result<Self, OpenError> {
         let address = Address::parse(url.expose_secret()).map_err(OpenError::Url)?;
         check_namespace(namespace).map_err(OpenError::Namespace)?;
-        let engine = Self {
+        let mut engine = Self {
             connection: Connection::open(address).await.map_err(|error| refused(&error))?,
             keys: Keys::new(namespace),
             scripts: Arc::new(Scripts::new()),
             clock,
+            is_whole: false,
             closed: CancellationToken::new(),
         };
         if let Some(policy) = evicting(&engine.connection).await {
@@ -82,6 +85,7 @@ impl RedisEngine {
         }
         fitness::check(&engine.connection, &engine.scripts.probe, engine.keys.partition(0)).await?;
         engine.check_layout().await?;
+        engine.is_whole = engine.asks_as_a_whole().await;
         let watch = Watch {
             connection: engine.connection.clone(),
             scripts: Arc::clone(&engine.scripts),
@@ -116,6 +120,28 @@ impl RedisEngine {
     /// Runs a script, and again as far as `insist` says.
     async fn call<T: FromRedisValue>(&self, call: &Call<'_>, insist: Insist) -> Result<T, StoreError> {
         self.connection.call(call, insist).await.map_err(|error| failure(&error))
+    }
+
+    /// Whether one script may ask all partitions. A cluster's server that is reached by its own address refuses that,
+    /// as a cluster does.
+    async fn asks_as_a_whole(&self) -> bool {
+        let mut call = self.scripts.next.keys(self.places().collect());
+        call.arg(0);
+        self.connection.is_one_server() && self.connection.call::<Value>(&call, Insist::Briefly).await.is_ok()
+    }
+
+    fn places(&self) -> impl Iterator<Item = String> {
+        Self::partitions().map(|partition| self.keys.partition(partition))
+    }
+
+    /// What is asked of every partition: in one call where that is possible, else in one for each.
+    fn rounds(&self) -> Vec<Vec<u8>> {
+        let all = Self::partitions();
+        if self.is_whole { vec![all.collect()] } else { all.map(|partition| vec![partition]).collect() }
+    }
+
+    fn in_round<'a>(&self, script: &'a Script, round: &[u8]) -> Call<'a> {
+        script.keys(round.iter().map(|partition| self.keys.partition(*partition)).collect())
     }
 
     /// The partitions in a random rotation, so that no tenant is always asked for last.
@@ -162,8 +188,8 @@ impl Engine for RedisEngine {
 
     async fn lease_due(&self, request: &LeaseRequest, now: Timestamp) -> Result<Vec<Leased>, StoreError> {
         let enough = [&request.urgent, &request.others].map(Quota::tenants_to_look_at);
-        let asked = Self::partitions().map(|partition| async move {
-            let mut call = self.scripts.due.key(self.keys.partition(partition));
+        let asked = self.rounds().into_iter().map(|round| async move {
+            let mut call = self.in_round(&self.scripts.due, &round);
             call.arg(now.as_microsecond()).arg(enough[0]).arg(enough[1]);
             self.call::<Vec<(String, i64, usize, usize)>>(&call, Insist::Briefly).await
         });
@@ -176,13 +202,15 @@ impl Engine for RedisEngine {
         });
         let shares = answers::shares(queue.collect(), request);
         let until = later(now, request.duration).as_microsecond();
-        let leases = Self::partitions().filter_map(|partition| {
-            let mut call = self.scripts.lease.key(self.keys.partition(partition));
+        let leases = self.rounds().into_iter().filter_map(|round| {
+            let mut call = self.in_round(&self.scripts.lease, &round);
             call.arg(now.as_microsecond()).arg(until);
             let mut any = false;
-            for (tenant, [urgent, others]) in shares.iter().filter(|(tenant, _)| keys::partition(tenant) == partition) {
+            for (tenant, [urgent, others]) in &shares {
+                let home = keys::partition(tenant);
+                let Some(at) = round.iter().position(|partition| *partition == home) else { continue };
                 any = true;
-                call.arg(tenant.as_str()).arg(*urgent).arg(*others);
+                call.arg(at + 1).arg(tenant.as_str()).arg(*urgent).arg(*others);
                 for _ in 0..urgent + others {
                     call.arg(random_uuid().to_string());
                 }
@@ -208,8 +236,8 @@ impl Engine for RedisEngine {
     }
 
     async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
-        let asked = Self::partitions().map(|partition| async move {
-            let mut call = self.scripts.next.key(self.keys.partition(partition));
+        let asked = self.rounds().into_iter().map(|round| async move {
+            let mut call = self.in_round(&self.scripts.next, &round);
             call.arg(now.as_microsecond());
             let first: Option<String> = self.call(&call, Insist::Briefly).await?;
             first.map(|score| answers::score(&score)).transpose()
@@ -314,8 +342,7 @@ impl Engine for RedisEngine {
     }
 
     async fn serving(&self) -> Result<BTreeSet<Degraded>, StoreError> {
-        let places = Self::partitions().map(|partition| self.keys.partition(partition));
-        serving::how_far(&self.connection, &self.scripts.ping, places).await
+        serving::how_far(&self.connection, &self.scripts.ping, self.places()).await
     }
 
     async fn reserve(

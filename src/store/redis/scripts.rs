@@ -71,14 +71,19 @@ impl Script {
 
     /// A call in the partition whose keys begin with `place`.
     pub(super) fn key(&self, place: String) -> Call<'_> {
-        Call { script: self, place, arguments: Vec::new() }
+        self.keys(vec![place])
+    }
+
+    /// A call in all these partitions at once, of a script that knows of more than one: only where one server has them.
+    pub(super) fn keys(&self, places: Vec<String>) -> Call<'_> {
+        Call { script: self, places, arguments: Vec::new() }
     }
 }
 
 /// A script with its arguments.
 pub(super) struct Call<'a> {
     script: &'a Script,
-    place: String,
+    places: Vec<String>,
     arguments: Vec<Vec<u8>>,
 }
 
@@ -99,12 +104,17 @@ impl Call<'_> {
         self.command("EVAL", &self.script.text)
     }
 
-    /// Two keys are named, and neither of them ever exists. So a cluster refuses the call (TRYAGAIN) while the slot
-    /// moves, when some of the partition's keys are on one server and some on another. With one key it would run the
-    /// script where the slot goes, beside the keys that are still to come: leads would seem absent and be made anew.
+    /// In one partition two keys are named, and neither of them ever exists. So a cluster refuses the call (TRYAGAIN)
+    /// while the slot moves, when some of the partition's keys are on one server and some on another. With one key it
+    /// would run the script where the slot goes, beside the keys that are still to come: leads would seem absent and be
+    /// made anew.
     fn command(&self, by: &str, script: &str) -> Cmd {
         let mut command = redis::cmd(by);
-        command.arg(script).arg(2).arg(&self.place).arg(format!("{}-", self.place)).arg(&self.arguments);
+        match &self.places[..] {
+            [place] => command.arg(script).arg(2).arg(place).arg(format!("{place}-")),
+            places => command.arg(script).arg(places.len()).arg(places),
+        };
+        command.arg(&self.arguments);
         command
     }
 }

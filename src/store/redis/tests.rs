@@ -160,7 +160,7 @@ async fn a_reservation_whose_answer_is_lost_takes_one_slot() {
 async fn a_full_server_drains_and_accepts_nothing_new() {
     let server = RedisServer::start();
     let engine = redis(&server).await;
-    for n in 0..5 {
+    for n in 0..6 {
         create(&engine, &tenant(), &lead(n), due(at(0))).await;
     }
     create(&engine, &tenant(), &Key::workspace(), IDLE).await;
@@ -171,8 +171,11 @@ async fn a_full_server_drains_and_accepts_nothing_new() {
     assert!(matches!(engine.ping().await, Err(StoreError::Full)));
     let degraded = engine.serving().await.expect("callbacks are settled");
     assert_eq!(degraded, [crate::store::Degraded::Full].into());
-    let press = put(&lead(0), Some(1), LeaseChange::Take(crate::store::conformance::lease_until(at(9))));
-    assert!(matches!(engine.commit(&tenant(), &plain(vec![press]), at(0)).await, Err(StoreError::Full)));
+    let take = LeaseChange::Take(crate::store::conformance::lease_until(at(9)));
+    let press = crate::store::Commit { begins: true, ..plain(vec![put(&lead(0), Some(1), take)]) };
+    assert!(matches!(engine.commit(&tenant(), &press, at(0)).await, Err(StoreError::Full)));
+    let handed_over = vec![put(&lead(5), Some(1), take)];
+    assert_eq!(commit(&engine, handed_over, at(0)).await, DONE, "a callback whose worker sits here");
 
     assert!(read(&engine, &lead(9), at(0)).await.is_none());
     assert_eq!(commit(&engine, vec![put(&lead(4), Some(1), due(at(0)))], at(0)).await, DONE, "a callback");
@@ -185,7 +188,7 @@ async fn a_full_server_drains_and_accepts_nothing_new() {
     assert_eq!(commit(&engine, vec![put(&leased[0].key, Some(1), end)], at(1)).await, DONE, "settled");
     assert_eq!(commit(&engine, vec![erase(&leased[1].key, 1)], at(1)).await, DONE, "forgotten");
     assert_eq!(engine.wake(&tenant(), Kind::Lead, &["pending"], Duration::ZERO, at(1)).await.expect("answers"), 4);
-    assert_eq!(engine.page(&tenant(), &["pending"], None, 10).await.expect("answers").documents.len(), 4);
+    assert_eq!(engine.page(&tenant(), &["pending"], None, 10).await.expect("answers").documents.len(), 5);
     assert_eq!(engine.depths(at(1)).await.expect("answers").len(), 2);
     assert_eq!(engine.reserve(&tenant(), &ATTIO, None, at(1)).await.expect("answers"), Verdict::Go);
     engine.report(&tenant(), &ATTIO, GateReport::Failed, at(1)).await.expect("answers");

@@ -1,7 +1,14 @@
 -- What every script knows: where things are, how an aggregate is read, which tenants have something due. KEYS[1] is the partition, as
--- "<namespace>:{<number>}:"; every other key begins with it, so that one script touches one slot.
+-- "<namespace>:{<number>}:"; every other key begins with it, so that one script touches one slot. Where one server has
+-- them all, what is asked of every partition is asked at once: then each of KEYS is a partition.
 -- Times are microseconds, as text: Lua's own tostring() would round them.
-local p = KEYS[1]
+local p, due_key, turn_key
+local function go_to(partition)
+  p = partition
+  due_key, turn_key = p .. 'due', p .. 'turn'
+end
+go_to(KEYS[1])
+local function partitions() return KEYS[2] == KEYS[1] .. '-' and { KEYS[1] } or KEYS end
 
 local function text(number) return string.format('%.0f', number) end
 local function number(value) return value and value ~= '' and tonumber(value) or nil end
@@ -32,8 +39,8 @@ local function remember(id, verdict)
   return verdict
 end
 
--- Tenants by their earliest due time; and by turn: the same, or when a tenant that had more due was last served.
-local due_key, turn_key = p .. 'due', p .. 'turn'
+-- Beside the partition's tenants by their earliest due time, and by turn: the same, or when a tenant that had more due
+-- was last served.
 local function tenant_due_key(tenant) return p .. 't:' .. tenant .. ':due' end
 -- Of those the urgent ones once more, by the same time. A release before this one does not know them and leaves entries
 -- behind: the aggregate itself says whether it is urgent, and when it is due.

@@ -1,5 +1,6 @@
 -- Leases what is due: per tenant so many urgent ones and so many others, longest due first. Answers tenant, member,
--- whether a lease ran out, fields. ARGV: now, until; per tenant: name, how many urgent, how many others, a token for each.
+-- whether a lease ran out, fields. ARGV: now, until; per tenant: which of KEYS is its partition, name, how many urgent, how many others,
+-- a token for each.
 local now, until_ = ARGV[1], ARGV[2]
 -- So many urgent ones may stand before the others in the order of due times.
 local PASSED = 1000
@@ -15,8 +16,9 @@ end
 
 local at = 3
 while at <= #ARGV do
-  local tenant, urgent, others = ARGV[at], tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
-  local token = at + 3
+  go_to(KEYS[tonumber(ARGV[at])])
+  local tenant, urgent, others = ARGV[at + 1], tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])
+  local token = at + 4
   at = token + urgent + others
   local waiting = redis.call('ZRANGEBYSCORE', tenant_urgent_key(tenant), '-inf', now, 'LIMIT', 0, PASSED)
   local first = {}
