@@ -67,7 +67,8 @@ impl Lifecycle {
         F::Output: Send + 'static,
     {
         // What it logs belongs to the request that it was begun for.
-        self.start(self.work.track_future(task.in_current_span()))
+        // Boxed first: what wraps a task moves it, and a step's future is some kilobytes.
+        self.start(self.work.track_future(Box::pin(task).in_current_span()))
     }
 
     /// Runs what goes on until the process stops, and ends by itself then: a drain waits for it too.

@@ -171,8 +171,14 @@ impl Sealer {
 
     /// Whether the current key sealed it. Reads the envelope's head alone, and says nothing about whether it opens.
     pub fn is_current(&self, sealed: &Sealed) -> bool {
-        let head = sealed.0.get(..8).and_then(|head| STANDARD.decode(head).ok());
-        head.is_some_and(|head| head[1..=KEY_ID_LEN] == self.current.id)
+        sealed_by(sealed) == Some(self.current.id)
+    }
+
+    /// Whether one of the keys here sealed it: then it opens, unless it was altered. Reads the envelope's head alone, for
+    /// what is asked at each step.
+    pub fn knows_key_of(&self, sealed: &Sealed) -> bool {
+        let by = sealed_by(sealed);
+        by.is_some_and(|by| by == self.current.id || self.previous.as_ref().is_some_and(|previous| previous.id == by))
     }
 
     /// Seals what another key sealed for `place` anew, under the current key; returns whether there was anything to do.
@@ -224,6 +230,15 @@ fn fingerprint(key: &Key, purpose: &str, data: &[u8]) -> hmac::Tag {
 /// Purpose and data cannot run into each other: the purpose's length comes first.
 fn message(purpose: &str, data: &[u8]) -> Vec<u8> {
     [&(purpose.len() as u64).to_be_bytes(), purpose.as_bytes(), data].concat()
+}
+
+/// The id of the key that sealed it; `None`: it is no envelope of this layout.
+fn sealed_by(sealed: &Sealed) -> Option<[u8; KEY_ID_LEN]> {
+    // Eight characters are six bytes.
+    let mut head = [0; 6];
+    let length = STANDARD.decode_slice(sealed.0.get(..8)?, &mut head).ok()?;
+    let [VERSION, id @ .., _] = head else { return None };
+    (length == head.len()).then_some(id)
 }
 
 fn associated(place: Place<'_>, key_id: [u8; KEY_ID_LEN]) -> Vec<u8> {

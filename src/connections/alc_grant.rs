@@ -56,9 +56,15 @@ pub enum NoGrant {
 }
 
 impl Connections {
-    /// The current connection's token if it is good as it stands: the button then needs no wait of its own for it.
+    /// The current connection's token if it is good as it stands: the button then needs no wait of its own for it. One
+    /// that cannot be renewed is, until ALC refuses it: when it ends may be a guess.
     pub fn fresh_grant(&self, workspace: &Workspace, now: Timestamp) -> Option<Grant> {
-        let is_good = |current: &&Connection| current.alc.lives(now) && current.alc.paused_until(now).is_none();
+        let is_good = |current: &&Connection| {
+            let alc = &current.alc;
+            !current.needs_reauthorization()
+                && (alc.lives(now) || !alc.must_refresh(now))
+                && alc.paused_until(now).is_none()
+        };
         self.grant(workspace.id, workspace.current().filter(is_good)?).ok()
     }
 

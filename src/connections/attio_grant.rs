@@ -39,6 +39,15 @@ impl Connections {
         self.attio_token_of(workspace.id, workspace.current()?)
     }
 
+    /// Whether [`Connections::attio_token`] has one, which is asked at each step.
+    pub(super) fn has_attio_token(&self, workspace: &Workspace) -> bool {
+        if self.settings.attio_api_key.is_some() {
+            return self.key_of(workspace.id).is_some();
+        }
+        let grant = workspace.current().and_then(|current| current.attio.as_ref()).filter(|grant| !grant.dead);
+        grant.is_some_and(|grant| self.sealer.knows_key_of(&grant.token))
+    }
+
     /// Attio's token for what is done on behalf of this connection: the key, or the connection's own.
     pub(super) fn attio_token_of(&self, workspace: WorkspaceId, connection: &Connection) -> Option<SecretString> {
         if self.settings.attio_api_key.is_some() {
@@ -56,7 +65,7 @@ impl Connections {
             Some(_) => !self.is_without_key(workspace),
             None => workspace.connection(view.id).is_some_and(|connection| connection.attio.is_some()),
         };
-        let opens = workspace.connection(view.id).is_none_or(|connection| self.opens_tokens(workspace, connection));
+        let opens = workspace.connection(view.id).is_none_or(|connection| self.opens_tokens(connection));
         if (has_access && opens) || view.status != "connected" {
             return view;
         }

@@ -41,7 +41,7 @@ pub enum AttioAccess {
 impl Connections {
     /// Whether there is a token of Attio's for what is written under this workspace.
     pub fn attio_access(&self, workspace: &Workspace) -> AttioAccess {
-        if self.attio_token(workspace).is_some() {
+        if self.has_attio_token(workspace) {
             return AttioAccess::Granted;
         }
         let (now, grant) = (self.clock.now(), workspace.current().and_then(|current| current.attio.as_ref()));

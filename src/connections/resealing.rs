@@ -23,7 +23,7 @@ impl Connections {
     /// As [`Workspace::standing`]; tokens of ALC that no sealing key opens are as good as dead.
     pub fn standing(&self, workspace: &Workspace, id: ConnectionId) -> Standing {
         match (workspace.standing(id), workspace.connection(id)) {
-            (Standing::Current, Some(connection)) if !self.opens_alc_tokens(workspace, connection) => {
+            (Standing::Current, Some(connection)) if !self.opens_alc_tokens(connection) => {
                 Standing::ReauthorizationRequired
             }
             (standing, _) => standing,
@@ -47,16 +47,14 @@ impl Connections {
 
     /// Whether each token that the connection has can be opened: else a person has to connect again, or an operator has
     /// to put the sealing key back.
-    pub(super) fn opens_tokens(&self, workspace: &Workspace, connection: &Connection) -> bool {
-        let attio =
-            connection.attio.as_ref().map(|grant| self.open(workspace.id, connection.id, ATTIO_TOKEN, &grant.token));
-        self.opens_alc_tokens(workspace, connection) && attio.is_none_or(|opened| opened.is_ok())
+    pub(super) fn opens_tokens(&self, connection: &Connection) -> bool {
+        let attio = connection.attio.as_ref();
+        self.opens_alc_tokens(connection) && attio.is_none_or(|grant| self.sealer.knows_key_of(&grant.token))
     }
 
-    fn opens_alc_tokens(&self, workspace: &Workspace, connection: &Connection) -> bool {
-        let opens = |field, sealed: &Sealed| self.open(workspace.id, connection.id, field, sealed).is_ok();
+    fn opens_alc_tokens(&self, connection: &Connection) -> bool {
         let refresh = connection.alc.refresh.as_ref();
-        opens(ALC_ACCESS_TOKEN, &connection.alc.access) && refresh.is_none_or(|it| opens(ALC_REFRESH_TOKEN, it))
+        self.sealer.knows_key_of(&connection.alc.access) && refresh.is_none_or(|it| self.sealer.knows_key_of(it))
     }
 }
 
