@@ -26,7 +26,7 @@ end
 local function read(tenant, member, now)
   local h = redis.call('HMGET', aggregate_key(tenant, member), 'v', 's', 'c', 'd', 'lt', 'lu', 'sl', 'x', 'u')
   if not h[1] or (h[8] and tonumber(h[8]) <= now) then return nil end
-  return { v = h[1], s = h[2], c = h[3], d = h[4], lt = h[5], lu = h[6], sl = h[7], u = h[9] }
+  return { v = h[1], s = h[2], c = h[3], d = h[4], lt = h[5], lu = h[6], sl = h[7], x = h[8], u = h[9] }
 end
 
 -- What a call came to is kept under its id: a repeat after a lost answer gets that, and so does a first attempt that
@@ -54,6 +54,22 @@ local function due_at(tenant, member, due, urgent)
   end
   redis.call('ZREM', tenant_urgent_key(tenant), member)
 end
+-- Writes what a hash holds from now on of the fields in `names`; `had` is what it held, or nil. Only what has changed
+-- sides costs a command: most writes take nothing away.
+local function write_fields(key, names, had, has)
+  local set, gone = {}, {}
+  for _, name in ipairs(names) do
+    local value = has[name]
+    if value and value ~= '' then
+      set[#set + 1] = name
+      set[#set + 1] = value
+    elseif had and had[name] then
+      gone[#gone + 1] = name
+    end
+  end
+  if #gone > 0 then redis.call('HDEL', key, unpack(gone)) end
+  redis.call('HSET', key, unpack(set))
+end
 
 -- Everything but receipts is indexed by kind and status, over the partition and within its tenant; leads also by
 -- creation alone. Members begin with the time of creation, in digits that sort.
@@ -72,6 +88,11 @@ local function requeue(tenant, now, served)
     return
   end
   local earliest = tonumber(first[2])
+  if not served then
+    -- Nothing has changed that the queue goes by: as it was for most commits.
+    local known = redis.call('ZSCORE', due_key, tenant)
+    if known and tonumber(known) == earliest then return end
+  end
   redis.call('ZADD', due_key, text(earliest), tenant)
   local turn = number(redis.call('ZSCORE', turn_key, tenant))
   if served then

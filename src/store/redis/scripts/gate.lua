@@ -8,10 +8,14 @@ local REST_MS = 86400000
 
 local function gate_key(tenant, upstream) return p .. 'g:' .. tenant .. ':' .. upstream end
 
+local GATE_NAMES = { 'grid', 'tail', 'returning', 'paused', 'open', 'probe', 'cool', 'failures', 'left', 'ahead', 'since',
+  'last' }
+
 local function gate_read(key)
-  local h = redis.call('HMGET', key, 'grid', 'tail', 'returning', 'paused', 'open', 'probe', 'cool', 'failures', 'left',
-    'ahead', 'since', 'last')
-  local g = { grid = number(h[1]), tail = number(h[2]), returning = number(h[3]), paused = number(h[4]),
+  local h = redis.call('HMGET', key, unpack(GATE_NAMES))
+  local had = {}
+  for i, name in ipairs(GATE_NAMES) do had[name] = h[i] end
+  local g = { had = had, grid = number(h[1]), tail = number(h[2]), returning = number(h[3]), paused = number(h[4]),
     open = number(h[5]), probe = number(h[6]), cool = number(h[7]) or 0, failures = number(h[8]) or 0, left = {},
     ahead = number(h[10]), since = number(h[11]) or 0, last = number(h[12]) }
   for departure in string.gmatch(h[9] or '', '[^,]+') do g.left[#g.left + 1] = tonumber(departure) end
@@ -19,21 +23,16 @@ local function gate_read(key)
 end
 
 local function gate_write(key, g, now)
-  redis.call('DEL', key)
-  local left, fields, last = {}, {}, now
+  local left, last = {}, now
   for i, departure in ipairs(g.left) do left[i] = text(departure) end
+  local has = { left = table.concat(left, ','), since = g.since > 0 and text(g.since) }
   for _, name in ipairs({ 'grid', 'tail', 'returning', 'ahead', 'paused', 'open', 'probe', 'cool', 'failures', 'last' }) do
     if g[name] then
-      fields[#fields + 1] = name
-      fields[#fields + 1] = text(g[name])
+      has[name] = text(g[name])
       last = math.max(last, g[name])
     end
   end
-  if g.since > 0 then
-    fields[#fields + 1] = 'since'
-    fields[#fields + 1] = text(g.since)
-  end
-  redis.call('HSET', key, 'left', table.concat(left, ','), unpack(fields))
+  write_fields(key, GATE_NAMES, g.had, has)
   redis.call('PEXPIRE', key, text(REST_MS + math.floor((last - now) / 1000)))
 end
 
