@@ -77,6 +77,10 @@ impl SqliteEngine {
     }
 }
 
+/// Kind, status, count and the earliest creation of what there is.
+pub(super) const DEPTHS: &str = "SELECT kind, status, count, (SELECT min(created_at) FROM aggregates
+    WHERE aggregates.kind = counts.kind AND aggregates.status = counts.status) FROM counts WHERE count > 0";
+
 #[async_trait]
 impl Engine for SqliteEngine {
     async fn load(&self, tenant: &Tenant, keys: &[Key], gates: &[Gate], now: Timestamp) -> Result<Loaded, StoreError> {
@@ -160,9 +164,7 @@ impl Engine for SqliteEngine {
 
     async fn depths(&self, _now: Timestamp) -> Result<Vec<Depth>, StoreError> {
         self.read(|c| {
-            let mut statement = c.prepare_cached(
-                "SELECT kind, status, count(*), min(created_at) FROM aggregates GROUP BY kind, status",
-            )?;
+            let mut statement = c.prepare_cached(DEPTHS)?;
             let found = statement.query_map([], |row| {
                 let kind = Kind::from_name(&row.get::<_, String>(0)?).filter(|kind| *kind != Kind::Receipt);
                 Ok(kind.map(|kind| (kind, row.get(1), row.get::<_, i64>(2), row.get(3))))

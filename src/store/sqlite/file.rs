@@ -57,6 +57,7 @@ pub(super) fn connect(path: &Path) -> Result<(Connection, Vec<Connection>), Open
             return Ok(Err(OpenError::Layout { found: layout.to_string(), known: LAYOUT.to_string() }));
         }
         know_urgency(&connection)?;
+        know_counts(&connection)?;
         let readers = (0..READERS).map(|_| {
             let reader = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
             prepare(&reader)?;
@@ -79,6 +80,15 @@ fn know_urgency(connection: &Connection) -> Result<(), rusqlite::Error> {
          CREATE INDEX by_urgency ON aggregates (tenant, due_at) WHERE urgent = 1 AND due_at IS NOT NULL;
          COMMIT;",
     )
+}
+
+/// A release before this one counted anew each time.
+fn know_counts(connection: &Connection) -> Result<(), rusqlite::Error> {
+    let known = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'counts')";
+    if connection.query_row(known, [], |row| row.get(0))? {
+        return Ok(());
+    }
+    connection.execute_batch(&format!("BEGIN;{}COMMIT;", include_str!("counts.sql")))
 }
 
 fn prepare(connection: &Connection) -> Result<(), rusqlite::Error> {

@@ -214,11 +214,12 @@ async fn a_full_disk_says_so_and_nothing_is_half_written() {
     assert_eq!(commit(&engine, vec![put(&lead(n), None, IDLE)], at(0)).await, DONE);
 }
 
-/// The table as releases before the urgent lane made it.
-const EARLIER: &str = "DROP INDEX by_urgency; ALTER TABLE aggregates DROP COLUMN urgent;";
+/// The file as releases before the urgent lane and before the counts made it.
+const EARLIER: &str = "DROP TRIGGER counts_one_more; DROP TRIGGER counts_one_less; DROP TRIGGER counts_another;
+    DROP TABLE counts; DROP INDEX by_urgency; ALTER TABLE aggregates DROP COLUMN urgent;";
 
 #[tokio::test]
-async fn a_file_of_a_release_without_the_urgent_lane_gains_it_and_stays_readable_by_that_release() {
+async fn a_file_of_an_earlier_release_gains_what_it_lacks_and_stays_readable_by_that_release() {
     let (engine, folder) = sqlite().await;
     create(&engine, &tenant(), &lead(1), due(at(0))).await;
     engine.close().await;
@@ -228,6 +229,7 @@ async fn a_file_of_a_release_without_the_urgent_lane_gains_it_and_stays_readable
     for _ in 0..2 {
         let engine = SqliteEngine::open(&path, Duration::from_secs(30)).await.expect("it opens");
         assert!(!read(&engine, &lead(1), at(0)).await.expect("it is there").urgent);
+        assert_eq!(engine.depths(at(0)).await.expect("answers")[0].count, 1);
         engine.close().await;
     }
     // The earlier release names the columns that it writes.
@@ -239,7 +241,19 @@ async fn a_file_of_a_release_without_the_urgent_lane_gains_it_and_stays_readable
     });
     written.expect("it is written");
     let engine = SqliteEngine::open(&path, Duration::from_secs(30)).await.expect("it opens");
+    assert_eq!(engine.depths(at(0)).await.expect("answers")[0].count, 2);
     assert_eq!(lease_due(&engine, 9, at(1)).await.len(), 2);
+}
+
+#[tokio::test]
+async fn how_much_waits_is_known_without_counting_it() {
+    let (engine, _folder) = sqlite().await;
+    let plan = engine.read(|c| {
+        let mut statement = c.prepare(&format!("EXPLAIN QUERY PLAN {}", super::engine::DEPTHS))?;
+        statement.query_map([], |row| row.get::<_, String>("detail"))?.collect::<Result<Vec<_>, _>>()
+    });
+    let plan = plan.await.expect("answers").join("; ");
+    assert!(!plan.contains("SCAN aggregates") && plan.contains("by_depth"), "{plan}");
 }
 
 #[tokio::test]
