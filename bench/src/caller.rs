@@ -1,4 +1,4 @@
-//! One caller of a service: one connection, one request at a time.
+//! One caller of a service: one connection, one request at a time; and how its requests are made.
 //!
 //! hyper's connection without a pool around it: what the generator costs is missing to the services on the same cores.
 
@@ -9,6 +9,8 @@ use hyper::{
     Request, StatusCode,
     body::Bytes,
     client::conn::http1::{SendRequest, handshake},
+    header::{AUTHORIZATION, CONTENT_TYPE, HOST},
+    http::request,
 };
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
@@ -58,4 +60,25 @@ impl Caller {
         let status = answer.status();
         Ok((status, answer.into_body().collect().await?.to_bytes()))
     }
+}
+
+/// A request to a service, without a body yet.
+pub(crate) fn request(method: &str, service: SocketAddr, path: &str) -> request::Builder {
+    Request::builder().method(method).uri(path).header(HOST, service.to_string())
+}
+
+/// With its body. All that the bench puts into a request is valid there.
+pub(crate) fn whole(request: request::Builder, body: String) -> Call {
+    request.body(Full::new(Bytes::from(body))).expect("a request of the bench's own is well-formed")
+}
+
+/// `GET path`.
+pub(crate) fn get(service: SocketAddr, path: &str) -> Call {
+    whole(request("GET", service, path), String::new())
+}
+
+/// `POST path` with a bearer token and JSON.
+pub(crate) fn post_json(service: SocketAddr, path: &str, bearer: &str, body: String) -> Call {
+    let request = request("POST", service, path).header(AUTHORIZATION, bearer);
+    whole(request.header(CONTENT_TYPE, "application/json"), body)
 }

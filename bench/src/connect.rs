@@ -3,24 +3,15 @@
 use std::net::SocketAddr;
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use http_body_util::Full;
-use hyper::{
-    Request,
-    body::Bytes,
-    header::{AUTHORIZATION, CONTENT_TYPE, HOST},
-};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE};
 use serde_json::{Value, json};
 use url::Url;
 
 use crate::{
-    caller::{Answer, Call, Caller},
-    connector::Connector,
+    caller::{Answer, Caller, post_json, request, whole},
+    connector::{CLIENT_ID, CLIENT_SECRET, Connector, REDIRECT_URI},
     upstreams::{Upstreams, workspace_id},
 };
-
-pub(crate) const CLIENT_ID: &str = "attio-app";
-pub(crate) const CLIENT_SECRET: &str = "attio-app-secret";
-pub(crate) const REDIRECT_URI: &str = "https://app.attio.example/connections/callback";
 
 /// Each process of the connector exchanges so many codes at once, and then one a second: a flood of strangers must not
 /// become a flood at ALC. The bench starts the connector anew instead of waiting minutes for its workspaces.
@@ -44,13 +35,18 @@ pub(crate) async fn connect(
     let mut workspaces = Vec::with_capacity(count);
     for number in 0..count {
         if number > 0 && number % CODES_OF_A_PROCESS == 0 {
-            connector.restart().await.map_err(|error| error.to_string())?;
+            restart(connector).await?;
         }
         workspaces.push(connect_one(connector.public, upstreams, number).await?);
     }
     // The last start is the one that is measured, with nothing left over from connecting.
-    connector.restart().await.map_err(|error| error.to_string())?;
+    restart(connector).await?;
     Ok(workspaces)
+}
+
+async fn restart(connector: &mut Connector) -> Result<(), String> {
+    connector.stop().await;
+    connector.start_again().await.map_err(|error| error.to_string())
 }
 
 async fn connect_one(service: SocketAddr, upstreams: &Upstreams, number: usize) -> Result<Workspace, String> {
@@ -123,25 +119,4 @@ fn granted((status, body): Answer, what: &str) -> Result<Value, String> {
         return Err(format!("{what}: {status}: {}", String::from_utf8_lossy(&body)));
     }
     serde_json::from_slice(&body).map_err(|error| format!("{what}: {error}"))
-}
-
-/// A request to a service, without a body yet.
-pub(crate) fn request(method: &str, service: SocketAddr, path: &str) -> hyper::http::request::Builder {
-    Request::builder().method(method).uri(path).header(HOST, service.to_string())
-}
-
-/// With its body. All that the bench puts into a request is valid there.
-pub(crate) fn whole(request: hyper::http::request::Builder, body: String) -> Call {
-    request.body(Full::new(Bytes::from(body))).expect("a request of the bench's own is well-formed")
-}
-
-/// `GET path`.
-pub(crate) fn get(service: SocketAddr, path: &str) -> Call {
-    whole(request("GET", service, path), String::new())
-}
-
-/// `POST path` with a bearer token and JSON.
-pub(crate) fn post_json(service: SocketAddr, path: &str, bearer: &str, body: String) -> Call {
-    let request = request("POST", service, path).header(AUTHORIZATION, bearer);
-    whole(request.header(CONTENT_TYPE, "application/json"), body)
 }

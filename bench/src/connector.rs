@@ -10,10 +10,14 @@ use std::{
 
 use crate::{
     ambient::{between, now},
-    caller::Caller,
+    caller::{Caller, get},
     children::{Process, free_address, last_words},
-    connect::{CLIENT_ID, CLIENT_SECRET, REDIRECT_URI},
 };
+
+/// The credentials of the Attio app's connection, our OAuth client.
+pub(crate) const CLIENT_ID: &str = "attio-app";
+pub(crate) const CLIENT_SECRET: &str = "attio-app-secret";
+pub(crate) const REDIRECT_URI: &str = "https://app.attio.example/connections/callback";
 
 /// A running connector.
 pub(crate) struct Connector {
@@ -74,9 +78,13 @@ impl Connector {
         self.process.pid()
     }
 
-    /// Stops it and starts it again on the same store and addresses.
-    pub(crate) async fn restart(&mut self) -> io::Result<()> {
+    /// Ends it; its store and its addresses stay.
+    pub(crate) async fn stop(&mut self) {
         self.process.stop().await;
+    }
+
+    /// Starts it again on the same store and addresses.
+    pub(crate) async fn start_again(&mut self) -> io::Result<()> {
         self.process = Process::start(&self.binary, &["serve"], &self.variables, &self.log)?;
         self.wait_until_ready().await
     }
@@ -85,7 +93,7 @@ impl Connector {
         let start = now();
         let mut caller = Caller::to(self.management);
         for _ in 0..15_000 {
-            let ready = crate::connect::get(self.management, "/readyz");
+            let ready = get(self.management, "/readyz");
             if caller.call(ready).await.is_ok_and(|(status, _)| status.is_success()) {
                 self.start_to_ready = between(start, now());
                 return Ok(());

@@ -81,8 +81,18 @@ pub(crate) async fn run(
     callers: usize,
     rate: Option<u32>,
 ) -> Result<Outcome, String> {
-    let (callers, step) = rate.map_or((callers, 0.0), |rate| (UNDER_WAY, 1e9 / f64::from(rate)));
+    let callers = if rate.is_some() { UNDER_WAY } else { callers };
+    with(service, units, callers, rate).await
+}
+
+async fn with(
+    service: SocketAddr,
+    units: Arc<impl Units>,
+    callers: usize,
+    rate: Option<u32>,
+) -> Result<Outcome, String> {
     let callers = callers.min(units.count()).max(1);
+    let step = rate.map_or(0.0, |rate| 1e9 / f64::from(rate));
     let turns = rate.map(|_| Semaphore::new(0));
     let start = now();
     let pace = Arc::new(Pace { next: AtomicUsize::new(0), turns, start, step });
@@ -145,4 +155,80 @@ async fn one_caller(service: SocketAddr, units: Arc<impl Units>, pace: Arc<Pace>
         }
     }
     (latency, failures)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpListener,
+    };
+
+    use super::*;
+    use crate::caller::get;
+
+    const STEP: Duration = Duration::from_millis(1);
+    const SLOWNESS: Duration = Duration::from_millis(5);
+
+    struct Gets(SocketAddr, usize);
+
+    impl Units for Gets {
+        fn count(&self) -> usize {
+            self.1
+        }
+
+        fn requests(&self, _unit: usize) -> Vec<(Call, StatusCode)> {
+            vec![(get(self.0, "/"), StatusCode::OK)]
+        }
+
+        fn begin(&self, _unit: usize, _request: usize, _at: u64) {}
+    }
+
+    /// Answers `status` to each request, some milliseconds later.
+    async fn slow_service(status: &'static str) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                spawn(async move {
+                    let mut request = [0; 1024];
+                    while stream.read(&mut request).await.is_ok_and(|length| length > 0) {
+                        tokio::time::sleep(SLOWNESS).await;
+                        let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n");
+                        if stream.write_all(answer.as_bytes()).await.is_err() {
+                            return;
+                        }
+                    }
+                });
+            }
+        });
+        address
+    }
+
+    #[tokio::test]
+    async fn what_waits_for_a_free_caller_counts_as_latency_in_an_open_loop() {
+        let service = slow_service("200 OK").await;
+        let outcome = with(service, Arc::new(Gets(service, 50)), 1, Some(1_000)).await.expect("an outcome");
+        assert_eq!((outcome.latency.len(), outcome.failures.len()), (50, 0));
+        // The last was to begin after 49 steps and could only after 49 slow answers.
+        let last = Duration::from_nanos(outcome.latency.max());
+        assert!(last >= (SLOWNESS - STEP) * 40, "{last:?}");
+    }
+
+    #[tokio::test]
+    async fn in_a_closed_loop_a_request_begins_when_its_caller_is_free() {
+        let service = slow_service("200 OK").await;
+        let outcome = with(service, Arc::new(Gets(service, 50)), 4, None).await.expect("an outcome");
+        assert_eq!((outcome.latency.len(), outcome.failures.len()), (50, 0));
+        assert!(Duration::from_nanos(outcome.latency.min()) >= SLOWNESS);
+        assert!(outcome.elapsed >= SLOWNESS * 12, "{:?}", outcome.elapsed);
+    }
+
+    #[tokio::test]
+    async fn another_answer_than_expected_is_a_failure() {
+        let service = slow_service("503 Service Unavailable").await;
+        let outcome = with(service, Arc::new(Gets(service, 3)), 2, None).await.expect("an outcome");
+        assert_eq!(outcome.failures.len(), 3);
+        assert!(outcome.failures[0].starts_with("503 "), "{}", outcome.failures[0]);
+    }
 }

@@ -16,6 +16,7 @@ mod machine;
 mod plan;
 mod redis_server;
 mod round;
+mod scale;
 mod subject;
 mod table;
 mod upstreams;
@@ -31,6 +32,7 @@ use self::{
     plan::{Plan, StoreKind},
     round::measure,
     subject::Subject,
+    table::Table,
     upstreams::Upstreams,
 };
 
@@ -80,7 +82,11 @@ async fn bench(plan: &Plan) -> Result<(), String> {
          medians of {rounds} rounds; CPU, scripts and Redis bytes for each request (batch: each lead)"
     ));
     for kind in &plan.store {
-        bench_on(*kind, plan).await?;
+        if plan.scale {
+            scale::scale(*kind, plan).await?;
+        } else {
+            bench_on(*kind, plan).await?;
+        }
     }
     Ok(())
 }
@@ -102,9 +108,10 @@ async fn bench_on(kind: StoreKind, plan: &Plan) -> Result<(), String> {
             of_connector.push(measure(&connector, &ledger, plan, *job).await?);
         }
     }
-    say(&format!("\n### {}\n\n{}", kind.name(), table::head()));
+    let table = Table::of(["limit", "connector"], kind != StoreKind::Sqlite);
+    say(&format!("\n### {}\n\n{}", kind.name(), table.head()));
     for (job, (of_limit, of_connector)) in plan.job.iter().zip(&results) {
-        say(&table::rows(&job.name(), of_limit, of_connector));
+        say(&table.rows(&job.name(), [of_limit, of_connector]));
     }
     if let Some(start) = connector.start_to_ready {
         say(&format!("\nStart to ready: {} ms, with {} workspaces stored.", start.as_millis(), plan.workspaces));

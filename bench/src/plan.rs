@@ -35,6 +35,21 @@ pub(crate) struct Plan {
     /// The connector's `ATTIO__WRITES_PER_SECOND`, for each workspace.
     #[arg(long, env = "BENCH_WRITES", default_value_t = 25)]
     pub(crate) writes_per_second: u32,
+    /// Instead of the limit, compare an empty store with a full one, and ask for pages, `/metrics` and `/readyz` too.
+    #[arg(long, env = "BENCH_SCALE")]
+    pub(crate) scale: bool,
+    /// What fills the store: `cargo build -p bench --example seed`.
+    #[arg(long, env = "BENCH_SEED", default_value = "target/dist/examples/seed")]
+    pub(crate) seed: PathBuf,
+    /// Finished leads of a full store.
+    #[arg(long, env = "BENCH_FINISHED", default_value_t = 1_000_000)]
+    pub(crate) finished: usize,
+    /// Leads of a full store that are all due when the connector starts.
+    #[arg(long, env = "BENCH_DUE", default_value_t = 100_000)]
+    pub(crate) due: usize,
+    /// Connected workspaces of a full store.
+    #[arg(long, env = "BENCH_CONNECTIONS", default_value_t = 10_000)]
+    pub(crate) connections: usize,
 }
 
 /// Where leads are kept, and how safely.

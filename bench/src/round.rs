@@ -1,15 +1,15 @@
 //! One job at one subject, measured once.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use hdrhistogram::Histogram;
 
 use crate::{
     ambient::{between, now},
     ledger::Ledger,
-    load::{Outcome, histogram, run},
+    load::{Outcome, Units, histogram, run},
     plan::{Job, Plan, Work},
-    subject::Subject,
+    subject::{Counts, Subject},
     work::Leads,
 };
 
@@ -57,29 +57,61 @@ pub(crate) async fn measure(
     let before = subject.counts().await?;
     let outcome = complete(subject, Arc::clone(&leads), plan.callers, job.rate).await?;
     let after = subject.counts().await?;
-    let items = leads.items() as f64;
     let mut shown = histogram();
     leads.lags().for_each(|lag| shown.saturating_record(lag));
+    figures(subject, [before, after], &outcome, leads.items(), &shown)
+}
+
+/// Measures requests that change nothing.
+pub(crate) async fn measure_reads(
+    listener: SocketAddr,
+    subject: &Subject,
+    units: Arc<impl Units>,
+    callers: usize,
+) -> Result<Measured, String> {
+    let (items, before) = (units.count(), subject.counts().await?);
+    let outcome = run(listener, units, callers, None).await?;
+    let after = subject.counts().await?;
+    refuse_failures(subject, &outcome)?;
+    figures(subject, [before, after], &outcome, items, &histogram())
+}
+
+fn figures(
+    subject: &Subject,
+    [before, after]: [Counts; 2],
+    outcome: &Outcome,
+    items: usize,
+    shown: &Histogram<u64>,
+) -> Result<Measured, String> {
+    let items = items as f64;
     let each = |total: Duration| total.as_secs_f64() * 1e6 / items;
     Ok(Measured {
         per_second: items / outcome.elapsed.as_secs_f64(),
         latency: [50.0, 95.0, 99.0, 99.9].map(|percent| milliseconds(&outcome.latency, percent)),
-        shown: [50.0, 99.0].map(|percent| milliseconds(&shown, percent)),
+        shown: [50.0, 99.0].map(|percent| milliseconds(shown, percent)),
         cpu: each(after.cpu.saturating_sub(before.cpu)),
         redis_cpu: each(after.redis_cpu.saturating_sub(before.redis_cpu)),
-        scripts: (after.scripts - before.scripts) as f64 / items,
+        scripts: after.scripts.saturating_sub(before.scripts) as f64 / items,
         redis_bytes: (after.redis_memory as f64 - before.redis_memory as f64) / items,
         memory: subject.peak_memory()? as f64 / (1024.0 * 1024.0),
     })
 }
 
+fn refuse_failures(subject: &Subject, outcome: &Outcome) -> Result<(), String> {
+    let Some(first) = outcome.failures.first() else { return Ok(()) };
+    let (count, words) = (outcome.failures.len(), subject.last_words());
+    Err(format!("{count} requests at the {} failed; the first: {first}\n{words}", subject.name))
+}
+
 /// Runs the load, and waits until Attio has been told of all of it.
-async fn complete(subject: &Subject, leads: Arc<Leads>, callers: usize, rate: Option<u32>) -> Result<Outcome, String> {
+pub(crate) async fn complete(
+    subject: &Subject,
+    leads: Arc<Leads>,
+    callers: usize,
+    rate: Option<u32>,
+) -> Result<Outcome, String> {
     let outcome = run(subject.service, Arc::clone(&leads), callers, rate).await?;
-    if let Some(first) = outcome.failures.first() {
-        let (count, words) = (outcome.failures.len(), subject.last_words());
-        return Err(format!("{count} requests at the {} failed; the first: {first}\n{words}", subject.name));
-    }
+    refuse_failures(subject, &outcome)?;
     let start = now();
     while leads.owed() > 0 {
         if between(start, now()) > PATIENCE {

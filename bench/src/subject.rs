@@ -3,9 +3,9 @@
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use crate::{
-    caller::Caller,
+    caller::{Caller, get},
     children::{Process, free_address, last_words},
-    connect::{Workspace, connect, get},
+    connect::{Workspace, connect},
     connector::Connector,
     machine,
     plan::{Plan, StoreKind},
@@ -20,6 +20,8 @@ pub(crate) struct Subject {
     pub(crate) workspaces: Arc<[Workspace]>,
     /// How long its last start took, where that is measured.
     pub(crate) start_to_ready: Option<Duration>,
+    /// The URL of its store.
+    pub(crate) store: String,
     redis: Option<RedisServer>,
     serving: Serving,
 }
@@ -53,7 +55,7 @@ impl Subject {
                 let anywhere =
                     Workspace { bearer: "Bearer any".to_owned(), webhook_path: "/webhooks/alc/any".to_owned() };
                 let (workspaces, serving) = (Arc::from([anywhere]), Serving::Limit(process));
-                return Ok(Self { name: "limit", service, workspaces, start_to_ready: None, redis, serving });
+                return Ok(Self { name: "limit", service, workspaces, start_to_ready: None, store, redis, serving });
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -75,7 +77,7 @@ impl Subject {
         let workspaces = workspaces.map_err(|error| format!("{error}\n{}", connector.last_words()))?.into();
         let (service, start_to_ready) = (connector.public, Some(connector.start_to_ready));
         let serving = Serving::Connector(Box::new(connector));
-        Ok(Self { name: "connector", service, workspaces, start_to_ready, redis, serving })
+        Ok(Self { name: "connector", service, workspaces, start_to_ready, store, redis, serving })
     }
 
     fn pid(&self) -> u32 {
@@ -90,6 +92,27 @@ impl Subject {
         match &self.serving {
             Serving::Limit(_) => String::new(),
             Serving::Connector(connector) => connector.last_words(),
+        }
+    }
+
+    /// Ends the connector, and starts it again once `meanwhile` has been done with its store.
+    pub(crate) async fn while_stopped(
+        &mut self,
+        meanwhile: impl Future<Output = Result<(), String>>,
+    ) -> Result<(), String> {
+        let Serving::Connector(connector) = &mut self.serving else { return meanwhile.await };
+        connector.stop().await;
+        meanwhile.await?;
+        connector.start_again().await.map_err(|error| error.to_string())?;
+        self.start_to_ready = Some(connector.start_to_ready);
+        Ok(())
+    }
+
+    /// The connector's management listener; the limit has none.
+    pub(crate) fn management(&self) -> SocketAddr {
+        match &self.serving {
+            Serving::Limit(_) => self.service,
+            Serving::Connector(connector) => connector.management,
         }
     }
 

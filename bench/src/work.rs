@@ -12,8 +12,8 @@ use hyper::{StatusCode, header::CONTENT_TYPE};
 use serde_json::{Value, json};
 
 use crate::{
-    caller::Call,
-    connect::{Workspace, post_json, request, whole},
+    caller::{Call, post_json, request, whole},
+    connect::Workspace,
     ledger::{Ledger, Shown},
     load::Units,
     plan::Work,
@@ -70,6 +70,12 @@ impl Leads {
     /// For each lead how long it took from its request until Attio was told.
     pub(crate) fn lags(&self) -> impl Iterator<Item = u64> {
         self.numbers().filter_map(|number| self.ledger.lag(number, self.goal()))
+    }
+
+    /// The record of one of these leads, which is in the first workspace.
+    pub(crate) fn record_in_the_first_workspace(&self) -> Option<String> {
+        let number = self.numbers().find(|number| number % self.workspaces.len() == 0)?;
+        Some(self.ledger.id(number).to_string())
     }
 
     fn numbers(&self) -> std::ops::Range<usize> {

@@ -21,7 +21,10 @@ use futures_util::{StreamExt as _, stream};
 use serde::Deserialize;
 use serde_json::json;
 
-use self::{store::Store, upstream::Upstream};
+use self::{
+    store::Store,
+    upstream::{Lead, Upstream},
+};
 use crate::upstreams::signing_key;
 
 /// As many of a batch's leads are on their way at once.
@@ -71,14 +74,6 @@ pub(crate) async fn serve(settings: Settings) -> std::io::Result<()> {
     .await
 }
 
-/// What a press sends.
-#[derive(Debug, Clone, Deserialize)]
-struct Lead {
-    record_id: String,
-    name: String,
-    phone_number: String,
-}
-
 #[derive(Deserialize)]
 struct Batch {
     leads: Vec<Lead>,
@@ -93,7 +88,7 @@ struct Told {
 
 async fn send(desk: Data<Desk>, lead: web::Json<Lead>) -> HttpResponse {
     let lead = lead.into_inner();
-    if let Err(error) = desk.store.put(&[&lead.record_id], &lead.body()).await {
+    if let Err(error) = desk.store.put(&[&lead.record_id], &lead.document()).await {
         return HttpResponse::ServiceUnavailable().body(error);
     }
     let Some(lead_id) = desk.upstream.submit(&lead).await else { return HttpResponse::BadGateway().finish() };
@@ -106,7 +101,7 @@ async fn batch(desk: Data<Desk>, batch: web::Json<Batch>) -> HttpResponse {
     let leads = batch.into_inner().leads;
     let records: Vec<&str> = leads.iter().map(|lead| lead.record_id.as_str()).collect();
     let Some(first) = leads.first() else { return HttpResponse::BadRequest().finish() };
-    if let Err(error) = desk.store.put(&records, &first.body()).await {
+    if let Err(error) = desk.store.put(&records, &first.document()).await {
         return HttpResponse::ServiceUnavailable().body(error);
     }
     let results: Vec<_> =
@@ -136,13 +131,6 @@ async fn callback(desk: Data<Desk>, request: HttpRequest, body: Bytes) -> HttpRe
         desk.upstream.show(&told.record_id, &told.lead_id, "Complete", Some(&told.status)).await;
     });
     HttpResponse::Ok().finish()
-}
-
-impl Lead {
-    fn body(&self) -> String {
-        json!({ "record_id": self.record_id, "name": self.name, "phone_number": self.phone_number, "status": "queued" })
-            .to_string()
-    }
 }
 
 impl Desk {

@@ -15,7 +15,7 @@ const PUT: &str = "for at = 2, #KEYS do redis.call('SET', KEYS[at], ARGV[1]) \
 
 /// What all workers share.
 pub(super) enum Opened {
-    Redis(redis::Client),
+    Redis(Box<redis::Client>),
     Sqlite(mpsc::Sender<Write>),
 }
 
@@ -40,7 +40,7 @@ impl Opened {
             std::thread::spawn(move || write_all(connection, &receiver));
             return Ok(Self::Sqlite(sender));
         }
-        redis::Client::open(url).map(Self::Redis).map_err(|error| error.to_string())
+        redis::Client::open(url).map(Box::new).map(Self::Redis).map_err(|error| error.to_string())
     }
 
     pub(super) async fn of_worker(&self) -> Result<Store, String> {

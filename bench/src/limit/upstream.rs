@@ -1,8 +1,23 @@
 //! The limit's calls to the pretend ALC and Attio: the connector's HTTP client, and nothing around it.
 
+use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::Lead;
+/// What a press sends.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Lead {
+    pub(super) record_id: String,
+    name: String,
+    phone_number: String,
+}
+
+impl Lead {
+    /// As it is stored.
+    pub(super) fn document(&self) -> String {
+        json!({ "record_id": self.record_id, "name": self.name, "phone_number": self.phone_number, "status": "queued" })
+            .to_string()
+    }
+}
 
 /// A client of one worker's own.
 pub(super) struct Upstream {
