@@ -4,7 +4,7 @@
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help binaries demo test check image fmt lint doc deny contract-lint fuzz-api fuzz browser app
+.PHONY: help binaries demo test check image fmt lint doc deny contract-lint fuzz-api fuzz browser app bench bench-smoke
 
 APP := examples/attio-app
 APP_SOURCES := $(shell find $(APP)/src -type f ! -name '*.graphql.d.ts') $(wildcard $(APP)/*.json)
@@ -74,6 +74,13 @@ browser: binaries $(APP)/dist/server.js ## Clicks through the demo's page in hea
 	cd tests/browser && npm ci --ignore-scripts --no-audit --no-fund && \
 		ATTIO_APP="$(abspath $(APP))" DEMO_BIN="$(abspath $(TARGET))/debug/sandbox" \
 		CONNECTOR="$(abspath $(TARGET))/debug/alc-connector" node demo.mjs
+
+bench: ## Measures beside a bare limit, as a table (docs/performance.md)
+	@scripts/bench
+
+bench-smoke: ## A few seconds of the bench: all is answered and shown; nothing is timed
+	@BENCH_PROFILE=dev scripts/bench --store redis,sqlite --requests 60 --batch 15 --workspaces 4 --callers 8 --rounds 1 \
+		--job send,callback,callback@100,batch,mixed
 
 image: ## Builds the container image and runs it
 	@scripts/image

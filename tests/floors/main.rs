@@ -12,8 +12,8 @@ use std::fmt;
 use std::fs;
 use std::path::Path;
 
-/// The service and the sandbox are two crates: the paths inside each begin at its own root.
-const CRATES: [&str; 2] = ["src", "sandbox/src"];
+/// The service, the sandbox and the bench are crates: the paths inside each begin at its own root.
+const CRATES: [&str; 3] = ["src", "sandbox/src", "bench/src"];
 
 #[test]
 fn a_room_uses_only_what_is_below_it() {
@@ -37,7 +37,7 @@ fn files_are_small_and_named_for_what_they_hold() {
 
 #[test]
 fn comments_fit_their_lines() {
-    let all = read(&["src", "sandbox/src", "sandbox/tests", "tests", "fuzz/targets"]);
+    let all = read(&["src", "sandbox/src", "sandbox/tests", "bench/src", "tests", "fuzz/targets"]);
     nothing_against(all.iter().flat_map(|(file, source)| shape::comments(file, source)));
 }
 
