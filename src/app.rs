@@ -122,7 +122,10 @@ impl App {
             let connections = connections.clone();
             async move { connections.learn_key_workspace().await }
         });
-        lifecycle.spawn(async move { connections.warn_of_unprovable_callbacks().await });
+        lifecycle.spawn(async move {
+            connections.plan_looks().await;
+            connections.warn_of_unprovable_callbacks().await;
+        });
 
         let abort = servers.abort_handle();
         let ended = tokio::select! {

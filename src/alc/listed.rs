@@ -1,5 +1,7 @@
 //! What ALC lists.
 
+use std::fmt;
+
 /// A lead as ALC lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListedLead {
@@ -10,10 +12,19 @@ pub struct ListedLead {
 }
 
 /// A webhook as ALC lists it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct ListedWebhook {
     /// ALC's id.
     pub id: String,
     /// The name that we gave it.
     pub name: Option<String>,
+    /// Where ALC calls.
+    pub url: Option<String>,
+}
+
+impl fmt::Debug for ListedWebhook {
+    /// The URL is secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ListedWebhook").field("id", &self.id).field("name", &self.name).finish_non_exhaustive()
+    }
 }

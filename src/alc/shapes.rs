@@ -94,8 +94,9 @@ pub(super) fn leads(value: &Value, record: RecordId) -> Option<Vec<ListedLead>> 
 
 /// The webhooks in a list; those without a usable id are dropped. `None`: this is no list.
 pub(super) fn webhooks(value: &Value) -> Option<Vec<ListedWebhook>> {
-    let name = |item: &Value| first(item, "webhook", &|item| Some(member(item, &["name"])?.as_str()?.to_owned()));
-    let read = |item: &Value| Some(ListedWebhook { id: webhook_id(item)?, name: name(item) });
+    let text = |item: &Value, key| first(item, "webhook", &|item| Some(member(item, &[key])?.as_str()?.to_owned()));
+    let read =
+        |item: &Value| Some(ListedWebhook { id: webhook_id(item)?, name: text(item, "name"), url: text(item, "url") });
     Some(items(value, "webhooks")?.into_iter().filter_map(read).collect())
 }
 

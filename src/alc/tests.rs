@@ -267,8 +267,8 @@ async fn a_bad_day_of_a_list_is_not_remembered() {
         mock.remove_async().await;
         let list = r#"[{"webhook_id": 7, "name": "n"}, {"id": "w", "url": "u"}, {"name": "no id"}]"#;
         let mock = server.mock("GET", "/api/v1/webhooks").with_body(list).create_async().await;
-        let seven = ListedWebhook { id: "7".to_owned(), name: Some("n".to_owned()) };
-        let other = ListedWebhook { id: "w".to_owned(), name: None };
+        let seven = ListedWebhook { id: "7".to_owned(), name: Some("n".to_owned()), url: None };
+        let other = ListedWebhook { id: "w".to_owned(), name: None, url: Some("u".to_owned()) };
         assert_eq!(client.list_webhooks(&token()).await, Ok(vec![seven, other]));
         mock.remove_async().await;
     }

@@ -173,8 +173,10 @@ async fn answers_are_read_whatever_stands_around_or_beside_them() {
         let mut server = Server::new_async().await;
         let mock = server.mock("GET", "/v2/webhooks").match_query(Matcher::Any).with_body(&listed);
         let _mock = mock.create_async().await;
-        let found = client(&server).find_webhook(&token(), |url| url == "https://us.example/w").await;
-        assert_eq!(found, Ok(Some("w-1".to_owned())), "{listed}");
+        let found = client(&server).list_webhooks(&token()).await;
+        let webhook =
+            super::webhooks::ListedWebhook { id: "w-1".to_owned(), url: Some("https://us.example/w".to_owned()) };
+        assert_eq!(found, Ok(vec![webhook]), "{listed}");
     }
     for body in ["OK", r#"{"data": {"id": {"webhook_id": "w-1"}, "secr"#, "{}"] {
         let mut server = Server::new_async().await;

@@ -3,6 +3,8 @@
 //! Promises that a call passes only with a signature made with the webhook's own secret, compared in constant time, and
 //! that neither the secret nor the URL shows in an error.
 
+use std::fmt;
+
 use aws_lc_rs::hmac;
 use reqwest::Method;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -27,6 +29,22 @@ pub struct CreatedWebhook {
     pub id: String,
     /// What it signs with; told this once.
     pub secret: SecretString,
+}
+
+/// A webhook as Attio lists it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ListedWebhook {
+    /// Attio's id.
+    pub id: String,
+    /// Where Attio calls.
+    pub url: Option<String>,
+}
+
+impl fmt::Debug for ListedWebhook {
+    /// The URL is secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ListedWebhook").field("id", &self.id).finish_non_exhaustive()
+    }
 }
 
 /// Something that happened to a record.
@@ -79,30 +97,28 @@ impl Client {
         answer.find(read)?.ok_or_else(|| unreadable("it names no webhook and secret"))
     }
 
-    /// `GET /v2/webhooks`: the id of the one with this URL.
-    pub async fn find_webhook(
-        &self,
-        token: &SecretString,
-        is_it: impl Fn(&str) -> bool,
-    ) -> Result<Option<String>, CallError> {
-        let mut offset = 0;
+    /// `GET /v2/webhooks`: all of the workspace, page by page; those without a usable id are dropped.
+    pub async fn list_webhooks(&self, token: &SecretString) -> Result<Vec<ListedWebhook>, CallError> {
+        let (mut found, mut offset) = (Vec::new(), 0);
         loop {
             let page = [("limit", PAGE.to_string()), ("offset", offset.to_string())];
-            let answer =
-                self.caller.call("list_webhooks", self.request(Method::GET, &["webhooks"], token).query(&page));
-            let answer = answer.await?;
+            let request = self.request(Method::GET, &["webhooks"], token).query(&page);
+            let answer = self.caller.call("list_webhooks", request).await?;
             if !answer.status.is_success() {
                 return Err(error(&answer, token));
             }
             let listed = answer.find(list)?.ok_or_else(|| unreadable("it is no list of webhooks"))?;
-            let url = |webhook: &&Value| webhook.get("target_url").and_then(Value::as_str).is_some_and(&is_it);
-            if let Some(found) = listed.iter().find(url) {
-                return Ok(webhook_id(found));
-            }
+            found.extend(listed.iter().filter_map(|webhook| {
+                let url = webhook.get("target_url").and_then(Value::as_str).map(str::to_owned);
+                Some(ListedWebhook { id: webhook_id(webhook)?, url })
+            }));
             offset += listed.len();
             // More than was asked for: it does not know pages.
-            if listed.len() < PAGE || listed.len() > PAGE || offset > MOST {
-                return Ok(None);
+            if listed.len() < PAGE || listed.len() > PAGE {
+                return Ok(found);
+            }
+            if offset >= MOST {
+                return Err(unreadable("it lists more webhooks than a workspace can have"));
             }
         }
     }

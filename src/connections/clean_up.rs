@@ -12,17 +12,15 @@ use secrecy::SecretString;
 use super::{
     alc_grant::Grant,
     service::Connections,
+    webhook_url::taken_apart,
     work::Work,
     workspace::{aggregate::Workspace, connection::Connection, side::Side, webhook::Webhook},
 };
 use crate::{
     alc::{CallError, ListedWebhook},
-    ids::{OpaqueToken, WebhookId},
+    ids::WebhookId,
     store::StoreError,
 };
-
-/// Where Attio calls, below `PUBLIC_URL`.
-pub(super) const ATTIO_PATH: &str = "/webhooks/attio/";
 
 /// So many 401s in a row to the tokens of another connection may be strays.
 const STRAYS: u32 = 2;
@@ -55,9 +53,12 @@ impl Connections {
         };
         let answer = match &cleaner {
             Cleaner::Alc(grant) => self.find_at_alc(grant, &webhook).await,
-            Cleaner::Attio(token) => match self.attio.find_webhook(token, |url| is_url_of(url, &webhook)).await {
-                Ok(Some(found)) => Answer::Found(found),
-                Ok(None) => Answer::Missing,
+            Cleaner::Attio(token) => match self.attio.list_webhooks(token).await {
+                Ok(listed) => {
+                    let found =
+                        listed.into_iter().find(|it| it.url.as_ref().is_some_and(|url| is_url_of(url, &webhook)));
+                    found.map_or(Answer::Missing, |found| Answer::Found(found.id))
+                }
                 Err(error) => self.judge_attio(&webhook, token, error).await,
             },
         };
@@ -226,7 +227,7 @@ impl Connections {
 }
 
 /// When the upstream wants to be asked again, if it said so.
-fn asked(error: &CallError) -> Option<Timestamp> {
+pub(super) fn asked(error: &CallError) -> Option<Timestamp> {
     match error {
         CallError::RateLimited { until } => Some(*until),
         CallError::Unknown { retry_after, .. } => *retry_after,
@@ -241,6 +242,5 @@ pub(super) fn named(listed: Vec<ListedWebhook>, name: &str) -> Option<String> {
 
 /// Whether a URL of ours is this webhook's.
 fn is_url_of(url: &str, webhook: &Webhook) -> bool {
-    let token = url.rsplit_once(ATTIO_PATH).and_then(|(_, token)| OpaqueToken::parse(token));
-    token.is_some_and(|token| webhook.token.matches(&token.secret))
+    taken_apart(Side::Attio, url).is_some_and(|(_, token)| webhook.token.matches(&token.secret))
 }

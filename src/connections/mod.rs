@@ -4,7 +4,7 @@
 //! happen to them. Above it stands [`Connections`], the service: codes and refresh tokens towards our client (`codes`,
 //! `consent`), the tokens that ALC and Attio gave (`alc_grant`, `renewal`, `attio_grant`, `give_back`),
 //! connection-added (`connect`), and what a worker does with a workspace that it leased (`reconcile`, `work`,
-//! `clean_up`).
+//! `clean_up`, `watch`).
 //!
 //! Promises that what an upstream answered is recorded however the worker fared, that an outage disconnects no
 //! workspace, and that tokens are erased last. Knows nothing of leads but, by a function that is handed in, which
@@ -28,6 +28,8 @@ mod service;
 mod settings;
 mod triggers;
 mod unprovable;
+mod watch;
+mod webhook_url;
 mod work;
 mod workspace;
 mod writing;

@@ -79,6 +79,8 @@ impl Connections {
             Step::Refresh(id) => self.refresh_leased(work, id).await,
             Step::FindWebhook(side, id) => self.find_webhook(work, side, id).await,
             Step::DeleteWebhook(side, id) => self.delete_webhook(work, side, id).await,
+            Step::CheckWebhook(Side::Alc, id) => self.check_alc_webhook(work, id).await,
+            Step::CheckWebhook(Side::Attio, id) => self.check_attio_webhook(work, id).await,
             Step::RetireWebhook(id) => self.retire_webhook(work, id).await,
             Step::Revoke(side, id) => self.revoke_leaving(work, side, id).await,
         }

@@ -132,7 +132,8 @@ impl Connections {
         Ok(match loaded.value.standing(connection) {
             standing @ (Standing::Replaced | Standing::Unknown) => Err(standing),
             standing => {
-                loaded.value.view(connection).ok_or(standing).map(|view| self.without_grant(&loaded.value, view))
+                let view = loaded.value.view(connection, self.base()).ok_or(standing);
+                view.map(|view| self.without_grant(&loaded.value, view))
             }
         })
     }

@@ -54,6 +54,7 @@ mod tokens;
 mod told;
 mod unknown_outcomes;
 mod unreadable;
+mod watched_webhooks;
 mod webhook_answers;
 mod who_waits;
 mod workflows;

@@ -85,6 +85,23 @@ impl Alc {
         self.shared.state().webhooks.iter().filter(|webhook| !webhook.deleted).cloned().collect()
     }
 
+    /// A registration that nobody deleted is gone all the same.
+    pub fn lose_webhook(&self, webhook_id: &str) {
+        for webhook in self.shared.state().webhooks.iter_mut().filter(|webhook| webhook.webhook_id == webhook_id) {
+            webhook.deleted = true;
+        }
+    }
+
+    /// A registration of this URL that stands, made by another program or by an earlier life of ours; its id.
+    pub fn plant_webhook(&self, name: &str, url: &str) -> String {
+        let webhook_id = format!("wh_{}", uuid::Uuid::new_v4().simple());
+        let (name, url, event) = (name.to_owned(), url.to_owned(), "lead.processed".to_owned());
+        let planted = Webhook { webhook_id: webhook_id.clone(), name, url, event, secret: None, deleted: false };
+        // The oldest: leads are called back through the newest.
+        self.shared.state().webhooks.insert(0, planted);
+        webhook_id
+    }
+
     /// Every registration there ever was, oldest first.
     pub fn all_webhooks(&self) -> Vec<Webhook> {
         self.shared.state().webhooks.clone()

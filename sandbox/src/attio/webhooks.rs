@@ -90,4 +90,23 @@ impl Attio {
     pub fn webhooks(&self) -> Vec<Webhook> {
         self.shared.state().webhooks.clone()
     }
+
+    /// A subscription is gone, as if a person had deleted it.
+    pub fn lose_webhook(&self, webhook_id: &str) {
+        self.shared.state().webhooks.retain(|webhook| webhook.webhook_id != webhook_id);
+    }
+
+    /// A subscription of this URL that stands, made by another program or by an earlier life of ours; its id.
+    pub fn plant_webhook(&self, target_url: &str) -> String {
+        let planted = Webhook {
+            webhook_id: uuid::Uuid::new_v4().to_string(),
+            target_url: target_url.to_owned(),
+            subscriptions: json!([{ "event_type": "record.deleted", "filter": null }]),
+            secret: random(""),
+            created_at: self.shared.time.now(),
+        };
+        let webhook_id = planted.webhook_id.clone();
+        self.shared.state().webhooks.push(planted);
+        webhook_id
+    }
 }

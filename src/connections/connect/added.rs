@@ -78,8 +78,9 @@ impl Connections {
             // The last request may begin just before the deadline; until it has ended no other task begins.
             let until = later(attempt.deadline, self.claim_duration());
             let claim = Claim::new(attempt.owner, until);
-            let (claiming, _) =
-                self.update(&attempt.tenant, |found, now| claim_it(found, attempt.connection, &claim, now)).await?;
+            let claim_it =
+                |found: Option<&mut Workspace>, now| claim_it(found, attempt.connection, &claim, self.base(), now);
+            let (claiming, _) = self.update(&attempt.tenant, claim_it).await?;
             match claiming {
                 Claiming::Claimed => break,
                 Claiming::Connected(view) => return Ok(Connected { newly: false, view }),
@@ -128,7 +129,7 @@ impl Connections {
             })
             .await?;
         connected?;
-        let view = workspace.and_then(|workspace| workspace.value.view(attempt.connection));
+        let view = workspace.and_then(|workspace| workspace.value.view(attempt.connection, self.base()));
         Ok(Connected { newly: true, view: view.ok_or(ConnectError::Leaving)? })
     }
 
@@ -141,7 +142,7 @@ impl Connections {
                 Edit::Write(None)
             }
             Some(workspace) if workspace.current().is_some_and(|it| it.id == attempt.connection) => {
-                Edit::Leave(workspace.view(attempt.connection))
+                Edit::Leave(workspace.view(attempt.connection, self.base()))
             }
             _ => Edit::Leave(None),
         };
@@ -150,13 +151,19 @@ impl Connections {
     }
 }
 
-fn claim_it(workspace: Option<&mut Workspace>, id: ConnectionId, claim: &Claim, now: Timestamp) -> Edit<Claiming> {
+fn claim_it(
+    workspace: Option<&mut Workspace>,
+    id: ConnectionId,
+    claim: &Claim,
+    base: &str,
+    now: Timestamp,
+) -> Edit<Claiming> {
     let Some(workspace) = workspace else { return Edit::Leave(Claiming::Refused(ConnectError::Unknown)) };
     match workspace.standing(id) {
         Standing::Unknown => Edit::Leave(Claiming::Refused(ConnectError::Unknown)),
         Standing::Leaving => Edit::Leave(Claiming::Refused(ConnectError::Leaving)),
         Standing::Replaced => Edit::Leave(Claiming::Refused(ConnectError::Replaced)),
-        Standing::Current | Standing::ReauthorizationRequired => Edit::Leave(match workspace.view(id) {
+        Standing::Current | Standing::ReauthorizationRequired => Edit::Leave(match workspace.view(id, base) {
             Some(view) => Claiming::Connected(view),
             None => Claiming::Refused(ConnectError::Unknown),
         }),

@@ -3,7 +3,7 @@
 //! Promises that an intent stands in the state before ALC is asked, so that a webhook whose creation is not heard of
 //! again is found by its name and deleted, and that what ALC made is recorded before anything else can go wrong.
 
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 
 use super::{
     super::{
@@ -11,14 +11,14 @@ use super::{
         clean_up::named,
         service::{Connections, WEBHOOK_SECRET, pause},
         settings::WebhookSignature,
-        workspace::{side::Side, webhook::Webhook},
+        workspace::side::Side,
         writing::Edit,
     },
     attempt::{CALL_AGAIN, CALLS, ConnectAttempt, ConnectError},
 };
 use crate::{
     alc::{CallError, CreatedWebhook, webhook_key},
-    ids::{OpaqueToken, WebhookId},
+    ids::WebhookId,
 };
 
 /// A webhook that is stored and about to be created. No `Debug`: the URL is secret.
@@ -84,10 +84,7 @@ impl Connections {
     /// `instead` of one that may or may not be there, which is not wanted any more.
     async fn intend(&self, attempt: &ConnectAttempt, instead: Option<WebhookId>) -> Result<Intent, ConnectError> {
         self.in_time(attempt)?;
-        let token = OpaqueToken::new(attempt.workspace);
-        let base = self.settings.public_url.as_str().trim_end_matches('/');
-        let url = SecretString::from(format!("{base}/webhooks/alc/{}", token.to_text().expose_secret()));
-        let webhook = Webhook::intended(WebhookId::random(), attempt.connection, token.hash(), self.clock.now());
+        let (webhook, url) = self.new_webhook(Side::Alc, attempt.workspace, attempt.connection);
         let (intended, _) = self
             .update(&attempt.tenant, |workspace, now| {
                 let intended = workspace.is_some_and(|workspace| {
@@ -192,7 +189,7 @@ impl Connections {
     }
 
     /// A secret that no signature can be checked with would refuse every callback, one by one, for ever.
-    fn judge_secret(&self, created: &CreatedWebhook) -> Result<(), ConnectError> {
+    pub(in crate::connections) fn judge_secret(&self, created: &CreatedWebhook) -> Result<(), ConnectError> {
         match (self.settings.webhook_signature, &created.secret) {
             (WebhookSignature::Off, _) | (WebhookSignature::WhenSecretKnown, None) => Ok(()),
             (WebhookSignature::Required, None) => Err(ConnectError::Refused(

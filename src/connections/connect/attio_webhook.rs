@@ -4,21 +4,17 @@
 //! by its URL and deleted (its secret is lost), and that it is gone at Attio before its connection is erased.
 
 use jiff::Timestamp;
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 
 use super::{
     super::{
-        clean_up::ATTIO_PATH,
         service::{ATTIO_SECRET, Connections, pause},
-        workspace::{aggregate::Workspace, side::Side, webhook::Webhook},
+        workspace::{aggregate::Workspace, side::Side},
         writing::Edit,
     },
     attempt::{CALL_AGAIN, CALLS, ConnectAttempt, ConnectError},
 };
-use crate::{
-    attio::CallError,
-    ids::{OpaqueToken, WebhookId},
-};
+use crate::{attio::CallError, ids::WebhookId};
 
 impl Connections {
     /// Subscribes to what happens to records. Attio may refuse it: then merges and deletions go unheard.
@@ -44,10 +40,7 @@ impl Connections {
         attempt: &ConnectAttempt,
         token: &SecretString,
     ) -> Result<Option<String>, ConnectError> {
-        let secret = OpaqueToken::new(attempt.workspace);
-        let base = self.settings.public_url.as_str().trim_end_matches('/');
-        let url = SecretString::from(format!("{base}{ATTIO_PATH}{}", secret.to_text().expose_secret()));
-        let webhook = Webhook::intended(WebhookId::random(), attempt.connection, secret.hash(), self.clock.now());
+        let (webhook, url) = self.new_webhook(Side::Attio, attempt.workspace, attempt.connection);
         let id = webhook.id;
         // Takes no turn at the gate: one write of a connect fits into what the gate leaves free, and the workspace's
         // first lead must not be shown later for it.

@@ -28,8 +28,9 @@ use crate::{
     store::{decode, encode},
 };
 
-const MINUTE: Duration = Duration::from_secs(60);
-const HOUR: Duration = Duration::from_secs(60 * 60);
+pub(super) const MINUTE: Duration = Duration::from_secs(60);
+pub(super) const HOUR: Duration = Duration::from_secs(60 * 60);
+pub(super) const BASE: &str = "https://now.example";
 
 fn tokens(now: Timestamp, with_refresh: bool) -> FreshTokens {
     FreshTokens {
@@ -47,7 +48,7 @@ fn connection(now: Timestamp, with_refresh: bool, with_attio: bool) -> Connectio
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Event {
+pub(super) enum Event {
     Open { with_refresh: bool, with_attio: bool },
     BeginConnecting(usize),
     Register(usize),
@@ -66,7 +67,7 @@ enum Event {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Outcome {
+pub(super) enum Outcome {
     Done,
     Failed,
     Unauthorized,
@@ -105,9 +106,9 @@ fn event() -> impl Strategy<Value = Event> {
 type Fact = Box<dyn Fn(&mut Workspace, Timestamp)>;
 
 /// A workspace and what the test remembers of the outside.
-struct World {
-    workspace: Workspace,
-    now: Timestamp,
+pub(super) struct World {
+    pub(super) workspace: Workspace,
+    pub(super) now: Timestamp,
     connecting: HashMap<ConnectionId, Uuid>,
     refreshing: HashMap<ConnectionId, (Uuid, u64)>,
     revoked: HashSet<ConnectionId>,
@@ -116,7 +117,7 @@ struct World {
 }
 
 impl World {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let now = from_micros(1_700_000_000_000_000);
         Self {
             workspace: Workspace::new(WorkspaceId::random(), now),
@@ -134,7 +135,7 @@ impl World {
         (!all.is_empty()).then(|| all[which % all.len()].id)
     }
 
-    fn apply(&mut self, event: Event) {
+    pub(super) fn apply(&mut self, event: Event) {
         let now = self.now;
         match event {
             Event::Open { with_refresh, with_attio } => {
@@ -200,6 +201,12 @@ impl World {
             let token = OpaqueToken::new("w").hash();
             let webhook = Webhook::intended(WebhookId::random(), id, token, now);
             assert!(self.workspace.intend_webhook(Side::Alc, webhook, claim.owner));
+            if self.workspace.connection(id).is_some_and(|it| it.attio.is_some()) {
+                let webhook = Webhook::intended(WebhookId::random(), id, OpaqueToken::new("w").hash(), now);
+                let made = webhook.id;
+                assert!(self.workspace.intend_webhook(Side::Attio, webhook, claim.owner));
+                self.workspace.webhook_registered(Side::Attio, made, Some("attio".to_owned()), None, now);
+            }
         }
     }
 
@@ -261,7 +268,7 @@ impl World {
         assert_ne!(self.workspace.next_step(self.now), Step::Settle, "settling leaves nothing to settle");
     }
 
-    fn step(&mut self, outcome: Outcome) {
+    pub(super) fn step(&mut self, outcome: Outcome) {
         self.settle();
         let now = self.now;
         let fact = match self.workspace.next_step(now) {
@@ -308,6 +315,26 @@ impl World {
                 Outcome::Done | Outcome::Lost => Box::new(move |workspace, _| workspace.webhook_gone(side, webhook)),
                 _ => self.webhook_refused(webhook, outcome),
             },
+            Step::CheckWebhook(side, webhook) => match outcome {
+                Outcome::Done => {
+                    let listed = Some("listed".to_owned());
+                    Box::new(move |workspace, now| {
+                        workspace.webhook_looked_at(side, webhook, listed.clone(), BASE, now);
+                    })
+                }
+                // It is lost. The worker that makes another one dies, or lives.
+                Outcome::Failed | Outcome::Lost => {
+                    let next = self.replacement(side, webhook);
+                    Box::new(move |workspace, now| workspace.intend_instead(side, webhook, true, next.clone(), now))
+                }
+                Outcome::Unauthorized => {
+                    let next = self.replacement(side, webhook);
+                    Box::new(move |workspace, now| {
+                        workspace.intend_instead(side, webhook, false, next.clone(), now);
+                        workspace.webhook_replaced(side, webhook, next.id, (Some("next".to_owned()), None), now);
+                    })
+                }
+            },
             Step::RetireWebhook(webhook) => match outcome {
                 Outcome::Done => Box::new(move |workspace, _| workspace.webhook_retired(webhook)),
                 _ => Box::new(move |workspace, _| workspace.webhook_postponed(Side::Alc, webhook, later(now, HOUR))),
@@ -351,6 +378,11 @@ impl World {
             }
             _ => Box::new(move |workspace, _| workspace.revoke_postponed(side, connection, retry_at)),
         }
+    }
+
+    pub(super) fn replacement(&self, side: Side, webhook: WebhookId) -> Webhook {
+        let last = self.workspace.webhook(side, webhook).expect("due");
+        Webhook::intended(WebhookId::random(), last.connection, OpaqueToken::new("w").hash(), self.now)
     }
 
     fn webhook_refused(&self, webhook: WebhookId, outcome: Outcome) -> Fact {

@@ -3,3 +3,4 @@
 mod life;
 mod service;
 mod stored;
+mod watched;

@@ -12,7 +12,7 @@ use super::{
     connection::{Connection, Phase},
     settle::CLEAN_UP_LIMIT,
     side::Side,
-    webhook::{Webhook, WebhookState},
+    webhook::{LATE_CREATION, Webhook, WebhookState},
 };
 use crate::{
     clock::later,
@@ -40,6 +40,9 @@ pub(in crate::connections) enum Step {
     FindWebhook(Side, WebhookId),
     /// Delete it upstream.
     DeleteWebhook(Side, WebhookId),
+    /// Ask the side whether it still has the webhook that the current connection is called through, and make another
+    /// one if not.
+    CheckWebhook(Side, WebhookId),
     /// Stop answering for a webhook at ALC, unless leads sent under it are unfinished.
     RetireWebhook(WebhookId),
     /// Give the grant back, unless another connection holds the same token.
@@ -59,6 +62,7 @@ impl Step {
             Self::Refresh(_) => "refresh",
             Self::FindWebhook(..) => "find-webhook",
             Self::DeleteWebhook(..) => "delete-webhook",
+            Self::CheckWebhook(..) => "check-webhook",
             Self::RetireWebhook(_) => "retire-webhook",
             Self::Revoke(..) => "revoke",
             Self::WakeLeads => "wake-leads",
@@ -139,6 +143,13 @@ impl Workspace {
             WebhookState::Gone if side == Side::Alc => {
                 agenda.push((webhook.retry.not_before(webhook.created_at), Step::RetireWebhook(webhook.id)));
             }
+            WebhookState::Intended | WebhookState::Registered if self.is_spare(side, webhook) => {
+                agenda.push((later(webhook.created_at, LATE_CREATION), Step::Settle));
+            }
+            WebhookState::Registered if self.is_watched(side, webhook) => match webhook.look_at {
+                Some(at) => agenda.push((at, Step::CheckWebhook(side, webhook.id))),
+                None => agenda.push((now, Step::Settle)),
+            },
             // Wanted by the current connection, or by one that a task is connecting: that claim has its own time.
             WebhookState::Intended | WebhookState::Registered if self.wants(webhook) => {}
             WebhookState::Gone | WebhookState::Intended | WebhookState::Registered => {

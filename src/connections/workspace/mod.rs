@@ -20,4 +20,5 @@ pub(super) mod transitions;
 mod trigger;
 pub(super) mod triggers;
 pub(super) mod view;
+pub(super) mod watch;
 pub(super) mod webhook;

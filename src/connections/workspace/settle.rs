@@ -25,6 +25,7 @@ impl Workspace {
         self.settle_incoming(now);
         for side in Side::BOTH {
             self.settle_webhooks(side, now);
+            self.plan_first_look(side, now);
         }
         self.settle_leaving(now);
         *self != before
@@ -50,7 +51,9 @@ impl Workspace {
 
     fn settle_webhooks(&mut self, side: Side, now: Timestamp) {
         for at in 0..self.webhooks(side).len() {
-            let is_wanted = self.wants(&self.webhooks(side)[at]);
+            let webhook = &self.webhooks(side)[at];
+            let is_left_over = self.is_spare(side, webhook) && !webhook.may_come(now);
+            let is_wanted = self.wants(webhook) && !is_left_over;
             // At Attio whatever grant the workspace has now may try.
             let has_cleaner = side == Side::Attio || self.cleaner(&self.webhooks(side)[at]).is_some();
             let webhook = &mut self.webhooks_mut(side)[at];

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// How long its creation may still be under way, here or upstream: all tries of a connect, and what was hung up on.
-const LATE_CREATION: Duration = Duration::from_secs(60);
+pub(super) const LATE_CREATION: Duration = Duration::from_secs(60);
 
 /// What is known of it upstream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,6 +56,18 @@ pub struct Webhook {
     /// How far the unfinished leads have been looked at: down to this place, none was sent under it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::connections) leads_seen: Option<String>,
+    /// The `PUBLIC_URL` that its own begins with, where that is remembered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::connections) base: Option<String>,
+    /// Its upstream lists its webhooks, and this one is not among them any more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(in crate::connections) lost: bool,
+    /// When its upstream last listed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::connections) confirmed_at: Option<Timestamp>,
+    /// When its upstream is next asked whether it still has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::connections) look_at: Option<Timestamp>,
     /// Of finding and deleting it upstream.
     #[serde(flatten)]
     pub(in crate::connections) retry: Retry,
@@ -81,6 +93,10 @@ impl Webhook {
             secret: None,
             deleting_since: None,
             leads_seen: None,
+            base: None,
+            lost: false,
+            confirmed_at: None,
+            look_at: None,
             retry: Retry::default(),
             extra: Map::new(),
         }
@@ -96,7 +112,10 @@ impl Webhook {
         self.upstream_id = upstream_id.or_else(|| self.upstream_id.take());
         self.secret = secret.or_else(|| self.secret.take());
         match self.state {
-            WebhookState::Intended => self.state = WebhookState::Registered,
+            WebhookState::Intended => {
+                self.state = WebhookState::Registered;
+                self.look_again(now);
+            }
             // It was thought never to have been made.
             WebhookState::Gone => self.begin_deleting(now),
             WebhookState::Registered | WebhookState::Deleting => {}
@@ -120,6 +139,12 @@ impl Webhook {
     pub(super) fn gone(&mut self) {
         self.state = WebhookState::Gone;
         self.retry.reset();
+    }
+
+    /// Whether it was made under another `PUBLIC_URL` than the one that is `base`. `false` also where that is not
+    /// remembered.
+    pub(in crate::connections) fn is_outdated(&self, base: &str) -> bool {
+        self.base.as_ref().is_some_and(|own| own != base)
     }
 
     /// Whether the upstream may have it.

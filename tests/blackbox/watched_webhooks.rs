@@ -1,0 +1,280 @@
+//! The webhooks at ALC and at Attio are looked at again: what was lost, what a person deleted, and what a change of
+//! `PUBLIC_URL` left behind is repaired within a day.
+
+use sandbox::{Callback, Fault};
+use serde_json::Value;
+
+use crate::support::{
+    attio_app::AttioApp,
+    harness::{DAY, HOUR, MINUTE, Setup, World, scenario},
+};
+
+async fn webhook(app: &AttioApp) -> Value {
+    app.refresh().await.expect(200);
+    app.connection().await.expect(200).json()["webhook"].clone()
+}
+
+/// ALC calls exactly one webhook, and that is another one than `last`.
+async fn repaired(world: &World, last: &str) -> String {
+    let other = async || {
+        let webhooks = world.alc.webhooks();
+        webhooks.len() == 1 && webhooks[0].webhook_id != last
+    };
+    world.pass_until("the webhook is repaired", HOUR, DAY, other).await;
+    world.alc.webhooks()[0].webhook_id.clone()
+}
+
+async fn a_lead_goes_round(world: &World, app: &AttioApp) {
+    let ada = world.person();
+    app.refresh().await.expect(200);
+    app.press(&ada).await.expect(201);
+    world.shows(&ada, "Pending").await;
+    world.call_back(&ada, "qualified").await;
+    world.shows(&ada, "Complete").await;
+}
+
+scenario! {
+    async fn what_alc_lost_is_made_again_within_a_day(setup: Setup) {
+        let (world, app) = setup.connected().await;
+        let ada = world.person();
+        app.press(&ada).await.expect(201);
+        world.shows(&ada, "Pending").await;
+        let last = world.alc.webhooks()[0].webhook_id.clone();
+        world.alc.lose_webhook(&last);
+        repaired(&world, &last).await;
+        assert_eq!(world.alc.all_webhooks().len(), 2, "one is made, by one replica");
+        let shown = webhook(&app).await;
+        assert_eq!(shown["status"], "registered");
+        // What ALC had under way is still understood, and signed as it was.
+        world.tell(Callback::new(&ada.record_id, "qualified").to(&last), 200).await;
+        world.shows(&ada, "Complete").await;
+        a_lead_goes_round(&world, &app).await;
+        // Looked at again, it is found in its place.
+        let confirmed = async || webhook(&app).await["confirmed_at"].is_string();
+        world.pass_until("it is confirmed", HOUR, DAY, confirmed).await;
+        assert_eq!(webhook(&app).await["id"], shown["id"]);
+    }
+}
+
+scenario! {
+    async fn what_is_there_is_looked_at_once_a_day_and_stays(setup: Setup) {
+        let (world, app) = subscribed(setup).await;
+        let last = world.alc.webhooks()[0].webhook_id.clone();
+        let before = world.alc.journal().count("list_webhooks");
+        let at_attio = world.attio.journal().count("list_webhooks");
+        for _ in 0..8 {
+            world.pass_slowly(HOUR * 12, 1).await;
+        }
+        let looks = world.alc.journal().count("list_webhooks") - before;
+        assert!((4..=6).contains(&looks), "{looks} looks in four days");
+        let looks = world.attio.journal().count("list_webhooks") - at_attio;
+        assert!((4..=6).contains(&looks), "{looks} looks at Attio in four days");
+        assert_eq!(world.alc.webhooks()[0].webhook_id, last);
+        assert!(webhook(&app).await["confirmed_at"].is_string());
+    }
+}
+
+scenario! {
+    async fn after_a_change_of_public_url_alc_is_told_the_new_one(setup: Setup) {
+        let (mut world, app) = setup.connected().await;
+        let last = world.alc.webhooks()[0].clone();
+        let ada = world.person();
+        app.press(&ada).await.expect(201);
+        world.shows(&ada, "Pending").await;
+        world.settings.set("HTTP__PUBLIC_URL", &world.url().replace("127.0.0.1", "localhost"));
+        world.restart().await;
+        assert_eq!(webhook(&app).await["outdated"], true);
+        repaired(&world, &last.webhook_id).await;
+        let next = world.alc.webhooks()[0].clone();
+        assert!(next.url.starts_with("http://localhost"), "the new URL");
+        assert_eq!(webhook(&app).await["outdated"], Value::Null);
+        // A lead under way is called back about where ALC was told to, and signed with that secret.
+        world.tell(Callback::new(&ada.record_id, "qualified").to(&last.webhook_id), 200).await;
+        world.shows(&ada, "Complete").await;
+        a_lead_goes_round(&world, &app).await;
+    }
+}
+
+scenario! {
+    async fn an_alc_that_cannot_list_is_told_of_a_new_public_url_all_the_same(setup: Setup) {
+        let (mut world, app) = setup.alc(|alc| alc.webhook_list = false).connected().await;
+        let last = world.alc.webhooks()[0].webhook_id.clone();
+        world.pass_slowly(HOUR * 12, 4).await;
+        assert_eq!(world.alc.webhooks()[0].webhook_id, last, "nothing tells that it is missing");
+        assert_eq!(webhook(&app).await["confirmed_at"], Value::Null, "nothing tells that it is there");
+        world.settings.set("HTTP__PUBLIC_URL", &world.url().replace("127.0.0.1", "localhost"));
+        world.restart().await;
+        repaired(&world, &last).await;
+        a_lead_goes_round(&world, &app).await;
+    }
+}
+
+scenario! {
+    async fn orphans_of_ours_go_and_nothing_else_is_touched(setup: Setup) {
+        let (world, app) = setup.connected().await;
+        let own = world.alc.webhooks()[0].clone();
+        let (path, token) = own.url.rsplit_once('/').expect("a path");
+        let (workspace, _) = token.split_once('.').expect("a workspace and a secret");
+        let secret = "A".repeat(43);
+        let orphan = world.alc.plant_webhook("renamed", &format!("{path}/{workspace}.{secret}"));
+        let another = uuid::Uuid::new_v4();
+        let others = [
+            world.alc.plant_webhook("alc-connector", &format!("{path}/{another}.{secret}")),
+            world.alc.plant_webhook(&own.name, &format!("https://staging.example/webhooks/alc/{workspace}.{secret}")),
+            world.alc.plant_webhook("crm", "https://crm.example/hooks/1"),
+        ];
+        let stands = |id: &String| world.alc.webhooks().iter().any(|webhook| webhook.webhook_id == *id);
+        world.pass_until("the orphan goes", HOUR, DAY, async || !stands(&orphan)).await;
+        assert!(others.iter().all(stands), "another's webhook was deleted");
+        assert!(stands(&own.webhook_id));
+        a_lead_goes_round(&world, &app).await;
+    }
+}
+
+scenario! {
+    async fn a_repair_whose_answer_is_lost_leaves_nothing_behind(setup: Setup) {
+        let (world, app) = setup.impatient().connected().await;
+        let last = world.alc.webhooks()[0].webhook_id.clone();
+        world.alc.lose_webhook(&last);
+        // Made, and the answer lost, as after a crash.
+        world.alc.faults().next("create_webhook", Fault::done_but_500());
+        world.pass_until("it is made, unheard", HOUR, DAY, async || world.alc.all_webhooks().len() > 1).await;
+        let spare = world.alc.all_webhooks()[1].webhook_id.clone();
+        repaired(&world, &spare).await;
+        a_lead_goes_round(&world, &app).await;
+    }
+}
+
+scenario! {
+    async fn while_alc_makes_no_other_one_the_connection_says_that_it_is_gone(setup: Setup) {
+        let (world, app) = setup.connected().await;
+        let last = world.alc.webhooks()[0].webhook_id.clone();
+        world.alc.lose_webhook(&last);
+        world.alc.faults().always("create_webhook", Fault::status(503));
+        let gone = async || webhook(&app).await["status"] == "gone";
+        world.pass_until("the truth is told", HOUR, DAY, gone).await;
+        world.alc.faults().clear("create_webhook");
+        let repaired = async || webhook(&app).await["status"] == "registered";
+        world.pass_until("it is made once ALC makes it", MINUTE * 10, HOUR * 3, repaired).await;
+        assert_eq!(world.alc.webhooks().len(), 1);
+        a_lead_goes_round(&world, &app).await;
+    }
+}
+
+/// Connected, at an Attio that takes a URL without TLS.
+async fn subscribed(setup: Setup) -> (World, AttioApp) {
+    let world = setup.start().await;
+    world.attio.configure(|attio| attio.https_webhooks_only = false);
+    let app = world.connect().await;
+    assert_eq!(world.attio.webhooks().len(), 1);
+    (world, app)
+}
+
+async fn attio_webhook(app: &AttioApp) -> Value {
+    app.refresh().await.expect(200);
+    app.connection().await.expect(200).json()["attio_webhook"].clone()
+}
+
+/// Attio calls exactly one webhook, and that is another one than `last`.
+async fn repaired_at_attio(world: &World, last: &str) {
+    let other = async || {
+        let webhooks = world.attio.webhooks();
+        webhooks.len() == 1 && webhooks[0].webhook_id != last
+    };
+    world.pass_until("the webhook at Attio is repaired", HOUR, DAY, other).await;
+}
+
+/// Attio tells of a deletion, and the lead ends by it.
+async fn a_deletion_is_heard(world: &World, app: &AttioApp) {
+    let ada = world.person();
+    app.refresh().await.expect(200);
+    app.press(&ada).await.expect(201);
+    world.shows(&ada, "Pending").await;
+    world.attio.delete_person(&ada.record_id);
+    let told = world.attio.deliver(vec![world.attio.event("record.deleted", &ada.record_id)]).await;
+    assert_eq!(told, [200]);
+    assert_eq!(app.lead_says(&ada, "reason").await, "record-deleted");
+}
+
+scenario! {
+    async fn what_attio_lost_is_made_again_within_a_day(setup: Setup) {
+        let (world, app) = subscribed(setup).await;
+        let (last, shown) = (world.attio.webhooks()[0].clone(), attio_webhook(&app).await);
+        assert_eq!(shown["status"], "registered");
+        world.attio.lose_webhook(&last.webhook_id);
+        repaired_at_attio(&world, &last.webhook_id).await;
+        assert_ne!(attio_webhook(&app).await["id"], shown["id"]);
+        assert_eq!(world.attio.journal().count("create_webhook"), 2, "one is made, by one replica");
+        a_deletion_is_heard(&world, &app).await;
+        let confirmed = async || attio_webhook(&app).await["confirmed_at"].is_string();
+        world.pass_until("it is confirmed", HOUR, DAY, confirmed).await;
+    }
+}
+
+scenario! {
+    async fn after_a_change_of_public_url_attio_is_told_the_new_one(setup: Setup) {
+        let (mut world, app) = subscribed(setup.attio_grants()).await;
+        let last = world.attio.webhooks()[0].webhook_id.clone();
+        world.settings.set("HTTP__PUBLIC_URL", &world.url().replace("127.0.0.1", "localhost"));
+        world.restart().await;
+        assert_eq!(attio_webhook(&app).await["outdated"], true);
+        repaired_at_attio(&world, &last).await;
+        assert!(world.attio.webhooks()[0].target_url.starts_with("http://localhost"), "the new URL");
+        assert_eq!(attio_webhook(&app).await["outdated"], Value::Null);
+        a_deletion_is_heard(&world, &app).await;
+    }
+}
+
+scenario! {
+    async fn orphans_of_ours_go_at_attio_and_nothing_else_is_touched(setup: Setup) {
+        let (world, app) = subscribed(setup).await;
+        let own = world.attio.webhooks()[0].clone();
+        let (path, token) = own.target_url.rsplit_once('/').expect("a path");
+        let (workspace, _) = token.split_once('.').expect("a workspace and a secret");
+        let (another, secret) = (uuid::Uuid::new_v4(), "A".repeat(43));
+        let orphan = world.attio.plant_webhook(&format!("{path}/{workspace}.{secret}"));
+        let others = [
+            world.attio.plant_webhook(&format!("{path}/{another}.{secret}")),
+            world.attio.plant_webhook(&format!("https://staging.example/webhooks/attio/{workspace}.{secret}")),
+            world.attio.plant_webhook("https://crm.example/hooks/1"),
+        ];
+        let stands = |id: &String| world.attio.webhooks().iter().any(|webhook| webhook.webhook_id == *id);
+        world.pass_until("the orphan goes", HOUR, DAY, async || !stands(&orphan)).await;
+        assert!(others.iter().all(stands), "another's webhook was deleted");
+        assert!(stands(&own.webhook_id));
+        others.iter().for_each(|id| world.attio.lose_webhook(id));
+        a_deletion_is_heard(&world, &app).await;
+    }
+}
+
+scenario! {
+    async fn a_repair_at_attio_whose_answer_is_lost_leaves_nothing_behind(setup: Setup) {
+        let (world, app) = subscribed(setup.impatient()).await;
+        let last = world.attio.webhooks()[0].webhook_id.clone();
+        world.attio.lose_webhook(&last);
+        world.attio.faults().next("create_webhook", Fault::done_but_500());
+        let count = |operation| world.attio.journal().count(operation);
+        let done = async || {
+            let spare_is_deleted = count("create_webhook") == 3 && count("delete_webhook") > 0;
+            spare_is_deleted && world.attio.webhooks().len() == 1
+        };
+        world.pass_until("it is made, unheard, and made again", HOUR, DAY, done).await;
+        a_deletion_is_heard(&world, &app).await;
+    }
+}
+
+scenario! {
+    async fn an_attio_that_refuses_another_one_is_asked_again_tomorrow(setup: Setup) {
+        let (world, app) = subscribed(setup).await;
+        let last = world.attio.webhooks()[0].webhook_id.clone();
+        world.attio.lose_webhook(&last);
+        world.attio.configure(|attio| attio.https_webhooks_only = true);
+        let gone = async || attio_webhook(&app).await["status"] == "gone";
+        world.pass_until("the truth is told", HOUR, DAY, gone).await;
+        world.pass_slowly(HOUR, 12).await;
+        assert_eq!(world.attio.journal().count("create_webhook"), 2, "asked once more");
+        world.attio.configure(|attio| attio.https_webhooks_only = false);
+        repaired_at_attio(&world, &last).await;
+        a_deletion_is_heard(&world, &app).await;
+    }
+}
