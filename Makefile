@@ -4,7 +4,7 @@
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help binaries demo test check image fmt lint doc deny contract-lint fuzz-api fuzz browser app
+.PHONY: help binaries demo test check image fmt lint doc deny contract-lint fuzz-api fuzz browser app promtool
 
 APP := examples/attio-app
 APP_SOURCES := $(shell find $(APP)/src -type f ! -name '*.graphql.d.ts') $(wildcard $(APP)/*.json)
@@ -46,6 +46,9 @@ deny: ## Licences, banned crates, sources
 contract-lint: ## Lints openapi.yaml
 	@scripts/ensure-node
 	cd tests/contract && npm ci --ignore-scripts --no-audit --no-fund && REDOCLY_TELEMETRY=off npm run --silent lint
+
+promtool: ## The alerts, their tests and the dashboard, by the real promtool
+	@scripts/promtool
 
 fuzz-api: binaries ## Schemathesis against both listeners, judged by openapi.yaml
 	@scripts/fuzz-api $(TARGET)
