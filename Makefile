@@ -4,7 +4,7 @@
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help binaries demo test check image fmt lint doc deny contract-lint fuzz-api fuzz browser app promtool
+.PHONY: help binaries demo test check image fmt lint doc deny contract-lint fuzz-api fuzz browser app promtool manifests
 
 APP := examples/attio-app
 APP_SOURCES := $(shell find $(APP)/src -type f ! -name '*.graphql.d.ts') $(wildcard $(APP)/*.json)
@@ -49,6 +49,9 @@ contract-lint: ## Lints openapi.yaml
 
 promtool: ## The alerts, their tests and the dashboard, by the real promtool
 	@scripts/promtool
+
+manifests: ## deploy/ by the schemas of Compose and Kubernetes
+	@scripts/manifests $(TARGET)
 
 fuzz-api: binaries ## Schemathesis against both listeners, judged by openapi.yaml
 	@scripts/fuzz-api $(TARGET)
