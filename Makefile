@@ -4,7 +4,7 @@
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help binaries demo test check image fmt lint doc deny contract-lint fuzz-api fuzz browser app bench bench-smoke
+.PHONY: help binaries demo test check image fmt lint doc deny contract-lint fuzz-api fuzz browser app bench bench-smoke promtool manifests
 
 APP := examples/attio-app
 APP_SOURCES := $(shell find $(APP)/src -type f ! -name '*.graphql.d.ts') $(wildcard $(APP)/*.json)
@@ -46,6 +46,12 @@ deny: ## Licences, banned crates, sources
 contract-lint: ## Lints openapi.yaml
 	@scripts/ensure-node
 	cd tests/contract && npm ci --ignore-scripts --no-audit --no-fund && REDOCLY_TELEMETRY=off npm run --silent lint
+
+promtool: ## The alerts, their tests and the dashboard, by the real promtool
+	@scripts/promtool
+
+manifests: ## deploy/ by the schemas of Compose and Kubernetes
+	@scripts/manifests $(TARGET)
 
 fuzz-api: binaries ## Schemathesis against both listeners, judged by openapi.yaml
 	@scripts/fuzz-api $(TARGET)

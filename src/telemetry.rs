@@ -2,21 +2,23 @@
 //!
 //! Owns the process-wide subscriber, recorder and panic hook. Promises that installing either twice is harmless (tests
 //! run several Apps in one process), that a line written on behalf of a request carries its id in either format, that a
-//! panic is a line of the log which says where it was and quotes nothing, and that everything measured in seconds has
-//! buckets from a millisecond to half a minute.
+//! panic is a line of the log which says where it was and quotes nothing, and that no label of a metric has more values
+//! than the sources name.
 
+mod catalogue;
+mod measures;
 mod sparing;
 
 use std::{
     io::{self, IsTerminal as _},
-    sync::OnceLock,
+    sync::{LazyLock, OnceLock},
 };
 
-use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
-use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use serde::Serialize;
 use tracing_subscriber::EnvFilter;
 
+pub(crate) use self::measures::{breaker, press, refresh, result_shown, step};
 pub use self::sparing::Sparing;
 pub(crate) use self::sparing::warn_sparingly;
 
@@ -55,65 +57,33 @@ pub fn log_panics() {
     }));
 }
 
-/// Requests of a browser and calls to an upstream alike: a millisecond to the 30 s that Attio waits.
-const SECONDS: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
-
 static METRICS: OnceLock<PrometheusHandle> = OnceLock::new();
+
+/// Memory, processor time, open files: read from the system when the metrics are rendered, under the names that
+/// Prometheus's own clients use.
+static PROCESS: LazyLock<metrics_process::Collector> = LazyLock::new(metrics_process::Collector::default);
+
+/// The process's metrics as Prometheus reads them, with those of the process itself as they are now.
+pub fn render_metrics() -> String {
+    let handle = metrics();
+    PROCESS.collect();
+    handle.render()
+}
 
 /// The process's metrics; the first call installs the recorder.
 pub fn metrics() -> &'static PrometheusHandle {
     METRICS.get_or_init(|| {
-        let builder = PrometheusBuilder::new();
         #[expect(clippy::expect_used, reason = "fails only without buckets, and there are fourteen")]
-        let recorder = builder
-            .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)
-            .expect("there are buckets")
-            .build_recorder();
+        let recorder = catalogue::with_buckets(PrometheusBuilder::new()).expect("there are buckets").build_recorder();
         let handle = recorder.handle();
         if metrics::set_global_recorder(recorder).is_err() {
             tracing::warn!("another metrics recorder was installed first: /metrics stays empty");
         }
-        describe();
+        catalogue::describe();
+        PROCESS.describe();
+        measures::begin(VERSION.version, VERSION.commit.unwrap_or("unknown"));
         handle
     })
-}
-
-fn describe() {
-    describe_counter!("alc_connector_http_requests_total", "Requests answered, by method, route and status");
-    describe_histogram!(
-        "alc_connector_http_request_duration_seconds",
-        Unit::Seconds,
-        "From the head of a request to the head of its answer, by method and route"
-    );
-    describe_counter!("alc_connector_callbacks_total", "ALC's callbacks, by what became of them");
-    describe_counter!(
-        "alc_connector_client_authentications_failed_total",
-        "Requests to /oauth/token and /oauth/revoke that did not prove to be our client's"
-    );
-    describe_counter!("alc_connector_upstream_requests_total", "Calls to an upstream, by operation and outcome");
-    describe_histogram!(
-        "alc_connector_upstream_request_duration_seconds",
-        Unit::Seconds,
-        "From the begin of a call to an upstream to the end of its answer, by operation and outcome"
-    );
-    describe_gauge!("alc_connector_store_up", "Whether the store told what it holds when this was asked for: 1 or 0");
-    describe_gauge!(
-        "alc_connector_store_degraded",
-        "Whether the store serves in part only when this was asked for, by what is wrong: 1 or 0"
-    );
-    describe_gauge!(
-        "alc_connector_aggregates",
-        "Aggregates in the store, by kind and status; every replica tells all of them: take the max, not the sum"
-    );
-    describe_gauge!(
-        "alc_connector_sealed_by_previous",
-        "Documents that the sealing key has not sealed anew yet, as the last walk over the store found; take the max"
-    );
-    describe_gauge!(
-        "alc_connector_oldest_age_seconds",
-        Unit::Seconds,
-        "Age of the oldest aggregate, by kind and status; every replica tells it: take the max"
-    );
 }
 
 /// What `/version` says.

@@ -23,6 +23,7 @@ use crate::{
         Change, Commit, Committed, Cursor, Document, Key, Kind, LeaseChange, Leased, StoreError, Tenant, Versioned,
         Write,
     },
+    telemetry,
 };
 
 /// The leads that have not finished.
@@ -62,7 +63,9 @@ impl Connections {
                 Step::Settle => {}
                 step if self.hold(&mut work, settled, step).await? => {
                     stepped = true;
-                    self.take(&mut work, step).await?;
+                    let taken = self.take(&mut work, step).await;
+                    telemetry::step("workspace", step.name(), if taken.is_ok() { "done" } else { "store_error" });
+                    taken?;
                 }
                 _ => self.reload(&mut work).await?,
             }

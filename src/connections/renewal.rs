@@ -26,6 +26,7 @@ use crate::{
     ids::{ConnectionId, WorkspaceId, random_uuid},
     sealing::Sealed,
     store::{LeaseChange, StoreError, Tenant, Versioned},
+    telemetry,
 };
 
 /// The longest wait between two refreshes that failed: leads are waiting for the grant.
@@ -79,6 +80,16 @@ enum RefreshAnswer {
 }
 
 impl RefreshAnswer {
+    /// The word for it in the metrics.
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Fresh(_) => "refreshed",
+            Self::Dead => "dead",
+            Self::Denied { .. } => "refused",
+            Self::Failed { .. } => "failed",
+        }
+    }
+
     /// Records it; `false`: there is no connection any more to have the tokens.
     fn record(&self, workspace: &mut Workspace, whose: Renewing, now: Timestamp) -> bool {
         let Renewing { connection, generation, owner } = whose;
@@ -178,6 +189,7 @@ impl Connections {
     ) -> Result<(Option<Versioned<Workspace>>, Option<String>), StoreError> {
         let whose = Renewing { connection: connection.id, generation: connection.alc.generation, owner };
         let answer = self.ask_for_tokens(workspace, connection).await;
+        telemetry::refresh(answer.name());
         let fact = |found: &mut Workspace, now| answer.record(found, whose, now);
         let recorded = self.record(tenant, start, lease, fact).await?;
         let kept = recorded.as_ref().is_some_and(|(kept, _)| *kept);

@@ -75,7 +75,7 @@ async fn version() -> impl Responder {
 async fn metrics(clock: Data<Clock>, probes: Data<Probes>) -> impl Responder {
     // An error is told by `store_up`; what is degraded has set its own gauge.
     let (_serving, ()) = tokio::join!(probes.serving(), measure(&probes, &clock));
-    HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(telemetry::metrics().render())
+    HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(telemetry::render_metrics())
 }
 
 /// What has a gauge already: a status that nothing is in any more must fall to zero, not stay at its last count.

@@ -25,7 +25,7 @@ use super::{
     problem::{Problem, Slug},
     request_id,
 };
-use crate::lifecycle::Lifecycle;
+use crate::{lifecycle::Lifecycle, telemetry};
 
 /// The middleware. The outermost one: what it does not see has no id.
 pub async fn track<B>(request: ServiceRequest, next: Next<B>) -> Result<ServiceResponse<BoxBody>, Error>
@@ -145,6 +145,9 @@ impl Visit {
             "method" => *method, "route" => route.clone()
         )
         .record(elapsed.as_secs_f64());
+        if (*method, route.as_str()) == ("POST", "/v1/leads") {
+            telemetry::press(status, elapsed);
+        }
         metrics::counter!(
             "alc_connector_http_requests_total",
             "method" => *method, "route" => route.clone(), "status" => status.to_string()

@@ -11,6 +11,7 @@ use super::{
     document::{Key, Kind, Tenant},
     engine::Engine,
     error::StoreError,
+    measured::Measured,
 };
 use crate::clock::{SharedClock, SystemClock};
 
@@ -29,9 +30,10 @@ impl fmt::Debug for Store {
 }
 
 impl Store {
-    /// A handle on `engine`; its clock is the engine's, or the machine's where the engine has none.
+    /// A handle on `engine`, measured; its clock is the engine's, or the machine's where the engine has none.
     pub fn new(engine: Arc<dyn Engine>) -> Self {
         let clock = engine.clock().unwrap_or_else(|| Arc::new(SystemClock));
+        let engine = Arc::new(Measured::new(engine));
         Self { engine, alarm: Arc::default(), clock }
     }
 

@@ -30,6 +30,7 @@ mod error;
 mod found;
 pub mod gate;
 mod handle;
+mod measured;
 mod open;
 mod opening;
 mod patience;

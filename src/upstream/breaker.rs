@@ -14,7 +14,7 @@ use std::{
 
 use jiff::Timestamp;
 
-use crate::clock::later;
+use crate::{clock::later, telemetry};
 
 /// Failures in a row that open it.
 const FAILURES: u32 = 5;
@@ -105,6 +105,7 @@ impl Breaker {
             None if many => {
                 tracing::warn!("ALC has answered no workspace: one call at a time from now on, until it answers");
                 state.open = Some(open(FIRST_COOL_DOWN));
+                telemetry::breaker("alc", true);
             }
             Some(before) if probe.is_some() => {
                 state.open = Some(open((before.cool_down * 2).min(LONGEST_COOL_DOWN)));
@@ -121,6 +122,7 @@ impl Breaker {
     pub fn answered(&self) {
         let before = std::mem::take(&mut *self.lock());
         if before.open.is_some() {
+            telemetry::breaker("alc", false);
             tracing::info!("ALC answers again");
         }
     }

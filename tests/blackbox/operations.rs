@@ -1,5 +1,7 @@
 //! Operations `healthz`, `readyz`, `metrics` and `version`; stopping, and a store that is down.
 
+use std::process::Stdio;
+
 use sandbox::{Callback, Stage};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -43,6 +45,67 @@ scenario! {
             assert!(!text.contains(secret), "{secret} is nobody's business");
         }
     }
+}
+
+scenario! {
+    /// Of a lead's whole life every promised measure has a line, and Prometheus's own tool finds nothing to say of it.
+    async fn the_metrics_tell_how_long_each_part_of_a_leads_life_took(setup: Setup) {
+        let (world, app) = setup.connected().await;
+        let ada = world.person();
+        app.press(&ada).await.expect(201);
+        world.call_back(&ada, "qualified").await;
+        world.shows(&ada, "Complete").await;
+        let bob = world.person();
+        world.alc.server().go_down().await;
+        app.press(&bob).await.expect(202);
+        world.alc.server().come_up().await;
+        let out = async || app.lead_says(&bob, "status").await == "pending";
+        world.pass_until("it goes out", MINUTE, HOUR, out).await;
+        let metrics = send(world.client.get(format!("http://{}/metrics", world.replicas()[0].management))).await;
+        let text = metrics.expect(200).body;
+        for told in [
+            r#"alc_connector_send_duration_seconds_count{outcome="sent"}"#,
+            r#"alc_connector_send_duration_seconds_count{outcome="queued"}"#,
+            r#"alc_connector_result_delay_seconds_count{title="complete"}"#,
+            r#"alc_connector_result_delay_seconds_bucket{title="complete",le="3600"}"#,
+            r#"alc_connector_lease_delay_seconds_count{kind="lead"}"#,
+            r#"alc_connector_gate_wait_seconds_count{upstream="attio"}"#,
+            r#"alc_connector_gate_reports_total{upstream="alc",report="failed"}"#,
+            r#"alc_connector_breaker_open{upstream="alc"}"#,
+            r#"alc_connector_steps_total{kind="lead",step="submit",outcome="done"}"#,
+            r#"alc_connector_steps_total{kind="lead",step="submit",outcome="failed"}"#,
+            r#"alc_connector_steps_total{kind="lead",step="show",outcome="done"}"#,
+            r#"alc_connector_token_refreshes_total{outcome="dead"}"#,
+            r#"alc_connector_store_operation_duration_seconds_count{operation="commit"}"#,
+            r#"alc_connector_store_errors_total{operation="load"}"#,
+            "alc_connector_store_conflicts_total ",
+            r#"alc_connector_leases_lost_total{kind="lead"}"#,
+            r#"alc_connector_build_info{version=""#,
+            "process_cpu_seconds_total ",
+            "process_resident_memory_bytes ",
+            "process_open_fds ",
+            "process_start_time_seconds ",
+        ] {
+            assert!(text.lines().any(|line| line.starts_with(told)), "no {told} in:\n{text}");
+        }
+        assert_eq!(promtool_says(text).await, "", "promtool check metrics");
+    }
+}
+
+/// What `promtool check metrics` finds fault with.
+async fn promtool_says(metrics: String) -> String {
+    let found = tokio::process::Command::new("scripts/ensure-promtool").output().await.expect("it starts");
+    assert!(found.status.success(), "{}", String::from_utf8_lossy(&found.stderr));
+    let mut promtool = tokio::process::Command::new(String::from_utf8_lossy(&found.stdout).trim())
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("promtool starts");
+    promtool.stdin.take().expect("it is piped").write_all(metrics.as_bytes()).await.expect("promtool reads");
+    let said = promtool.wait_with_output().await.expect("promtool ends");
+    format!("{}{}", String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr))
 }
 
 scenario! {

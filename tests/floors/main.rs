@@ -7,6 +7,7 @@ mod pure;
 mod rooms;
 mod shape;
 mod source;
+mod watched;
 
 use std::fmt;
 use std::fs;
@@ -50,6 +51,21 @@ fn comments_name_their_actors() {
 fn the_map_names_every_file() {
     let map = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/architecture.md");
     nothing_against(map::gaps(&fs::read_to_string(map).expect("the map is readable"), &read(&["src"])));
+}
+
+#[test]
+fn metrics_alerts_and_what_is_said_of_them_fit_together() {
+    let text =
+        |file: &str| fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).expect("it is readable");
+    let texts = watched::Texts {
+        catalogue: &text("src/telemetry/catalogue.rs"),
+        sources: &read(&["src"]),
+        dashboard: &text("deploy/grafana/alc-connector.json"),
+        rules: &text("deploy/prometheus/alc-connector.rules.yaml"),
+        tests: &text("deploy/prometheus/alc-connector.rules.test.yaml"),
+        operations: &text("docs/operations.md"),
+    };
+    nothing_against(watched::offences(&texts));
 }
 
 #[track_caller]

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::{leased::Work, triage::triage};
 use crate::{
     attio::{self, Titles},
+    clock::until,
     connections::AttioRefusal,
     ids::unit_random,
     leads::{
@@ -20,6 +21,7 @@ use crate::{
         service::Leads,
     },
     store::{StoreError, gate::GateReport},
+    telemetry,
     upstream::CallError,
 };
 
@@ -41,6 +43,7 @@ impl Leads {
         let (values, lead_id) = self.values(lead, showing);
         let error = match self.parts.attio.update_person(&token, record, &values).await {
             Ok(()) => {
+                self.measure_delay(lead, showing);
                 self.record(work, |lead, now| {
                     // Where a merge was told of meanwhile, the record made of two has not been written yet.
                     if lead.shown_at() == record {
@@ -69,6 +72,18 @@ impl Leads {
         .await?;
         self.report_on_attio(work, triage(&error).report).await;
         Ok(())
+    }
+
+    /// How long a person has waited for what the present send came to.
+    fn measure_delay(&self, lead: &Lead, showing: Showing) {
+        let title = match showing.title {
+            Title::Pending => return,
+            Title::Complete => "complete",
+            Title::Failed => "failed",
+        };
+        if let Some(finished) = lead.send.finished_at.filter(|_| showing.send == lead.send.outcome.id) {
+            telemetry::result_shown(title, until(finished, self.parts.clock.now()));
+        }
     }
 
     fn attio_token(&self, work: &Work) -> Option<SecretString> {

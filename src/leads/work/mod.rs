@@ -5,6 +5,7 @@
 
 pub(super) mod alc;
 mod attio;
+mod came_to;
 mod gates;
 mod grant;
 mod handed_over;

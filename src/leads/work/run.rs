@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tracing::Span;
 
-use super::leased::Work;
+use super::{came_to::Standing, leased::Work};
 use crate::{
     clock::{Timestamp, later},
     leads::{
@@ -12,6 +12,7 @@ use crate::{
         service::Leads,
     },
     store::{Change, Commit, Committed, Key, Lease, LeaseChange, Leased, StoreError, Versioned, Write},
+    telemetry,
 };
 
 /// When a lead is looked at again of which a worker of this process knows more than the store.
@@ -47,21 +48,33 @@ impl Leads {
                 return self.end(&mut work, lease, now).await;
             }
             Span::current().record("step", step.name());
-            match step {
-                Step::Rest(due) => self.end(&mut work, lease, due).await?,
-                Step::Expire(reason) => self.record(&mut work, move |lead, now| lead.expire(reason, now)).await?,
-                Step::NoteEnd => self.note_end(&mut work).await?,
-                Step::TakeBaseline => self.take_baseline(&mut work).await?,
-                Step::LookUp => self.look_up(&mut work).await?,
-                Step::Submit => self.submit(&mut work).await?,
-                Step::Show(showing) => self.show(&mut work, showing).await?,
-                Step::ReadBack(doubt) => self.read_back(&mut work, doubt).await?,
-                Step::Poll => self.poll(&mut work).await?,
-                Step::Tell => self.call_workflows(&mut work).await?,
-                Step::Forget => self.forget(&mut work).await?,
+            if let Step::Rest(due) = step {
+                self.end(&mut work, lease, due).await?;
+                continue;
             }
+            let before = Standing::of(&work);
+            let taken = self.take(&mut work, step).await;
+            telemetry::step("lead", step.name(), before.outcome(&work, taken.is_ok()));
+            taken?;
         }
         Ok(())
+    }
+
+    /// Takes one step and records what it came to.
+    async fn take(&self, work: &mut Work, step: Step) -> Result<(), StoreError> {
+        match step {
+            Step::Rest(_) => Ok(()),
+            Step::Expire(reason) => self.record(work, move |lead, now| lead.expire(reason, now)).await,
+            Step::NoteEnd => self.note_end(work).await,
+            Step::TakeBaseline => self.take_baseline(work).await,
+            Step::LookUp => self.look_up(work).await,
+            Step::Submit => self.submit(work).await,
+            Step::Show(showing) => self.show(work, showing).await,
+            Step::ReadBack(doubt) => self.read_back(work, doubt).await,
+            Step::Poll => self.poll(work).await,
+            Step::Tell => self.call_workflows(work).await,
+            Step::Forget => self.forget(work).await,
+        }
     }
 
     async fn end(&self, work: &mut Work, lease: Lease, due: Timestamp) -> Result<(), StoreError> {

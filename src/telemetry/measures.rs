@@ -1,0 +1,44 @@
+//! What the rooms measure of their work, one line at each place.
+
+use std::time::Duration;
+
+/// What is there from the start: a gauge that appears with its first alarm cannot be told from one that is missing.
+pub(super) fn begin(version: &'static str, commit: &'static str) {
+    metrics::gauge!("alc_connector_build_info", "version" => version, "commit" => commit).set(1.0);
+    breaker("alc", false);
+    for outcome in ["refreshed", "dead", "refused", "failed"] {
+        metrics::counter!("alc_connector_token_refreshes_total", "outcome" => outcome).increment(0);
+    }
+}
+
+/// A worker has taken a step.
+pub(crate) fn step(kind: &'static str, step: &'static str, outcome: &'static str) {
+    metrics::counter!("alc_connector_steps_total", "kind" => kind, "step" => step, "outcome" => outcome).increment(1);
+}
+
+/// A press was answered with this status.
+pub(crate) fn press(status: u16, took: Duration) {
+    let outcome = match status {
+        201 => "sent",
+        202 => "queued",
+        200 => "joined",
+        400..500 => "refused",
+        _ => "failed",
+    };
+    metrics::histogram!("alc_connector_send_duration_seconds", "outcome" => outcome).record(took.as_secs_f64());
+}
+
+/// Attio shows what a send came to, so long after that was committed.
+pub(crate) fn result_shown(title: &'static str, after: Duration) {
+    metrics::histogram!("alc_connector_result_delay_seconds", "title" => title).record(after.as_secs_f64());
+}
+
+/// ALC's token endpoint was asked for new tokens.
+pub(crate) fn refresh(outcome: &'static str) {
+    metrics::counter!("alc_connector_token_refreshes_total", "outcome" => outcome).increment(1);
+}
+
+/// The breaker over an upstream as a whole has opened or closed in this process.
+pub(crate) fn breaker(upstream: &'static str, is_open: bool) {
+    metrics::gauge!("alc_connector_breaker_open", "upstream" => upstream).set(if is_open { 1.0 } else { 0.0 });
+}
