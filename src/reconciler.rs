@@ -86,9 +86,9 @@ impl Reconciler {
         let Some(request) = self.seats.request(self.leads.lease_duration()) else {
             return Ok(true);
         };
-        let leased = self.store.lease_due(&request, now).await?;
-        let is_all = self.seats.saw(&request, &leased) || leased.is_empty();
-        for leased in leased {
+        let due = self.store.lease_due(&request, now).await?;
+        let is_all = self.seats.saw(&request, &due) || due.leased.is_empty();
+        for leased in due.leased {
             let worker = self.clone();
             let seat = self.seats.take(&leased.tenant, leased.key.kind, leased.document.urgent);
             let span = span(&leased);

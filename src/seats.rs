@@ -1,9 +1,10 @@
 //! The workers' seats: how many there are, and which work may take them.
 //!
 //! Promises that urgent work and the rest have seats of their own: calls to an ALC that hangs hold none of those from
-//! which results go to Attio. That one tenant takes at most a quarter of the seats of each sort. And that work which is
-//! handed to a worker by the commit that made it due passes nothing that waits in the store: it gets a seat only where
-//! this process has seen the end of the queue and has turned nothing away since.
+//! which results go to Attio. That one tenant is given at most a quarter of the seats of each sort. And that work which
+//! is handed to a worker by the commit that made it due passes nothing that this process has seen waiting in the store:
+//! it gets a seat only where the end of the queue was seen the last time, and nothing was turned away since. What is
+//! handed over while the store is asked sits beside what that leases: for as long there may be more than the seats.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -13,7 +14,7 @@ use std::{
 
 use tokio::sync::Notify;
 
-use crate::store::{Kind, LeaseRequest, Leased, Quota, Tenant};
+use crate::store::{Due, Kind, LeaseRequest, Quota, Tenant};
 
 /// Aggregates of each sort that one process works on at once.
 const WORKERS: usize = 32;
@@ -88,13 +89,13 @@ impl Lane {
     }
 
     /// What the store has leased of what was asked for tells what it has left; whether that is nothing.
-    fn saw(&self, quota: &Quota, leased: impl Iterator<Item = Tenant>) -> bool {
+    fn saw(&self, quota: &Quota, leased: impl Iterator<Item = Tenant>, saw_end: bool) -> bool {
         let mut counts: HashMap<Tenant, usize> = HashMap::new();
         for tenant in leased {
             *counts.entry(tenant).or_default() += 1;
         }
         let mut taken = self.taken();
-        taken.is_known = counts.values().sum::<usize>() < quota.max;
+        taken.is_known = saw_end && counts.values().sum::<usize>() < quota.max;
         let at_its_share = counts.into_iter().filter(|(_, count)| *count >= quota.per_tenant);
         taken.waiting = at_its_share.map(|(tenant, _)| tenant).chain(quota.skip.iter().cloned()).collect();
         let turned_away = std::mem::take(&mut taken.turned_away);
@@ -106,10 +107,13 @@ impl Lane {
 impl Seats {
     /// What may be leased now; `None` while every seat is taken.
     pub fn request(&self, duration: Duration) -> Option<LeaseRequest> {
-        for lane in [&self.urgent, &self.others] {
-            lane.taken().turned_away.clear();
-        }
         let (urgent, others) = (self.urgent.quota(), self.others.quota());
+        for (lane, quota) in [(&self.urgent, &urgent), (&self.others, &others)] {
+            let mut taken = lane.taken();
+            taken.turned_away.clear();
+            // One of their seats may be freed before the store has answered.
+            taken.waiting.extend(quota.skip.iter().cloned());
+        }
         (urgent.max + others.max > 0).then_some(LeaseRequest { urgent, others, duration })
     }
 
@@ -146,11 +150,11 @@ impl Seats {
 
     /// Takes down what [`crate::store::Engine::lease_due`] has given for `request`, before seats are taken for it;
     /// whether that was all that was due.
-    pub fn saw(&self, request: &LeaseRequest, leased: &[Leased]) -> bool {
+    pub fn saw(&self, request: &LeaseRequest, due: &Due) -> bool {
         let lanes = [(&self.urgent, &request.urgent, true), (&self.others, &request.others, false)];
         let saw_all = lanes.map(|(lane, quota, urgent)| {
-            let in_lane = leased.iter().filter(|one| one.document.urgent == urgent);
-            lane.saw(quota, in_lane.map(|one| one.tenant.clone()))
+            let in_lane = due.leased.iter().filter(|one| one.document.urgent == urgent);
+            lane.saw(quota, in_lane.map(|one| one.tenant.clone()), due.saw_end)
         });
         saw_all == [true, true]
     }
@@ -193,7 +197,7 @@ impl Drop for Seat {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{Document, Key};
+    use crate::store::{Document, Key, Leased};
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -264,8 +268,12 @@ mod tests {
     fn having_seen(leased: &[Leased]) -> Arc<Seats> {
         let seats = Arc::new(Seats::default());
         let request = seats.request(SECOND).expect("all are free");
-        seats.saw(&request, leased);
+        seats.saw(&request, &Due { leased: leased.to_vec(), saw_end: true });
         seats
+    }
+
+    fn nothing(saw_end: bool) -> Due {
+        Due { leased: Vec::new(), saw_end }
     }
 
     fn is_waited_for(seats: &Seats) -> bool {
@@ -282,12 +290,16 @@ mod tests {
             // What was turned away while the store was asked may be in its queue, whatever that answers.
             let request = seats.request(SECOND).expect("all are free");
             assert!(seats.hand_over(&a, urgent).is_none());
-            seats.saw(&request, &[]);
+            seats.saw(&request, &nothing(true));
             assert!(seats.hand_over(&a, urgent).is_none());
             assert!(seats.hand_over(&b, urgent).is_some());
             let request = seats.request(SECOND).expect("all are free");
-            seats.saw(&request, &[]);
+            seats.saw(&request, &nothing(true));
             assert!(seats.hand_over(&a, urgent).is_some());
+
+            // Another replica was faster, or part of the store did not answer.
+            let request = seats.request(SECOND).expect("all are free");
+            assert!(!seats.saw(&request, &nothing(false)) && seats.hand_over(&b, urgent).is_none());
 
             let all: Vec<_> = (0..WORKERS).map(|n| leased(&Tenant::new(n), urgent)).collect();
             assert!(having_seen(&all).hand_over(&a, urgent).is_none(), "there may be more of anybody's");

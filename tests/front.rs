@@ -17,8 +17,8 @@ use alc_connector::{
     http::health,
     lifecycle::Lifecycle,
     store::{
-        Commit, Committed, Cursor, Depth, Engine, Key, Kind, LeaseRequest, Leased, Loaded, Page, Store, StoreError,
-        Taken, Tenant,
+        Commit, Committed, Cursor, Depth, Due, Engine, Key, Kind, LeaseRequest, Loaded, Page, Store, StoreError, Taken,
+        Tenant,
         gate::{Gate, GateReport, Verdict},
     },
 };
@@ -58,8 +58,8 @@ impl Engine for Nothing {
         self.answer(Committed::Conflict)
     }
 
-    async fn lease_due(&self, _: &LeaseRequest, _: Timestamp) -> Result<Vec<Leased>, StoreError> {
-        self.answer(Vec::new())
+    async fn lease_due(&self, _: &LeaseRequest, _: Timestamp) -> Result<Due, StoreError> {
+        self.answer(Due { leased: Vec::new(), saw_end: true })
     }
 
     async fn put_back(&self, _: &Tenant, _: &Taken, _: Timestamp, _: Timestamp) -> Result<bool, StoreError> {

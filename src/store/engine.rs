@@ -10,7 +10,7 @@ use super::{
     degraded::Degraded,
     document::{Key, Kind, Tenant},
     error::StoreError,
-    found::{Cursor, Depth, LeaseRequest, Leased, Loaded, Page, Taken},
+    found::{Cursor, Depth, Due, LeaseRequest, Loaded, Page, Taken},
     gate::{Gate, GateReport, Verdict},
 };
 use crate::clock::{SharedClock, later};
@@ -43,7 +43,7 @@ pub trait Engine: Send + Sync + 'static {
     /// Leases aggregates that are due at `now`: what is urgent and what is not, each up to its own quota, longest due
     /// first within a tenant, tenants taking turns. Does not move their versions. Atomic per tenant; a crash in the
     /// middle leaves leases that run out.
-    async fn lease_due(&self, request: &LeaseRequest, now: Timestamp) -> Result<Vec<Leased>, StoreError>;
+    async fn lease_due(&self, request: &LeaseRequest, now: Timestamp) -> Result<Due, StoreError>;
 
     /// Gives back what [`Self::lease_due`] leased, as it was but due at `due`: for a worker that cannot read it. Moves
     /// no version. A lease that had run out before stays one that ran out, so that the next worker is told as this one

@@ -36,6 +36,16 @@ pub struct Taken {
     pub ran_out: bool,
 }
 
+/// What [`super::Engine::lease_due`] found.
+#[derive(Debug, Clone)]
+pub struct Due {
+    /// What it leased to the caller.
+    pub leased: Vec<Leased>,
+    /// Nothing else was due that the request did not exclude by its quotas. `false`: it is not known. Part of the store
+    /// gave no answer, another replica was faster, or not all of a long queue was looked at.
+    pub saw_end: bool,
+}
+
 impl Leased {
     /// What is needed to put it back.
     pub fn taken(&self) -> Option<Taken> {

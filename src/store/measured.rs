@@ -16,7 +16,7 @@ use super::{
     document::{Key, Kind, Tenant},
     engine::Engine,
     error::StoreError,
-    found::{Cursor, Depth, LeaseRequest, Leased, Loaded, Page, Taken},
+    found::{Cursor, Depth, Due, LeaseRequest, Leased, Loaded, Page, Taken},
     gate::{Gate, GateReport, Verdict},
 };
 use crate::clock::{SharedClock, until};
@@ -128,14 +128,14 @@ impl Engine for Measured {
         Ok(committed)
     }
 
-    async fn lease_due(&self, request: &LeaseRequest, now: Timestamp) -> Result<Vec<Leased>, StoreError> {
-        let leased = self.lease_due.of(self.engine.lease_due(request, now)).await?;
-        for one in &leased {
+    async fn lease_due(&self, request: &LeaseRequest, now: Timestamp) -> Result<Due, StoreError> {
+        let found = self.lease_due.of(self.engine.lease_due(request, now)).await?;
+        for one in &found.leased {
             if let Some(leases) = self.leases.iter().find(|leases| leases.kind == one.key.kind) {
                 leases.note(one, now);
             }
         }
-        Ok(leased)
+        Ok(found)
     }
 
     async fn put_back(
@@ -253,7 +253,7 @@ mod tests {
         create(&measured, &tenant(), &lead, due(at(10))).await;
         let request = LeaseRequest::up_to(1, Duration::from_secs(30));
         for now in [15, 100] {
-            assert_eq!(measured.lease_due(&request, at(now)).await.expect("it answers").len(), 1);
+            assert_eq!(measured.lease_due(&request, at(now)).await.expect("it answers").leased.len(), 1);
         }
         assert_eq!(commit(&measured, vec![put(&lead, Some(7), due(at(10)))], at(100)).await, Committed::Conflict);
         let paced = Gate { upstream: "attio", per_second: Some(1), ahead: false };

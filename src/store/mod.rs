@@ -48,7 +48,7 @@ pub use self::{
     document::{Document, Key, Kind, Lease, Tenant, Version},
     engine::Engine,
     error::StoreError,
-    found::{BadCursor, Cursor, Depth, LeaseRequest, Leased, Loaded, Page, Quota, Taken},
+    found::{BadCursor, Cursor, Depth, Due, LeaseRequest, Leased, Loaded, Page, Quota, Taken},
     handle::Store,
     open::{check_url, open},
     opening::{OpenError, check_namespace},

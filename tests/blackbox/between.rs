@@ -16,8 +16,8 @@ use std::{
 use alc_connector::{
     clock::Timestamp,
     store::{
-        Commit, Committed, Cursor, Depth, Engine, Key, Kind, LeaseRequest, Leased, Loaded, Page, Store, StoreError,
-        Taken, Tenant,
+        Commit, Committed, Cursor, Depth, Due, Engine, Key, Kind, LeaseRequest, Loaded, Page, Store, StoreError, Taken,
+        Tenant,
         gate::{Gate, GateReport, Verdict},
         sqlite::SqliteEngine,
     },
@@ -118,7 +118,7 @@ impl Engine for HeldBack {
         self.engine.load(tenant, keys, gates, now).await
     }
 
-    async fn lease_due(&self, request: &LeaseRequest, now: Timestamp) -> Result<Vec<Leased>, StoreError> {
+    async fn lease_due(&self, request: &LeaseRequest, now: Timestamp) -> Result<Due, StoreError> {
         self.engine.lease_due(request, now).await
     }
 

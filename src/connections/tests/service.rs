@@ -235,7 +235,7 @@ impl World {
     async fn reconcile_by(&self, connections: &Connections) {
         loop {
             let request = LeaseRequest::up_to(10, LEASE);
-            let leased = self.store.lease_due(&request, self.clock.now()).await.expect("leases");
+            let leased = self.store.lease_due(&request, self.clock.now()).await.expect("leases").leased;
             let workspaces: Vec<_> = leased.into_iter().filter(|it| it.key.kind == Kind::Workspace).collect();
             if workspaces.is_empty() {
                 return;
@@ -444,12 +444,12 @@ async fn a_worker_that_lost_its_lease_still_records_what_alc_gave_it() {
     let slow = slow.create_async().await;
     world.clock.advance(HOUR);
     let request = LeaseRequest::up_to(1, LEASE);
-    let leased = world.store.lease_due(&request, world.clock.now()).await.expect("leases").remove(0);
+    let leased = world.store.lease_due(&request, world.clock.now()).await.expect("leases").leased.remove(0);
     let connections = world.connections();
     let stepping = world.lifecycle.spawn(async move { connections.step(leased, LEASE).await });
     arrival.recv().await.expect("ALC is asked");
     world.clock.advance(HOUR);
-    let other = world.store.lease_due(&request, world.clock.now()).await.expect("leases").remove(0);
+    let other = world.store.lease_due(&request, world.clock.now()).await.expect("leases").leased.remove(0);
     assert!(other.ran_out);
     release.send(()).expect("ALC waits");
     stepping.await.expect("ends").expect("records");

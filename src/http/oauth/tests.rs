@@ -26,7 +26,7 @@ use crate::{
 /// What the reconciler does with attempts.
 async fn reconcile(world: &World) {
     let request = LeaseRequest::up_to(9, Duration::from_secs(30));
-    let leased = world.store.lease_due(&request, world.now()).await.expect("leases");
+    let leased = world.store.lease_due(&request, world.now()).await.expect("leases").leased;
     for leased in leased.into_iter().filter(|leased| leased.key.kind == Kind::Attempt) {
         world.authorization.reconcile(leased).await.expect("reconciles");
     }

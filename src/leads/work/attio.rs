@@ -33,7 +33,13 @@ const STRAYS_FORGIVEN: u32 = 3;
 impl Leads {
     /// Writes the record in Attio.
     pub(super) async fn show(&self, work: &mut Work, showing: Showing) -> Result<(), StoreError> {
-        let Some(token) = self.attio_token(work) else { return Ok(()) };
+        let Some(token) = self.attio_token(work) else {
+            // There is one, and it does not open: it was altered. Were nothing written down, the worker would try for
+            // ever, without a pause.
+            let again = Again::failed(self.settings.schedule.slowest(unit_random(), self.parts.clock.now()));
+            let detail = Some("Attio's token cannot be opened: connect the workspace again".to_owned());
+            return self.record(work, |lead, now| lead.not_shown(ShowFailure::Later, again, detail.clone(), now)).await;
+        };
         if !self.ensure_time(work).await? || !self.attio_lets_through(work, showing).await? || !self.has_time(work) {
             return Ok(());
         }

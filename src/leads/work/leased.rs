@@ -139,6 +139,16 @@ impl Work {
         self.workspace.iter().map(|workspace| (Key::workspace(), workspace.version())).collect()
     }
 
+    /// `commit` has written the lead as it is, and leased it to this worker; Attio's gate has said `verdict`, if it was
+    /// asked.
+    pub(super) fn leased_by(&mut self, commit: &Commit, verdict: Verdict) {
+        self.lead.written(&self.key.id, commit);
+        self.lease = self.lead.document.lease;
+        if commit.reserve.is_some() {
+            self.attio.take_down(verdict);
+        }
+    }
+
     /// `commit` has written the lead as it is in `lead`, with this change of its lease.
     pub(super) fn written(&mut self, lead: Lead, change: LeaseChange, commit: &Commit) {
         self.lead.value = lead;

@@ -175,10 +175,10 @@ pub(super) async fn tenants_take_turns_and_none_takes_more_than_its_share(engine
     }
     let mut request = request(8);
     request.others.per_tenant = 3;
-    let leased = engine.lease_due(&request, at(10)).await.expect("answers");
+    let leased = engine.lease_due(&request, at(10)).await.expect("answers").leased;
     let order: Vec<_> = leased.iter().map(|one| one.tenant.as_str()).collect();
     assert_eq!(order, ["a", "b", "c", "d", "b", "c", "d", "b"]);
-    let leased = engine.lease_due(&request, at(11)).await.expect("answers");
+    let leased = engine.lease_due(&request, at(11)).await.expect("answers").leased;
     let count = |name: &str| leased.iter().filter(|one| one.tenant.as_str() == name).count();
     assert_eq!((leased.len(), count("a"), count("b"), count("c"), count("d")), (8, 0, 2, 3, 3));
 }
@@ -190,10 +190,10 @@ pub(super) async fn skipped_tenants_are_left_alone(engine: &dyn Engine) {
     }
     let mut request = request(1);
     request.others.skip = names[..2].to_vec();
-    let leased = engine.lease_due(&request, at(1)).await.expect("answers");
+    let leased = engine.lease_due(&request, at(1)).await.expect("answers").leased;
     assert_eq!(leased.len(), 1);
     assert_eq!(leased[0].tenant, names[2]);
-    assert!(engine.lease_due(&request, at(1)).await.expect("answers").is_empty());
+    assert!(engine.lease_due(&request, at(1)).await.expect("answers").leased.is_empty());
 }
 
 fn urgent(write: Write) -> Write {
@@ -221,7 +221,7 @@ pub(super) async fn what_is_urgent_and_what_is_not_are_leased_apart(engine: &dyn
     let lease = async |urgent: usize, others: usize, now| {
         let mut request = request(0);
         (request.urgent, request.others) = (self::request(urgent).urgent, self::request(others).others);
-        ids(&engine.lease_due(&request, now).await.expect("answers"))
+        ids(&engine.lease_due(&request, now).await.expect("answers").leased)
     };
     assert_eq!(lease(2, 2, at(50)).await, ["0", "1"], "urgent or not: what is not due is left");
     let mut both = lease(3, 2, at(102)).await;
@@ -231,12 +231,12 @@ pub(super) async fn what_is_urgent_and_what_is_not_are_leased_apart(engine: &dyn
     assert_eq!(lease(0, 1, at(103)).await, ["4"]);
     let mut request = request(99);
     request.urgent.skip = vec![tenant()];
-    let leased = engine.lease_due(&request, at(200)).await.expect("answers");
+    let leased = engine.lease_due(&request, at(200)).await.expect("answers").leased;
     assert!(leased.iter().all(|one| !one.document.urgent), "its share of the urgent lane is taken");
     assert_eq!(leased.len(), 30);
     request.urgent.skip.clear();
     request.urgent.per_tenant = 4;
-    let leased = engine.lease_due(&request, at(201)).await.expect("answers");
+    let leased = engine.lease_due(&request, at(201)).await.expect("answers").leased;
     assert_eq!(ids(&leased), ["104", "105", "106", "107"]);
 }
 
@@ -245,7 +245,7 @@ pub(super) async fn what_is_urgent_keeps_its_lane_wherever_its_due_time_moves(en
     assert_eq!(commit(engine, vec![urgent(put(&id, None, due(at(1))))], at(0)).await, DONE);
     let mut only = request(9);
     only.others.max = 0;
-    let of = async |now| engine.lease_due(&only, now).await.expect("answers");
+    let of = async |now| engine.lease_due(&only, now).await.expect("answers").leased;
     // A lease that ends, one that is put back and a wake say when it is due from then on.
     let one = of(at(10)).await.remove(0).document;
     let end = LeaseChange::End { token: token(&one), due: Some(at(500)) };
@@ -278,7 +278,7 @@ pub(super) async fn what_is_urgent_is_found_behind_many_tenants_whose_work_has_n
     assert_eq!(engine.commit(&tenant(), &last, at(0)).await.expect("answers"), DONE);
     let mut request = request(3);
     request.others.max = 0;
-    let leased = engine.lease_due(&request, at(10)).await.expect("answers");
+    let leased = engine.lease_due(&request, at(10)).await.expect("answers").leased;
     assert_eq!(leased.iter().map(|one| &one.tenant).collect::<Vec<_>>(), [&tenant()]);
 }
 

@@ -118,7 +118,7 @@ pub(super) fn request(max: usize) -> LeaseRequest {
 }
 
 pub(super) async fn lease_due(engine: &dyn Engine, max: usize, now: Timestamp) -> Vec<Leased> {
-    engine.lease_due(&request(max), now).await.expect("the store answers")
+    engine.lease_due(&request(max), now).await.expect("the store answers").leased
 }
 
 pub(super) fn token(document: &Document) -> Uuid {

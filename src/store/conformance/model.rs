@@ -133,7 +133,7 @@ pub(super) async fn random_commits_and_leases_do_what_the_model_does(engine: &dy
                 let mut few = || usize::try_from(random.below(5)).expect("small");
                 let mut request = request(9);
                 (request.urgent.max, request.others.max) = (few(), few());
-                let leased = engine.lease_due(&request, now).await.expect("answers");
+                let leased = engine.lease_due(&request, now).await.expect("answers").leased;
                 model.leased(&leased, &request, now);
                 taken.extend(leased.iter().filter_map(|one| Some((one.tenant.clone(), one.taken()?))));
             }

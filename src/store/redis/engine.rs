@@ -14,10 +14,11 @@ use super::{
     answers::{self, Fields, commit_arguments, is_accepting, verdict},
     clock::ServerClock,
     connection::{Attempts, Connection, Insist},
+    everywhere::Everywhere,
     failure::{failure, is_moving},
     fitness::{self, refused},
     keys::{self, Keys, LAYOUT, PARTITIONS, member},
-    scripts::{Call, Script, Scripts},
+    scripts::{Call, Scripts},
     serving,
     watch::{Watch, evicting},
 };
@@ -26,7 +27,7 @@ use crate::{
     ids::{random_uuid, unit_random},
     lifecycle::Lifecycle,
     store::{
-        Commit, Committed, Cursor, Degraded, Depth, Engine, Key, Kind, LeaseRequest, Leased, Loaded, Page, Quota,
+        Commit, Committed, Cursor, Degraded, Depth, Due, Engine, Key, Kind, LeaseRequest, Loaded, Page, Quota,
         StoreError, Taken, Tenant,
         engine::{WAKEN_AT_ONCE, evenly},
         gate::{Gate, GateReport, Verdict},
@@ -36,12 +37,12 @@ use crate::{
 
 /// See the module.
 pub struct RedisEngine {
-    connection: Connection,
+    pub(super) connection: Connection,
     pub(super) keys: Keys,
-    scripts: Arc<Scripts>,
+    pub(super) scripts: Arc<Scripts>,
     clock: ServerClock,
     /// One server has all partitions, and lets one script ask them all.
-    is_whole: bool,
+    pub(super) is_whole: bool,
     closed: CancellationToken,
 }
 
@@ -122,30 +123,12 @@ impl RedisEngine {
         self.connection.call(call, insist).await.map_err(|error| failure(&error))
     }
 
-    /// Whether one script may ask all partitions. A cluster's server that is reached by its own address refuses that,
-    /// as a cluster does.
-    async fn asks_as_a_whole(&self) -> bool {
-        let mut call = self.scripts.next.keys(self.places().collect());
-        call.arg(0);
-        self.connection.is_one_server() && self.connection.call::<Value>(&call, Insist::Briefly).await.is_ok()
-    }
-
     fn places(&self) -> impl Iterator<Item = String> {
         Self::partitions().map(|partition| self.keys.partition(partition))
     }
 
-    /// What is asked of every partition: in one call where that is possible, else in one for each.
-    fn rounds(&self) -> Vec<Vec<u8>> {
-        let all = Self::partitions();
-        if self.is_whole { vec![all.collect()] } else { all.map(|partition| vec![partition]).collect() }
-    }
-
-    fn in_round<'a>(&self, script: &'a Script, round: &[u8]) -> Call<'a> {
-        script.keys(round.iter().map(|partition| self.keys.partition(*partition)).collect())
-    }
-
     /// The partitions in a random rotation, so that no tenant is always asked for last.
-    fn partitions() -> impl Iterator<Item = u8> {
+    pub(super) fn partitions() -> impl Iterator<Item = u8> {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is in 0.0..16.0")]
         let start = (unit_random() * f64::from(PARTITIONS)) as u8;
         (0..PARTITIONS).map(move |n| (start + n) % PARTITIONS)
@@ -186,14 +169,15 @@ impl Engine for RedisEngine {
         if answer == "conflict" { Ok(Committed::Conflict) } else { verdict(&answer).map(Committed::Done) }
     }
 
-    async fn lease_due(&self, request: &LeaseRequest, now: Timestamp) -> Result<Vec<Leased>, StoreError> {
+    async fn lease_due(&self, request: &LeaseRequest, now: Timestamp) -> Result<Due, StoreError> {
         let enough = [&request.urgent, &request.others].map(Quota::tenants_to_look_at);
-        let asked = self.rounds().into_iter().map(|round| async move {
-            let mut call = self.in_round(&self.scripts.due, &round);
+        let due = self.everywhere(&self.scripts.due, Insist::Briefly, |call, _| {
             call.arg(now.as_microsecond()).arg(enough[0]).arg(enough[1]);
-            self.call::<Vec<(String, i64, usize, usize)>>(&call, Insist::Briefly).await
+            true
         });
-        let queue = those_that_answered(join_all(asked).await)?.into_iter().flatten();
+        let due: Everywhere<(Vec<(String, i64, usize, usize)>, u8)> = due.await?;
+        let mut saw_end = due.answered && due.answers.iter().all(|(_, all)| *all == 1);
+        let queue = due.answers.into_iter().flat_map(|(found, _)| found);
         let queue = queue.map(|(tenant, turn, urgent, others)| answers::InQueue {
             tenant: Tenant::new(tenant),
             turn,
@@ -202,24 +186,26 @@ impl Engine for RedisEngine {
         });
         let shares = answers::shares(queue.collect(), request);
         let until = later(now, request.duration).as_microsecond();
-        let leases = self.rounds().into_iter().filter_map(|round| {
-            let mut call = self.in_round(&self.scripts.lease, &round);
+        // Not repeated: leases whose answer was lost run out, a repeat would take more of them.
+        let leases = self.everywhere(&self.scripts.lease, Insist::Never, |call, asked| {
             call.arg(now.as_microsecond()).arg(until);
             let mut any = false;
             for (tenant, [urgent, others]) in &shares {
                 let home = keys::partition(tenant);
-                let Some(at) = round.iter().position(|partition| *partition == home) else { continue };
+                let Some(at) = asked.iter().position(|partition| *partition == home) else { continue };
                 any = true;
                 call.arg(at + 1).arg(tenant.as_str()).arg(*urgent).arg(*others);
                 for _ in 0..urgent + others {
                     call.arg(random_uuid().to_string());
                 }
             }
-            // Not repeated: leases whose answer was lost run out, a repeat would take more of them.
-            any.then_some(async move { self.call::<Vec<answers::LeasedFields>>(&call, Insist::Never).await })
+            any
         });
-        let leased = those_that_answered(join_all(leases).await)?.into_iter().flatten();
-        Ok(answers::in_turns(leased.collect(), &shares))
+        let leases: Everywhere<Vec<answers::LeasedFields>> = leases.await?;
+        let leased = answers::in_turns(leases.answers.into_iter().flatten().collect(), &shares);
+        // Fewer came than were there a moment before: another replica was faster, and what it left is not known.
+        saw_end &= leases.answered && leased.len() >= shares.iter().flat_map(|(_, share)| share).sum::<usize>();
+        Ok(Due { leased, saw_end })
     }
 
     async fn put_back(
@@ -236,13 +222,13 @@ impl Engine for RedisEngine {
     }
 
     async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
-        let asked = self.rounds().into_iter().map(|round| async move {
-            let mut call = self.in_round(&self.scripts.next, &round);
+        let first = self.everywhere(&self.scripts.next, Insist::Briefly, |call, _| {
             call.arg(now.as_microsecond());
-            let first: Option<String> = self.call(&call, Insist::Briefly).await?;
-            first.map(|score| answers::score(&score)).transpose()
+            true
         });
-        Ok(those_that_answered(join_all(asked).await)?.into_iter().flatten().min())
+        let first: Everywhere<Option<String>> = first.await?;
+        let first = first.answers.into_iter().flatten().map(|score| answers::score(&score));
+        first.collect::<Result<Vec<_>, _>>().map(|times| times.into_iter().min())
     }
 
     async fn wake(
@@ -380,17 +366,4 @@ impl Engine for RedisEngine {
     async fn close(&self) {
         self.closed.cancel();
     }
-}
-
-/// What some partitions answered: one that gives no answer now must not hold up the others. If none does, why.
-fn those_that_answered<T>(answers: Vec<Result<T, StoreError>>) -> Result<Vec<T>, StoreError> {
-    let mut lost = None;
-    let mut kept = Vec::with_capacity(answers.len());
-    for answer in answers {
-        match answer {
-            Ok(answer) => kept.push(answer),
-            Err(error) => lost = Some(error),
-        }
-    }
-    lost.filter(|_| kept.is_empty()).map_or(Ok(kept), Err)
 }

@@ -12,6 +12,7 @@ mod clock;
 mod connection;
 mod dial;
 mod engine;
+mod everywhere;
 mod failure;
 mod fitness;
 mod keys;

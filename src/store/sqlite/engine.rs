@@ -22,7 +22,7 @@ use super::{
 use crate::{
     clock::{SharedClock, SteadyClock, from_micros},
     store::{
-        Commit, Committed, Cursor, Depth, Engine, Key, Kind, LeaseRequest, Leased, Loaded, Page, StoreError, Taken,
+        Commit, Committed, Cursor, Depth, Due, Engine, Key, Kind, LeaseRequest, Loaded, Page, StoreError, Taken,
         Tenant,
         engine::{WAKEN_AT_ONCE, evenly},
         gate::{Gate, GateReport, GateView, Verdict},
@@ -98,13 +98,14 @@ impl Engine for SqliteEngine {
         self.writer.write(move |c| commit::commit(c, &tenant, &commit, now)).await
     }
 
-    async fn lease_due(&self, request: &LeaseRequest, now: Timestamp) -> Result<Vec<Leased>, StoreError> {
+    async fn lease_due(&self, request: &LeaseRequest, now: Timestamp) -> Result<Due, StoreError> {
         let request = request.clone();
         // Most often nothing is due, and nothing is worth a sync then.
         if !self.read(move |c| due::any(c, now)).await? {
-            return Ok(Vec::new());
+            return Ok(Due { leased: Vec::new(), saw_end: true });
         }
-        self.writer.write(move |c| due::lease(c, &request, now)).await
+        let leased = self.writer.write(move |c| due::lease(c, &request, now)).await?;
+        Ok(Due { leased, saw_end: true })
     }
 
     async fn put_back(

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::*;
 use crate::store::{
-    Change, Cursor, Depth, Document, Engine, Kind, LeaseRequest, Leased, Page, Taken,
+    Change, Cursor, Depth, Document, Due, Engine, Kind, LeaseRequest, Page, Taken,
     gate::{GateReport, Verdict},
 };
 
@@ -107,7 +107,7 @@ impl Engine for One {
         Ok(state.take(commit))
     }
 
-    async fn lease_due(&self, _: &LeaseRequest, _: Timestamp) -> Result<Vec<Leased>, StoreError> {
+    async fn lease_due(&self, _: &LeaseRequest, _: Timestamp) -> Result<Due, StoreError> {
         gone()
     }
 

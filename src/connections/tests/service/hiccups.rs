@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use super::*;
-use crate::store::{Cursor, Depth, Engine, Leased, Loaded, Page, StoreError, Taken, gate::GateReport};
+use crate::store::{Cursor, Depth, Due, Engine, Loaded, Page, StoreError, Taken, gate::GateReport};
 
 /// What becomes of a commit.
 pub(super) enum Fate {
@@ -50,7 +50,7 @@ impl<F: Fn(&Commit) -> Fate + Send + Sync + 'static> Engine for Stumbling<F> {
         self.engine.load(tenant, keys, gates, now).await
     }
 
-    async fn lease_due(&self, request: &LeaseRequest, now: Timestamp) -> Result<Vec<Leased>, StoreError> {
+    async fn lease_due(&self, request: &LeaseRequest, now: Timestamp) -> Result<Due, StoreError> {
         self.engine.lease_due(request, now).await
     }
 
@@ -410,7 +410,7 @@ async fn a_process_that_stops_takes_no_further_step_and_leaves_at_once() {
     let revoked = world.server.mock("POST", "/oauth/revoke").expect(0).create_async().await;
     // The leads are told first; then comes the webhook.
     let request = LeaseRequest::up_to(1, LEASE);
-    let leased = world.store.lease_due(&request, world.clock.now()).await.expect("leases").remove(0);
+    let leased = world.store.lease_due(&request, world.clock.now()).await.expect("leases").leased.remove(0);
     world.connections().step(leased, LEASE).await.expect("steps");
     stopping.assert_async().await;
     revoked.assert_async().await;

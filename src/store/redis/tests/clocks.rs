@@ -26,15 +26,15 @@ async fn replicas_an_hour_apart_agree_on_leases() {
         let key = lead(uuid::Uuid::new_v4());
         create(holder, &tenant(), &key, due(now(holder))).await;
         let request = LeaseRequest { duration: Duration::from_secs(2), ..crate::store::conformance::request(1) };
-        let leased = holder.lease_due(&request, now(holder)).await.expect("answers");
+        let leased = holder.lease_due(&request, now(holder)).await.expect("answers").leased;
         assert_eq!(leased.len(), 1, "what is due now is due");
         let until = leased[0].document.lease.expect("leased").until;
-        assert!(other.lease_due(&request, now(other)).await.expect("answers").is_empty(), "it is held");
+        assert!(other.lease_due(&request, now(other)).await.expect("answers").leased.is_empty(), "it is held");
         let clock = Engine::clock(other).expect("Redis has one");
         tokio::time::timeout(Duration::from_secs(10), clock.sleep_until(later(until, Duration::from_millis(1))))
             .await
             .expect("within the lease's time, not an hour later");
-        let taken = other.lease_due(&request, clock.now()).await.expect("answers");
+        let taken = other.lease_due(&request, clock.now()).await.expect("answers").leased;
         assert!(taken.len() == 1 && taken[0].ran_out, "{taken:?}");
         assert!(apart(now(holder), now(other)) < Duration::from_secs(1));
         let version = taken[0].document.version;
