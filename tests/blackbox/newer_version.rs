@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use alc_connector::{
+    clock::Timestamp,
     lifecycle::Lifecycle,
     store::{Change, Commit, Committed, Document, Key, Kind, LeaseChange, Tenant, Write},
 };
@@ -20,11 +21,23 @@ async fn rewrite_lead(world: &mut World, person: &Person, change: impl FnOnce(&m
     rewrite(world, Key::new(Kind::Lead, &person.record_id), |body| body["send"]["status"].clone(), change).await
 }
 
-/// Stops the service, rewrites a document as another version would, under the label that it would give it, starts the
-/// service again, and returns the document as it was.
+/// Stops the service, rewrites a document as another version would, under the label that it would give it and due at
+/// once, starts the service again, and returns the document as it was.
 pub(crate) async fn rewrite(
     world: &mut World,
     key: Key,
+    label: impl FnOnce(&Value) -> Value,
+    change: impl FnOnce(&mut Value),
+) -> Document {
+    let due = Some(world.now());
+    rewrite_due(world, key, due, label, change).await
+}
+
+/// As [`rewrite`], due then.
+pub(crate) async fn rewrite_due(
+    world: &mut World,
+    key: Key,
+    due: Option<Timestamp>,
     label: impl FnOnce(&Value) -> Value,
     change: impl FnOnce(&mut Value),
 ) -> Document {
@@ -41,7 +54,7 @@ pub(crate) async fn rewrite(
         status: label(&body).as_str().expect("a label").to_owned().into(),
         body: body.to_string(),
         created_at: before.created_at,
-        lease: LeaseChange::Leave { due: Some(world.now()) },
+        lease: LeaseChange::Leave { due },
         urgent: false,
         expires_at: None,
     };

@@ -1,12 +1,16 @@
 //! The webhooks at ALC and at Attio are looked at again: what was lost, what a person deleted, and what a change of
 //! `PUBLIC_URL` left behind is repaired within a day.
 
+use alc_connector::store::Key;
 use sandbox::{Callback, Fault};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::support::{
-    attio_app::AttioApp,
-    harness::{DAY, HOUR, MINUTE, Setup, World, scenario},
+use crate::{
+    newer_version::rewrite_due,
+    support::{
+        attio_app::AttioApp,
+        harness::{DAY, HOUR, MINUTE, Setup, World, scenario},
+    },
 };
 
 async fn webhook(app: &AttioApp) -> Value {
@@ -60,17 +64,53 @@ scenario! {
     async fn what_is_there_is_looked_at_once_a_day_and_stays(setup: Setup) {
         let (world, app) = subscribed(setup).await;
         let last = world.alc.webhooks()[0].webhook_id.clone();
-        let before = world.alc.journal().count("list_webhooks");
-        let at_attio = world.attio.journal().count("list_webhooks");
+        let listed = || (world.alc.journal().count("list_webhooks"), world.attio.journal().count("list_webhooks"));
+        let before = listed();
+        let looks = || (listed().0 - before.0, listed().1 - before.1);
         for _ in 0..8 {
             world.pass_slowly(HOUR * 12, 1).await;
         }
-        let looks = world.alc.journal().count("list_webhooks") - before;
-        assert!((4..=6).contains(&looks), "{looks} looks in four days");
-        let looks = world.attio.journal().count("list_webhooks") - at_attio;
-        assert!((4..=6).contains(&looks), "{looks} looks at Attio in four days");
+        let four = async || looks().0 >= 4 && looks().1 >= 4;
+        world.pass_until("a look a day at either side", MINUTE, HOUR, four).await;
+        assert!(looks().0 <= 6 && looks().1 <= 6, "{:?} looks in four days", looks());
         assert_eq!(world.alc.webhooks()[0].webhook_id, last);
         assert!(webhook(&app).await["confirmed_at"].is_string());
+    }
+}
+
+/// The webhook as a version before would have left it, that looked at none: at rest.
+fn as_before(webhooks: &mut Value) {
+    for webhook in webhooks.as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
+        ["base", "look_at", "confirmed_at"].iter().for_each(|name| drop(webhook.remove(*name)));
+    }
+}
+
+scenario! {
+    async fn what_a_version_before_has_made_is_looked_at_within_a_day_and_repaired(setup: Setup) {
+        let (mut world, app) = subscribed(setup).await;
+        world.pass(MINUTE).await;
+        let rewritten = rewrite_due(&mut world, Key::workspace(), None, |_| json!("connected"), |workspace| {
+            as_before(&mut workspace["webhooks"]);
+            as_before(&mut workspace["attio_webhooks"]);
+        });
+        rewritten.await;
+        let seen = async || {
+            let all = [webhook(&app).await, attio_webhook(&app).await];
+            all.iter().all(|webhook| webhook["confirmed_at"].is_string())
+        };
+        world.pass_until("both are looked at", HOUR, DAY, seen).await;
+        // ALC's and Attio's lists say under which URL they were made.
+        rewrite_due(&mut world, Key::workspace(), None, |_| json!("connected"), |workspace| {
+            as_before(&mut workspace["webhooks"]);
+            as_before(&mut workspace["attio_webhooks"]);
+        })
+        .await;
+        let (last, at_attio) = (world.alc.webhooks()[0].webhook_id.clone(), world.attio.webhooks()[0].webhook_id.clone());
+        world.settings.set("HTTP__PUBLIC_URL", &world.url().replace("127.0.0.1", "localhost"));
+        world.restart().await;
+        repaired(&world, &last).await;
+        repaired_at_attio(&world, &at_attio).await;
+        a_lead_goes_round(&world, &app).await;
     }
 }
 
@@ -161,6 +201,43 @@ scenario! {
     }
 }
 
+scenario! {
+    async fn one_that_proves_no_callback_is_deleted_and_alc_is_asked_again_tomorrow(setup: Setup) {
+        let (world, app) = setup.with("ALC__WEBHOOK_SIGNATURE", "required").connected().await;
+        let last = world.alc.webhooks()[0].webhook_id.clone();
+        world.alc.lose_webhook(&last);
+        world.alc.configure(|alc| alc.secrets = false);
+        let tried = async || world.alc.all_webhooks().len() > 1 && world.alc.webhooks().is_empty();
+        world.pass_until("it is made, and deleted", HOUR, DAY, tried).await;
+        assert_eq!(webhook(&app).await["status"], "gone");
+        world.pass_slowly(HOUR, 12).await;
+        assert_eq!(world.alc.all_webhooks().len(), 2, "asked once");
+        world.alc.configure(|alc| alc.secrets = true);
+        repaired(&world, &last).await;
+        a_lead_goes_round(&world, &app).await;
+    }
+}
+
+scenario! {
+    async fn an_alc_that_lists_ours_never_makes_no_webhook_every_day(setup: Setup) {
+        let (world, app) = setup.connected().await;
+        let first = world.alc.webhooks()[0].webhook_id.clone();
+        let others = || Fault::status_with(200, ("x-page", "1"), json!({ "webhooks": [] }));
+        world.alc.faults().always("list_webhooks", others());
+        let second = repaired(&world, &first).await;
+        world.pass_slowly(HOUR * 12, 6).await;
+        assert_eq!(world.alc.all_webhooks().len(), 2, "it is made once");
+        assert_eq!(webhook(&app).await["confirmed_at"], Value::Null, "nothing tells that it is there");
+        a_lead_goes_round(&world, &app).await;
+        // Once ALC lists it, ALC is believed again.
+        world.alc.faults().clear("list_webhooks");
+        let confirmed = async || webhook(&app).await["confirmed_at"].is_string();
+        world.pass_until("it is confirmed", HOUR, DAY, confirmed).await;
+        world.alc.lose_webhook(&second);
+        repaired(&world, &second).await;
+    }
+}
+
 /// Connected, at an Attio that takes a URL without TLS.
 async fn subscribed(setup: Setup) -> (World, AttioApp) {
     let world = setup.start().await;
@@ -232,12 +309,13 @@ scenario! {
         let (path, token) = own.target_url.rsplit_once('/').expect("a path");
         let (workspace, _) = token.split_once('.').expect("a workspace and a secret");
         let (another, secret) = (uuid::Uuid::new_v4(), "A".repeat(43));
-        let orphan = world.attio.plant_webhook(&format!("{path}/{workspace}.{secret}"));
         let others = [
             world.attio.plant_webhook(&format!("{path}/{another}.{secret}")),
             world.attio.plant_webhook(&format!("https://staging.example/webhooks/attio/{workspace}.{secret}")),
             world.attio.plant_webhook("https://crm.example/hooks/1"),
         ];
+        // The last on the list: by the time it is gone, each of the others has had its turn.
+        let orphan = world.attio.plant_webhook(&format!("{path}/{workspace}.{secret}"));
         let stands = |id: &String| world.attio.webhooks().iter().any(|webhook| webhook.webhook_id == *id);
         world.pass_until("the orphan goes", HOUR, DAY, async || !stands(&orphan)).await;
         assert!(others.iter().all(stands), "another's webhook was deleted");

@@ -46,7 +46,7 @@ pub(super) fn look_for(side: Side, webhook: &Webhook, owner: WorkspaceId, base: 
     let Some(found) = found else {
         // Neither by an id nor by what is listed can it be told from others.
         let is_blind = webhook.upstream_id.is_none() && list.iter().any(|it| it.name.is_none() && it.url.is_none());
-        return if is_blind { Seen::Unlisted } else { Seen::Lost };
+        return if is_blind || webhook.may_be_left_out() { Seen::Unlisted } else { Seen::Lost };
     };
     match ours(found) {
         Some(token) if !webhook.token.matches(&token.secret) => {
@@ -153,6 +153,15 @@ mod tests {
         own.webhook.upstream_id = None;
         assert_eq!(look(&own, &[]), Seen::Lost);
         assert_eq!(look(&own, &[listed("8", None, None)]), Seen::Unlisted);
+    }
+
+    #[test]
+    fn a_list_that_names_not_even_the_newest_one_is_not_believed() {
+        let mut own = own();
+        own.webhook.instead_of_lost = true;
+        assert_eq!(look(&own, &[]), Seen::Unlisted);
+        own.webhook.confirmed_at = Some(Timestamp::UNIX_EPOCH);
+        assert_eq!(look(&own, &[]), Seen::Lost);
     }
 
     #[test]

@@ -174,8 +174,15 @@ impl Workspace {
             let Some(user) = self.connections.iter_mut().find(is_user) else { return };
             user.webhook = Some(next);
         }
+        let mut was_lost = false;
         if let Some(webhook) = self.webhook_mut(side, last) {
+            was_lost = webhook.lost;
             webhook.unwanted(now);
+        }
+        if let Some(webhook) = self.webhook_mut(side, next).filter(|_| was_lost) {
+            // Whether the list can be believed shows at once: it has to have this one.
+            webhook.instead_of_lost = true;
+            webhook.look_at = Some(later(now, LATE_CREATION));
         }
     }
 }

@@ -62,6 +62,9 @@ pub struct Webhook {
     /// Its upstream lists its webhooks, and this one is not among them any more.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(in crate::connections) lost: bool,
+    /// It was made because its upstream did not list the one before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(in crate::connections) instead_of_lost: bool,
     /// When its upstream last listed it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::connections) confirmed_at: Option<Timestamp>,
@@ -95,6 +98,7 @@ impl Webhook {
             leads_seen: None,
             base: None,
             lost: false,
+            instead_of_lost: false,
             confirmed_at: None,
             look_at: None,
             retry: Retry::default(),
@@ -145,6 +149,12 @@ impl Webhook {
     /// remembered.
     pub(in crate::connections) fn is_outdated(&self, base: &str) -> bool {
         self.base.as_ref().is_some_and(|own| own != base)
+    }
+
+    /// Whether its upstream may leave it out of its list: after the one before it, it has not been on the list either.
+    /// Of a long list an upstream may show only a part.
+    pub(in crate::connections) fn may_be_left_out(&self) -> bool {
+        self.instead_of_lost && self.confirmed_at.is_none()
     }
 
     /// Whether the upstream may have it.
