@@ -87,7 +87,7 @@ async fn all_jobs(subject: &Subject, ledger: &Arc<Ledger>, plan: &Plan, when: &s
         let (bearer, count) = (bearer.to_owned(), (plan.requests / SHARE_OF_READS).max(1));
         Arc::new(Reads { listener, path, bearer, count })
     };
-    let of_pages = reads("/v1/leads?limit=100", &bearer, subject.service);
+    let of_pages = reads("/v1/leads?limit=20", &bearer, subject.service);
     let of_metrics = reads("/metrics", "", subject.management());
     let of_readiness = reads("/readyz", "", subject.service);
     let mut jobs: Jobs = Vec::new();

@@ -67,9 +67,10 @@ fn median(mut values: Vec<f64>) -> f64 {
     }
 }
 
-/// Three digits that mean something.
+/// Three digits that mean something; not a number: there is nothing to tell.
 fn shown(figure: f64) -> String {
     match figure.abs() {
+        size if size.is_nan() => "–".to_owned(),
         size if size >= 1_000.0 => thousands(figure),
         size if size >= 100.0 => format!("{figure:.0}"),
         size if size >= 10.0 => format!("{figure:.1}"),
@@ -85,7 +86,7 @@ fn thousands(figure: f64) -> String {
 
 /// Beside next to nothing a ratio says nothing.
 fn ratio(first: f64, second: f64) -> String {
-    if first < 0.001 { "–".to_owned() } else { format!("**{:.2}**", second / first) }
+    if first < 0.001 || first.is_nan() { "–".to_owned() } else { format!("**{:.2}**", second / first) }
 }
 
 #[cfg(test)]
@@ -111,6 +112,9 @@ mod tests {
         assert_eq!(lines[2][1], "**0.30**");
         assert_eq!([lines[0][9], lines[1][8], lines[2][8]], ["20.0", "60.0", "**3.00**"]);
         assert_eq!(lines[2][9], "–", "nothing can be told beside nothing");
+        let untold = Measured { shown: [f64::NAN; 2], ..Measured::default() };
+        let rows = Table::of(["empty", "full"], true).rows("GET", [&[untold], &[untold]]);
+        assert!(cells(&rows).iter().all(|cells| cells[cells.len() - 7] == "–"), "{rows}");
     }
 
     #[test]
