@@ -187,7 +187,16 @@ impl Reconciler {
 /// it from the lines that are let through.
 fn span(leased: &Leased) -> Span {
     let Leased { tenant, key, .. } = leased;
-    let span = tracing::error_span!("step", kind = key.kind.name(), workspace = Empty, record = Empty, step = Empty);
+    let span = tracing::error_span!(
+        "step",
+        kind = key.kind.name(),
+        workspace = Empty,
+        record = Empty,
+        send = Empty,
+        connection = Empty,
+        step = Empty,
+        attempt = Empty
+    );
     // Tenant and id of an attempt are its OAuth state, which is secret.
     if matches!(key.kind, Kind::Lead | Kind::Workspace) {
         span.record("workspace", tracing::field::display(tenant));

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use tracing::Span;
+use tracing::{Span, field::display};
 
 use super::{
     service::Connections,
@@ -75,7 +75,7 @@ impl Connections {
 
     /// Takes the step and records what it came to.
     async fn take(&self, work: &mut Work, step: Step) -> Result<(), StoreError> {
-        Span::current().record("step", step.name());
+        name_step(&work.workspace.value, step);
         match step {
             Step::Rest | Step::Settle | Step::Forget => Ok(()),
             Step::WakeLeads => self.wake_leads(work).await,
@@ -191,6 +191,21 @@ impl Connections {
     /// answered, its lead is queued.
     async fn has_queued_leads(&self, tenant: &Tenant) -> Result<bool, StoreError> {
         Ok(!self.store.page(tenant, &[QUEUED], None, 1).await?.documents.is_empty())
+    }
+}
+
+/// Each line that the step logs says which it is, and for which connection, for which time in a row.
+fn name_step(workspace: &Workspace, step: Step) {
+    let span = Span::current();
+    span.record("step", step.name());
+    let (side, id) = match step {
+        Step::Refresh(id) => (Side::Alc, id),
+        Step::Revoke(side, id) => (side, id),
+        _ => return,
+    };
+    span.record("connection", display(id));
+    if let Some(connection) = workspace.connection(id) {
+        span.record("attempt", connection.retry(side).attempts.saturating_add(1));
     }
 }
 

@@ -250,7 +250,12 @@ impl Connections {
                 }
             }
         };
-        tracing::warn!(%workspace, connection = %id, detail, "could not refresh ALC's tokens");
+        // Once, and not each time that it is tried again: the metrics count those.
+        if of.alc.retry.attempts == 0 {
+            tracing::warn!(%workspace, connection = %id, detail, "could not refresh ALC's tokens");
+        } else {
+            tracing::debug!(%workspace, connection = %id, detail, "could not refresh ALC's tokens again");
+        }
         let retry_at = self.retry_at(of.alc.retry.attempts, None, REFRESH_RETRY_AT_MOST);
         RefreshAnswer::Failed { retry_at, detail, rotated }
     }

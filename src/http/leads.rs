@@ -2,6 +2,7 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
+use tracing::{Span, field::display};
 use uuid::Uuid;
 
 use super::{
@@ -52,6 +53,7 @@ async fn send(
     leads: web::Data<Leads>,
     body: JsonBody<SendBody>,
 ) -> Result<HttpResponse, Problem> {
+    Span::current().record("record", display(body.0.record_id));
     let new = checked(&body.0, &leads)?;
     let key = idempotency_key(&request)?;
     match leads.send(bearer.workspace, bearer.connection, new, key).await {
@@ -64,6 +66,7 @@ async fn send(
 
 async fn get(bearer: Bearer, leads: web::Data<Leads>, record: web::Path<Uuid>) -> Result<HttpResponse, Problem> {
     let record = RecordId(record.into_inner());
+    Span::current().record("record", display(record));
     match leads.get(bearer.workspace, bearer.connection, record).await.map_err(unreadable)? {
         Some(lead) => Ok(HttpResponse::Ok().json(lead)),
         None => Err(Problem::new(Slug::NotFound, "No lead of this record was sent: send it first.")),

@@ -2,7 +2,8 @@
 //!
 //! Promises that every answer has an `x-request-id`, also of errors and panics; that problems carry the same id; and
 //! that logs and metrics name the route's pattern, never the path, the query or a header: secrets travel in those. All
-//! that is logged on behalf of a request stands in the span `request`, which has its id and nothing else.
+//! that is logged on behalf of a request stands in the span `request`, which has its id and, once they are known, the
+//! workspace, the connection and the record: an id is nobody's secret.
 
 use std::{panic::AssertUnwindSafe, rc::Rc, time::Instant};
 
@@ -19,7 +20,7 @@ use actix_web::{
     web::Data,
 };
 use futures_util::FutureExt as _;
-use tracing::Instrument as _;
+use tracing::{Instrument as _, field::Empty};
 
 use super::{
     problem::{Problem, Slug},
@@ -36,7 +37,8 @@ where
     let of_task = Rc::clone(&id);
     // Of the highest level, so that no level takes the id from the lines that are let through. A filter that names only
     // modules has to name this one.
-    let span = tracing::error_span!("request", request_id = &*id);
+    let span =
+        tracing::error_span!("request", request_id = &*id, workspace = Empty, connection = Empty, record = Empty);
     let visit = async move {
         let mut visit = Visit::begin(&request);
         // A proxy must not keep this connection for a request that would meet its end.

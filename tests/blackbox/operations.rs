@@ -2,7 +2,8 @@
 
 use std::process::Stdio;
 
-use sandbox::{Callback, Stage};
+use sandbox::{Callback, Fault, Stage};
+use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::support::{
@@ -483,6 +484,52 @@ fn the_log_has_a_line_for_each_request_and_no_secrets() {
 }
 
 #[test]
+fn a_lead_that_alc_does_not_take_is_warned_of_once_and_each_line_tells_which_and_which_attempt() {
+    run(async {
+        let (world, mut process) = logging(Setup::sqlite().impatient(), "debug").await;
+        let (app, ada) = (world.connect().await, world.person());
+        world.alc.faults().times("create_lead", 2, Fault::status_with(503, ("retry-after", "1"), json!({})));
+        app.press(&ada).await.expect(202);
+        let failed = |process: &Process| {
+            let log = process.log();
+            let attempts =
+                parsed(&log).filter(|line| line["message"] == "a step was taken" && line["outcome"] == "failed");
+            attempts.filter_map(|line| line["span"]["attempt"].as_u64()).collect::<Vec<_>>()
+        };
+        eventually("it goes out", async || (app.lead_says(&ada, "status").await == "pending").then_some(())).await;
+        world.call_back(&ada, "qualified").await;
+        world.shows(&ada, "Complete").await;
+        assert_eq!(process.terminate().await, Some(0));
+
+        let (log, attempts) = (process.log(), failed(&process));
+        assert_eq!(attempts, [2], "{log}");
+        let about = |message: &str| parsed(&log).filter(|line| line["message"] == message).collect::<Vec<_>>();
+        let warned = about("a step failed, and is tried again");
+        assert_eq!(warned.len(), 1, "{log}");
+        let mended = about("a step that had failed has succeeded");
+        assert_eq!(mended.len(), 1, "{log}");
+        for line in warned.iter().chain(&mended) {
+            let span = &line["span"];
+            assert_eq!(span["record"], ada.record_id.as_str(), "{line}");
+            assert_eq!(span["step"], "submit", "{line}");
+            for id in ["workspace", "connection", "send"] {
+                assert!(span[id].is_string(), "{id} of {line}");
+            }
+        }
+        for route in ["/v1/leads", "/webhooks/alc/{token}"] {
+            let answered = about("answered").into_iter().find(|line| line["route"] == route);
+            let answered = answered.unwrap_or_else(|| panic!("no line of {route} in {log}"));
+            assert_eq!(answered["span"]["record"], ada.record_id.as_str(), "{answered}");
+            assert!(answered["span"]["workspace"].is_string(), "{answered}");
+        }
+    });
+}
+
+fn parsed(log: &str) -> impl Iterator<Item = serde_json::Value> {
+    log.lines().map(|line| serde_json::from_str(line).expect("a line of JSON"))
+}
+
+#[test]
 fn each_line_of_a_step_says_whose_it_is_and_which() {
     run(async {
         let (world, mut process) = logging(Setup::sqlite(), "debug").await;
@@ -507,8 +554,13 @@ fn each_line_of_a_step_says_whose_it_is_and_which() {
             for line in of_it {
                 let span = &line["span"];
                 assert_eq!((&span["kind"], &span["step"]), (&kind.into(), &step.into()), "{line}");
-                assert!(span["workspace"].is_string(), "{line}");
-                assert_eq!(span["record"].is_string(), kind == "lead", "{line}");
+                for id in ["workspace", "connection"] {
+                    assert!(span[id].is_string() || (id, kind) == ("connection", "workspace"), "{id} of {line}");
+                }
+                for id in ["record", "send"] {
+                    assert_eq!(span[id].is_string(), kind == "lead", "{id} of {line}");
+                }
+                assert_eq!(span["attempt"].as_u64(), (kind == "lead").then_some(1), "{line}");
             }
         }
     });

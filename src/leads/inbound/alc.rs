@@ -2,6 +2,8 @@
 //!
 //! Two waits for the store: what surrounds the lead; the result.
 
+use tracing::{Span, field::display};
+
 use super::patience::answered_in_time;
 use crate::{
     alc::{
@@ -104,6 +106,12 @@ impl Leads {
                 lead => lead,
             };
             self.prove(&workspace.value, webhook, headers, body)?;
+            // Each line of the request says from here on whose it is: before that, a stranger might say so.
+            let span = Span::current();
+            span.record("workspace", display(workspace.value.id));
+            if let Ok(callback) = &parsed {
+                span.record("record", display(callback.record_id));
+            }
             // Another event has another form: it is not asked for a record.
             if callback::event(body).is_some_and(|event| event != PROCESSED) {
                 return Ok(CallbackOutcome::OtherEvent);

@@ -13,8 +13,10 @@ use crate::{
     connections::{Grant, Standing},
     ids::{ConnectionId, RecordId, SendId},
     leads::{
+        lead::next_step::Step,
         service::{Leads, lead_key},
         work::{
+            came_to::Telling,
             leased::Work,
             waiter::{Progress, Waiter},
         },
@@ -96,14 +98,14 @@ impl Leads {
     /// way.
     fn go_on_behind(&self, mut work: Work, grant: Option<Grant>) {
         let leads = self.clone();
-        // Each line that the task logs names its lead, as those of the reconciler's steps do; of the highest level, so
-        // that no level takes it from the lines that are let through.
-        let (workspace, record) = (work.tenant.as_str(), work.lead.value.record_id);
-        let span = tracing::error_span!("step", kind = "lead", workspace, %record, step = "submit");
+        let span = work.span();
         let task = async move {
             let result = async {
                 if let Some(grant) = grant {
-                    leads.post_in_time(&mut work, grant).await?;
+                    let telling = Telling::begin(&work, Step::Submit);
+                    let result = leads.post_in_time(&mut work, grant).await;
+                    telling.end(&work, &result);
+                    result?;
                 }
                 leads.run(work).await
             };

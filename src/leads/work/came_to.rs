@@ -1,38 +1,64 @@
-//! What a step came to, as the metrics name it: read off the lead before and after, so that no step has to say it.
+//! A step as the log and the metrics tell it: on whose behalf, for which time in a row, and what it came to.
+//!
+//! Read off the lead before and after, so that no step has to say it. Promises that a failure is one warning however
+//! often the step is tried again, and its end one line more; in between only the metrics count.
+
+use tracing::{Span, field::display};
 
 use super::leased::Work;
-use crate::{clock::Timestamp, store::Version};
+use crate::{
+    clock::Timestamp,
+    leads::lead::{aggregate::Lead, next_step::Step},
+    store::{StoreError, Version},
+    telemetry,
+};
 
-/// Where the lead stood before a step.
-pub(super) struct Standing {
+/// What is told of a step under way.
+pub(in crate::leads) struct Telling {
+    step: Step,
     version: Version,
     failures: u32,
     retries: [Option<Timestamp>; 2],
 }
 
-impl Standing {
-    pub(super) fn of(work: &Work) -> Self {
+impl Telling {
+    /// A step begins: each line from here on names it, in the span of the work.
+    pub(in crate::leads) fn begin(work: &Work, step: Step) -> Self {
         let lead = &work.lead.value;
-        let of_calls = lead.calls.owed.iter().map(|owed| owed.failures);
-        let failures = [lead.send.failures, lead.attio.failures].into_iter().chain(of_calls);
-        Self {
-            version: work.lead.version(),
-            failures: failures.fold(0, u32::saturating_add),
-            retries: [lead.send.retry_at, lead.attio.retry_at],
+        let failures = failures(lead, step);
+        let span = Span::current();
+        span.record("step", step.name());
+        span.record("attempt", failures.saturating_add(1));
+        span.record("send", display(lead.send.outcome.id));
+        if let Some(connection) = work.workspace.as_ref().and_then(|workspace| workspace.value.current()) {
+            span.record("connection", display(connection.id));
+        }
+        Self { step, version: work.lead.version(), failures, retries: retries(lead) }
+    }
+
+    /// The step has ended.
+    pub(in crate::leads) fn end(self, work: &Work, result: &Result<(), StoreError>) {
+        let after = failures(&work.lead.value, self.step);
+        let outcome = self.outcome(work, after, result.is_ok());
+        telemetry::step("lead", self.step.name(), outcome);
+        // The store's trouble is told where the work ends for it.
+        match (outcome, self.failures) {
+            ("failed", 0) => tracing::warn!("a step failed, and is tried again"),
+            ("done", 1..) if after == 0 => tracing::info!("a step that had failed has succeeded"),
+            _ => tracing::debug!(outcome, "a step was taken"),
         }
     }
 
     /// `failed`: an upstream did not do it. `put_off`: the upstream wants to be asked later. `held_back`: nothing was
     /// asked, for want of leave by a gate, of a grant, or of time.
-    pub(super) fn outcome(&self, work: &Work, was_stored: bool) -> &'static str {
-        let after = Self::of(work);
-        let is_put_off =
-            self.retries.iter().zip(&after.retries).any(|(before, after)| after.is_some() && before != after);
+    fn outcome(&self, work: &Work, failures: u32, was_stored: bool) -> &'static str {
+        let after = retries(&work.lead.value);
+        let is_put_off = self.retries.iter().zip(&after).any(|(before, after)| after.is_some() && before != after);
         if !was_stored {
             "store_error"
-        } else if after.failures > self.failures {
+        } else if failures > self.failures {
             "failed"
-        } else if after.version == self.version && work.lease.is_some() {
+        } else if work.lead.version() == self.version && work.lease.is_some() {
             "held_back"
         } else if is_put_off {
             "put_off"
@@ -40,4 +66,18 @@ impl Standing {
             "done"
         }
     }
+}
+
+/// How often in a row what the step asks has failed.
+fn failures(lead: &Lead, step: Step) -> u32 {
+    match step {
+        Step::TakeBaseline | Step::LookUp | Step::Submit | Step::Poll => lead.send.failures,
+        Step::Show(_) | Step::ReadBack(_) => lead.attio.failures,
+        Step::Tell => lead.calls.owed.iter().map(|owed| owed.failures).max().unwrap_or(0),
+        Step::Expire(_) | Step::NoteEnd | Step::Forget | Step::Rest(_) => 0,
+    }
+}
+
+fn retries(lead: &Lead) -> [Option<Timestamp>; 2] {
+    [lead.send.retry_at, lead.attio.retry_at]
 }

@@ -100,8 +100,7 @@ impl Handing {
         let Self { leads, work, seat, .. } = self;
         let parts = leads.parts.clone();
         let seat = seat.or_else(|| parts.seats.take(&work.tenant, Kind::Lead, work.lead.value.is_urgent()));
-        let (workspace, record) = (work.tenant.as_str(), &*work.key.id);
-        let span = tracing::error_span!("step", kind = "lead", workspace, record, step = tracing::field::Empty);
+        let span = work.span();
         let task = async move {
             let _seat = seat;
             if let Err(error) = leads.run(work).await {

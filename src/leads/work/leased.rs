@@ -1,5 +1,7 @@
 //! A leased lead under way: what its worker knows, and what the gates have said to it.
 
+use tracing::{Span, field::Empty};
+
 use crate::{
     clock::Timestamp,
     connections::Workspace,
@@ -97,6 +99,21 @@ impl Work {
             taken: None,
             waiter: None,
         }
+    }
+
+    /// What every line names that is logged while this lead is worked on, as those of the reconciler's steps do. Of the
+    /// highest level, so that no level takes it from the lines that are let through.
+    pub(in crate::leads) fn span(&self) -> Span {
+        tracing::error_span!(
+            "step",
+            kind = "lead",
+            workspace = self.tenant.as_str(),
+            record = &*self.key.id,
+            send = Empty,
+            connection = Empty,
+            step = Empty,
+            attempt = Empty
+        )
     }
 
     /// Tells the caller that waits for this work, if one does, how far it has come.

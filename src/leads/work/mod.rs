@@ -5,7 +5,7 @@
 
 pub(super) mod alc;
 mod attio;
-mod came_to;
+pub(super) mod came_to;
 mod gates;
 mod grant;
 mod handed_over;

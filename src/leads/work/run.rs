@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use tracing::Span;
-
-use super::{came_to::Standing, leased::Work};
+use super::{came_to::Telling, leased::Work};
 use crate::{
     clock::{Timestamp, later},
     leads::{
@@ -12,7 +10,6 @@ use crate::{
         service::Leads,
     },
     store::{Change, Commit, Committed, Key, Lease, LeaseChange, Leased, StoreError, Versioned, Write},
-    telemetry,
 };
 
 /// When a lead is looked at again of which a worker of this process knows more than the store.
@@ -47,15 +44,14 @@ impl Leads {
                 // Another replica goes on at once.
                 return self.end(&mut work, lease, now).await;
             }
-            Span::current().record("step", step.name());
+            let telling = Telling::begin(&work, step);
             if let Step::Rest(due) = step {
                 self.end(&mut work, lease, due).await?;
                 continue;
             }
-            let before = Standing::of(&work);
-            let taken = self.take(&mut work, step).await;
-            telemetry::step("lead", step.name(), before.outcome(&work, taken.is_ok()));
-            taken?;
+            let result = self.take(&mut work, step).await;
+            telling.end(&work, &result);
+            result?;
         }
         Ok(())
     }

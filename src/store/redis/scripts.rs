@@ -40,9 +40,7 @@ impl Scripts {
             accept: Script::new(ACCEPTING, commit),
             settle: Script::new(DRAINING, commit),
             load: Script::new(READING, include_str!("scripts/load.lua")),
-            // It writes nothing, and yet is refused where `lease` would be: a shard that only reads would have its
-            // tenants found first each time, and never leased.
-            due: Script::new(DRAINING, include_str!("scripts/due.lua")),
+            due: Script::new(READING, include_str!("scripts/due.lua")),
             next: Script::new(READING, include_str!("scripts/next.lua")),
             lease: Script::new(DRAINING, include_str!("scripts/lease.lua")),
             put_back: Script::new(DRAINING, include_str!("scripts/put_back.lua")),
