@@ -174,8 +174,8 @@ impl Sealer {
         sealed_by(sealed) == Some(self.current.id)
     }
 
-    /// Whether one of the keys here sealed it: then it opens, unless it was altered. Reads the envelope's head alone, for
-    /// what is asked at each step.
+    /// Whether one of the keys here sealed it: then it opens, unless it was altered. Reads the envelope's head alone,
+    /// for what is asked at each step.
     pub fn knows_key_of(&self, sealed: &Sealed) -> bool {
         let by = sealed_by(sealed);
         by.is_some_and(|by| by == self.current.id || self.previous.as_ref().is_some_and(|previous| previous.id == by))

@@ -3,7 +3,7 @@
 //! Read off the lead before and after, so that no step has to say it. Promises that a failure is one warning however
 //! often the step is tried again, and its end one line more; in between only the metrics count.
 
-use tracing::{Span, field::display};
+use tracing::Span;
 
 use super::leased::Work;
 use crate::{
@@ -26,13 +26,16 @@ impl Telling {
     pub(in crate::leads) fn begin(work: &Work, step: Step) -> Self {
         let lead = &work.lead.value;
         let failures = failures(lead, step);
+        let connection = work.workspace.as_ref().and_then(|workspace| workspace.value.current());
+        // At once: the log writes a span's fields anew each time that some are added.
         let span = Span::current();
-        span.record("step", step.name());
-        span.record("attempt", failures.saturating_add(1));
-        span.record("send", display(lead.send.outcome.id));
-        if let Some(connection) = work.workspace.as_ref().and_then(|workspace| workspace.value.current()) {
-            span.record("connection", display(connection.id));
-        }
+        tracing::record_all!(
+            span,
+            step = step.name(),
+            attempt = failures.saturating_add(1),
+            send = display(lead.send.outcome.id),
+            connection = connection.map(|connection| display(connection.id))
+        );
         Self { step, version: work.lead.version(), failures, retries: retries(lead) }
     }
 

@@ -14,7 +14,7 @@ use super::{
     answers::{self, Fields, commit_arguments, is_accepting, verdict},
     clock::ServerClock,
     connection::{Attempts, Connection, Insist},
-    everywhere::Everywhere,
+    everywhere::{Answers, Everywhere, partitions},
     failure::{failure, is_moving},
     fitness::{self, refused},
     keys::{self, Keys, LAYOUT, PARTITIONS, member},
@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     clock::{SharedClock, later},
-    ids::{random_uuid, unit_random},
+    ids::random_uuid,
     lifecycle::Lifecycle,
     store::{
         Commit, Committed, Cursor, Degraded, Depth, Due, Engine, Key, Kind, LeaseRequest, Loaded, Page, Quota,
@@ -37,12 +37,12 @@ use crate::{
 
 /// See the module.
 pub struct RedisEngine {
-    pub(super) connection: Connection,
+    connection: Connection,
     pub(super) keys: Keys,
-    pub(super) scripts: Arc<Scripts>,
+    scripts: Arc<Scripts>,
     clock: ServerClock,
     /// One server has all partitions, and lets one script ask them all.
-    pub(super) is_whole: bool,
+    is_whole: bool,
     closed: CancellationToken,
 }
 
@@ -86,7 +86,7 @@ impl RedisEngine {
         }
         fitness::check(&engine.connection, &engine.scripts.probe, engine.keys.partition(0)).await?;
         engine.check_layout().await?;
-        engine.is_whole = engine.asks_as_a_whole().await;
+        engine.is_whole = engine.everywhere().is_whole(&engine.scripts.whole).await;
         let watch = Watch {
             connection: engine.connection.clone(),
             scripts: Arc::clone(&engine.scripts),
@@ -123,15 +123,12 @@ impl RedisEngine {
         self.connection.call(call, insist).await.map_err(|error| failure(&error))
     }
 
-    fn places(&self) -> impl Iterator<Item = String> {
-        Self::partitions().map(|partition| self.keys.partition(partition))
+    fn everywhere(&self) -> Everywhere<'_> {
+        Everywhere { connection: &self.connection, keys: &self.keys, at_once: self.is_whole }
     }
 
-    /// The partitions in a random rotation, so that no tenant is always asked for last.
-    pub(super) fn partitions() -> impl Iterator<Item = u8> {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is in 0.0..16.0")]
-        let start = (unit_random() * f64::from(PARTITIONS)) as u8;
-        (0..PARTITIONS).map(move |n| (start + n) % PARTITIONS)
+    fn places(&self) -> impl Iterator<Item = String> {
+        partitions().map(|partition| self.keys.partition(partition))
     }
 }
 
@@ -171,11 +168,11 @@ impl Engine for RedisEngine {
 
     async fn lease_due(&self, request: &LeaseRequest, now: Timestamp) -> Result<Due, StoreError> {
         let enough = [&request.urgent, &request.others].map(Quota::tenants_to_look_at);
-        let due = self.everywhere(&self.scripts.due, Insist::Briefly, |call, _| {
+        let due = self.everywhere().ask(&self.scripts.due, Insist::Briefly, |call, _| {
             call.arg(now.as_microsecond()).arg(enough[0]).arg(enough[1]);
             true
         });
-        let due: Everywhere<(Vec<(String, i64, usize, usize)>, u8)> = due.await?;
+        let due: Answers<(Vec<(String, i64, usize, usize)>, u8)> = due.await?;
         let mut saw_end = due.answered && due.answers.iter().all(|(_, all)| *all == 1);
         let queue = due.answers.into_iter().flat_map(|(found, _)| found);
         let queue = queue.map(|(tenant, turn, urgent, others)| answers::InQueue {
@@ -187,7 +184,7 @@ impl Engine for RedisEngine {
         let shares = answers::shares(queue.collect(), request);
         let until = later(now, request.duration).as_microsecond();
         // Not repeated: leases whose answer was lost run out, a repeat would take more of them.
-        let leases = self.everywhere(&self.scripts.lease, Insist::Never, |call, asked| {
+        let leases = self.everywhere().ask(&self.scripts.lease, Insist::Never, |call, asked| {
             call.arg(now.as_microsecond()).arg(until);
             let mut any = false;
             for (tenant, [urgent, others]) in &shares {
@@ -201,7 +198,7 @@ impl Engine for RedisEngine {
             }
             any
         });
-        let leases: Everywhere<Vec<answers::LeasedFields>> = leases.await?;
+        let leases: Answers<Vec<answers::LeasedFields>> = leases.await?;
         let leased = answers::in_turns(leases.answers.into_iter().flatten().collect(), &shares);
         // Fewer came than were there a moment before: another replica was faster, and what it left is not known.
         saw_end &= leases.answered && leased.len() >= shares.iter().flat_map(|(_, share)| share).sum::<usize>();
@@ -222,11 +219,11 @@ impl Engine for RedisEngine {
     }
 
     async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
-        let first = self.everywhere(&self.scripts.next, Insist::Briefly, |call, _| {
+        let first = self.everywhere().ask(&self.scripts.next, Insist::Briefly, |call, _| {
             call.arg(now.as_microsecond());
             true
         });
-        let first: Everywhere<Option<String>> = first.await?;
+        let first: Answers<Option<String>> = first.await?;
         let first = first.answers.into_iter().flatten().map(|score| answers::score(&score));
         first.collect::<Result<Vec<_>, _>>().map(|times| times.into_iter().min())
     }
@@ -298,7 +295,7 @@ impl Engine for RedisEngine {
     }
 
     async fn depths(&self, _now: Timestamp) -> Result<Vec<Depth>, StoreError> {
-        let asked = Self::partitions().map(|partition| async move {
+        let asked = partitions().map(|partition| async move {
             let call = self.scripts.depths.key(self.keys.partition(partition));
             self.call::<Vec<(String, u64, String)>>(&call, Insist::Patiently).await
         });
@@ -306,7 +303,7 @@ impl Engine for RedisEngine {
     }
 
     async fn tenants(&self, kind: Kind) -> Result<BTreeSet<Tenant>, StoreError> {
-        let asked = Self::partitions().map(|partition| async move {
+        let asked = partitions().map(|partition| async move {
             let mut call = self.scripts.tenants.key(self.keys.partition(partition));
             call.arg(kind.name());
             self.call::<Vec<String>>(&call, Insist::Patiently).await
@@ -318,7 +315,7 @@ impl Engine for RedisEngine {
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        let asked = Self::partitions().map(|partition| async move {
+        let asked = partitions().map(|partition| async move {
             let call = self.scripts.ping.key(self.keys.partition(partition));
             self.connection.call::<Value>(&call, Insist::Briefly).await
         });
