@@ -54,6 +54,8 @@ struct Hold {
     next: AtomicBool,
     /// Commits of leads have no answer, and are done once they are let go.
     late: AtomicBool,
+    /// One of those has come.
+    delayed: AtomicBool,
     /// So many commits that write nothing were done.
     empty: watch::Sender<usize>,
     together: AtomicUsize,
@@ -83,6 +85,7 @@ impl Engine for HeldBack {
         if lead && self.hold.late.load(Ordering::SeqCst) {
             let (engine, hold) = (self.engine.clone(), self.hold.clone());
             let (tenant, commit) = (tenant.clone(), commit.clone());
+            hold.delayed.store(true, Ordering::SeqCst);
             spawn(async move {
                 hold.go.notified().await;
                 engine.commit(&tenant, &commit, now).await.expect("it is done")
@@ -352,6 +355,50 @@ fn a_refusal_is_shown_by_attio_if_its_caller_hung_up_while_the_press_was_stored(
         first.await.expect("an answer").expect(201);
         let shown = async || world.attio.status(&ada.record_id).as_deref() == Some("Failed");
         world.pass_until("Attio shows the refusal", Duration::from_secs(1), MINUTE, shown).await;
+    });
+}
+
+#[test]
+fn a_result_whose_caller_hung_up_while_it_was_stored_is_shown_at_once() {
+    run(async {
+        let (world, app, hold, _folder) = connected(Setup::sqlite()).await;
+        let ada = world.person();
+        app.press(&ada).await.expect(201);
+        world.shows(&ada, "Pending").await;
+        // Attio's gate is at rest by then.
+        world.pass_slowly(Duration::from_secs(1), 2).await;
+        hold.late.store(true, Ordering::SeqCst);
+        tokio::select! {
+            () = world.call_back(&ada, "qualified") => panic!("the store has not answered"),
+            () = eventually("it is on its way to the store", async || hold.delayed.load(Ordering::SeqCst).then_some(())) => {}
+        }
+        hold.late.store(false, Ordering::SeqCst);
+        hold.go.notify_waiters();
+        // The clock stands still: the lease that the result was stored with does not run out meanwhile.
+        let shown = async || (world.attio.status(&ada.record_id).as_deref() == Some("Complete")).then_some(());
+        eventually("the result is shown", shown).await;
+    });
+}
+
+#[test]
+fn a_workflow_that_comes_while_a_result_is_stored_is_told_of_it() {
+    run(async {
+        let (world, app, hold, _folder) = connected(Setup::sqlite()).await;
+        let ada = world.person();
+        app.press(&ada).await.expect(201);
+        world.shows(&ada, "Pending").await;
+        hold.next();
+        let put = async {
+            hold.reached.notified().await;
+            world.pass_slowly(Duration::from_secs(1), 1).await;
+            let body = json!({ "callback_url": world.attio.callback_url("trigger") });
+            send(app.request(reqwest::Method::PUT, "/v1/triggers/a").json(&body)).await.expect(201);
+            hold.go.notify_one();
+        };
+        tokio::join!(world.call_back(&ada, "qualified"), put);
+        world.shows(&ada, "Complete").await;
+        let told = async || !world.attio.told("trigger").is_empty();
+        world.pass_until("the workflow is told", Duration::from_secs(1), MINUTE, told).await;
     });
 }
 
