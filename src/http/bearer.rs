@@ -9,7 +9,7 @@ use std::future::{Ready, ready};
 
 use actix_web::{FromRequest, HttpRequest, dev::Payload, http::header, web};
 use secrecy::SecretString;
-use tracing::{Span, field::display};
+use tracing::Span;
 
 use super::{
     limit::{Limits, Share},
@@ -67,8 +67,7 @@ fn subject(
     let subject = verify(service::<Authorization>(request)?, &token).map_err(|BadToken| bad_token())?;
     // Each line of the request says from here on whose it is.
     let span = Span::current();
-    span.record("workspace", display(subject.workspace));
-    span.record("connection", display(subject.connection));
+    tracing::record_all!(span, workspace = display(subject.workspace), connection = display(subject.connection));
     service::<Limits>(request)?.count(subject.workspace, share)?;
     Ok(subject)
 }

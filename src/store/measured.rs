@@ -87,6 +87,7 @@ pub(super) struct Measured {
     tenants: Operation,
     reserve: Operation,
     report: Operation,
+    gate_waits: [(&'static str, Histogram); 3],
     conflicts: Counter,
     leases: [Leases; 3],
 }
@@ -97,6 +98,8 @@ impl Measured {
             engine,
             load: Operation::new("load"),
             commit: Operation::new("commit"),
+            gate_waits: ["alc", "attio", "workflow"]
+                .map(|upstream| (upstream, histogram!("alc_connector_gate_wait_seconds", "upstream" => upstream))),
             lease_due: Operation::new("lease_due"),
             put_back: Operation::new("put_back"),
             next_due: Operation::new("next_due"),
@@ -108,6 +111,16 @@ impl Measured {
             report: Operation::new("report"),
             conflicts: counter!("alc_connector_store_conflicts_total"),
             leases: [Kind::Lead, Kind::Workspace, Kind::Attempt].map(Leases::new),
+        }
+    }
+
+    fn note_wait(&self, gate: &Gate, verdict: Verdict, now: Timestamp) {
+        let wait = match verdict {
+            Verdict::Go => Duration::ZERO,
+            Verdict::At(slot) => until(now, slot),
+        };
+        if let Some((_, waits)) = self.gate_waits.iter().find(|(upstream, _)| *upstream == gate.upstream) {
+            waits.record(wait.as_secs_f64());
         }
     }
 }
@@ -122,7 +135,7 @@ impl Engine for Measured {
         let committed = self.commit.of(self.engine.commit(tenant, commit, now)).await?;
         match (committed, &commit.reserve) {
             (Committed::Conflict, _) => self.conflicts.increment(1),
-            (Committed::Done(verdict), Some(reserve)) => note_wait(&reserve.gate, verdict, now),
+            (Committed::Done(verdict), Some(reserve)) => self.note_wait(&reserve.gate, verdict, now),
             (Committed::Done(_), None) => {}
         }
         Ok(committed)
@@ -197,7 +210,7 @@ impl Engine for Measured {
         now: Timestamp,
     ) -> Result<Verdict, StoreError> {
         let verdict = self.reserve.of(self.engine.reserve(tenant, gate, held, now)).await?;
-        note_wait(gate, verdict, now);
+        self.note_wait(gate, verdict, now);
         Ok(verdict)
     }
 
@@ -222,14 +235,6 @@ impl Engine for Measured {
     async fn close(&self) {
         self.engine.close().await;
     }
-}
-
-fn note_wait(gate: &Gate, verdict: Verdict, now: Timestamp) {
-    let wait = match verdict {
-        Verdict::Go => Duration::ZERO,
-        Verdict::At(slot) => until(now, slot),
-    };
-    histogram!("alc_connector_gate_wait_seconds", "upstream" => gate.upstream).record(wait.as_secs_f64());
 }
 
 #[cfg(test)]

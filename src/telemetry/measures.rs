@@ -22,6 +22,8 @@ pub(crate) fn press(status: u16, took: Duration) {
         201 => "sent",
         202 => "queued",
         200 => "joined",
+        // Its caller has hung up before it was answered.
+        499 => "abandoned",
         400..500 => "refused",
         _ => "failed",
     };

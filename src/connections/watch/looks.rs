@@ -99,10 +99,11 @@ impl Connections {
         error: Option<&CallError>,
     ) -> Result<(), StoreError> {
         let (workspace, at) = (work.workspace.value.id, side.title());
-        if let Some(error) = error {
-            tracing::warn!(%workspace, webhook = %id, at, %error, "could not look at a webhook");
-        }
         let attempts = work.workspace.value.webhook(side, id).map_or(0, |webhook| webhook.retry.attempts);
+        // Once, not at each try; and not in the upstream's words, which may quote a webhook's URL.
+        if let Some(outcome) = error.map(CallError::outcome).filter(|_| attempts == 0) {
+            tracing::warn!(%workspace, webhook = %id, at, outcome, "could not look at a webhook, and tries again");
+        }
         let retry_at = self.retry_at(attempts, error.and_then(asked), AGAIN_WITHIN);
         self.note(work, |workspace, now| workspace.look_postponed(side, id, Some(retry_at), now)).await
     }

@@ -108,10 +108,8 @@ impl Leads {
             self.prove(&workspace.value, webhook, headers, body)?;
             // Each line of the request says from here on whose it is: before that, a stranger might say so.
             let span = Span::current();
-            span.record("workspace", display(workspace.value.id));
-            if let Ok(callback) = &parsed {
-                span.record("record", display(callback.record_id));
-            }
+            let record = parsed.as_ref().ok().map(|callback| display(callback.record_id));
+            tracing::record_all!(span, workspace = display(workspace.value.id), record = record);
             // Another event has another form: it is not asked for a record.
             if callback::event(body).is_some_and(|event| event != PROCESSED) {
                 return Ok(CallbackOutcome::OtherEvent);

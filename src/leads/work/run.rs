@@ -44,11 +44,11 @@ impl Leads {
                 // Another replica goes on at once.
                 return self.end(&mut work, lease, now).await;
             }
-            let telling = Telling::begin(&work, step);
             if let Step::Rest(due) = step {
                 self.end(&mut work, lease, due).await?;
                 continue;
             }
+            let telling = Telling::begin(&work, step);
             let result = self.take(&mut work, step).await;
             telling.end(&work, &result);
             result?;

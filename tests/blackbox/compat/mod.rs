@@ -20,7 +20,7 @@ mod ending;
 mod kept;
 mod leads;
 mod stage;
-mod versions;
+pub mod versions;
 mod workspaces;
 
 use std::collections::BTreeSet;
