@@ -40,8 +40,16 @@ impl Connections {
     }
 }
 
+/// The length of a secret of ours, base64url.
+const SECRET_LENGTH: usize = 43;
+
 /// What a URL as we register them at that side begins with, and its token; `None`: it is none of ours.
 pub(super) fn taken_apart(side: Side, url: &str) -> Option<(&str, OpaqueToken)> {
     let (base, token) = url.rsplit_once(path(side))?;
-    Some((base, OpaqueToken::parse(token)?))
+    let token = OpaqueToken::parse(token)?;
+    // Masked, cut, or with something behind it, it says nothing of whose it is.
+    let secret = token.secret.expose_secret();
+    let is_whole = secret.len() == SECRET_LENGTH
+        && secret.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+    is_whole.then_some((base, token))
 }

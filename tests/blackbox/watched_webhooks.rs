@@ -150,6 +150,35 @@ scenario! {
 }
 
 scenario! {
+    /// What a gateway answers to a call that ALC does not know says nothing of the grant.
+    async fn an_alc_that_refuses_its_list_disconnects_nobody_and_is_told_of_a_new_public_url(setup: Setup) {
+        let (mut world, app) = setup.alc(|alc| alc.refresh_tokens = false).connected().await;
+        let last = world.alc.webhooks()[0].webhook_id.clone();
+        world.alc.faults().always("list_webhooks", Fault::status(401));
+        world.pass_slowly(HOUR, 26).await;
+        assert!(world.alc.journal().count("list_webhooks") > 0, "it is asked");
+        a_lead_goes_round(&world, &app).await;
+        assert_eq!(app.connection().await.expect(200).json()["status"], "connected");
+        world.settings.set("HTTP__PUBLIC_URL", &world.url().replace("127.0.0.1", "localhost"));
+        world.restart().await;
+        repaired(&world, &last).await;
+        a_lead_goes_round(&world, &app).await;
+    }
+}
+
+scenario! {
+    async fn a_version_before_that_forgets_when_to_look_costs_no_look(setup: Setup) {
+        let (mut world, app) = setup.alc(|alc| alc.refresh_tokens = false).connected().await;
+        let last = world.alc.webhooks()[0].webhook_id.clone();
+        world.alc.lose_webhook(&last);
+        // It knows of no looks, and of nothing else that would be due.
+        rewrite_due(&mut world, Key::workspace(), None, |_| json!("connected"), |_| {}).await;
+        repaired(&world, &last).await;
+        a_lead_goes_round(&world, &app).await;
+    }
+}
+
+scenario! {
     async fn orphans_of_ours_go_and_nothing_else_is_touched(setup: Setup) {
         let (world, app) = setup.connected().await;
         let own = world.alc.webhooks()[0].clone();

@@ -45,12 +45,10 @@ impl Connections {
                 self.delete_orphans_at_alc(work, &grant, &list).await?;
                 (look_for(Side::Alc, &webhook, work.workspace.value.id, self.base(), &list), true)
             }
-            Err(CallError::Unsupported | CallError::NotFound) if webhook.lost => (Seen::Lost, false),
-            Err(CallError::Unsupported | CallError::NotFound) if webhook.is_outdated(self.base()) => {
-                (Seen::Moved, false)
-            }
-            Err(CallError::Unsupported | CallError::NotFound) => (Seen::Unlisted, false),
-            Err(error) => return self.alc_look_failed(work, id, &grant, &error).await,
+            Err(error) if !cannot_list(&error) => return self.look_later(work, Side::Alc, id, Some(&error)).await,
+            Err(_) if webhook.lost => (Seen::Lost, false),
+            Err(_) if webhook.is_outdated(self.base()) => (Seen::Moved, false),
+            Err(_) => (Seen::Unlisted, false),
         };
         let listed = match seen {
             Seen::Listed(upstream_id) => Some(upstream_id),
@@ -112,11 +110,15 @@ impl Connections {
                     // Each try may leave one there that cannot be found.
                     return self.look_tomorrow(work, Side::Alc, last.id).await;
                 }
-                return self.alc_look_failed(work, last.id, grant, &error).await;
+                return self.look_later(work, Side::Alc, last.id, Some(&error)).await;
             }
             Err(error) => {
                 self.note(work, |workspace, _| workspace.webhook_gone(Side::Alc, next.id)).await?;
-                return self.alc_look_failed(work, last.id, grant, &error).await;
+                // A clear refusal is the same within the hour.
+                if cannot_list(&error) {
+                    return self.look_tomorrow(work, Side::Alc, last.id).await;
+                }
+                return self.look_later(work, Side::Alc, last.id, Some(&error)).await;
             }
         };
         self.take_next_at_alc(work, last.id, next.id, made).await
@@ -151,18 +153,18 @@ impl Connections {
         })
         .await
     }
+}
 
-    async fn alc_look_failed(
-        &self,
-        work: &mut Work,
-        id: WebhookId,
-        grant: &Grant,
-        error: &CallError,
-    ) -> Result<(), StoreError> {
-        if *error == CallError::Unauthorized {
-            let (connection, generation) = (grant.connection, grant.generation);
-            self.note(work, |workspace, now| workspace.access_refused(connection, generation, now)).await?;
-        }
-        self.look_later(work, Side::Alc, id, Some(error)).await
-    }
+/// Whether ALC does not list its webhooks to us. A look is no evidence about the grant: a gateway answers 401 or 403 to a
+/// call that ALC does not know, or for which our scopes do not do, while leads are taken.
+fn cannot_list(error: &CallError) -> bool {
+    matches!(
+        error,
+        CallError::Unsupported
+            | CallError::NotFound
+            | CallError::Unauthorized
+            | CallError::Forbidden { .. }
+            | CallError::Rejected { .. }
+            | CallError::Unreadable { .. }
+    )
 }

@@ -41,16 +41,23 @@ pub(super) fn look_for(side: Side, webhook: &Webhook, owner: WorkspaceId, base: 
     let ours = |it: &Listed| it.url.as_deref().and_then(|url| taken_apart(side, url)).map(|(_, token)| token);
     let by_secret = |it: &&Listed| ours(it).is_some_and(|token| webhook.token.matches(&token.secret));
     let name = webhook.name();
-    let by_id = |it: &&Listed| webhook.upstream_id.as_ref() == Some(&it.id) || it.name.as_ref() == Some(&name);
-    let found = list.iter().find(by_secret).or_else(|| list.iter().find(by_id));
+    let by_name = |it: &&Listed| it.name.as_ref() == Some(&name);
+    let by_id = |it: &&Listed| webhook.upstream_id.as_ref() == Some(&it.id);
+    // The name is ours alone: what the side shows of its URL may be masked or cut.
+    let certain = list.iter().find(by_secret).or_else(|| list.iter().find(by_name));
+    let found = certain.or_else(|| list.iter().find(by_id));
     let Some(found) = found else {
         // Neither by an id nor by what is listed can it be told from others.
         let is_blind = webhook.upstream_id.is_none() && list.iter().any(|it| it.name.is_none() && it.url.is_none());
         return if is_blind || webhook.may_be_left_out() { Seen::Unlisted } else { Seen::Lost };
     };
     match ours(found) {
-        Some(token) if !webhook.token.matches(&token.secret) => {
-            return if is_of(&token, owner) { Seen::Lost } else { Seen::Taken };
+        Some(token) if certain.is_none() => {
+            return match is_of(&token, owner) {
+                true if webhook.may_be_left_out() => Seen::Unlisted,
+                true => Seen::Lost,
+                false => Seen::Taken,
+            };
         }
         _ => {}
     }
@@ -62,24 +69,30 @@ pub(super) fn look_for(side: Side, webhook: &Webhook, owner: WorkspaceId, base: 
     Seen::Listed(found.id.clone())
 }
 
+/// One of the list whose URL is below our own and for a workspace.
+pub(super) struct Own<'a> {
+    listed: &'a Listed,
+    token: OpaqueToken,
+}
+
 /// Those of the list whose URL is below `base` and for the workspace with that id: ours, if they are known; else
 /// orphans of ours.
-pub(super) fn of_workspace(side: Side, owner: WorkspaceId, base: &str, list: &[Listed]) -> Vec<(String, OpaqueToken)> {
-    let own = |it: &Listed| {
-        let (listed_base, token) = taken_apart(side, it.url.as_deref()?)?;
-        (listed_base == base && is_of(&token, owner)).then(|| (it.id.clone(), token))
+pub(super) fn of_workspace<'a>(side: Side, owner: WorkspaceId, base: &str, list: &'a [Listed]) -> Vec<Own<'a>> {
+    let own = |listed: &'a Listed| {
+        let (listed_base, token) = taken_apart(side, listed.url.as_deref()?)?;
+        (listed_base == base && is_of(&token, owner)).then_some(Own { listed, token })
     };
     list.iter().filter_map(own).collect()
 }
 
-/// Which of them no document knows any more.
-pub(super) fn orphans(workspace: &Workspace, side: Side, own: Vec<(String, OpaqueToken)>) -> Vec<String> {
-    let is_known =
-        |token: &OpaqueToken| workspace.webhooks(side).iter().any(|webhook| webhook.token.matches(&token.secret));
-    own.into_iter()
-        .filter(|(id, token)| !is_known(token) && !workspace.is_called_through(side, id))
-        .map(|(id, _)| id)
-        .collect()
+/// Which of them no document knows any more, neither by its URL's secret nor by the name that we gave it.
+pub(super) fn orphans(workspace: &Workspace, side: Side, own: &[Own<'_>]) -> Vec<String> {
+    let is_known = |it: &&Own<'_>| {
+        let mut known = workspace.webhooks(side).iter();
+        known.any(|webhook| webhook.token.matches(&it.token.secret) || it.listed.name.as_ref() == Some(&webhook.name()))
+    };
+    let is_used = |it: &&Own<'_>| workspace.is_called_through(side, &it.listed.id);
+    own.iter().filter(|it| !is_known(it) && !is_used(it)).map(|it| it.listed.id.clone()).collect()
 }
 
 fn is_of(token: &OpaqueToken, owner: WorkspaceId) -> bool {
@@ -88,40 +101,47 @@ fn is_of(token: &OpaqueToken, owner: WorkspaceId) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use secrecy::ExposeSecret as _;
 
     use super::*;
     use crate::{
-        clock::Timestamp,
+        clock::{Timestamp, later},
         ids::{ConnectionId, WebhookId},
     };
 
     const BASE: &str = "https://now.example";
 
-    struct Own {
+    struct Ours {
         owner: WorkspaceId,
         token: OpaqueToken,
         webhook: Webhook,
     }
 
-    fn own() -> Own {
+    fn own() -> Ours {
         let owner = WorkspaceId::random();
         let token = OpaqueToken::new(owner);
         let mut webhook =
             Webhook::intended(WebhookId::random(), ConnectionId::random(), token.hash(), Timestamp::UNIX_EPOCH);
         webhook.upstream_id = Some("7".to_owned());
-        Own { owner, token, webhook }
+        Ours { owner, token, webhook }
     }
 
     fn url(base: &str, token: &OpaqueToken) -> Option<String> {
         Some(format!("{base}/webhooks/alc/{}", token.to_text().expose_secret()))
     }
 
+    /// As a side shows it that hides secrets.
+    fn masked(own: &Ours) -> Option<String> {
+        Some(format!("{BASE}/webhooks/alc/{}.****", own.owner))
+    }
+
     fn listed(id: &str, name: Option<&str>, url: Option<String>) -> Listed {
         Listed { id: id.to_owned(), name: name.map(str::to_owned), url }
     }
 
-    fn look(own: &Own, list: &[Listed]) -> Seen {
+    fn look(own: &Ours, list: &[Listed]) -> Seen {
         look_for(Side::Alc, &own.webhook, own.owner, BASE, list)
     }
 
@@ -134,6 +154,9 @@ mod tests {
             (vec![listed("7", None, None)], "7"),
             (vec![listed("9", Some(&name), None)], "9"),
             // Told in part, as secrets are.
+            (vec![listed("7", Some(&name), masked(&own))], "7"),
+            (vec![listed("7", None, masked(&own))], "7"),
+            (vec![listed("9", Some(&name), url(BASE, &OpaqueToken::new(own.owner)))], "9"),
             (vec![listed("7", None, Some("https://now.example/***".to_owned()))], "7"),
             (vec![listed("7", None, url(BASE, &OpaqueToken::new("x"))), listed("8", None, url(BASE, &own.token))], "8"),
         ] {
@@ -160,7 +183,10 @@ mod tests {
         let mut own = own();
         own.webhook.instead_of_lost = true;
         assert_eq!(look(&own, &[]), Seen::Unlisted);
+        // Of a list that shows only the newest it says little that one was on it once.
         own.webhook.confirmed_at = Some(Timestamp::UNIX_EPOCH);
+        assert_eq!(look(&own, &[]), Seen::Unlisted);
+        own.webhook.confirmed_at = Some(later(Timestamp::UNIX_EPOCH, Duration::from_secs(86_400)));
         assert_eq!(look(&own, &[]), Seen::Lost);
     }
 
@@ -189,8 +215,11 @@ mod tests {
             listed("4", None, url("https://staging.example", &lost)),
             listed("5", Some(&own.webhook.name()), Some("https://now.example/webhooks/attio/x.y".to_owned())),
             listed("6", Some("alc-connector"), None),
+            // One that is just being made, as such a side shows it.
+            listed("8", Some(&own.webhook.name()), url(BASE, &lost)),
+            listed("9", None, masked(&own)),
         ];
-        let found = orphans(&workspace, Side::Alc, of_workspace(Side::Alc, own.owner, BASE, &list));
+        let found = orphans(&workspace, Side::Alc, &of_workspace(Side::Alc, own.owner, BASE, &list));
         assert_eq!(found, ["2"]);
     }
 }

@@ -8,7 +8,7 @@ use crate::{
         clean_up::asked,
         service::Connections,
         work::Work,
-        workspace::{side::Side, webhook::Webhook},
+        workspace::{aggregate::Workspace, side::Side, webhook::Webhook},
         writing::Edit,
     },
     ids::WebhookId,
@@ -36,10 +36,19 @@ impl Connections {
             if self.lifecycle.is_stopping() {
                 return;
             }
-            let plan = self.update(&tenant, |workspace, now| {
-                let planned = workspace.is_some_and(|workspace| workspace.plan_looks(self.base(), now));
-                if planned { Edit::Write(()) } else { Edit::Leave(()) }
-            });
+            let plan = async {
+                // A replica of a version that does not look again ends its work without a due time for the next look.
+                let found = self.load(&tenant).await?;
+                let is_late = found.as_ref().is_some_and(|found| {
+                    let due = found.value.due(self.clock.now());
+                    due.is_some() && found.document.due.is_none_or(|stored| due.is_some_and(|due| due < stored))
+                });
+                let plan = |workspace: Option<&mut Workspace>, now| {
+                    let planned = workspace.is_some_and(|workspace| workspace.plan_looks(self.base(), now));
+                    if planned || is_late { Edit::Write(()) } else { Edit::Leave(()) }
+                };
+                self.update(&tenant, plan).await.map(drop)
+            };
             if let Err(error) = plan.await {
                 tracing::warn!(%error, workspace = %tenant, "its webhooks are looked at no sooner than planned before");
             }
@@ -59,7 +68,7 @@ impl Connections {
             return Ok(Vec::new());
         }
         self.reload(work).await?;
-        let mut found = orphans(&work.workspace.value, side, own);
+        let mut found = orphans(&work.workspace.value, side, &own);
         found.truncate(ORPHANS_AT_ONCE);
         Ok(found)
     }

@@ -18,6 +18,8 @@ use crate::{
 
 /// How long its creation may still be under way, here or upstream: all tries of a connect, and what was hung up on.
 pub(super) const LATE_CREATION: Duration = Duration::from_secs(60);
+/// So long after its creation a webhook is on its upstream's list because the list is whole, not because it is new.
+const PROVEN_AFTER: Duration = Duration::from_secs(12 * 60 * 60);
 
 /// What is known of it upstream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -151,10 +153,12 @@ impl Webhook {
         self.base.as_ref().is_some_and(|own| own != base)
     }
 
-    /// Whether its upstream may leave it out of its list: after the one before it, it has not been on the list either.
-    /// Of a long list an upstream may show only a part.
+    /// Whether its upstream may leave it out of its list: after the one before it, it has not been on the list either, or
+    /// only while it was new. Of a long list an upstream may show only the newest; were it made anew each time that newer
+    /// ones have pushed it out, workspaces would push out each other's for ever.
     pub(in crate::connections) fn may_be_left_out(&self) -> bool {
-        self.instead_of_lost && self.confirmed_at.is_none()
+        let is_proven = |at| until(self.created_at, at) >= PROVEN_AFTER;
+        self.instead_of_lost && !self.confirmed_at.is_some_and(is_proven)
     }
 
     /// Whether the upstream may have it.
