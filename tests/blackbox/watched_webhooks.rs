@@ -149,10 +149,16 @@ scenario! {
     }
 }
 
+/// An ALC whose tokens live on and are never renewed: nothing is due of itself but the looks.
+fn never_refreshed(alc: &mut sandbox::alc::Settings) {
+    alc.refresh_tokens = false;
+    alc.expires_in = None;
+}
+
 scenario! {
     /// What a gateway answers to a call that ALC does not know says nothing of the grant.
     async fn an_alc_that_refuses_its_list_disconnects_nobody_and_is_told_of_a_new_public_url(setup: Setup) {
-        let (mut world, app) = setup.alc(|alc| alc.refresh_tokens = false).connected().await;
+        let (mut world, app) = setup.alc(never_refreshed).connected().await;
         let last = world.alc.webhooks()[0].webhook_id.clone();
         world.alc.faults().always("list_webhooks", Fault::status(401));
         world.pass_slowly(HOUR, 26).await;
@@ -168,7 +174,7 @@ scenario! {
 
 scenario! {
     async fn a_version_before_that_forgets_when_to_look_costs_no_look(setup: Setup) {
-        let (mut world, app) = setup.alc(|alc| alc.refresh_tokens = false).connected().await;
+        let (mut world, app) = setup.alc(never_refreshed).connected().await;
         let last = world.alc.webhooks()[0].webhook_id.clone();
         world.alc.lose_webhook(&last);
         // It knows of no looks, and of nothing else that would be due.
