@@ -155,8 +155,8 @@ impl Connections {
     }
 }
 
-/// Whether ALC does not list its webhooks to us. A look is no evidence about the grant: a gateway answers 401 or 403 to a
-/// call that ALC does not know, or for which our scopes do not do, while leads are taken.
+/// Whether ALC does not list its webhooks to us. A look is no evidence about the grant: a gateway answers 401 or 403
+/// to a call that ALC does not know, or for which our scopes do not do, while leads are taken.
 fn cannot_list(error: &CallError) -> bool {
     matches!(
         error,

@@ -153,9 +153,9 @@ impl Webhook {
         self.base.as_ref().is_some_and(|own| own != base)
     }
 
-    /// Whether its upstream may leave it out of its list: after the one before it, it has not been on the list either, or
-    /// only while it was new. Of a long list an upstream may show only the newest; were it made anew each time that newer
-    /// ones have pushed it out, workspaces would push out each other's for ever.
+    /// Whether its upstream may leave it out of its list: after the one before it, it has not been on the list either,
+    /// or only while it was new. Of a long list an upstream may show only the newest; were it made anew each time that
+    /// newer ones have pushed it out, workspaces would push out each other's for ever.
     pub(in crate::connections) fn may_be_left_out(&self) -> bool {
         let is_proven = |at| until(self.created_at, at) >= PROVEN_AFTER;
         self.instead_of_lost && !self.confirmed_at.is_some_and(is_proven)
