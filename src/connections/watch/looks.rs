@@ -9,10 +9,9 @@ use crate::{
         service::Connections,
         work::Work,
         workspace::{aggregate::Workspace, side::Side, webhook::Webhook},
-        writing::Edit,
     },
     ids::WebhookId,
-    store::{Kind, StoreError},
+    store::{Decision, Kind, LeaseChange, Patience, StoreError, Versioned},
     upstream::CallError,
 };
 
@@ -36,20 +35,15 @@ impl Connections {
             if self.lifecycle.is_stopping() {
                 return;
             }
-            let plan = async {
+            let plan = |found: &mut Option<Versioned<Workspace>>, now| {
+                let Some(found) = found else { return Decision::Leave(()) };
+                let planned = found.value.plan_looks(self.base(), now);
+                let due = found.value.due(now);
                 // A replica of a version that does not look again ends its work without a due time for the next look.
-                let found = self.load(&tenant).await?;
-                let is_late = found.as_ref().is_some_and(|found| {
-                    let due = found.value.due(self.clock.now());
-                    due.is_some() && found.document.due.is_none_or(|stored| due.is_some_and(|due| due < stored))
-                });
-                let plan = |workspace: Option<&mut Workspace>, now| {
-                    let planned = workspace.is_some_and(|workspace| workspace.plan_looks(self.base(), now));
-                    if planned || is_late { Edit::Write(()) } else { Edit::Leave(()) }
-                };
-                self.update(&tenant, plan).await.map(drop)
+                let is_late = due.is_some_and(|due| found.document.due.is_none_or(|stored| due < stored));
+                if planned || is_late { Decision::Write(LeaseChange::Leave { due }, ()) } else { Decision::Leave(()) }
             };
-            if let Err(error) = plan.await {
+            if let Err(error) = self.store.change(&tenant, "", Patience::CALLER, plan).await {
                 tracing::warn!(%error, workspace = %tenant, "its webhooks are looked at no sooner than planned before");
             }
         }

@@ -5,11 +5,14 @@ use crate::{
     clock::later,
     ids::unit_random,
     leads::{
-        lead::shown::{Showing, Title},
+        lead::{
+            next_step::Step,
+            shown::{Showing, Title},
+        },
         service::Leads,
     },
     store::{
-        StoreError, Tenant,
+        Reserve, StoreError, Tenant,
         gate::{Gate, GateReport, GateView, Verdict},
     },
     upstream::breaker::HeldBack,
@@ -64,6 +67,12 @@ impl Leads {
     pub(super) fn gate_for(&self, showing: Showing) -> Gate {
         let gate = self.settings.gates.attio;
         if showing.title == Title::Pending { gate } else { gate.ahead() }
+    }
+
+    /// The turn at Attio's gate that a commit takes along, if the record is written next.
+    pub(super) fn turn_before(&self, step: Step, work: &Work) -> Option<Reserve> {
+        let Step::Show(showing) = step else { return None };
+        Some(Reserve { gate: self.gate_for(showing), key: work.key.clone() })
     }
 
     /// Tells ALC's gate, and the breaker over ALC as a whole, what came of a call.

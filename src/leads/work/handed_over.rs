@@ -13,10 +13,10 @@ use super::leased::Work;
 use crate::{
     clock::later,
     ids::random_uuid,
-    leads::{lead::next_step::Step, service::Leads},
+    leads::service::Leads,
     seats::Seat,
     store::{
-        Aggregate as _, Commit, Committed, Key, Kind, Lease, LeaseChange, Patience, Reserve, StoreError, Tries, Write,
+        Aggregate as _, Commit, Committed, Key, Kind, Lease, LeaseChange, Patience, StoreError, Tries, Write,
         gate::Verdict,
     },
 };
@@ -78,9 +78,7 @@ impl Leads {
         commit.writes.extend(beside);
         // The worker does not load the workspace again: a workflow that was added meanwhile would not be told.
         commit.checks.extend(work.workspace.as_ref().map(|workspace| (Key::workspace(), workspace.version())));
-        if let Step::Show(showing) = self.step_of(work, &work.lead.value, now) {
-            commit.reserve = Some(Reserve { gate: self.gate_for(showing), key: work.key.clone() });
-        }
+        commit.reserve = self.turn_before(self.step_of(work, &work.lead.value, now), work);
         commit
     }
 }

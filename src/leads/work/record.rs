@@ -17,7 +17,7 @@ use crate::{
         },
         service::Leads,
     },
-    store::{Commit, Committed, Key, Lease, LeaseChange, Patience, Reserve, StoreError, Tenant, Versioned, put},
+    store::{Commit, Committed, Key, Lease, LeaseChange, Patience, StoreError, Tenant, Versioned, put},
 };
 
 impl Leads {
@@ -87,9 +87,7 @@ impl Leads {
         let mut commit = Commit::of(vec![put(&work.key.id, lead, Some(work.lead.version()), change)]);
         match change {
             LeaseChange::End { .. } => commit.checks = work.checks_at_the_end(),
-            LeaseChange::Hold(_) if let Step::Show(showing) = step => {
-                commit.reserve = Some(Reserve { gate: self.gate_for(showing), key: work.key.clone() });
-            }
+            LeaseChange::Hold(_) => commit.reserve = self.turn_before(step, work),
             _ => {}
         }
         (commit, change)
