@@ -219,6 +219,7 @@ impl Engine for Measured {
             GateReport::Limited { .. } => "limited",
             GateReport::Failed => "failed",
             GateReport::Recovered => "recovered",
+            GateReport::Opened => "opened",
         };
         counter!("alc_connector_gate_reports_total", "upstream" => gate.upstream, "report" => told).increment(1);
         self.report.of(self.engine.report(tenant, gate, report, now)).await

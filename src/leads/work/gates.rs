@@ -81,7 +81,7 @@ impl Leads {
             GateReport::Failed => {
                 self.alc_breaker.failed(work.tenant.as_str(), work.alc_probe.take(), self.parts.clock.now());
             }
-            GateReport::Recovered | GateReport::Limited { .. } => {
+            GateReport::Recovered | GateReport::Limited { .. } | GateReport::Opened => {
                 self.alc_breaker.answered();
                 work.alc_probe = None;
             }
@@ -99,7 +99,7 @@ impl Leads {
         let view = &mut pass.view;
         match report {
             GateReport::Recovered if view.failures == 0 && view.closed_until.is_none() => return,
-            GateReport::Recovered => *view = GateView::default(),
+            GateReport::Recovered | GateReport::Opened => *view = GateView::default(),
             GateReport::Failed => view.failures = view.failures.saturating_add(1),
             GateReport::Limited { .. } => {}
         }

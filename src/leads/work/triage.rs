@@ -45,7 +45,9 @@ impl Triage {
         match self.report {
             // The gate holds every lead until then; a wait of the lead's own would only come on top of that.
             GateReport::Limited { until } => Again::paused(later(until, AFTER_A_PAUSE.mul_f64(unit_random()))),
-            GateReport::Failed | GateReport::Recovered => Again::failed(leads.retry_at(failures, self.asked)),
+            GateReport::Failed | GateReport::Recovered | GateReport::Opened => {
+                Again::failed(leads.retry_at(failures, self.asked))
+            }
         }
     }
 }

@@ -122,6 +122,7 @@ async fn crowd(engine: &dyn Engine, paced: Gate, most: u64) {
             0 => Some(GateReport::Limited { until: later(now, Duration::from_millis(draw % 3_000)) }),
             1..=5 => Some(GateReport::Failed),
             6 => Some(GateReport::Recovered),
+            7 => Some(GateReport::Opened),
             _ => None,
         };
         if let Some(told) = told {

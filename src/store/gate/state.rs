@@ -117,6 +117,10 @@ impl GateState {
                 self.close();
             }
             GateReport::Recovered => self.close(),
+            GateReport::Opened => {
+                self.paused_until = None;
+                self.close();
+            }
             GateReport::Failed => {
                 self.failures = self.failures.saturating_add(1);
                 if self.open_until.is_none() && self.failures >= FAILURES_TO_OPEN {

@@ -75,6 +75,8 @@ pub enum GateReport {
     Failed,
     /// The upstream answered. Needs telling only if [`GateView::failures`] is not zero.
     Recovered,
+    /// An operator wants requests to go now, whatever the upstream asked for or failed at.
+    Opened,
 }
 
 /// A gate as [`crate::store::Engine::load`] sees it.

@@ -350,6 +350,7 @@ impl Engine for RedisEngine {
             GateReport::Limited { until } => call.arg("limited").arg(until.as_microsecond()),
             GateReport::Failed => call.arg("failed").arg(""),
             GateReport::Recovered => call.arg("recovered").arg(""),
+            GateReport::Opened => call.arg("opened").arg(""),
         };
         // A failure told twice would count twice.
         let insist = if report == GateReport::Failed { Insist::Never } else { Insist::Patiently };

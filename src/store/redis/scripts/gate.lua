@@ -133,6 +133,9 @@ local function gate_report(g, report, until_, now)
     gate_close(g)
   elseif report == 'recovered' then
     gate_close(g)
+  elseif report == 'opened' then
+    g.paused = nil
+    gate_close(g)
   else
     g.failures = g.failures + 1
     if not g.open and g.failures >= FAILURES_TO_OPEN then

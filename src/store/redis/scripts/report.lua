@@ -1,4 +1,4 @@
--- ARGV: now, tenant, upstream, "limited" or "failed" or "recovered", until when.
+-- ARGV: now, tenant, upstream, "limited", "failed", "recovered" or "opened", until when.
 local now, key = tonumber(ARGV[1]), gate_key(ARGV[2], ARGV[3])
 local gate = gate_read(key)
 gate_report(gate, ARGV[4], number(ARGV[5]), now)
