@@ -10,10 +10,10 @@
 //!
 //! # The floors
 //!
-//! `http`, `reconciler` → `authorization`, `leads` → `connections`, `seats` → `store`, `alc`, `attio`, `notify` →
-//! `upstream` → `sealing`, `ids`, `clock`, `lenient`. [`app`] builds and sees all; `config` hands out its parts by
-//! value; `telemetry` and `lifecycle` are the ground floor. Nobody reaches back up: `tests/floors` reads the sources
-//! and fails on a `use` that does.
+//! `http`, `reconciler` → `operate` → `authorization`, `leads` → `connections`, `seats` → `store`, `alc`, `attio`,
+//! `notify` → `upstream` → `sealing`, `ids`, `clock`, `lenient`. [`app`] builds and sees all; `config` hands out its
+//! parts by value; `telemetry` and `lifecycle` are the ground floor. Nobody reaches back up: `tests/floors` reads the
+//! sources and fails on a `use` that does.
 
 pub mod alc;
 pub mod app;
@@ -28,6 +28,7 @@ pub mod leads;
 pub mod lenient;
 pub mod lifecycle;
 pub mod notify;
+pub mod operate;
 pub mod reconciler;
 pub mod sealing;
 pub mod seats;

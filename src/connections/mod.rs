@@ -21,6 +21,7 @@ mod give_back;
 mod identify;
 mod key_owner;
 mod key_workspace;
+mod operators;
 mod reconcile;
 mod renewal;
 mod resealing;
@@ -52,6 +53,7 @@ pub use self::{
         aggregate::Workspace,
         code::Code,
         connection::{Connection, Phase},
+        story::{ConnectionStory, WebhookStory, WorkspaceStory},
         triggers::{MOST_TRIGGERS, TriggerPut, TriggerRefused, TriggerView},
         view::{ConnectionView, Standing, WebhookView},
         webhook::{Webhook, WebhookState},

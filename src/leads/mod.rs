@@ -8,13 +8,14 @@
 //! - [`work`]: what a worker that holds a lead's lease does.
 //! - [`inbound`]: what ALC and Attio call us with.
 //! - [`merges`]: which lead speaks for a record; [`hooks`]: the callback URLs that presses name; [`reads`]: what is
-//!   read; [`facts`]: what connections may ask of a lead's document.
+//!   read; [`operators`]: what operators read and mend; [`facts`]: what connections may ask of a lead's document.
 
 mod facts;
 mod hooks;
 mod inbound;
 mod lead;
 mod merges;
+mod operators;
 mod places;
 mod press;
 mod reads;
@@ -30,12 +31,16 @@ pub use self::{
         attio::EventsRefused,
     },
     lead::{
+        aggregate::Lead,
         calls::MOST_WAITING,
+        dead_letters::{BadLetterId, DeadLetter, LetterId, LetterKind},
         next_step::Deadlines,
         outcome::{Reason, Status},
         person::{Name, PhoneNumber},
+        story::{AttioStory, CallStory, LeadStory, LeadSummary, NextStep, SendStory},
         view::{AttioView, LeadView},
     },
+    operators::{Looked, Replayed},
     press::{
         answer::{Accepted, NewLead, SendRefused},
         batch::ItemResult,

@@ -1,7 +1,7 @@
 //! What of a lead is sealed, for the rotation of the sealing key.
 //!
 //! Promises that whatever a lead keeps sealed is named here: name and number until ALC has them, and the callback URLs
-//! of workflows that wait or are owed a call, with the fingerprints by which they are told apart.
+//! of workflows that wait, are owed a call or were given up, with the fingerprints by which they are told apart.
 
 use secrecy::ExposeSecret as _;
 
@@ -72,7 +72,8 @@ fn sealed_of(lead: &mut Lead) -> Vec<(&'static str, &mut Sealed)> {
 
 fn hooks_of(calls: &mut Calls) -> impl Iterator<Item = &mut Hook> {
     let waiting = calls.waiting.iter_mut().map(|waiting| &mut waiting.hook);
-    waiting.chain(calls.owed.iter_mut().filter_map(|owed| step_of(&mut owed.to.recipient)))
+    let given_up = calls.given_up.calls_mut();
+    waiting.chain(calls.owed.iter_mut().chain(given_up).filter_map(|owed| step_of(&mut owed.to.recipient)))
 }
 
 fn step_of(recipient: &mut Recipient) -> Option<&mut Hook> {

@@ -94,6 +94,11 @@ pub enum CallError {
     },
 }
 
+/// A text from outside as it may be shown: shortened, without control characters, URLs and phone numbers.
+pub fn masked(text: &str) -> String {
+    words::clean(text, &[])
+}
+
 impl CallError {
     /// Whether the upstream itself is ailing, as its gate counts it.
     pub fn is_ailing(&self) -> bool {

@@ -5,8 +5,9 @@ use crate::Offence;
 use crate::source::{Found, scan, tokens};
 
 /// Top to bottom. A room may use those below its floor, none beside it; the last floor's rooms may use each other.
-const FLOORS: [&[&str]; 6] = [
+const FLOORS: [&[&str]; 7] = [
     &["http", "reconciler"],
+    &["operate"],
     &["authorization", "leads"],
     &["connections", "seats"],
     &["store", "alc", "attio", "notify"],

@@ -15,6 +15,7 @@ pub(super) mod grant;
 mod retry;
 pub(super) mod settle;
 pub(super) mod side;
+pub(super) mod story;
 pub(super) mod suspicion;
 pub(super) mod transitions;
 mod trigger;

@@ -1,18 +1,22 @@
 //! The workflows that wait for a lead, and the calls that are owed to them.
 //!
 //! Promises that each owed call carries what its own send came to, so that a later send of the same record changes
-//! nothing of it, and that a callback URL is kept, sealed, for as long as it is owed a call and no longer.
+//! nothing of it, and that a callback URL is kept, sealed, for as long as it is owed a call; of those given up the
+//! newest are kept as well, see [`super::given_up`].
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::outcome::{Outcome, Reason, Status};
+pub use super::owed::{Hook, Owed, Recipient, StoredRecipient, Waiting};
+use super::{
+    given_up::{GivenUp, GivenUpFor},
+    outcome::{Outcome, Status},
+};
 use crate::{
     clock::{Timestamp, later, until},
     ids::SendId,
-    sealing::{Fingerprint, Sealed},
 };
 
 /// How many may wait for one send.
@@ -24,82 +28,6 @@ const MOST_OWED: usize = 200;
 const AT_ONCE: usize = 10;
 /// Until then, a 404 or 410 of a workflow may only mean that Attio's own bookkeeping is behind a fast ALC.
 pub const BOOKKEEPING: Duration = Duration::from_secs(15 * 60);
-
-/// A callback URL of one press.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Hook {
-    /// The URL.
-    pub url: Sealed,
-    /// Tells whether two are the same without opening them.
-    pub print: Fingerprint,
-    /// What a newer version keeps here.
-    #[serde(flatten)]
-    pub extra: Map<String, Value>,
-}
-
-/// A callback URL that waits for the present send to finish.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Waiting {
-    /// Where.
-    pub hook: Hook,
-    /// When it was accepted.
-    pub since: Timestamp,
-    /// What a newer version keeps here.
-    #[serde(flatten)]
-    pub extra: Map<String, Value>,
-}
-
-/// A workflow that is called.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Recipient {
-    /// A step of a workflow.
-    Step(Hook),
-    /// A trigger of the workspace, by its activation: its URL is the workspace's to keep, and to forget.
-    Trigger(String),
-}
-
-/// A recipient as it is stored: beside the one key that says which kind it is, a newer version may keep others.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct StoredRecipient {
-    /// The recipient.
-    #[serde(flatten)]
-    pub recipient: Recipient,
-    /// What a newer version keeps here.
-    #[serde(flatten)]
-    pub extra: Map<String, Value>,
-}
-
-/// A call that is to be made.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Owed {
-    /// Tells the calls of a lead apart.
-    pub number: u64,
-    /// The workflow that is called.
-    pub to: StoredRecipient,
-    /// The send that has ended.
-    pub send: SendId,
-    /// What is told.
-    pub lead_id: Option<String>,
-    /// What is told.
-    pub status: Status,
-    /// What is told.
-    pub result: Option<String>,
-    /// What is told.
-    pub reason: Option<Reason>,
-    /// When it was accepted that this one is told: see [`BOOKKEEPING`].
-    pub since: Timestamp,
-    /// Until when it is tried.
-    pub until: Timestamp,
-    /// Failures in a row.
-    #[serde(default)]
-    pub failures: u32,
-    /// Not before then.
-    pub due: Timestamp,
-    /// What a newer version keeps here.
-    #[serde(flatten)]
-    pub extra: Map<String, Value>,
-}
 
 /// Every workflow that waits for this lead, or is owed a call about it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -113,6 +41,9 @@ pub struct Calls {
     /// The end that was last turned into calls.
     #[serde(default)]
     pub noted: Option<(SendId, Status)>,
+    /// Were given up, oldest first.
+    #[serde(default, skip_serializing_if = "GivenUp::is_empty")]
+    pub given_up: GivenUp,
     /// The last [`Owed::number`].
     #[serde(default)]
     pub last_number: u64,
@@ -174,7 +105,9 @@ impl Calls {
             extra: Map::new(),
         });
         let surplus = self.owed.len().saturating_sub(MOST_OWED);
-        self.owed.drain(..surplus);
+        for crowded_out in self.owed.drain(..surplus).collect::<Vec<_>>() {
+            self.given_up.keep(crowded_out, GivenUpFor::CrowdedOut, due);
+        }
     }
 
     /// The calls that are to be made at `now`, the longest due first, no more than can be made at once.
@@ -189,11 +122,20 @@ impl Calls {
     /// wrong by now.
     pub fn restate(&mut self, outcome: &Outcome) {
         for owed in self.owed.iter_mut().filter(|owed| owed.send == outcome.id) {
-            owed.lead_id.clone_from(&outcome.lead_id);
-            owed.status = outcome.status;
-            owed.result.clone_from(&outcome.result);
-            owed.reason = outcome.reason;
+            owed.restate(outcome);
         }
+    }
+
+    /// A call that was given up is owed again, from `now` on for as long as `keep_trying`; `outcome` is what its send
+    /// has come to by now. `false`: it is not among those given up any more.
+    pub fn owe_again(&mut self, number: u64, outcome: Option<&Outcome>, keep_trying: Duration, now: Timestamp) -> bool {
+        let Some(mut call) = self.given_up.take(number) else { return false };
+        if let Some(outcome) = outcome {
+            call.restate(outcome);
+        }
+        (call.failures, call.due, call.until) = (0, now, later(now, keep_trying));
+        self.owed.push(call);
+        true
     }
 
     /// When the next call is to be made.
@@ -208,19 +150,21 @@ impl Calls {
 
     /// What came of a call; if it is to be made again, at `retry_at`.
     pub fn called(&mut self, number: u64, outcome: CallOutcome, retry_at: Timestamp, now: Timestamp) {
-        self.owed.retain_mut(|owed| {
-            if owed.number != number {
-                return true;
+        let Some(index) = self.owed.iter().position(|owed| owed.number == number) else { return };
+        let owed = &mut self.owed[index];
+        owed.failures = owed.failures.saturating_add(1);
+        // The last try is at the very end.
+        owed.due = retry_at.min(owed.until);
+        let why = match outcome {
+            CallOutcome::Heard | CallOutcome::Pointless => {
+                self.owed.remove(index);
+                return;
             }
-            let over = match outcome {
-                CallOutcome::Heard | CallOutcome::Pointless => true,
-                CallOutcome::NobodyThere => until(owed.since, now) >= BOOKKEEPING,
-                CallOutcome::Failed => false,
-            };
-            owed.failures = owed.failures.saturating_add(1);
-            // The last try is at the very end.
-            owed.due = retry_at.min(owed.until);
-            !over && now < owed.until
-        });
+            CallOutcome::NobodyThere if until(owed.since, now) >= BOOKKEEPING => GivenUpFor::NobodyThere,
+            CallOutcome::NobodyThere | CallOutcome::Failed if now >= owed.until => GivenUpFor::Deadline,
+            CallOutcome::NobodyThere | CallOutcome::Failed => return,
+        };
+        let call = self.owed.remove(index);
+        self.given_up.keep(call, why, now);
     }
 }

@@ -52,6 +52,7 @@ impl Lead {
         for (activation, _) in triggers.into_iter().filter(|(_, since)| *since <= finished) {
             let to = Recipient::Trigger(activation.to_owned());
             calls.owed.retain(|owed| owed.send != outcome.id || owed.to.recipient != to);
+            calls.given_up.forget(outcome.id, &to);
             calls.owe(to, outcome, outcome.created_at, finished, keep_trying);
         }
     }

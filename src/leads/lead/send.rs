@@ -1,7 +1,8 @@
 //! A send: one press that is to have ALC talk to a lead, with an id of its own.
 //!
 //! Promises that `complete` is final, that `failed` gives way only to ALC's own later result, and that name and phone
-//! are gone as soon as ALC has them.
+//! are gone as soon as ALC has them or may have them for good; a failed send that certainly never arrived keeps them,
+//! sealed, so that an operator can have it sent once more.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -42,7 +43,8 @@ pub struct PresentSend {
     /// The webhooks of attempts before it that had no clear answer: ALC may call them, so they answer as long.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub other_webhooks: Vec<WebhookId>,
-    /// Erased once ALC has them or will not be sent them any more.
+    /// Erased once ALC has them or will not be sent them any more. See [`PresentSend::keeps_person`] for which failed
+    /// sends keep them.
     pub person: Option<SealedPerson>,
     /// When it became complete or failed.
     pub finished_at: Option<Timestamp>,
@@ -151,7 +153,9 @@ impl PresentSend {
         self.outcome.reason = reason;
         self.outcome.updated_at = now;
         self.finished_at = Some(now);
-        self.person = None;
+        if !self.keeps_person(reason) {
+            self.person = None;
+        }
         self.retry_at = None;
         self.poll_at = None;
     }

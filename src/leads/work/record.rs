@@ -95,10 +95,15 @@ impl Leads {
 
     /// The step that `lead` would need next in the surroundings of this work.
     pub(super) fn step_of(&self, work: &Work, lead: &Lead, now: Timestamp) -> Step {
+        lead.next_step(now, &self.surroundings(work))
+    }
+
+    /// What surrounds the lead of this work.
+    pub(in crate::leads) fn surroundings(&self, work: &Work) -> Surroundings<'_> {
         let workspace = work.workspace.as_ref().map(|found| &found.value);
         let access = workspace.map_or(AttioAccess::None, |found| self.parts.connections.attio_access(found));
         let not_before = if let AttioAccess::NotBefore(at) = access { Some(at) } else { None };
-        let around = Surroundings {
+        Surroundings {
             alc: work.alc_access(),
             attio: access != AttioAccess::None,
             alc_opens_at: work.alc.opens_at,
@@ -106,8 +111,7 @@ impl Leads {
             workflows_open_at: work.workflows.opens_at,
             triggers_since: workspace.and_then(Workspace::triggers_since),
             deadlines: &self.settings.deadlines,
-        };
-        lead.next_step(now, &around)
+        }
     }
 
     /// A send that ends in a worker's hands is told to the triggers of now, not to those of when the work began. If the

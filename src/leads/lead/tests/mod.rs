@@ -1,4 +1,5 @@
 mod life;
+mod mend;
 mod merges;
 mod stored;
 mod stories;

@@ -6,6 +6,7 @@ use super::super::{
     aggregate::Lead,
     alc::Again,
     calls::{Hook, Recipient},
+    given_up::GivenUpFor,
     outcome::{Reason, Status},
     send::{PresentSend, SealedPerson},
     shown::{Showing, Title},
@@ -48,6 +49,8 @@ fn full() -> Lead {
         now,
     );
     lead.send.other_webhooks.push(WebhookId::random());
+    let given_up = lead.calls.owed[1].clone();
+    lead.calls.given_up.keep(given_up, GivenUpFor::Deadline, now);
     lead.attio_record = Some(RecordId::random());
     lead.merged_into = Some(RecordId::random());
     lead.joined = Some(RecordId::random());
@@ -59,8 +62,8 @@ fn what_a_newer_version_keeps_survives_at_every_level() {
     let mut body: Value = serde_json::from_str(&encode(&full())).expect("JSON");
     let objects = with_unknown_members(&mut body);
     // The lead, both sends, the person, Attio's side, what is shown, the doubt, the calls, what waits, its hook, two
-    // owed calls, their recipients, and the hook of one.
-    assert_eq!(objects, 15, "{body:#}");
+    // owed calls, their recipients, the hook of one, and a call that was given up with its recipient.
+    assert_eq!(objects, 18, "{body:#}");
     let read: Lead = decode(&body.to_string()).expect("a lead");
     let again: Value = serde_json::from_str(&encode(&read)).expect("JSON");
     assert_eq!(again, body);
@@ -98,6 +101,7 @@ fn a_value_that_only_a_newer_version_knows_is_not_guessed_at() {
         ("/attio/shown/title", json!("nearly")),
         ("/calls/owed/1/to", json!({ "letter": "box" })),
         ("/calls/noted/1", json!("paused")),
+        ("/calls/given_up/0/why", json!("tired")),
     ] {
         let mut body = body.clone();
         *body.pointer_mut(pointer).expect(pointer) = value;

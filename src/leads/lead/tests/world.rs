@@ -282,7 +282,11 @@ impl World {
     }
 
     pub(super) fn next(&self) -> Step {
-        let around = Surroundings {
+        self.lead.next_step(self.now, &self.around())
+    }
+
+    pub(super) fn around(&self) -> Surroundings<'_> {
+        Surroundings {
             alc: AlcAccess::Connected,
             attio: true,
             alc_opens_at: self.bulk_until,
@@ -290,8 +294,7 @@ impl World {
             workflows_open_at: None,
             triggers_since: None,
             deadlines: &self.deadlines,
-        };
-        self.lead.next_step(self.now, &around)
+        }
     }
 
     pub(super) fn take_up(&mut self) {

@@ -1,0 +1,171 @@
+//! What operators see of a lead and may do to it: dead letters are replayed once, and never past ALC's doubt.
+
+use std::time::Duration;
+
+use serde_json::Map;
+
+use super::{
+    super::{
+        alc::Again,
+        attio::ShowFailure,
+        calls::{BOOKKEEPING, CallOutcome, Recipient},
+        dead_letters::{LetterId, LetterKind},
+        mend::NotAgain,
+        outcome::{Reason, Status},
+        reach::Reach,
+        send::{PresentSend, SealedPerson},
+    },
+    world::{HOUR, Telling, World},
+};
+use crate::{
+    clock::later,
+    ids::{SendId, WorkspaceId},
+    sealing::Sealed,
+};
+
+const MONTH: Duration = Duration::from_secs(30 * 24 * 3600);
+
+fn failed(reach: Reach, reason: Reason) -> World {
+    let mut world = World::new(Telling::LeadId);
+    let sealed = || Sealed::from_text("sealed");
+    world.lead.send.person = Some(SealedPerson { name: sealed(), phone_number: sealed(), extra: Map::new() });
+    world.lead.send.reach = reach;
+    let now = world.now;
+    world.lead.send.finish(Status::Failed, Some(reason), now);
+    world
+}
+
+#[test]
+fn only_a_failed_send_that_certainly_never_arrived_may_be_sent_again() {
+    let there = Reach::There { since: crate::clock::from_micros(1) };
+    let under_way = Reach::UnderWay { doubted: false };
+    for reason in [Reason::NotSent, Reason::Disconnected, Reason::Rejected] {
+        let world = failed(Reach::NotThere, reason);
+        let send = world.lead.send.outcome.id;
+        assert!(world.lead.may_be_sent_again(send).is_ok(), "{reason:?}");
+        assert_eq!(world.lead.may_be_sent_again(SendId::random()).err(), Some(NotAgain::Over), "another send's letter");
+        for doubt in [Reach::InDoubt, Reach::MayArrive, under_way, there] {
+            let world = failed(doubt, reason);
+            let answer = world.lead.may_be_sent_again(world.lead.send.outcome.id);
+            assert_eq!(answer.err(), Some(NotAgain::MayBeAtAlc), "{reason:?} {doubt:?}");
+            assert!(world.lead.send.person.is_none(), "nothing is kept that cannot be used: {doubt:?}");
+        }
+    }
+    for (reason, why) in [
+        (Reason::Superseded, NotAgain::Pointless),
+        (Reason::RecordDeleted, NotAgain::Pointless),
+        (Reason::TimedOut, NotAgain::Forgotten),
+    ] {
+        let world = failed(Reach::NotThere, reason);
+        assert_eq!(world.lead.may_be_sent_again(world.lead.send.outcome.id).err(), Some(why), "{reason:?}");
+        assert!(world.lead.send.person.is_none(), "{reason:?}");
+    }
+}
+
+#[test]
+fn a_result_that_comes_after_all_erases_what_was_kept_for_a_replay() {
+    let mut world = failed(Reach::NotThere, Reason::Rejected);
+    let now = world.now;
+    world.lead.complete("qualified", now);
+    assert!(world.lead.send.person.is_none());
+    assert_eq!(world.lead.may_be_sent_again(world.lead.send.outcome.id).err(), Some(NotAgain::Over));
+}
+
+#[test]
+fn a_send_in_doubt_keeps_its_time_whoever_asks() {
+    let mut world = World::new(Telling::LeadId);
+    let (now, at) = (world.now, later(world.now, HOUR));
+    world.lead.begin(now);
+    world.lead.unknown(world.lead.attempt(), Again::failed(at), None, now);
+    assert_eq!(world.lead.try_now(now), Vec::<&str>::new());
+    assert_eq!(world.lead.send.retry_at, Some(at), "it is looked up or sent again as the settings have it");
+    let mut world = World::new(Telling::LeadId);
+    world.lead.begin(now);
+    world.lead.not_sent(world.lead.attempt(), Again::failed(at), None, now);
+    assert_eq!(world.lead.try_now(now), ["alc"]);
+    assert_eq!(world.lead.try_now(now), Vec::<&str>::new(), "nothing waits any more");
+}
+
+#[test]
+fn a_call_that_was_given_up_is_kept_sealed_and_made_once_more() {
+    let mut world = World::new(Telling::LeadId);
+    let now = world.now;
+    let outcome = world.lead.send.outcome.clone();
+    let calls = &mut world.lead.calls;
+    for trigger in 0..30 {
+        calls.owe(Recipient::Trigger(trigger.to_string()), &outcome, now, now, MONTH);
+    }
+    let late = later(now, BOOKKEEPING);
+    calls.called(1, CallOutcome::NobodyThere, now, now);
+    assert!(calls.given_up.is_empty(), "Attio's bookkeeping may be behind");
+    calls.called(2, CallOutcome::Heard, late, late);
+    calls.called(3, CallOutcome::Failed, late, late);
+    assert!(calls.given_up.is_empty());
+    for number in 1..=30 {
+        calls.called(number, CallOutcome::NobodyThere, late, late);
+    }
+    let kept: Vec<_> = calls.given_up.iter().map(|given_up| given_up.call.number).collect();
+    assert_eq!(kept, (11..=30).collect::<Vec<_>>(), "the newest twenty");
+    assert!(calls.owe_again(30, None, MONTH, late));
+    assert!(!calls.owe_again(30, None, MONTH, late), "asked for twice, it is owed once");
+    assert_eq!(calls.owed.iter().map(|owed| (owed.number, owed.due)).collect::<Vec<_>>(), [(30, late)]);
+    let workspace = WorkspaceId::random();
+    let letters = world.lead.dead_letters(workspace);
+    assert_eq!(letters.len(), 19);
+    assert_eq!((letters[0].kind, letters[0].reason), (LetterKind::WorkflowCall, "nobody-there"));
+    assert_eq!(letters[0].id.to_string().parse(), Ok(letters[0].id));
+}
+
+#[test]
+fn what_attio_refused_is_a_dead_letter_until_it_is_written_again() {
+    let mut world = failed(Reach::NotThere, Reason::NotSent);
+    let (now, send) = (world.now, world.lead.send.outcome.id);
+    let kinds = |world: &World| -> Vec<_> {
+        world.lead.dead_letters(WorkspaceId::random()).iter().map(|letter| (letter.id, letter.reason)).collect()
+    };
+    let own = (LetterId::Lead(send), "not-sent");
+    for (failure, reason) in [(ShowFailure::Refused, "refused"), (ShowFailure::Gone, "record-gone")] {
+        world.lead.not_shown(failure, Again::failed(later(now, HOUR)), Some("no".to_owned()), now);
+        assert_eq!(kinds(&world), [own, (LetterId::AttioWrite(send), reason)]);
+        assert!(!world.lead.write_again(SendId::random()), "another send's");
+        assert!(world.lead.write_again(send));
+        assert!(!world.lead.write_again(send), "once");
+        assert_eq!((kinds(&world), world.lead.attio.retry_at), (vec![own], None));
+        assert!(world.lead.is_to_be_shown());
+    }
+    // Attio has taken the title alone.
+    world.lead.not_shown(ShowFailure::ResultRefused, Again::failed(now), None, now);
+    assert_eq!(kinds(&world), [own]);
+    let wanted = world.lead.wanted().expect("Failed");
+    world.lead.shown(wanted, None, now);
+    assert_eq!(kinds(&world), [own, (LetterId::AttioWrite(send), "result-refused")]);
+    assert!(world.lead.write_again(send) && world.lead.is_to_be_shown());
+}
+
+#[test]
+fn a_replayed_send_is_a_new_one_and_its_letter_is_over() {
+    let mut world = failed(Reach::NotThere, Reason::NotSent);
+    let (now, first) = (world.now, world.lead.send.outcome.id);
+    let person = world.lead.may_be_sent_again(first).expect("it may").clone();
+    let next = PresentSend { person: Some(person), ..PresentSend::new(SendId::random(), now) };
+    world.lead.follow_with(next, &[], MONTH);
+    assert_eq!(world.lead.may_be_sent_again(first).err(), Some(NotAgain::Over));
+    assert_eq!(world.lead.dead_letters(WorkspaceId::random()), []);
+}
+
+#[test]
+fn the_story_tells_what_comes_next_and_masks_what_alc_said() {
+    let mut world = World::new(Telling::LeadId);
+    let (now, at) = (world.now, later(world.now, Duration::from_secs(90)));
+    world.lead.begin(now);
+    world.lead.not_sent(world.lead.attempt(), Again::failed(at), Some("ALC: no route".to_owned()), now);
+    let next = world.lead.next(&world.around(), now);
+    assert_eq!((next.step, next.at), ("submit", at));
+    assert!(next.why.contains("ALC failed 1 times in a row"), "{}", next.why);
+    world.lead.submitted(world.lead.send.outcome.id, Some("7".to_owned()), None, now);
+    world.lead.finish("call +1 201 555 0123 \u{1b}[31mnow", Some("7"), None, now);
+    let text = serde_json::to_string(&world.lead.story(WorkspaceId::random(), (None, None), &world.around(), now))
+        .expect("JSON");
+    assert!(!text.contains("555") && !text.contains("u001b"), "{text}");
+    assert!(text.contains("call … [31mnow"), "{text}");
+}

@@ -1,0 +1,212 @@
+//! What operators ask of leads and have done to them. The rules are pure and lie in `lead/story.rs`,
+//! `lead/dead_letters.rs` and `lead/mend.rs`; here they meet the store.
+//!
+//! Promises that whatever is done is decided on the lead that is written, so that two operators who replay the same
+//! dead letter at once have it done once.
+
+use super::{
+    lead::{
+        aggregate::Lead,
+        dead_letters::{DeadLetter, LetterId},
+        mend::NotAgain,
+        next_step::Surroundings,
+        outcome::Status,
+        send::PresentSend,
+        story::{LeadStory, LeadSummary},
+    },
+    service::{Leads, lead_key},
+    work::leased::Work,
+};
+use crate::{
+    clock::Timestamp,
+    connections::{self, Standing, Workspace},
+    ids::{RecordId, SendId, WorkspaceId},
+    store::{Commit, Committed, Cursor, Decision, Key, LeaseChange, Patience, StoreError, Tenant, Versioned},
+};
+
+/// What a replay came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replayed {
+    /// It is done once more.
+    Done,
+    /// There is no such dead letter any more: it was replayed before, or has mended itself.
+    Already,
+    /// Not done; what to do instead.
+    Refused(&'static str),
+}
+
+/// What the workspace's connection has to be for a new send.
+const NOT_CONNECTED: &str = "not sent again: the workspace is not connected to ALC. Connect it in Attio, then replay";
+
+/// Some leads of a workspace as the store has them, and where the next ones begin.
+pub struct Looked {
+    /// The leads, newest first.
+    pub leads: Vec<Versioned<Lead>>,
+    /// Where the next page begins.
+    pub next: Option<Cursor>,
+}
+
+impl Looked {
+    /// As lists have them.
+    pub fn summaries(&self, workspace: WorkspaceId) -> Vec<(Cursor, LeadSummary)> {
+        self.each(|lead| lead.value.summary(workspace, lead.document.due))
+    }
+
+    /// What was given up of each.
+    pub fn dead_letters(&self, workspace: WorkspaceId) -> Vec<(Cursor, Vec<DeadLetter>)> {
+        self.each(|lead| lead.value.dead_letters(workspace))
+    }
+
+    fn each<T>(&self, of: impl Fn(&Versioned<Lead>) -> T) -> Vec<(Cursor, T)> {
+        let place = |lead: &Versioned<Lead>| Cursor::at(&lead_key(lead.value.record_id), &lead.document);
+        self.leads.iter().map(|lead| (place(lead), of(lead))).collect()
+    }
+}
+
+impl Leads {
+    /// A page of a workspace's leads in these statuses, for operators.
+    pub async fn listed(
+        &self,
+        workspace: WorkspaceId,
+        statuses: &[Status],
+        cursor: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<Looked, StoreError> {
+        let statuses: Vec<_> = statuses.iter().map(|status| status.name()).collect();
+        let page = self.parts.store.page(&connections::tenant(workspace), &statuses, cursor, limit).await?;
+        let next = page.next.clone();
+        Ok(Looked { leads: page.read::<Lead>().into_iter().map(|(_, lead)| lead).collect(), next })
+    }
+
+    /// All that is known of a record's lead; `None`: there is none.
+    pub async fn story(&self, workspace: WorkspaceId, record: RecordId) -> Result<Option<LeadStory>, StoreError> {
+        let tenant = connections::tenant(workspace);
+        let [alc, attio] = self.gates();
+        let gates = [alc, attio, self.settings.gates.workflows];
+        let now = self.parts.clock.now();
+        let mut loaded = self.parts.store.load(&tenant, &[Key::workspace(), lead_key(record)], &gates, now).await?;
+        let found = loaded.take::<Workspace>()?;
+        let Some(lead) = loaded.take::<Lead>()? else { return Ok(None) };
+        let views: [_; 3] = loaded.gates();
+        let work = Work::new(tenant, lead_key(record), lead, found, [views[0], views[1]]);
+        let document = &work.lead.document;
+        let kept = (document.due, document.lease.map(|lease| lease.until));
+        let around = self.surroundings(&work);
+        let closed = |view: usize| views[view].closed_until.filter(|until| *until > now);
+        let around = Surroundings {
+            alc_opens_at: around.alc_opens_at.max(closed(0)),
+            attio_opens_at: around.attio_opens_at.max(closed(1)),
+            workflows_open_at: around.workflows_open_at.max(closed(2)),
+            ..around
+        };
+        Ok(Some(work.lead.value.story(workspace, kept, &around, now)))
+    }
+
+    /// What waits only for its next try is tried now; the sides that this concerns. `None`: there is no such lead.
+    pub async fn try_now(
+        &self,
+        workspace: WorkspaceId,
+        record: RecordId,
+    ) -> Result<Option<Vec<&'static str>>, StoreError> {
+        let tenant = connections::tenant(workspace);
+        self.mend(&tenant, record, |lead, now| (Some(lead.try_now(now)), true)).await
+    }
+
+    /// Has a worker look at a record's lead now; `false`: there is none.
+    pub async fn look_now(&self, workspace: WorkspaceId, record: RecordId) -> Result<bool, StoreError> {
+        let tenant = connections::tenant(workspace);
+        Ok(self.mend(&tenant, record, |_, _| (Some(()), true)).await?.is_some())
+    }
+
+    /// Does once more what was given up.
+    pub async fn replay(
+        &self,
+        workspace: WorkspaceId,
+        record: RecordId,
+        letter: LetterId,
+    ) -> Result<Replayed, StoreError> {
+        let tenant = connections::tenant(workspace);
+        let done = |done| if done { Replayed::Done } else { Replayed::Already };
+        let replayed = match letter {
+            LetterId::Lead(send) => return self.send_once_more(&tenant, record, send).await,
+            LetterId::AttioWrite(send) => {
+                self.mend(&tenant, record, |lead, _| {
+                    let is_owed = lead.write_again(send);
+                    (Some(done(is_owed)), is_owed)
+                })
+                .await?
+            }
+            LetterId::WorkflowCall(number) => {
+                self.mend(&tenant, record, |lead, now| {
+                    let outcome = lead.calls.given_up.iter().find(|given_up| given_up.call.number == number);
+                    let outcome = outcome.and_then(|given_up| lead.outcome_of(given_up.call.send)).cloned();
+                    let is_owed = lead.calls.owe_again(number, outcome.as_ref(), self.settings.deadlines.result, now);
+                    (Some(done(is_owed)), is_owed)
+                })
+                .await?
+            }
+        };
+        Ok(replayed.unwrap_or(Replayed::Already))
+    }
+
+    /// A failed send that is certainly not at ALC begins anew, as a press would have it, with the same name and number.
+    async fn send_once_more(&self, tenant: &Tenant, record: RecordId, send: SendId) -> Result<Replayed, StoreError> {
+        let mut tries = self.parts.store.tries(tenant, Patience::CALLER);
+        loop {
+            let mut loaded = tries.load(&[Key::workspace(), lead_key(record)], &[]).await?;
+            let (workspace, lead) = (loaded.take::<Workspace>()?, loaded.take::<Lead>()?);
+            let Some(mut lead) = lead else { return Ok(Replayed::Already) };
+            let person = match lead.value.may_be_sent_again(send) {
+                Ok(person) => person.clone(),
+                Err(NotAgain::Over) => return Ok(Replayed::Already),
+                Err(refused) => return Ok(Replayed::Refused(refused.advice())),
+            };
+            let workspace = workspace.filter(|found| {
+                let standing =
+                    found.value.current().map(|current| self.parts.connections.standing(&found.value, current.id));
+                standing == Some(Standing::Current)
+            });
+            let Some(workspace) = workspace else { return Ok(Replayed::Refused(NOT_CONNECTED)) };
+            let now = self.parts.clock.now();
+            let mut next = PresentSend::new(SendId::random(), now);
+            next.put_under(workspace.value.sending_webhook());
+            next.person = Some(person);
+            lead.value.follow_with(next, &workspace.value.triggers(), self.settings.deadlines.result);
+            let write = lead.put(&lead_key(record).id, LeaseChange::Leave { due: Some(now) });
+            let mut commit = Commit::of(vec![write]);
+            // No send begins after a removal.
+            commit.checks.push((Key::workspace(), workspace.version()));
+            if let Committed::Done(_) = tries.commit(&commit).await? {
+                return Ok(Replayed::Done);
+            }
+        }
+    }
+
+    /// Changes a lead, and has a worker look at it now; `None`: there is no such lead.
+    async fn mend<T>(
+        &self,
+        tenant: &Tenant,
+        record: RecordId,
+        mut change: impl FnMut(&mut Lead, Timestamp) -> (Option<T>, bool),
+    ) -> Result<Option<T>, StoreError> {
+        let change = |found: &mut Option<Versioned<Lead>>, now| {
+            let Some(lead) = found else { return Decision::Leave(None) };
+            match change(&mut lead.value, now) {
+                (answer, true) => Decision::Write(LeaseChange::Leave { due: Some(now) }, answer),
+                (answer, false) => Decision::Leave(answer),
+            }
+        };
+        let id = lead_key(record).id;
+        Ok(self.parts.store.change(tenant, &id, Patience::CALLER, change).await?.0)
+    }
+
+    /// Whether this process holds back every call to ALC, for all workspaces.
+    pub fn holds_back_alc(&self) -> bool {
+        self.alc_breaker.is_open()
+    }
+
+    /// This process lets calls to ALC go again.
+    pub fn let_alc_through(&self) {
+        self.alc_breaker.answered();
+    }
+}

@@ -1,0 +1,109 @@
+//! Leads over all workspaces: lists, what happened to one, and trying one now.
+
+use serde::Serialize;
+
+use super::{Operate, audit::By, pages::Place};
+use crate::{
+    ids::{RecordId, WorkspaceId},
+    leads::{LeadStory, LeadSummary, Looked, Reason, Status},
+    store::{Cursor, Kind, StoreError},
+};
+
+/// Which leads are listed.
+#[derive(Debug, Clone, Default)]
+pub struct LeadFilter {
+    /// Of this workspace only.
+    pub workspace: Option<WorkspaceId>,
+    /// In this status only.
+    pub status: Option<Status>,
+    /// Failed for this reason only.
+    pub reason: Option<Reason>,
+    /// Only those for which something is still to be done.
+    pub waiting: bool,
+    /// Only those of which the last try has failed.
+    pub failing: bool,
+}
+
+/// Some leads, newest first within a workspace.
+#[derive(Debug, Clone, Serialize)]
+pub struct LeadsPage {
+    /// The leads.
+    pub leads: Vec<LeadSummary>,
+    /// Where the next page begins; it may come with an empty page, because a page looks at so many leads and no more.
+    pub next_cursor: Option<String>,
+}
+
+/// The leads of one record: of one workspace, unless two share the record's id.
+#[derive(Debug, Clone, Serialize)]
+pub struct Stories {
+    /// Each with all that is known of it.
+    pub leads: Vec<LeadStory>,
+}
+
+/// What trying a lead now comes to.
+#[derive(Debug, Clone, Serialize)]
+pub struct Retried {
+    /// Whose lead.
+    pub workspace_id: WorkspaceId,
+    /// The record.
+    pub record_id: RecordId,
+    /// What is tried now: `alc`, `attio`, `workflows`; empty: nothing waited for its next try.
+    pub tried: Vec<&'static str>,
+}
+
+impl LeadFilter {
+    fn statuses(&self) -> Vec<Status> {
+        let failed = self.reason.map(|_| Status::Failed);
+        self.status.or(failed).map_or(Status::ALL.to_vec(), |status| vec![status])
+    }
+
+    fn takes(&self, lead: &LeadSummary) -> bool {
+        (self.reason.is_none() || lead.reason == self.reason)
+            && (!self.waiting || lead.waiting)
+            && (!self.failing || lead.failing)
+    }
+}
+
+impl Operate {
+    /// A page of leads.
+    pub async fn leads(
+        &self,
+        filter: &LeadFilter,
+        from: Option<&Place>,
+        limit: usize,
+    ) -> Result<LeadsPage, StoreError> {
+        let pick = |page: &Looked, workspace| -> Vec<(Cursor, Vec<LeadSummary>)> {
+            let summaries = page.summaries(workspace).into_iter();
+            summaries
+                .map(|(at, lead)| (at, Some(lead).filter(|lead| filter.takes(lead)).into_iter().collect()))
+                .collect()
+        };
+        let (leads, next) = self.walk((filter.workspace, from), &filter.statuses(), limit, pick).await?;
+        Ok(LeadsPage { leads, next_cursor: next.map(|next| next.to_string()) })
+    }
+
+    /// What happened to a record.
+    pub async fn lead(&self, workspace: Option<WorkspaceId>, record: RecordId) -> Result<Stories, StoreError> {
+        let mut leads = Vec::new();
+        for workspace in self.workspaces(Kind::Lead, workspace, None).await? {
+            leads.extend(self.leads.story(workspace, record).await?);
+        }
+        Ok(Stories { leads })
+    }
+
+    /// Tries now what of a record's lead waits for its next try; `None`: there is no such lead.
+    pub async fn retry(
+        &self,
+        workspace: Option<WorkspaceId>,
+        record: RecordId,
+        by: &By,
+    ) -> Result<Option<Retried>, StoreError> {
+        for workspace in self.workspaces(Kind::Lead, workspace, None).await? {
+            if let Some(tried) = self.leads.try_now(workspace, record).await? {
+                by.did("retry", &format_args!("{workspace}/{record}"), &tried.join(","));
+                return Ok(Some(Retried { workspace_id: workspace, record_id: record, tried }));
+            }
+        }
+        Ok(None)
+    }
+}

@@ -1,0 +1,46 @@
+//! What operators ask of a running service, over all workspaces: leads, dead letters, connections, gates.
+//!
+//! Owns the lists that go from workspace to workspace, and the audit line of whatever is changed. The HTTP endpoints,
+//! the commands and the operators' page all go through these functions, so that none can do what another may not.
+//! Promises that no list costs more than a bounded part of the store at a time, that nothing personal is in any answer,
+//! and that each change is logged with the operator that asked for it.
+
+mod audit;
+mod connections;
+mod dead_letters;
+mod gates;
+mod leads;
+mod pages;
+
+use crate::{
+    clock::SharedClock,
+    connections::Connections,
+    leads::Leads,
+    store::{Store, gate::Gates},
+};
+
+pub use self::{
+    audit::By,
+    connections::{ConnectionsPage, Repaired},
+    dead_letters::{LetterFilter, LettersPage, Replay, ReplayDone, ReplayOutcome, ReplaySummary},
+    gates::{GateLine, GatesOpened, GatesPage, OpenGates},
+    leads::{LeadFilter, LeadsPage, Retried, Stories},
+    pages::{BadPlace, Place},
+};
+
+/// What the service works with.
+#[derive(Clone)]
+pub struct Operate {
+    store: Store,
+    connections: Connections,
+    leads: Leads,
+    gates: Gates,
+    clock: SharedClock,
+}
+
+impl Operate {
+    /// The service over its parts.
+    pub fn new(store: Store, connections: Connections, leads: Leads, gates: Gates, clock: SharedClock) -> Self {
+        Self { store, connections, leads, gates, clock }
+    }
+}
