@@ -25,7 +25,7 @@ use self::{
 use crate::{
     clock::{SharedClock, SystemClock},
     config::Config,
-    http::{self, Probes, Services, limit::Limits},
+    http::{self, Probes, Services, limit::Limits, operator::Operators},
     lifecycle::Lifecycle,
     reconciler::Reconciler,
     store::Store,
@@ -73,12 +73,15 @@ impl App {
             None => Listeners::bind(&config)?,
         };
         let limits = Limits::new(config.http.requests_per_second);
+        let operators = Operators::new(config.management.token.clone());
         let clock = parts.clock.or_else(|| store.clock()).unwrap_or_else(|| Arc::new(SystemClock));
         let store = store.on_clock(clock.clone());
-        let Rooms { authorization, connections, leads, reconciler } = rooms::build(config, &store, &clock, &lifecycle)?;
+        let rooms = rooms::build(config, &store, &clock, &lifecycle)?;
+        let Rooms { authorization, connections, leads, operate, reconciler } = rooms;
         let probes = Probes::new(&lifecycle, &store);
         let clock = http::Clock(clock);
-        let services = Services { lifecycle, clock, store, authorization, connections, leads, limits, probes };
+        let services =
+            Services { lifecycle, clock, store, authorization, connections, leads, operate, operators, limits, probes };
         Ok(Self { services, reconciler, patience, listeners })
     }
 

@@ -79,12 +79,15 @@ impl Config {
     /// Where the management listener of this environment is. For the health check: it must not fail because a secret is
     /// not set where it runs.
     pub fn management_bind(environment: &Environment) -> Result<SocketAddr, Faults> {
+        Self::management(environment).map(|management| management.bind)
+    }
+
+    /// Where the management listener of this environment is and what proves an operator to it. For operators' commands:
+    /// they must not fail because another secret is not set where they run.
+    pub fn management(environment: &Environment) -> Result<Management, Faults> {
         let (settings, faults) = layers::gather(environment);
         let mut reader = Reader::new(settings, faults, environment.is_production());
-        match Management::read(&mut reader) {
-            Some(management) => Ok(management.bind),
-            None => Err(reader.into_faults()),
-        }
+        Management::read(&mut reader).ok_or_else(|| reader.into_faults())
     }
 
     /// Every section is read before any is missed: that is what makes the faults complete.

@@ -104,6 +104,11 @@ impl SecretHash {
         Self(URL_SAFE_NO_PAD.encode(hash))
     }
 
+    /// The hash as text: of a secret that no other can be found for, it gives nothing away.
+    pub fn shown(&self) -> &str {
+        &self.0
+    }
+
     /// Whether `secret` is the one that was hashed; in constant time.
     pub fn matches(&self, secret: &SecretString) -> bool {
         constant_time::verify_slices_are_equal(self.0.as_bytes(), Self::of(secret).0.as_bytes()).is_ok()

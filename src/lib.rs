@@ -19,6 +19,7 @@ pub mod alc;
 pub mod app;
 pub mod attio;
 pub mod authorization;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod connections;

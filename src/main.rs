@@ -8,6 +8,7 @@ use std::{
 
 use alc_connector::{
     app::{self, App, Parts, files},
+    cli::{self, ConnectionsCommand, GatesCommand, LeadsCommand, LettersCommand},
     config::{Config, Environment, keys::FreshKeys},
     http::health,
     lifecycle::Lifecycle,
@@ -32,6 +33,28 @@ enum Command {
     CheckConfig,
     /// Asks the running service whether it is ready.
     Healthcheck,
+    /// What happened to leads, in a running service.
+    Leads {
+        #[command(subcommand)]
+        command: LeadsCommand,
+    },
+    /// What a running service has given up, and doing it once more.
+    DeadLetters {
+        #[command(subcommand)]
+        command: LettersCommand,
+    },
+    /// The workspaces' connections and webhooks in a running service.
+    Connections {
+        #[command(subcommand)]
+        command: ConnectionsCommand,
+    },
+    /// The gates before ALC, Attio and workflows in a running service.
+    Gates {
+        #[command(subcommand)]
+        command: GatesCommand,
+    },
+    /// Looks whether this deployment can work: store, ALC, Attio, keys, clock, public URL, TLS, file limits.
+    Doctor,
     /// The keys that seal and sign.
     Keys {
         #[command(subcommand)]
@@ -52,6 +75,15 @@ fn main() -> ExitCode {
         Command::Serve => serve(),
         Command::CheckConfig => check_config(),
         Command::Healthcheck => healthcheck(),
+        Command::Leads { command } => cli::leads(&Environment::of_process(), command).and_then(|text| print(&text)),
+        Command::DeadLetters { command } => {
+            cli::letters(&Environment::of_process(), command).and_then(|text| print(&text))
+        }
+        Command::Connections { command } => {
+            cli::connections(&Environment::of_process(), command).and_then(|text| print(&text))
+        }
+        Command::Gates { command } => cli::gates(&Environment::of_process(), command).and_then(|text| print(&text)),
+        Command::Doctor => doctor(),
         Command::Keys { command: KeysCommand::Generate } => generate_keys(),
     };
     match done {
@@ -109,6 +141,12 @@ fn check_config() -> Result<(), String> {
 fn healthcheck() -> Result<(), String> {
     let bind = Config::management_bind(&Environment::of_process()).map_err(|faults| faults.to_string())?;
     health::ask(bind)
+}
+
+fn doctor() -> Result<(), String> {
+    let (report, is_well) = cli::doctor(&Environment::of_process())?;
+    print(&report)?;
+    if is_well { Ok(()) } else { Err("something has to be mended: see FAIL above".to_owned()) }
 }
 
 fn generate_keys() -> Result<(), String> {

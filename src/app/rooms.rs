@@ -12,6 +12,7 @@ use crate::{
     leads::{self, Deadlines, Leads},
     lifecycle::Lifecycle,
     notify,
+    operate::Operate,
     reconciler::Reconciler,
     sealing::Sealer,
     seats::Seats,
@@ -24,6 +25,7 @@ pub(super) struct Rooms {
     pub(super) authorization: Authorization,
     pub(super) connections: Connections,
     pub(super) leads: Leads,
+    pub(super) operate: Operate,
     pub(super) reconciler: Reconciler,
 }
 
@@ -54,6 +56,7 @@ pub(super) fn build(
     let connections = connections(&config, &ground, &upstreams);
     let seats = Arc::<Seats>::default();
     let leads = leads(&config, &ground, &upstreams, &connections, seats.clone());
+    let operate = Operate::new(store.clone(), connections.clone(), leads.clone(), ground.gates, clock.clone());
     let authorization = authorization(config, &ground, upstreams, &connections)?;
     let reconciler = Reconciler::new(
         store.clone(),
@@ -64,7 +67,7 @@ pub(super) fn build(
         lifecycle.clone(),
         seats,
     );
-    Ok(Rooms { authorization, connections, leads, reconciler })
+    Ok(Rooms { authorization, connections, leads, operate, reconciler })
 }
 
 /// What every room stands on.

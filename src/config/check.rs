@@ -11,7 +11,7 @@ use secrecy::SecretString;
 use self::credentials::{filled_in, unharmed};
 pub(super) use self::{
     addresses::{alc_base, attio_base, authorize, callback_host, endpoint, is_loopback, origin, redirect_uri},
-    credentials::{are_two, bearer_token, client_credential, scopes},
+    credentials::{are_two, bearer_token, client_credential, operators_token, scopes},
 };
 use crate::store;
 

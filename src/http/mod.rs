@@ -16,6 +16,8 @@ pub mod json;
 pub mod leads;
 pub mod limit;
 pub mod oauth;
+pub mod operate;
+pub mod operator;
 mod probes;
 pub mod problem;
 pub mod request;
@@ -59,7 +61,7 @@ pub fn public_endpoints() -> Vec<Endpoint> {
 
 /// What the management listener serves, all of it.
 pub fn management_endpoints() -> Vec<Endpoint> {
-    health::probes().into_iter().chain(health::operators()).collect()
+    health::probes().into_iter().chain(health::operators()).chain(operate::endpoints()).collect()
 }
 
 /// The public listener's routes.
@@ -88,6 +90,8 @@ fn share(cfg: &mut ServiceConfig, services: &Services) {
         .app_data(web::Data::new(services.authorization.clone()))
         .app_data(web::Data::new(services.connections.clone()))
         .app_data(web::Data::new(services.leads.clone()))
+        .app_data(web::Data::new(services.operate.clone()))
+        .app_data(web::Data::new(services.operators.clone()))
         .app_data(web::Data::new(services.limits.clone()))
         .app_data(web::Data::new(services.probes.clone()))
         .app_data(web::PathConfig::default().error_handler(|_, _| {

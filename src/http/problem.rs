@@ -53,6 +53,8 @@ slugs! {
     ConnectionReplaced = "connection-replaced", 401, "This connection was replaced by a newer one";
     /// A callback's signature is missing or wrong.
     InvalidSignature = "invalid-signature", 401, "The signature is missing or wrong";
+    /// The caller may not operate the service.
+    Forbidden = "forbidden", 403, "This caller may not operate the service";
     /// No such thing.
     NotFound = "not-found", 404, "Not found";
     /// The path exists, the method does not.
@@ -115,7 +117,7 @@ pub struct Problem {
     faults: Vec<Fault>,
     retry_after: Option<Duration>,
     extensions: Map<String, Value>,
-    bare_challenge: bool,
+    challenge: Option<&'static str>,
 }
 
 impl Problem {
@@ -127,14 +129,20 @@ impl Problem {
             faults: Vec::new(),
             retry_after: None,
             extensions: Map::new(),
-            bare_challenge: false,
+            challenge: None,
         }
     }
 
     /// `unauthorized` for a request without any credentials: its challenge has no error code (RFC 6750 §3.1).
     pub fn credentials_missing() -> Self {
         let detail = "Send `Authorization: Bearer <access token>` with the connection's access token.";
-        Self { bare_challenge: true, ..Self::new(Slug::Unauthorized, detail) }
+        Self::new(Slug::Unauthorized, detail).challenged("Bearer")
+    }
+
+    /// With this `WWW-Authenticate` instead of the usual one.
+    #[must_use]
+    pub fn challenged(self, challenge: &'static str) -> Self {
+        Self { challenge: Some(challenge), ..self }
     }
 
     /// `invalid-request` with its faults.
@@ -220,11 +228,10 @@ impl ResponseError for Problem {
             response.insert_header((header::RETRY_AFTER, after.as_millis().div_ceil(1000).max(1).to_string()));
         }
         if self.slug.status() == 401 && self.slug != Slug::InvalidSignature {
-            let challenge = if self.bare_challenge {
-                "Bearer".to_owned()
-            } else {
-                format!("Bearer error=\"invalid_token\", error_description=\"{}\"", self.slug.title())
-            };
+            let challenge = self.challenge.map_or_else(
+                || format!("Bearer error=\"invalid_token\", error_description=\"{}\"", self.slug.title()),
+                str::to_owned,
+            );
             response.insert_header((header::WWW_AUTHENTICATE, challenge));
         }
         response.body(self.to_value(request_id::current().as_deref()).to_string())

@@ -1,9 +1,9 @@
 //! The rooms that the handlers ask, as each worker thread has them.
 
-use super::{limit::Limits, probes::Probes};
+use super::{limit::Limits, operator::Operators, probes::Probes};
 use crate::{
     authorization::Authorization, clock::SharedClock, connections::Connections, leads::Leads, lifecycle::Lifecycle,
-    store::Store,
+    operate::Operate, store::Store,
 };
 
 /// What the handlers work with. Each worker thread gets clones, as `web::Data`.
@@ -21,6 +21,10 @@ pub struct Services {
     pub connections: Connections,
     /// The leads.
     pub leads: Leads,
+    /// What operators read and mend.
+    pub operate: Operate,
+    /// Which callers are operators.
+    pub operators: Operators,
     /// The workspaces' shares of requests.
     pub limits: Limits,
     /// What the probes know.

@@ -105,6 +105,22 @@ fn every_operation_of_the_contract_is_answered() {
         for path in ["/healthz", "/readyz", "/version", "/metrics"] {
             send(world.client.get(format!("http://{management}{path}"))).await.expect(200);
         }
+        let (record, workspace) = (&ada.record_id, &app.workspace_id);
+        for path in ["leads", "dead-letters", "connections", "gates"] {
+            send(world.client.get(format!("http://{management}/operate/{path}"))).await.expect(200);
+        }
+        for path in [format!("leads/{record}"), format!("connections/{workspace}")] {
+            send(world.client.get(format!("http://{management}/operate/{path}"))).await.expect(200);
+        }
+        for path in [
+            format!("leads/{record}/retry"),
+            "dead-letters/replay".to_owned(),
+            format!("connections/{workspace}/repair"),
+            "gates".to_owned(),
+        ] {
+            let all = json!({ "all": true });
+            send(world.client.post(format!("http://{management}/operate/{path}")).json(&all)).await.expect(200);
+        }
         // Without Attio's grants nobody comes here, and its webhook is not registered on a loopback URL.
         send(world.client.get(format!("{}/oauth/callback/attio", world.url()))).await.expect(400);
         send(world.client.post(format!("{}/webhooks/attio/x.y", world.url())).json(&json!({}))).await.expect(410);

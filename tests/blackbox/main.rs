@@ -34,6 +34,7 @@ mod minimal_alc;
 mod newer_version;
 mod oauth;
 mod operations;
+mod operators;
 mod priority;
 mod races;
 mod reads;

@@ -17,7 +17,8 @@ use super::{
 pub struct AttioApp {
     client: reqwest::Client,
     url: String,
-    workspace_id: String,
+    /// The workspace that granted it.
+    pub workspace_id: String,
     access_token: Arc<Mutex<String>>,
     /// Attio keeps it; the app never sees it.
     pub refresh_token: String,

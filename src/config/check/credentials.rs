@@ -3,6 +3,8 @@
 //! Each is refused before anything is sent: afterwards the upstream refuses it at every connect, and is blamed for it.
 //! What is odd and may be meant (a short secret, one with a comma) passes. Nothing quotes the value.
 
+use secrecy::SecretString;
+
 /// Around a value, each of them with its other half.
 const QUOTES: [(char, char); 5] = [('"', '"'), ('\'', '\''), ('`', '`'), ('“', '”'), ('‘', '’')];
 /// The scheme of an `Authorization` header is ours to write.
@@ -40,6 +42,20 @@ pub(in crate::config) fn bearer_token(text: &str) -> Result<String, String> {
         return Err("is a URL: write the token itself".to_owned());
     }
     Ok(token)
+}
+
+/// A caller that guesses it reads and changes everything that operators may.
+const SHORTEST_OPERATORS_TOKEN: usize = 24;
+
+/// The token that operators prove themselves by.
+pub(in crate::config) fn operators_token(text: &str) -> Result<SecretString, String> {
+    let token = bearer_token(text)?;
+    if token.chars().count() < SHORTEST_OPERATORS_TOKEN {
+        return Err(format!(
+            "has fewer than {SHORTEST_OPERATORS_TOKEN} characters: `openssl rand -base64 33` prints a good one"
+        ));
+    }
+    Ok(token.into())
 }
 
 fn is_placeholder(text: &str) -> bool {

@@ -56,12 +56,15 @@ impl Http {
 pub struct Management {
     /// Where it listens.
     pub bind: SocketAddr,
+    /// What operators prove themselves by; `None`: callers from this machine alone are operators.
+    pub token: Option<SecretString>,
 }
 
 impl Management {
     pub(in crate::config) fn read(r: &mut Reader) -> Option<Self> {
         let bind = r.parsed("management.bind", "set it to an address such as 0.0.0.0:9090", check::address);
-        Some(Self { bind: bind? })
+        let token = r.parsed_if_set("management.token", check::operators_token);
+        Some(Self { bind: bind?, token })
     }
 }
 

@@ -64,6 +64,15 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Every reason.
+    pub const ALL: [Self; 6] =
+        [Self::Rejected, Self::NotSent, Self::TimedOut, Self::Superseded, Self::RecordDeleted, Self::Disconnected];
+
+    /// The reason of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.name() == name)
+    }
+
     /// The word that the interface uses, and that Attio shows as the result.
     pub const fn name(self) -> &'static str {
         match self {

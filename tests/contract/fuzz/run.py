@@ -15,8 +15,20 @@ from service import CLIENT_ID, CLIENT_SECRET, Service
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 ENDINGS = ["connectionRemoved", "revoke"]
-ON_MANAGEMENT = ["healthz", "readyz", "metrics", "version"]
-ONLY_ON_MANAGEMENT = ["metrics", "version"]
+BY_OPERATORS = [
+    "operateLeads",
+    "operateLead",
+    "retryLead",
+    "deadLetters",
+    "replayDeadLetters",
+    "operateConnections",
+    "operateConnection",
+    "repairConnection",
+    "operateGates",
+    "openGates",
+]
+ON_MANAGEMENT = ["healthz", "readyz", "metrics", "version", *BY_OPERATORS]
+ONLY_ON_MANAGEMENT = ["metrics", "version", *BY_OPERATORS]
 
 MUST_BE_REACHED = {
     ("GET", "/v1/connection", 200),
@@ -29,6 +41,9 @@ MUST_BE_REACHED = {
     ("POST", "/oauth/revoke", 200),
     ("POST", "/webhooks/alc/{token}", 200),
     ("POST", "/webhooks/alc/{token}", 410),
+    ("GET", "/operate/leads", 200),
+    ("POST", "/operate/dead-letters/replay", 200),
+    ("POST", "/operate/gates", 200),
 }
 WEBHOOK = """
 [[operations]]
@@ -90,7 +105,7 @@ def main():
             fuzz("the public listener", service.url, 25, 60, bearer(connected), *others)
             status, _, body = service.call(connected["access_token"], "GET", "/v1/connection")
             assert (status, json.loads(body)["status"]) == (200, "connected"), (status, body)
-            fuzz("the management listener", service.management, 10, 10, *operations("include", ON_MANAGEMENT))
+            fuzz("the management listener", service.management, 10, 20, *operations("include", ON_MANAGEMENT))
             client = f"--auth={CLIENT_ID}:{CLIENT_SECRET}"
             both = operations("include", ["token", "revoke"])
             fuzz("the token endpoints, as the client", service.url, 25, 20, client, *both)
