@@ -169,6 +169,7 @@ impl Leads {
                 if lead.value == before {
                     return Ok(Some(CallbackOutcome::Repeated));
                 }
+                lead.value.keep_history(Some(&before), now);
                 match finished {
                     Finished::Now => (lead, None, CallbackOutcome::Finished),
                     // Only what is remembered changes. The lead is looked at all the same: the due time that was loaded
@@ -178,10 +179,12 @@ impl Leads {
             }
             found => {
                 let send = || PresentSend::new(SendId::random(), now);
+                let last = found.as_ref().map(|found| found.value.clone());
                 let mut lead = found.unwrap_or_else(|| Versioned::new(Lead::new(callback.record_id, send())));
                 lead.value.send = send();
                 lead.value.send.webhook = Some(webhook);
                 lead.value.adopt(&callback.status, lead_id, id, now);
+                lead.value.keep_history(last.as_ref(), now);
                 let back = self.move_to_end(tenant, &mut lead, now).await?;
                 (lead, back, CallbackOutcome::Adopted)
             }

@@ -109,7 +109,9 @@ fn commit_of(resolved: &Resolved<()>, now: Timestamp) -> Commit {
         match lead {
             Some(lead) if before.is_none_or(|before| before.value != *lead) => {
                 let change = LeaseChange::Leave { due: Some(now) };
-                commit.writes.push(put(&lead_key(*record).id, lead, before.map(Versioned::version), change));
+                let mut lead = lead.clone();
+                lead.keep_history(before.map(|before| &before.value), now);
+                commit.writes.push(put(&lead_key(*record).id, &lead, before.map(Versioned::version), change));
             }
             _ => commit.checks.extend(before.map(|before| (lead_key(*record), before.version()))),
         }

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 
 use super::{
     calls::Calls,
+    history::History,
     outcome::Status,
     send::{EarlierSend, PresentSend},
     shown::{Attio, Title},
@@ -54,6 +55,9 @@ pub struct Lead {
     /// No press of this workspace sent it: ALC's callback alone has named it. See [`Lead::is_unproven`].
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub adopted: bool,
+    /// What happened to it, for operators.
+    #[serde(default, skip_serializing_if = "History::is_empty")]
+    pub history: History,
     /// What a newer version keeps here.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
@@ -99,6 +103,7 @@ impl Lead {
             joined: None,
             forwarding: false,
             adopted: false,
+            history: History::default(),
             extra: Map::new(),
         }
     }

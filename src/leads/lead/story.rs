@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::{
     aggregate::Lead,
     dead_letters::{DeadLetter, recipient_name},
+    history::Happened,
     next_step::{AlcAccess, Step, Surroundings},
     outcome::{Outcome, Reason, Status},
     owed::Owed,
@@ -74,6 +75,8 @@ pub struct LeadStory {
     pub calls: Vec<CallStory>,
     /// What was given up.
     pub letters: Vec<DeadLetter>,
+    /// What happened, oldest first: the last fifty entries.
+    pub history: Vec<Happened>,
     /// What comes next.
     pub next: NextStep,
     /// Until when a worker has it in hand.
@@ -221,6 +224,7 @@ impl Lead {
             workflows_waiting: self.calls.waiting.len(),
             calls: self.calls.owed.iter().map(CallStory::of).collect(),
             letters: self.dead_letters(workspace),
+            history: self.history.told(),
             next: self.next(around, now),
             leased_until,
             joined: self.joined,

@@ -101,6 +101,7 @@ impl Leads {
         let leased = before.as_ref().is_some_and(|lead| lead.document.lease.is_some());
         let record = before.as_ref().map_or(new.record_id, |lead| lead.value.record_id);
         let send = self.prepare(&workspace.value, tenant, record, new, now);
+        let last = before.as_ref().map(|before| before.value.clone());
         let (mut lead, back) = match before {
             Some(mut lead) => {
                 let back = if lead.value.forwarding { self.move_to_end(tenant, &mut lead, now).await? } else { None };
@@ -110,6 +111,7 @@ impl Leads {
             None => (Versioned::new(Lead::new(record, send)), None),
         };
         self.let_wait(tenant, &mut lead.value, new.finish_callback_url.as_ref(), now)?;
+        lead.value.keep_history(last.as_ref(), now);
         // A lease that another worker holds is left to it: it reloads and goes on with this send.
         let course = course(pressed, leased, self.parts.lifecycle.is_stopping());
         let grant = self.grant_to_begin_with(course, &lead.value, &workspace.value, gates, now);

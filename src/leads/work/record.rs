@@ -44,6 +44,7 @@ impl Leads {
             let mut lead = work.lead.value.clone();
             self.tell_again(work, &mut lead, now);
             fact(&mut lead, work.workspace.as_ref(), now);
+            lead.keep_history(Some(&work.lead.value), now);
             if work.lead.value.send.outcome.status.is_live() && !lead.send.outcome.status.is_live() {
                 self.look_for_triggers(work).await;
             }

@@ -502,6 +502,17 @@ impl World {
     }
 
     pub(super) fn happen(&mut self, event: Event) {
+        let before = self.lead.clone();
+        self.take_place(event);
+        self.lead.keep_history(Some(&before), self.now);
+        let told = self.lead.history.told();
+        assert!(told.len() <= 50, "what is told of a lead is bounded");
+        assert!(told.is_sorted_by_key(|entry| entry.at), "and in order");
+        let has_ended = before.send.outcome.status.is_live() && !self.lead.send.outcome.status.is_live();
+        assert!(!has_ended || told.iter().any(|entry| entry.at == self.now), "and no end is left out");
+    }
+
+    fn take_place(&mut self, event: Event) {
         match event {
             Event::Press => self.press(),
             Event::Step(fate, worker, meanwhile) => {
