@@ -96,7 +96,7 @@ impl Lead {
 
     /// Attio is written once more of what it has refused; `false` if nothing is owed to it so.
     pub fn write_again(&mut self, send: SendId) -> bool {
-        if !self.attio_write_given_up().is_some_and(|(showing, _)| showing.send == send) {
+        if self.attio_write_given_up().is_none_or(|(showing, _)| showing.send != send) {
             return false;
         }
         if self.attio.leaves_something_out() {

@@ -83,6 +83,10 @@ pub(super) async fn a_pause_and_a_cool_down_show_and_hold(engine: &dyn Engine) {
     assert_eq!(view(engine, &ALC, at(16)).await, GateView::default());
     assert_eq!(reserve(engine, &ALC, None, at(16)).await, Verdict::Go);
     assert_eq!(reserve(engine, &ALC, None, at(16)).await, Verdict::Go);
+    report(engine, &ALC, GateReport::Limited { until: at(60) }, at(20)).await;
+    assert_eq!(reserve(engine, &ALC, None, at(21)).await, Verdict::At(at(60)));
+    report(engine, &ALC, GateReport::Opened, at(22)).await;
+    assert_eq!(reserve(engine, &ALC, None, at(22)).await, Verdict::Go, "an operator has opened it");
 }
 
 pub(super) async fn gates_of_tenants_and_upstreams_are_their_own(engine: &dyn Engine) {
