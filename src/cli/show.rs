@@ -72,6 +72,9 @@ fn story(lead: &Value) -> String {
         "last_error",
     ];
     lines.push(format!("\nSends, the present one first\n{}", columns(&lead["sends"], &sends)));
+    if each(lead, "history").next().is_some() {
+        lines.push(format!("\nWhat happened\n{}", columns(&lead["history"], &["at", "what", "times", "last", "said"])));
+    }
     if each(lead, "calls").next().is_some() {
         let calls = ["number", "to", "trigger", "status", "failures", "due", "until"];
         lines.push(format!("\nCalls that workflows are owed\n{}", columns(&lead["calls"], &calls)));

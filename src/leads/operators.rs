@@ -109,7 +109,14 @@ impl Leads {
         record: RecordId,
     ) -> Result<Option<Vec<&'static str>>, StoreError> {
         let tenant = connections::tenant(workspace);
-        self.mend(&tenant, record, |lead, now| (Some(lead.try_now(now)), true)).await
+        let try_now = |lead: &mut Lead, now| {
+            let sides = lead.try_now(now);
+            if !sides.is_empty() {
+                lead.keep_request("retried", now);
+            }
+            (Some(sides), true)
+        };
+        self.mend(&tenant, record, try_now).await
     }
 
     /// Has a worker look at a record's lead now; `false`: there is none.
@@ -130,8 +137,11 @@ impl Leads {
         let replayed = match letter {
             LetterId::Lead(send) => return self.send_once_more(&tenant, record, send).await,
             LetterId::AttioWrite(send) => {
-                self.mend(&tenant, record, |lead, _| {
+                self.mend(&tenant, record, |lead, now| {
                     let is_owed = lead.write_again(send);
+                    if is_owed {
+                        lead.keep_request("replayed", now);
+                    }
                     (Some(done(is_owed)), is_owed)
                 })
                 .await?
@@ -141,6 +151,9 @@ impl Leads {
                     let outcome = lead.calls.given_up.iter().find(|given_up| given_up.call.number == number);
                     let outcome = outcome.and_then(|given_up| lead.outcome_of(given_up.call.send)).cloned();
                     let is_owed = lead.calls.owe_again(number, outcome.as_ref(), self.settings.deadlines.result, now);
+                    if is_owed {
+                        lead.keep_request("replayed", now);
+                    }
                     (Some(done(is_owed)), is_owed)
                 })
                 .await?
@@ -171,7 +184,10 @@ impl Leads {
             let mut next = PresentSend::new(SendId::random(), now);
             next.put_under(workspace.value.sending_webhook());
             next.person = Some(person);
+            let before = lead.value.clone();
             lead.value.follow_with(next, &workspace.value.triggers(), self.settings.deadlines.result);
+            lead.value.keep_request("replayed", now);
+            lead.value.keep_history(Some(&before), now);
             let write = lead.put(&lead_key(record).id, LeaseChange::Leave { due: Some(now) });
             let mut commit = Commit::of(vec![write]);
             // No send begins after a removal.

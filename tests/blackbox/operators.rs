@@ -91,6 +91,22 @@ scenario! {
         world.call_back(&ada, "qualified").await;
         world.shows(&ada, "Complete").await;
         assert_eq!(letters(&world).await, Vec::<Value>::new());
+        let told = get(&world, &format!("/operate/leads/{}", ada.record_id)).await.json()["leads"][0]["history"].clone();
+        let words = told.as_array().expect("a list").iter().map(|entry| entry["what"].clone());
+        // The first try after the replay may meet a connection that ALC's end has cut.
+        let told: Vec<_> = words.filter(|word| word != "alc-failed").collect();
+        let expected = [
+            "pressed",
+            "failed-not-sent",
+            "attio-shows-failed",
+            "replayed",
+            "pressed",
+            "accepted",
+            "attio-shows-pending",
+            "complete",
+            "attio-shows-complete",
+        ];
+        assert_eq!(told, expected, "what happened to the record");
         let audit = secrets::lines_with("an operator has changed something");
         let record = &ada.record_id;
         assert!(audit.iter().any(|line| line.contains("ada (loopback)") && line.contains(&**record)), "{audit:?}");
@@ -166,7 +182,7 @@ fn a_stuck_lead_is_explained_and_freed_by_commands() {
         world.pass_until("it fails at ALC", MINUTE, HOUR, stuck).await;
         let (code, told) = command(&world, &["leads", "show", &ada.record_id]).await;
         assert_eq!(code, 0, "{told}");
-        for words in ["queued", "submit", "ALC", "ATTEMPTS"] {
+        for words in ["queued", "submit", "ALC", "ATTEMPTS", "alc-failed"] {
             assert!(told.contains(words), "no {words} in:\n{told}");
         }
         let (code, listed) = command(&world, &["leads", "list", "--failing", "--json"]).await;

@@ -184,8 +184,8 @@ impl Leads {
                 lead.value.send = send();
                 lead.value.send.webhook = Some(webhook);
                 lead.value.adopt(&callback.status, lead_id, id, now);
-                lead.value.keep_history(last.as_ref(), now);
                 let back = self.move_to_end(tenant, &mut lead, now).await?;
+                lead.value.keep_history(last.as_ref(), now);
                 (lead, back, CallbackOutcome::Adopted)
             }
         };

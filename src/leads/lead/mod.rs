@@ -10,6 +10,7 @@ pub(super) mod calls;
 pub(super) mod dead_letters;
 pub(super) mod end;
 pub(super) mod given_up;
+mod happened;
 pub(super) mod history;
 pub(super) mod mend;
 pub(super) mod merge;

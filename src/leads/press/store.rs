@@ -50,9 +50,11 @@ impl Leads {
     ) -> Result<bool, SendRefused> {
         let now = self.parts.store.now();
         let Some(mut lead) = found.lead_of(send).cloned() else { return Ok(true) };
+        let before = lead.value.clone();
         if !self.tell_of_repeat(tenant, &mut lead.value, send, url, now)? {
             return Ok(true);
         }
+        lead.value.keep_history(Some(&before), now);
         let write = lead.put(&lead_key(lead.value.record_id).id, LeaseChange::Leave { due: Some(now) });
         Ok(matches!(tries.commit(&Commit::of(vec![write])).await?, Committed::Done(_)))
     }
@@ -71,7 +73,9 @@ impl Leads {
         let now = self.parts.store.now();
         let lead_key = lead_key(lead.value.record_id);
         let mut commit = Commit::of(Vec::new());
+        let before = lead.value.clone();
         if self.let_wait(tenant, &mut lead.value, url, now)? {
+            lead.value.keep_history(Some(&before), now);
             // Looked at at once, though nothing may be due: a workspace that comes back moves due times ahead without
             // moving a version, and what was loaded would undo that.
             let change = LeaseChange::Leave { due: Some(now) };

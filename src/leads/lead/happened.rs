@@ -1,0 +1,123 @@
+//! What happened to a lead in a change, in the words of its [history](super::history).
+//!
+//! Read off the lead before and after the change. Promises that no transition has to say it, and that a change which is
+//! decided anew after a conflict is told once.
+
+use std::borrow::Cow;
+
+use super::{aggregate::Lead, outcome::Status, reach::Reach, shown::Title};
+use crate::{clock::Timestamp, upstream};
+
+impl Lead {
+    /// Writes down what has happened since it was `before`; `None`: it has just been made.
+    pub fn keep_history(&mut self, before: Option<&Self>, now: Timestamp) {
+        for what in happened(before, self) {
+            let is_answer = ["alc-", "attio-f", "attio-un", "attio-r", "failed-"].iter().any(|it| what.starts_with(it));
+            let said = self.send.outcome.last_error.as_deref().filter(|_| is_answer).map(upstream::masked);
+            self.history.add(what, said.as_deref(), now);
+        }
+    }
+
+    /// Writes down what an operator has asked for.
+    pub fn keep_request(&mut self, what: &'static str, now: Timestamp) {
+        self.history.add(what.into(), None, now);
+    }
+}
+
+/// In the order in which a send goes its way.
+fn happened(before: Option<&Lead>, after: &Lead) -> Vec<Cow<'static, str>> {
+    let Some(before) = before else {
+        let made = [(after.forwarding, "merged"), (after.adopted, "adopted"), (!after.forwarding, "pressed")];
+        let made = made.into_iter().find(|(is_so, _)| *is_so);
+        let waits = (!after.calls.waiting.is_empty(), "workflow-waits");
+        return said(made).chain(said([waits])).chain(ended(after)).collect();
+    };
+    let is_same_send = before.send.outcome.id == after.send.outcome.id;
+    let has_ended = before.send.outcome.status.is_live()
+        || !is_same_send
+        || before.send.outcome.status != after.send.outcome.status;
+    let begun = [
+        (is_merged(before, after), "merged"),
+        (before.joined.is_none() && after.joined.is_some(), "joined"),
+        (before.joined.is_some() && after.joined.is_none(), "speaks-again"),
+        (!is_same_send && after.adopted, "adopted"),
+        (!is_same_send && !after.adopted, "pressed"),
+    ];
+    let asked = if is_same_send { at_alc(before, after) } else { Vec::new() };
+    let end = ended(after).filter(|_| has_ended);
+    let shown = at_attio(before, after).into_iter().chain(at_workflows(before, after));
+    said(begun).chain(said(asked)).chain(end).chain(said(shown)).collect()
+}
+
+fn said(all: impl IntoIterator<Item = (bool, &'static str)>) -> impl Iterator<Item = Cow<'static, str>> {
+    all.into_iter().filter(|(is_so, _)| *is_so).map(|(_, what)| Cow::Borrowed(what))
+}
+
+fn is_merged(before: &Lead, after: &Lead) -> bool {
+    before.merged_into != after.merged_into || before.attio_record != after.attio_record
+}
+
+fn at_alc(before: &Lead, after: &Lead) -> Vec<(bool, &'static str)> {
+    let (was, is) = (&before.send, &after.send);
+    let is_unanswered = was.reach != is.reach && is.reach == Reach::InDoubt;
+    let has_accepted = was.outcome.status == Status::Queued && is.outcome.status == Status::Pending;
+    vec![
+        (is_unanswered, "alc-unanswered"),
+        (!is_unanswered && is.failures > was.failures, "alc-failed"),
+        (is.polls > was.polls, "alc-asked"),
+        (has_accepted, "accepted"),
+    ]
+}
+
+fn at_attio(before: &Lead, after: &Lead) -> [(bool, &'static str); 6] {
+    let shown = |lead: &Lead| lead.attio.shown.as_ref().map(|shown| shown.showing);
+    let newly_shown = shown(after).filter(|now| shown(before) != Some(*now));
+    let (was, is) = (&before.attio, &after.attio);
+    let later = before.earlier.iter().any(|earlier| {
+        let now = after.earlier.iter().find(|now| now.outcome.id == earlier.outcome.id);
+        now.is_some_and(|now| now.outcome.status != earlier.outcome.status)
+    });
+    [
+        (later, "earlier-send-complete"),
+        (newly_shown.is_some(), newly_shown.map_or("", |showing| shows(showing.title))),
+        (is.doubts.len() > was.doubts.len(), "attio-unanswered"),
+        (is.failures > was.failures, "attio-failed"),
+        (is.refused && !was.refused, "attio-refused"),
+        (is.gone && !was.gone, "record-gone"),
+    ]
+}
+
+fn at_workflows(before: &Lead, after: &Lead) -> [(bool, &'static str); 4] {
+    let (was, is) = (&before.calls, &after.calls);
+    let is_owed = |number: u64| is.owed.iter().any(|owed| owed.number == number);
+    let is_given_up = |number: u64| is.given_up.iter().any(|given_up| given_up.call.number == number);
+    let gone = || was.owed.iter().filter(|owed| !is_owed(owed.number));
+    let has_failed = was.owed.iter().any(|was| {
+        let now = is.owed.iter().find(|now| now.number == was.number);
+        now.is_some_and(|now| now.failures > was.failures)
+    });
+    [
+        (is.waiting.len() > was.waiting.len(), "workflow-waits"),
+        (gone().any(|owed| is_given_up(owed.number)), "workflow-given-up"),
+        (gone().any(|owed| !is_given_up(owed.number)), "workflow-told"),
+        (has_failed, "workflow-failed"),
+    ]
+}
+
+fn ended(lead: &Lead) -> Option<Cow<'static, str>> {
+    let outcome = &lead.send.outcome;
+    match (outcome.status, outcome.reason) {
+        (Status::Complete, _) => Some("complete".into()),
+        (Status::Failed, Some(reason)) => Some(format!("failed-{}", reason.name()).into()),
+        (Status::Failed, None) => Some("failed".into()),
+        (Status::Queued | Status::Pending, _) => None,
+    }
+}
+
+const fn shows(title: Title) -> &'static str {
+    match title {
+        Title::Pending => "attio-shows-pending",
+        Title::Complete => "attio-shows-complete",
+        Title::Failed => "attio-shows-failed",
+    }
+}
