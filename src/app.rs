@@ -2,8 +2,10 @@
 //!
 //! Owns the order of both. Promises that [`App::build`] returns with both listeners bound (port 0 works: ask
 //! [`App::public_addr`]), and that after [`Lifecycle::leave`] a run ends within [`STOP_LIMIT`]: unready first and
-//! served for `HTTP__DRAIN_DELAY`, then no new connections, then what is under way finishes, then the store closes.
+//! served for `HTTP__DRAIN_DELAY`, at its end without new connections, then what is under way finishes, then the store
+//! closes.
 
+mod closing;
 mod error;
 pub mod files;
 mod listeners;
@@ -18,6 +20,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 pub use self::error::BuildError;
 use self::{
+    closing::Closing,
     files::Share,
     listeners::{Bound, Listeners, Patience, listen, workers},
     rooms::Rooms,
@@ -36,6 +39,8 @@ use crate::{
 pub const STOP_LIMIT: Duration = Duration::from_secs(29);
 /// How long the store may take to close.
 const CLOSE_LIMIT: Duration = Duration::from_secs(1);
+/// How long before it closes a listener takes no new connection, so that all that has connected is accepted and read.
+const SETTLING: Duration = Duration::from_millis(500);
 /// How often the metrics recorder and the limits tidy up.
 const UPKEEP: Duration = Duration::from_secs(5);
 
@@ -112,6 +117,7 @@ impl App {
             let services = services.clone();
             move |cfg: &mut ServiceConfig| routes(cfg, &services)
         };
+        let closing = Closing::of(&public)?;
         let public = listen(public, (workers, share.public), patience, routes(http::public))?;
         let management = listen(management, (1, share.management), patience, routes(http::management))?;
         let (public_handle, management_handle) = (public.handle(), management.handle());
@@ -133,7 +139,7 @@ impl App {
         let abort = servers.abort_handle();
         let ended = tokio::select! {
             ended = servers => Some(ended),
-            () = gone(&lifecycle, patience.drain_delay) => None,
+            () = gone(&lifecycle, patience.drain_delay, closing) => None,
         };
         lifecycle.stop();
         let stopped = tokio::time::timeout(STOP_LIMIT - CLOSE_LIMIT - patience.drain_delay, async {
@@ -160,14 +166,22 @@ impl App {
 
 /// Resolves when the process is to stop: some time after it has become unready, in which the load balancer learns of
 /// that and goes on sending here; or as soon as it is told to stop.
-async fn gone(lifecycle: &Lifecycle, drain_delay: Duration) {
+async fn gone(lifecycle: &Lifecycle, drain_delay: Duration, closing: Closing) {
     lifecycle.leaving().await;
     if drain_delay.is_zero() || lifecycle.is_stopping() {
         return;
     }
     tracing::info!(?drain_delay, "unready, and still serving until nobody routes here any more");
+    let settling = SETTLING.min(drain_delay / 2);
+    let served = async {
+        tokio::time::sleep(drain_delay - settling).await;
+        if let Err(error) = closing.admit_no_more() {
+            tracing::warn!(%error, "new connections are taken to the last: a proxy may see one of them reset");
+        }
+        tokio::time::sleep(settling).await;
+    };
     tokio::select! {
-        () = tokio::time::sleep(drain_delay) => {}
+        () = served => {}
         () = lifecycle.stopping() => {}
     }
 }

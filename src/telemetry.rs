@@ -18,7 +18,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use serde::Serialize;
 use tracing_subscriber::EnvFilter;
 
-pub(crate) use self::measures::{breaker, press, refresh, result_shown, step};
+pub(crate) use self::measures::{breaker, press, refresh, result_shown, step, webhook_look};
 pub use self::sparing::Sparing;
 pub(crate) use self::sparing::warn_sparingly;
 

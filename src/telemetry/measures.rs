@@ -6,6 +6,12 @@ use std::time::Duration;
 pub(super) fn begin(version: &'static str, commit: &'static str) {
     metrics::gauge!("alc_connector_build_info", "version" => version, "commit" => commit).set(1.0);
     breaker("alc", false);
+    for upstream in ["alc", "attio"] {
+        for found in ["lost", "moved", "taken"] {
+            metrics::counter!("alc_connector_webhook_looks_total", "upstream" => upstream, "found" => found)
+                .increment(0);
+        }
+    }
     for outcome in ["refreshed", "dead", "refused", "failed"] {
         metrics::counter!("alc_connector_token_refreshes_total", "outcome" => outcome).increment(0);
     }
@@ -38,6 +44,11 @@ pub(crate) fn result_shown(title: &'static str, after: Duration) {
 /// ALC's token endpoint was asked for new tokens.
 pub(crate) fn refresh(outcome: &'static str) {
     metrics::counter!("alc_connector_token_refreshes_total", "outcome" => outcome).increment(1);
+}
+
+/// A worker has asked an upstream whether it still has a workspace's webhook.
+pub(crate) fn webhook_look(upstream: &'static str, found: &'static str) {
+    metrics::counter!("alc_connector_webhook_looks_total", "upstream" => upstream, "found" => found).increment(1);
 }
 
 /// The breaker over an upstream as a whole has opened or closed in this process.

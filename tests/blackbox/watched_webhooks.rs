@@ -37,6 +37,14 @@ async fn a_lead_goes_round(world: &World, app: &AttioApp) {
     world.shows(&ada, "Complete").await;
 }
 
+/// How many of ALC's webhooks were found to be lost, by all services of this process.
+fn counted_as_lost() -> u64 {
+    let metrics = alc_connector::telemetry::metrics().render();
+    let name = r#"alc_connector_webhook_looks_total{upstream="alc",found="lost"} "#;
+    let line = metrics.lines().find_map(|line| line.strip_prefix(name)).expect("it is there from the start");
+    line.parse().expect("a count")
+}
+
 scenario! {
     async fn what_alc_lost_is_made_again_within_a_day(setup: Setup) {
         let (world, app) = setup.connected().await;
@@ -44,9 +52,11 @@ scenario! {
         app.press(&ada).await.expect(201);
         world.shows(&ada, "Pending").await;
         let last = world.alc.webhooks()[0].webhook_id.clone();
+        let before = counted_as_lost();
         world.alc.lose_webhook(&last);
         repaired(&world, &last).await;
         assert_eq!(world.alc.all_webhooks().len(), 2, "one is made, by one replica");
+        assert!(counted_as_lost() > before, "and operators can see it");
         let shown = webhook(&app).await;
         assert_eq!(shown["status"], "registered");
         // What ALC had under way is still understood, and signed as it was.

@@ -40,7 +40,7 @@ pub struct Process {
 impl Process {
     /// A process not yet started.
     pub fn new(settings: &Settings) -> Self {
-        Self::of(Path::new(env!("CARGO_BIN_EXE_alc-connector")), settings)
+        Self::of(this_version(), settings)
     }
 
     /// A process of another version, not yet started.
@@ -52,6 +52,11 @@ impl Process {
             (tempfile::NamedTempFile::new().expect("a file"), tempfile::NamedTempFile::new().expect("a file"));
         settings.set("TELEMETRY__FILTER", "info,alc_connector=trace");
         Self { child: None, log, complaints, settings, binary: binary.to_owned(), before: ":", public, management }
+    }
+
+    /// Another version takes its place at the next start.
+    pub fn run_from_now_on(&mut self, binary: &Path) {
+        binary.clone_into(&mut self.binary);
     }
 
     /// What a shell does before it becomes the process, such as to lower a limit.
@@ -149,6 +154,11 @@ impl Drop for Process {
         self.kill();
         secrets::hear(&std::fs::read(self.log.path()).expect("the log can be read"));
     }
+}
+
+/// The binary of these sources.
+pub fn this_version() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_alc-connector"))
 }
 
 fn free_address() -> SocketAddr {

@@ -12,6 +12,7 @@ use crate::{
     },
     ids::WebhookId,
     store::StoreError,
+    telemetry,
 };
 
 impl From<ListedWebhook> for Listed {
@@ -50,6 +51,7 @@ impl Connections {
             Err(_) if webhook.is_outdated(self.base()) => (Seen::Moved, false),
             Err(_) => (Seen::Unlisted, false),
         };
+        telemetry::webhook_look(Side::Alc.label(), seen.name());
         let listed = match seen {
             Seen::Listed(upstream_id) => Some(upstream_id),
             Seen::Unlisted => None,

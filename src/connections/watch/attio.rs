@@ -12,6 +12,7 @@ use crate::{
     },
     ids::WebhookId,
     store::StoreError,
+    telemetry,
 };
 
 impl From<ListedWebhook> for Listed {
@@ -41,6 +42,7 @@ impl Connections {
         self.delete_orphans_at_attio(work, &token, &list).await?;
         let base = self.base();
         let seen = look_for(Side::Attio, &webhook, work.workspace.value.id, base, &list);
+        telemetry::webhook_look(Side::Attio.label(), seen.name());
         match seen {
             Seen::Lost | Seen::Moved => self.replace_at_attio(work, (&webhook, seen == Seen::Lost), &token).await,
             Seen::Listed(listed) => {

@@ -36,6 +36,19 @@ pub(super) enum Seen {
     Taken,
 }
 
+impl Seen {
+    /// For a metric.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Listed(_) => "listed",
+            Self::Unlisted => "unlisted",
+            Self::Lost => "lost",
+            Self::Moved => "moved",
+            Self::Taken => "taken",
+        }
+    }
+}
+
 /// Which of the list's webhooks is `webhook`, of the workspace with that id, under the present `PUBLIC_URL`.
 pub(super) fn look_for(side: Side, webhook: &Webhook, owner: WorkspaceId, base: &str, list: &[Listed]) -> Seen {
     let ours = |it: &Listed| it.url.as_deref().and_then(|url| taken_apart(side, url)).map(|(_, token)| token);

@@ -20,4 +20,12 @@ impl Side {
             Self::Attio => "Attio",
         }
     }
+
+    /// Its name, for metrics.
+    pub(in crate::connections) fn label(self) -> &'static str {
+        match self {
+            Self::Alc => "alc",
+            Self::Attio => "attio",
+        }
+    }
 }

@@ -39,7 +39,8 @@ pub fn now() -> Timestamp {
     SystemClock.now()
 }
 
-fn other_version() -> PathBuf {
+/// The binary of another version.
+pub fn other_version() -> PathBuf {
     variable("OTHER_VERSION").expect("OTHER_VERSION is the path of another version's binary: see scripts/compat").into()
 }
 
