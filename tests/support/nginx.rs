@@ -8,6 +8,11 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
 use super::{ambient::eventually, redis_server::ports};
 
 const OPERATIONS: &str = include_str!("../../docs/operations.md");
@@ -59,8 +64,9 @@ impl Nginx {
 
 impl Drop for Nginx {
     fn drop(&mut self) {
-        // Its worker ends with it. It may have ended already.
-        drop(self.child.kill());
+        // Asked to, it ends its worker with it. Killed, it would leave the worker, which goes on listening and holds what
+        // reads the test's output. It may have ended already.
+        drop(kill(Pid::from_raw(i32::try_from(self.child.id()).expect("a pid")), Signal::SIGTERM));
         drop(self.child.wait());
     }
 }
