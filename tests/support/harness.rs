@@ -404,8 +404,8 @@ impl World {
         }
     }
 
-    /// What is due by the `limit` may take a while on a busy machine, whose workers have lost leases as time jumped: for
-    /// as long as one has patience, a tenth of the limit passes besides.
+    /// What is due by the `limit` may take a while on a busy machine, whose workers have lost leases as time jumped:
+    /// for as long as one has patience, a tenth of the limit passes besides.
     async fn overtime(&self, what: &str, limit: Duration, mut done: impl AsyncFnMut() -> bool) {
         let (mut parts, watch) = (0, Stopwatch::start());
         while !settled(limit, &mut done).await {

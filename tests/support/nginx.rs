@@ -64,9 +64,9 @@ impl Nginx {
 
 impl Drop for Nginx {
     fn drop(&mut self) {
-        // Asked to, it ends its worker with it. Killed, it would leave the worker, which goes on listening and holds what
-        // reads the test's output. It may have ended already.
-        drop(kill(Pid::from_raw(i32::try_from(self.child.id()).expect("a pid")), Signal::SIGTERM));
+        // Asked to, it ends its worker with it. Killed, it would leave the worker, which goes on listening and holds
+        // what reads the test's output. It may have ended already.
+        let _gone = kill(Pid::from_raw(i32::try_from(self.child.id()).expect("a pid")), Signal::SIGTERM);
         drop(self.child.wait());
     }
 }
