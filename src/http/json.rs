@@ -116,6 +116,10 @@ pub fn parse<T: Body>(body: &[u8]) -> Result<T, Problem> {
 
 /// A JSON text as a `T`; a fault has a pointer to where it is.
 pub fn convert<T: DeserializeOwned>(text: &str) -> Result<T, Problem> {
+    // serde would take a list's items for the members, in the order in which we happen to write them.
+    if text.trim_start().starts_with('[') {
+        return Err(invalid("", "must be an object"));
+    }
     serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(text)).map_err(|error| {
         let mut pointer = pointer(error.path());
         // The text is JSON: what cannot be read all the same is a text that is none.
@@ -201,8 +205,9 @@ mod tests {
     impl Body for Sent {}
 
     #[derive(Deserialize)]
-    #[serde(transparent)]
-    struct Batch(Vec<String>);
+    struct Batch {
+        leads: Vec<String>,
+    }
 
     impl Body for Batch {
         const LIMIT: usize = BATCH_LIMIT;
@@ -214,7 +219,7 @@ mod tests {
     }
 
     async fn take_batch(JsonBody(batch): JsonBody<Batch>) -> HttpResponse {
-        HttpResponse::Ok().body(batch.0.len().to_string())
+        HttpResponse::Ok().body(batch.leads.len().to_string())
     }
 
     async fn panics(JsonBody(sent): JsonBody<Sent>) -> HttpResponse {
@@ -295,7 +300,7 @@ mod tests {
         assert_eq!(post("/one", Some("application/json"), of(LIMIT)).await.0, 200);
         let (status, problem) = post("/one", Some("application/json"), of(LIMIT + 1)).await;
         assert_eq!((status.as_u16(), &problem["type"]), (413, &"/problems/payload-too-large".into()));
-        let of = |len: usize| format!("[\"{}\"]", "x".repeat(len - 4));
+        let of = |len: usize| format!("{{\"leads\":[\"{}\"]}}", "x".repeat(len - 14));
         assert_eq!(post("/batch", Some("application/json"), of(BATCH_LIMIT)).await.0, 200);
         assert_eq!(post("/batch", Some("application/json"), of(BATCH_LIMIT + 1)).await.0, 413);
     }
@@ -307,6 +312,7 @@ mod tests {
             ("{\"name\": zzz}", "", "line 1, column 1"),
             ("{\"name\": \"a\"} zzz", "", "is not JSON"),
             ("\"zzz\"", "", "must be"),
+            (" [\"zzz\", []]", "", "must be an object"),
             ("{}", "/name", "is missing"),
             ("{\"name\": 5}", "/name", "must be a string"),
             (
