@@ -75,6 +75,8 @@ scenario! {
         world.alc.server().go_down().await;
         world.while_time_passes(app.press(&ada)).await.expect(202);
         fails(&world, &ada).await;
+        // Attio takes a title before the worker has written that down, which might come behind what follows here.
+        world.synced(&app, &ada).await;
         let found = letters(&world).await;
         let letter = found.iter().find(|letter| letter["kind"] == "lead").expect("a failed lead").clone();
         assert_eq!((&letter["reason"], &letter["advice"]), (&json!("not-sent"), &Value::Null));
@@ -86,10 +88,12 @@ scenario! {
         let out = async || app.lead_says(&ada, "status").await == "pending";
         world.pass_until("it goes out", MINUTE, HOUR, out).await;
         world.shows(&ada, "Pending").await;
+        world.synced(&app, &ada).await;
         assert_eq!(replay(&world, &letter).await["outcome"], "already");
         assert_eq!(world.alc.leads_of(&ada.record_id).len(), 1, "one SMS");
         world.call_back(&ada, "qualified").await;
         world.shows(&ada, "Complete").await;
+        world.synced(&app, &ada).await;
         assert_eq!(letters(&world).await, Vec::<Value>::new());
         let told = get(&world, &format!("/operate/leads/{}", ada.record_id)).await.json()["leads"][0]["history"].clone();
         let words = told.as_array().expect("a list").iter().map(|entry| entry["what"].clone());
