@@ -142,12 +142,17 @@ impl Operate {
         id: LetterId,
         by: &By,
     ) -> Result<ReplaySummary, StoreError> {
-        let (outcome, advice) = match self.leads.replay(workspace, record, id).await? {
+        let of = format_args!("{workspace}/{record} {id}");
+        let replayed = self.leads.replay(workspace, record, id).await.inspect_err(|_| {
+            // The store may have taken it and only the answer was lost.
+            by.did("replay", &of, "unknown");
+        })?;
+        let (outcome, advice) = match replayed {
             Replayed::Done => (ReplayOutcome::Replayed, None),
             Replayed::Already => (ReplayOutcome::Already, None),
             Replayed::Refused(advice) => (ReplayOutcome::Refused, Some(advice)),
         };
-        by.did("replay", &format_args!("{workspace}/{record} {id}"), outcome.name());
+        by.did("replay", &of, outcome.name());
         Ok(ReplaySummary { workspace_id: workspace, record_id: record, id, outcome, advice })
     }
 

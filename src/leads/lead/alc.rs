@@ -84,6 +84,8 @@ impl Lead {
         send.reach = send.reach.there(now);
         send.failures = 0;
         send.retry_at = None;
+        // Also where it counts as failed: ALC's late answer says that no replay may send it again.
+        send.person = None;
         let outcome = &mut send.outcome;
         if outcome.status == Status::Queued || outcome.lead_id.is_none() && lead_id.is_some() {
             outcome.updated_at = now;
@@ -92,7 +94,6 @@ impl Lead {
         if outcome.status == Status::Queued {
             outcome.status = Status::Pending;
             outcome.last_error = None;
-            send.person = None;
             // A merge has revived it during the attempt: it is to be asked for at once.
             send.poll_at = send.poll_at.or(poll_at);
         }

@@ -8,7 +8,7 @@ use super::{
     aggregate::Lead,
     outcome::{Reason, Status},
     reach::Reach,
-    send::{PresentSend, SealedPerson},
+    send::{EarlierSend, PresentSend, SealedPerson},
 };
 use crate::{clock::Timestamp, ids::SendId};
 
@@ -59,7 +59,7 @@ impl Lead {
         {
             return Err(NotAgain::Pointless);
         }
-        if self.send.reach != Reach::NotThere {
+        if self.send.reach != Reach::NotThere || self.earlier.iter().any(EarlierSend::may_go_on_at_alc) {
             return Err(NotAgain::MayBeAtAlc);
         }
         self.send.person.as_ref().ok_or(NotAgain::Forgotten)

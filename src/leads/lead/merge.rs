@@ -89,6 +89,7 @@ impl Lead {
     fn join(&mut self, speaker: RecordId, now: Timestamp) {
         self.joined = Some(speaker);
         self.expire(Reason::Superseded, now);
+        self.send.forget_person();
     }
 
     fn is_to_go_with(&self, record: RecordId) -> bool {
@@ -101,6 +102,7 @@ impl Lead {
         self.adopted = false;
         self.attio.gone = true;
         self.expire(Reason::RecordDeleted, now);
+        self.send.forget_person();
     }
 
     /// Whether it should speak for `record` rather than `other`: a live send goes before a finished one, then the
@@ -183,6 +185,8 @@ pub fn merged(known: &mut Known, into: RecordId, from: RecordId, now: Timestamp)
             // The record may show what the other one said. Over that goes what this send comes to, and no older word.
             let kept = lead.wanted().filter(|wanted| wanted.send != lead.send.outcome.id);
             lead.attio.set_shown(kept);
+            // ALC may have talked to the person on behalf of the other one: no replay is to have it begin again.
+            lead.send.forget_person();
         }
     });
     if let Some(loser) = loser {

@@ -89,6 +89,13 @@ pub struct EarlierSend {
     pub extra: Map<String, Value>,
 }
 
+impl EarlierSend {
+    /// Whether ALC may still have its chat with the person: it has, or may have, a lead of it, and has told no result.
+    pub fn may_go_on_at_alc(&self) -> bool {
+        self.outcome.status != Status::Complete && (self.unlearnt || self.outcome.lead_id.is_some())
+    }
+}
+
 impl PresentSend {
     /// A queued send that has not been attempted.
     pub fn new(id: SendId, now: Timestamp) -> Self {
@@ -147,6 +154,13 @@ impl PresentSend {
         }
     }
 
+    /// It is not sent any more, if it is not live: nobody is to find name and number.
+    pub fn forget_person(&mut self) {
+        if !self.outcome.status.is_live() {
+            self.person = None;
+        }
+    }
+
     /// Ends it: no more is asked of ALC on its behalf.
     pub fn finish(&mut self, status: Status, reason: Option<Reason>, now: Timestamp) {
         self.outcome.status = status;
@@ -154,7 +168,7 @@ impl PresentSend {
         self.outcome.updated_at = now;
         self.finished_at = Some(now);
         if !self.keeps_person(reason) {
-            self.person = None;
+            self.forget_person();
         }
         self.retry_at = None;
         self.poll_at = None;

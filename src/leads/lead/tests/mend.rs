@@ -6,11 +6,13 @@ use serde_json::Map;
 
 use super::{
     super::{
+        aggregate::Lead,
         alc::Again,
         attio::ShowFailure,
         calls::{BOOKKEEPING, CallOutcome, Recipient},
         dead_letters::{LetterId, LetterKind},
         mend::NotAgain,
+        merge::{Known, deleted, merged},
         outcome::{Reason, Status},
         reach::Reach,
         send::{PresentSend, SealedPerson},
@@ -69,6 +71,44 @@ fn a_result_that_comes_after_all_erases_what_was_kept_for_a_replay() {
     world.lead.complete("qualified", now);
     assert!(world.lead.send.person.is_none());
     assert_eq!(world.lead.may_be_sent_again(world.lead.send.outcome.id).err(), Some(NotAgain::Over));
+}
+
+#[test]
+fn what_alc_may_still_do_for_an_earlier_send_is_not_begun_again() {
+    for (lead_id, unlearnt) in [(None, true), (Some("17".to_owned()), false)] {
+        let mut world = failed(Reach::NotThere, Reason::Rejected);
+        let mut earlier = World::new(Telling::LeadId).lead.send.into_earlier();
+        (earlier.outcome.status, earlier.outcome.reason) = (Status::Failed, Some(Reason::TimedOut));
+        (earlier.outcome.lead_id, earlier.unlearnt) = (lead_id, unlearnt);
+        world.lead.earlier.push(earlier);
+        let answer = |world: &World| world.lead.may_be_sent_again(world.lead.send.outcome.id).err();
+        assert_eq!(answer(&world), Some(NotAgain::MayBeAtAlc));
+        world.lead.earlier[0].outcome.status = Status::Complete;
+        world.lead.earlier[0].unlearnt = false;
+        assert_eq!(answer(&world), None, "ALC has told its end");
+    }
+}
+
+#[test]
+fn name_and_number_of_a_failed_send_are_not_kept_beyond_its_record_nor_for_a_person_whom_another_lead_reached() {
+    let now = crate::clock::from_micros(1);
+    let kept = |lead: &Lead| lead.send.person.is_some();
+    let mut deleted_one = failed(Reach::NotThere, Reason::NotSent).lead;
+    let mut known = Known::from([(deleted_one.record_id, Some(deleted_one.clone()))]);
+    deleted(&mut known, deleted_one.record_id, None, now).expect("all is known");
+    assert!(known.values().flatten().all(|lead| !kept(lead)), "the record is gone");
+    let send = deleted_one.send.outcome.id;
+    deleted_one.submitted(send, Some("17".to_owned()), None, now);
+    assert!(!kept(&deleted_one), "ALC has it after all");
+    for (newer, older) in [(0, 1), (1, 0)] {
+        let mut leads = [0, 1].map(|_| failed(Reach::NotThere, Reason::NotSent).lead);
+        leads[newer].send.outcome.created_at = later(leads[older].send.outcome.created_at, MONTH);
+        leads[older].send.outcome.status = Status::Complete;
+        let [into, from] = [0, 1].map(|at: usize| leads[at].record_id);
+        let mut known: Known = leads.into_iter().map(|lead| (lead.record_id, Some(lead))).collect();
+        merged(&mut known, into, from, now).expect("all is known");
+        assert!(known.values().flatten().all(|lead| !kept(lead)), "one of the two may have been talked to");
+    }
 }
 
 #[test]
