@@ -127,8 +127,7 @@ fn of_this_origin(request: &HttpRequest) -> Result<(), Problem> {
     {
         return Ok(());
     }
-    let detail = "This change was asked for by a page of another origin. Use the operators' page of this listener, or \
-                  the commands.";
+    let detail = "This change was asked for by a page of another origin. Use the commands (`alc-connector --help`).";
     Err(Problem::new(Slug::Forbidden, detail))
 }
 

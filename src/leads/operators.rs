@@ -18,7 +18,7 @@ use super::{
     work::leased::Work,
 };
 use crate::{
-    clock::Timestamp,
+    clock::{Timestamp, later},
     connections::{self, Standing, Workspace},
     ids::{RecordId, SendId, WorkspaceId},
     store::{Commit, Committed, Cursor, Decision, Key, LeaseChange, Patience, StoreError, Tenant, Versioned},
@@ -125,17 +125,19 @@ impl Leads {
         Ok(self.mend(&tenant, record, |_, _| (Some(()), true)).await?.is_some())
     }
 
-    /// Does once more what was given up.
+    /// Does once more what was given up. A send goes out in its `turn` of those that are replayed together, as one of a
+    /// batch does: a press beside them is shown soon.
     pub async fn replay(
         &self,
         workspace: WorkspaceId,
         record: RecordId,
         letter: LetterId,
+        turn: u32,
     ) -> Result<Replayed, StoreError> {
         let tenant = connections::tenant(workspace);
         let done = |done| if done { Replayed::Done } else { Replayed::Already };
         let replayed = match letter {
-            LetterId::Lead(send) => return self.send_once_more(&tenant, record, send).await,
+            LetterId::Lead(send) => return self.send_once_more(&tenant, record, send, turn).await,
             LetterId::AttioWrite(send) => {
                 self.mend(&tenant, record, |lead, now| {
                     let is_owed = lead.write_again(send);
@@ -163,7 +165,14 @@ impl Leads {
     }
 
     /// A failed send that is certainly not at ALC begins anew, as a press would have it, with the same name and number.
-    async fn send_once_more(&self, tenant: &Tenant, record: RecordId, send: SendId) -> Result<Replayed, StoreError> {
+    async fn send_once_more(
+        &self,
+        tenant: &Tenant,
+        record: RecordId,
+        send: SendId,
+        turn: u32,
+    ) -> Result<Replayed, StoreError> {
+        let pace = self.settings.gates.attio.interval().unwrap_or_default();
         let mut tries = self.parts.store.tries(tenant, Patience::CALLER);
         loop {
             let mut loaded = tries.load(&[Key::workspace(), lead_key(record)], &[]).await?;
@@ -188,7 +197,10 @@ impl Leads {
             lead.value.follow_with(next, &workspace.value.triggers(), self.settings.deadlines.result);
             lead.value.keep_request("replayed", now);
             lead.value.keep_history(Some(&before), now);
-            let write = lead.put(&lead_key(record).id, LeaseChange::Leave { due: Some(now) });
+            let at = Some(later(now, pace.saturating_mul(turn)));
+            // What an earlier send still owes is due no later than it was.
+            let due = lead.document.due.min(at).or(at);
+            let write = lead.put(&lead_key(record).id, LeaseChange::Leave { due });
             let mut commit = Commit::of(vec![write]);
             // No send begins after a removal.
             commit.checks.push((Key::workspace(), workspace.version()));

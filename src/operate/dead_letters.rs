@@ -124,13 +124,13 @@ impl Operate {
     pub async fn replay(&self, replay: &Replay, by: &By) -> Result<ReplayDone, StoreError> {
         let filter = &replay.filter;
         if let (Some(workspace), Some(record), Some(id)) = (filter.workspace, filter.record, filter.id) {
-            let done = self.replay_one(workspace, record, id, by).await?;
+            let done = self.replay_one(workspace, record, id, 0, by).await?;
             return Ok(ReplayDone { replayed: vec![done], next_cursor: None });
         }
         let (letters, next) = self.letters(filter, replay.from.as_ref(), replay.limit).await?;
         let mut replayed = Vec::new();
-        for letter in letters {
-            replayed.push(self.replay_one(letter.workspace_id, letter.record_id, letter.id, by).await?);
+        for (turn, letter) in (0..).zip(letters) {
+            replayed.push(self.replay_one(letter.workspace_id, letter.record_id, letter.id, turn, by).await?);
         }
         Ok(ReplayDone { replayed, next_cursor: next.map(|next| next.to_string()) })
     }
@@ -140,10 +140,11 @@ impl Operate {
         workspace: WorkspaceId,
         record: RecordId,
         id: LetterId,
+        turn: u32,
         by: &By,
     ) -> Result<ReplaySummary, StoreError> {
         let of = format_args!("{workspace}/{record} {id}");
-        let replayed = self.leads.replay(workspace, record, id).await.inspect_err(|_| {
+        let replayed = self.leads.replay(workspace, record, id, turn).await.inspect_err(|_| {
             // The store may have taken it and only the answer was lost.
             by.did("replay", &of, "unknown");
         })?;
