@@ -1,7 +1,7 @@
 //! What operators ask of a running service, over all workspaces: leads, dead letters, connections, gates.
 //!
-//! Owns the lists that go from workspace to workspace, and the audit line of whatever is changed. The HTTP endpoints and,
-//! through them, the commands go through these functions, so that none can do what another may not.
+//! Owns the lists that go from workspace to workspace, and the audit line of whatever is changed. The HTTP
+//! endpoints, and through them the commands, go through these functions, so that none can do what another may not.
 //! Promises that no list costs more than a bounded part of the store at a time, that nothing personal is in any answer,
 //! and that each change is logged with the operator that asked for it.
 
