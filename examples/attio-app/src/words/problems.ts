@@ -45,6 +45,7 @@ export const WORDS: Record<string, Entry> = {
         title: "ALC was connected anew",
         text: `Reload Attio, then try again. If this comes back: ${RECONNECT}`,
     }),
+    forbidden: forOperator,
     "invalid-signature": forOperator,
     "not-found": (problem) => ({title: "ALC does not know this person", text: sentence(problem.detail)}),
     "method-not-allowed": forOperator,
