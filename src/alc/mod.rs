@@ -98,6 +98,11 @@ impl Client {
             return Ok(AcceptedLead { id: answer.find_or_in_remains(shapes::lead_id, shapes::lead_id_of_remains)? });
         }
         Err(match refused_for_good(&answer, &[token.expose_secret(), name, phone_number]) {
+            // The first copy may have made the lead, and this be said for its sake: a refusal would count as certain.
+            _ if answer.repeated => {
+                let detail = format!("HTTP {} to the second copy of the request", answer.status.as_u16());
+                CallError::Unknown { retry_after: None, detail }
+            }
             CallError::Conflict { code, detail, .. } => {
                 let id = answer.find(shapes::lead_id).ok().flatten();
                 CallError::Conflict { code, id, detail }

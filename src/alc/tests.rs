@@ -1,6 +1,6 @@
 //! ALC's client against an ALC that has everything, one that has only what is known, and worse ones.
 
-use std::{sync::mpsc, time::Duration};
+use std::{io::Write as _, sync::mpsc, time::Duration};
 
 use mockito::{Matcher, Server, ServerGuard};
 
@@ -59,6 +59,36 @@ async fn a_lead_goes_out_in_the_known_shape_under_its_send() {
     assert_eq!(submit(&client(&server), send).await, accepted(Some("L-1")));
     assert_eq!(submit(&client(&server), send).await, accepted(Some("L-1")));
     mock.assert_async().await;
+}
+
+/// ALC may have read the first copy, on a pooled connection that it closed, and taken the lead.
+#[tokio::test]
+async fn no_refusal_of_a_second_copy_is_certain() {
+    for status in ["409 Conflict", "422 Unprocessable Entity", "429 Too Many Requests", "401 Unauthorized"] {
+        let (seen, requests) = mpsc::channel();
+        let mut count = 0;
+        let url = server(move |mut stream| {
+            while !read_request(&mut stream).is_empty() {
+                count += 1;
+                seen.send(()).expect("the test listens");
+                match count {
+                    1 => stream.write_all(b"HTTP/1.1 201 Created\r\ncontent-length: 2\r\n\r\n{}").expect("it listens"),
+                    2 => return,
+                    _ => {
+                        let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 2\r\n\r\n{{}}");
+                        stream.write_all(answer.as_bytes()).expect("it listens");
+                    }
+                }
+            }
+        });
+        let client = at(url.as_str(), &clock());
+        assert_eq!(submit(&client, SendId::random()).await, accepted(None));
+        // The connection goes back into the pool behind our back.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let answer = submit(&client, SendId::random()).await;
+        assert!(matches!(answer, Err(CallError::Unknown { .. })), "{status}: {answer:?}");
+        assert_eq!(requests.try_iter().count(), 3, "{status}: it was sent twice");
+    }
 }
 
 #[tokio::test]

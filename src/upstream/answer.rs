@@ -30,6 +30,8 @@ pub struct Answer {
     pub(super) longest_wait: Duration,
     /// When the headers were here, on our clock.
     pub received: Timestamp,
+    /// It answers the second copy of the request; the peer may have read the first one as well.
+    pub repeated: bool,
 }
 
 /// How the reading of a body ended.

@@ -12,7 +12,9 @@ use url::Url;
 use super::{
     CallError, HttpClients, Repeat,
     answer::{Answer, Ending},
-    decoding, retry_after, words,
+    decoding,
+    http::Repeated,
+    retry_after, words,
 };
 use crate::clock::{SharedClock, until};
 
@@ -122,9 +124,10 @@ impl Caller {
         let response = self.http.send(request, deadline, repeat).await?;
         let received = self.clock.now();
         let (status, headers) = (response.status(), response.headers().clone());
+        let repeated = response.extensions().get::<Repeated>().is_some();
         let (body, ending) = read(response, cap, deadline).await;
         let (body, ending) = decoding::decode(&headers, body, ending, cap);
-        Ok(Answer { status, headers, body, ending, longest_wait: self.longest_wait, received })
+        Ok(Answer { status, headers, body, ending, longest_wait: self.longest_wait, received, repeated })
     }
 }
 

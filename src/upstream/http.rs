@@ -149,6 +149,10 @@ tokio::task_local! {
     static CONNECTS: Arc<AtomicBool>;
 }
 
+/// Marks a response to a request that had been sent before it, of which the peer may have read the first copy.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Repeated;
+
 impl HttpClients {
     /// The client for building requests.
     pub(super) fn client(&self) -> &Client {
@@ -180,7 +184,10 @@ impl HttpClients {
                 if !connects.load(Ordering::Relaxed) && is_closed(&error) && now() < began + IDLE_CLOSE =>
             {
                 tracing::debug!("a pooled connection was closed under a request, which is sent again on a fresh one");
-                within(deadline, self.fresh.execute(again)).await.map_err(|error| named(error, true))
+                let mut response =
+                    within(deadline, self.fresh.execute(again)).await.map_err(|error| named(error, true))?;
+                response.extensions_mut().insert(Repeated);
+                Ok(response)
             }
             (Err(error), _) => Err(named(error, false)),
         }

@@ -144,6 +144,23 @@ fn a_send_of_unknown_outcome_is_never_sent_again_by_a_replay_or_a_retry() {
 }
 
 #[test]
+fn a_person_whom_alc_already_has_is_not_tried_again_by_a_replay() {
+    run(async {
+        let (world, app) = Setup::sqlite().connected().await;
+        let ada = world.person();
+        world.alc.faults().next("create_lead", Fault::status(409));
+        app.press(&ada).await.expect_problem(422, "lead-rejected");
+        let letter = letters(&world).await.into_iter().find(|letter| letter["kind"] == "lead").expect("a failed lead");
+        assert_eq!(letter["reason"], "rejected");
+        let before = world.alc.journal().count("create_lead");
+        let refused = replay(&world, &letter).await;
+        assert_eq!(refused["outcome"], "refused", "{refused}");
+        world.pass_slowly(MINUTE, 3).await;
+        assert_eq!(world.alc.journal().count("create_lead"), before);
+    });
+}
+
+#[test]
 fn a_write_that_attio_refused_is_replayed_and_shown() {
     run(async {
         let (world, app) = Setup::sqlite().connected().await;

@@ -112,6 +112,7 @@ impl Lead {
     pub fn send_again(&mut self, next: PresentSend) {
         debug_assert!(!self.send.outcome.status.is_live(), "a live send is joined, not followed");
         let last = std::mem::replace(&mut self.send, next);
+        self.send.beside_another = last.beside_another;
         if !std::mem::take(&mut self.forwarding) {
             self.earlier.push(last.into_earlier());
         }

@@ -141,7 +141,10 @@ impl Lead {
                 // Where Attio does not say which value it means, the result may have been left out for the id's sake.
                 self.attio.result_refused = false;
             }
-            ShowFailure::Gone => self.attio.gone = true,
+            ShowFailure::Gone => {
+                self.attio.gone = true;
+                self.send.forget_person();
+            }
         }
         self.attio.failures = again.count(self.attio.failures);
         self.attio.retry_at = Some(again.at);

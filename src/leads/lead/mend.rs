@@ -112,7 +112,8 @@ impl PresentSend {
     /// Whether name and number stay with a send that has ended for that reason: one that is certainly not at ALC may be
     /// replayed, until the lead is forgotten.
     pub(super) fn keeps_person(&self, reason: Option<Reason>) -> bool {
-        let may_be_replayed = matches!(reason, Some(Reason::Rejected | Reason::NotSent | Reason::Disconnected));
-        may_be_replayed && self.reach == Reach::NotThere
+        // A workspace that has gone for good leaves no name behind.
+        let may_be_replayed = matches!(reason, Some(Reason::Rejected | Reason::NotSent));
+        may_be_replayed && self.reach == Reach::NotThere && !self.beside_another
     }
 }

@@ -186,6 +186,7 @@ pub fn merged(known: &mut Known, into: RecordId, from: RecordId, now: Timestamp)
             let kept = lead.wanted().filter(|wanted| wanted.send != lead.send.outcome.id);
             lead.attio.set_shown(kept);
             // ALC may have talked to the person on behalf of the other one: no replay is to have it begin again.
+            lead.send.beside_another = true;
             lead.send.forget_person();
         }
     });

@@ -70,6 +70,10 @@ pub struct PresentSend {
     /// Until then its caller waits: a refusal is first the caller's to be told, and shown by Attio only if it was not.
     #[serde(default)]
     pub waited_until: Option<Timestamp>,
+    /// A merge made it, or a send before it, speak for another lead of the same person as well, whom ALC may talk to on
+    /// that one's behalf: it is never replayed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub beside_another: bool,
     /// What a newer version keeps here.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
@@ -125,6 +129,7 @@ impl PresentSend {
             polls: 0,
             poll_at: None,
             waited_until: None,
+            beside_another: false,
             extra: Map::new(),
         }
     }

@@ -122,8 +122,15 @@ impl Leads {
             | CallError::NotFound
             | CallError::Unsupported
             | CallError::Rejected { .. } => {
-                let words = error.words();
-                self.record(work, |lead, now| lead.rejected(attempt, words.clone(), now)).await?;
+                let (words, is_conflict) = (error.words(), matches!(error, CallError::Conflict { .. }));
+                self.record(work, |lead, now| {
+                    lead.rejected(attempt, words.clone(), now);
+                    if is_conflict {
+                        // ALC has a lead of this record, whoever made it: no replay is to try for a second one.
+                        lead.send.forget_person();
+                    }
+                })
+                .await?;
             }
         }
         self.report_on_alc(work, triage.report).await;

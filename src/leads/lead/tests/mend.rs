@@ -41,7 +41,7 @@ fn failed(reach: Reach, reason: Reason) -> World {
 fn only_a_failed_send_that_certainly_never_arrived_may_be_sent_again() {
     let there = Reach::There { since: crate::clock::from_micros(1) };
     let under_way = Reach::UnderWay { doubted: false };
-    for reason in [Reason::NotSent, Reason::Disconnected, Reason::Rejected] {
+    for reason in [Reason::NotSent, Reason::Rejected] {
         let world = failed(Reach::NotThere, reason);
         let send = world.lead.send.outcome.id;
         assert!(world.lead.may_be_sent_again(send).is_ok(), "{reason:?}");
@@ -57,6 +57,7 @@ fn only_a_failed_send_that_certainly_never_arrived_may_be_sent_again() {
         (Reason::Superseded, NotAgain::Pointless),
         (Reason::RecordDeleted, NotAgain::Pointless),
         (Reason::TimedOut, NotAgain::Forgotten),
+        (Reason::Disconnected, NotAgain::Forgotten),
     ] {
         let world = failed(Reach::NotThere, reason);
         assert_eq!(world.lead.may_be_sent_again(world.lead.send.outcome.id).err(), Some(why), "{reason:?}");
@@ -109,6 +110,22 @@ fn name_and_number_of_a_failed_send_are_not_kept_beyond_its_record_nor_for_a_per
         merged(&mut known, into, from, now).expect("all is known");
         assert!(known.values().flatten().all(|lead| !kept(lead)), "one of the two may have been talked to");
     }
+    let [mut queued, mut pending] = [0, 1].map(|_| failed(Reach::NotThere, Reason::NotSent).lead);
+    queued.send.outcome.status = Status::Queued;
+    queued.send.outcome.created_at = later(pending.send.outcome.created_at, MONTH);
+    pending.send.outcome.status = Status::Pending;
+    let (winner, loser) = (queued.record_id, pending.record_id);
+    let mut known = Known::from([(winner, Some(queued)), (loser, Some(pending))]);
+    merged(&mut known, winner, loser, now).expect("all is known");
+    let mut lead = known.remove(&winner).flatten().expect("it speaks");
+    assert!(kept(&lead), "it has yet to go out");
+    lead.expire(Reason::NotSent, now);
+    assert!(!kept(&lead), "ALC may talk to the person on behalf of the other one");
+    lead.send_again(PresentSend::new(SendId::random(), now));
+    assert!(lead.send.beside_another, "whatever follows it");
+    let mut gone = failed(Reach::NotThere, Reason::NotSent).lead;
+    gone.not_shown(ShowFailure::Gone, Again::failed(now), None, now);
+    assert!(!kept(&gone), "Attio does not have the record any more");
 }
 
 #[test]
