@@ -94,8 +94,8 @@ scenario! {
         assert_eq!(world.attio.journal().count("patch_record"), written, "whose the key is is not known");
         world.attio.faults().clear("self");
         // The wait for Attio is bounded.
-        world.pass(MINUTE * 2).await;
-        world.shows(&ada, "Complete").await;
+        let complete = async || world.attio.status(&ada.record_id).as_deref() == Some("Complete");
+        world.pass_until("Attio shows Complete", MINUTE / 6, MINUTE * 3, complete).await;
         world.shows(&bob, "Pending").await;
     }
 }

@@ -387,6 +387,8 @@ fn a_workflow_that_comes_while_a_result_is_stored_is_told_of_it() {
         let ada = world.person();
         app.press(&ada).await.expect(201);
         world.shows(&ada, "Pending").await;
+        // The commit to be held back is the result's, not the one by which the worker notes that Pending is shown.
+        world.synced(&app, &ada).await;
         hold.next();
         let put = async {
             hold.reached.notified().await;

@@ -126,7 +126,7 @@ impl Leads {
                 self.record(work, |lead, now| {
                     lead.rejected(attempt, words.clone(), now);
                     if is_conflict {
-                        // ALC has a lead of this record, whoever made it: no replay is to try for a second one.
+                        // ALC has a lead of this record, whatever made it: no replay is to try for a second one.
                         lead.send.forget_person();
                     }
                 })
