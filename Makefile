@@ -4,7 +4,7 @@
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help binaries demo test check image fmt lint doc deny contract-lint fuzz-api fuzz browser app bench bench-smoke promtool manifests roll
+.PHONY: help binaries demo test check image fmt lint doc deny contract-lint fuzz-api fuzz browser app bench bench-smoke promtool manifests roll soak
 
 APP := examples/attio-app
 APP_SOURCES := $(shell find $(APP)/src -type f ! -name '*.graphql.d.ts') $(wildcard $(APP)/*.json)
@@ -87,6 +87,10 @@ bench: ## Measures beside a bare limit, as a table (docs/performance.md)
 bench-smoke: ## A few seconds of the bench: all is answered and shown; nothing is timed
 	@BENCH_PROFILE=dev scripts/bench --store redis,sqlite --requests 60 --batch 15 --workspaces 4 --callers 8 --rounds 1 \
 		--job send,callback,callback@100,batch,mixed
+
+soak: ## Trouble drawn by a seed: SOAK_SEED, SOAK_SEEDS, SOAK_SECONDS, SOAK_LEADS, SOAK_STORE=redis|sqlite (docs/reliability.md)
+	@scripts/ensure-redis
+	cargo test --locked --test blackbox soak::as_asked -- --ignored --nocapture
 
 roll: binaries ## Three replicas behind nginx: from the version before to this one, and back
 	@scripts/roll $(TARGET)

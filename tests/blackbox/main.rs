@@ -49,6 +49,7 @@ mod same_tokens;
 mod sealing_keys;
 mod send;
 mod shares;
+mod soak;
 mod takeover;
 mod token_answers;
 mod tokens;

@@ -1,7 +1,5 @@
 //! `HTTP__REQUESTS_PER_SECOND`: one workspace's flood leaves another's button alone.
 
-use std::time::Duration;
-
 use alc_connector::{
     authorization::{
         keys::SigningKeys,
@@ -16,7 +14,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 
 use crate::support::{
-    ambient::Stopwatch,
+    ambient::{PATIENCE, Stopwatch},
     harness::{Setup, World, run, scenario},
     http::send,
 };
@@ -51,9 +49,15 @@ fn one_workspaces_flood_leaves_anothers_button_fast() {
             let one = |_| send(world.client.get(format!("{}/v1/leads", world.url())).bearer_auth(&token));
             join_all((0..10 * RATE).map(one)).await
         };
-        let first = flood().await;
-        let refused = first.iter().filter(|answer| answer.status == 429).count();
-        assert!(refused > 0, "nothing was refused");
+        let mut first = flood().await;
+        // A machine that is busy enough answers them all within the rate.
+        for _ in 0..10 {
+            if first.iter().any(|answer| answer.status == 429) {
+                break;
+            }
+            first = flood().await;
+        }
+        assert!(first.iter().any(|answer| answer.status == 429), "nothing was refused");
         assert!(first.iter().all(|answer| matches!(answer.status, 401 | 429)));
         for answer in first.into_iter().filter(|answer| answer.status == 429).take(3) {
             let answer = answer.expect_problem(429, "too-many-requests");
@@ -63,7 +67,7 @@ fn one_workspaces_flood_leaves_anothers_button_fast() {
             for _ in 0..5 {
                 let watch = Stopwatch::start();
                 app.press(&world.person()).await.expect(201);
-                assert!(watch.elapsed() < Duration::from_secs(5), "the button took {:?}", watch.elapsed());
+                assert!(watch.elapsed() < PATIENCE, "the button took {:?}", watch.elapsed());
             }
         };
         futures_util::join!(flood(), press());

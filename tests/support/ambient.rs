@@ -8,7 +8,7 @@ use std::{
 use tokio::task::JoinHandle;
 
 /// How long anything that should happen may take in real time before the test has failed.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs something beside the test.
 #[expect(clippy::disallowed_methods, reason = "tests have no lifecycle; whoever spawns keeps the handle")]

@@ -18,3 +18,4 @@ pub mod secrets;
 pub mod settings;
 pub mod stored;
 pub mod turns;
+pub mod wire;

@@ -130,9 +130,23 @@ impl Process {
 
     /// SIGTERM.
     pub fn signal_to_stop(&self) {
+        self.signal(Signal::SIGTERM);
+    }
+
+    /// SIGSTOP: it is as if time stood still for it alone, until [`Self::thaw`].
+    pub fn freeze(&self) {
+        self.signal(Signal::SIGSTOP);
+    }
+
+    /// SIGCONT.
+    pub fn thaw(&self) {
+        self.signal(Signal::SIGCONT);
+    }
+
+    fn signal(&self, signal: Signal) {
         let child = self.child.as_ref().expect("it runs");
         let pid = Pid::from_raw(i32::try_from(child.id()).expect("a pid"));
-        kill(pid, Signal::SIGTERM).expect("a signal can be sent");
+        kill(pid, signal).expect("a signal can be sent");
     }
 
     /// SIGTERM, and what it exited with; none: by a signal.

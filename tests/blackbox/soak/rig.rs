@@ -1,0 +1,125 @@
+//! The parts of a run: the pretend services, the store, the replicas, and the wires between them.
+
+use std::net::SocketAddr;
+
+use super::life::PATIENCE;
+use crate::support::{
+    ambient::eventually_within,
+    harness::{Setup, World},
+    process::Process,
+    wire::{Mood, Wire},
+};
+
+/// One replica and its wires.
+pub struct Seat {
+    pub process: Process,
+    pub is_up: bool,
+    pub to_alc: Wire,
+    pub to_attio: Wire,
+    /// None on SQLite.
+    pub to_store: Option<Wire>,
+}
+
+impl Seat {
+    /// All its wires are like that.
+    pub fn all_wires(&self, mood: Mood) {
+        for wire in [Some(&self.to_alc), Some(&self.to_attio), self.to_store.as_ref()].into_iter().flatten() {
+            wire.be(mood);
+        }
+    }
+}
+
+/// Everything that runs.
+pub struct Rig {
+    pub world: World,
+    pub seats: Vec<Seat>,
+}
+
+impl Rig {
+    /// Starts the parts and so many replicas, in real time.
+    pub async fn start(setup: Setup, replicas: usize) -> Self {
+        let setup = setup.with("ATTIO__WRITES_PER_SECOND", "1000").with("RETRY__SCHEDULE", "200ms,500ms,1s,2s");
+        let setup = setup.with("ALC__TIMEOUT", "1s").with("ATTIO__TIMEOUT", "1s").with("LEADS__SEND_WAIT", "3s");
+        let mut world = setup.prepare().await;
+        world.live_in_real_time();
+        let mut seats = Vec::new();
+        for _ in 0..replicas {
+            seats.push(seat(&world).await);
+        }
+        for seat in &mut seats {
+            seat.process.start().await;
+        }
+        world.lead_to(seats.iter().map(|seat| seat.process.public).collect());
+        Self { world, seats }
+    }
+
+    /// Every fault is over, and every replica runs.
+    pub async fn mend(&mut self) {
+        self.world.alc.faults().clear_all();
+        self.world.attio.faults().clear_all();
+        for seat in &mut self.seats {
+            seat.all_wires(Mood::Clear);
+            if !seat.is_up {
+                seat.process.start().await;
+                seat.is_up = true;
+            }
+        }
+    }
+
+    /// Every replica has found its store again.
+    pub async fn is_ready(&self) {
+        for seat in &self.seats {
+            eventually_within(PATIENCE, "the replica is ready", async || seat.process.is_ready().await.then_some(()))
+                .await;
+        }
+    }
+
+    /// How much the wires have spoilt.
+    pub fn summary(&self) -> String {
+        let wires = |seat: &Seat| {
+            seat.to_alc.spoilt() + seat.to_attio.spoilt() + seat.to_store.as_ref().map_or(0, Wire::spoilt)
+        };
+        format!("{} pieces spoilt on the wires", self.seats.iter().map(wires).sum::<u64>())
+    }
+
+    /// Each replica ends well on SIGTERM.
+    pub async fn stop(mut self) {
+        for seat in &mut self.seats {
+            assert_eq!(seat.process.terminate().await, Some(0), "SIGTERM ends it well");
+        }
+    }
+}
+
+/// A replica, not yet started, whose settings lead to its own wires.
+async fn seat(world: &World) -> Seat {
+    let mut settings = world.settings.clone();
+    let to_alc = Wire::to(address_in(&world.alc.url())).await;
+    let to_attio = Wire::to(address_in(&world.attio.url())).await;
+    for (name, wire) in [
+        ("ALC__BASE_URL", &to_alc),
+        ("ALC__TOKEN_URL", &to_alc),
+        ("ALC__REVOKE_URL", &to_alc),
+        ("ATTIO__BASE_URL", &to_attio),
+    ] {
+        let through = by(&settings.get(name), wire);
+        settings.set(name, &through);
+    }
+    let store = settings.get("STORE__URL");
+    let to_store = if store.starts_with("redis:") { Some(Wire::to(address_in(&store)).await) } else { None };
+    if let Some(wire) = &to_store {
+        settings.set("STORE__URL", &by(&store, wire));
+    }
+    Seat { process: Process::new(&settings), is_up: true, to_alc, to_attio, to_store }
+}
+
+fn address_in(url: &str) -> SocketAddr {
+    let url = url::Url::parse(url).expect("a URL");
+    format!("{}:{}", url.host_str().expect("a host"), url.port().expect("a port")).parse().expect("an address")
+}
+
+/// That URL, by way of the wire.
+fn by(url: &str, wire: &Wire) -> String {
+    let mut url = url::Url::parse(url).expect("a URL");
+    url.set_port(Some(wire.address.port())).expect("it has a host");
+    url.into()
+}

@@ -1,0 +1,166 @@
+//! What goes wrong, drawn by a seed: the same seed makes the same troubles after the same pauses.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use sandbox::Fault;
+
+use super::{life::Callers, rig::Rig};
+use crate::support::{ambient::Stopwatch, turns::Dice, wire::Mood};
+
+/// Draws and makes them, and remembers what it did.
+pub struct Trouble {
+    dice: Dice,
+    watch: Stopwatch,
+    counts: BTreeMap<&'static str, usize>,
+    /// Each with its time since the start.
+    pub told: Vec<String>,
+}
+
+impl Trouble {
+    pub fn new(seed: u64) -> Self {
+        Self { dice: Dice(seed), watch: Stopwatch::start(), counts: BTreeMap::new(), told: Vec::new() }
+    }
+
+    /// Makes trouble for so long; then all is mended.
+    pub async fn make(&mut self, rig: &mut Rig, callers: &Callers, lasts: Duration) {
+        self.watch = Stopwatch::start();
+        while self.watch.elapsed() < lasts {
+            self.pause(100, 900).await;
+            if self.dice.below(2) == 0 {
+                self.upstream_fails(rig);
+            }
+            match self.dice.below(9) {
+                0 | 1 => self.end_a_replica(rig).await,
+                2 => self.freeze(rig).await,
+                3..=5 => self.spoil_a_wire(rig).await,
+                6 => self.strike_the_store(rig).await,
+                7 => {
+                    self.tell("takeover");
+                    rig.is_ready().await;
+                    callers.takeover(&rig.world).await;
+                }
+                _ => {
+                    self.tell("access tokens expire");
+                    rig.world.alc.expire_access_tokens();
+                }
+            }
+        }
+        self.tell("all is mended");
+        rig.mend().await;
+    }
+
+    pub fn summary(&self) -> String {
+        let counts: Vec<_> = self.counts.iter().map(|(what, count)| format!("{what} {count}")).collect();
+        counts.join(", ")
+    }
+
+    fn tell(&mut self, what: &'static str) {
+        self.note(what, String::new());
+    }
+
+    fn note(&mut self, what: &'static str, more: String) {
+        *self.counts.entry(what).or_default() += 1;
+        self.told.push(format!("{:>7.1?} {what} {more}", self.watch.elapsed()));
+    }
+
+    async fn pause(&mut self, least: usize, more: usize) {
+        tokio::time::sleep(Duration::from_millis((least + self.dice.below(more)) as u64)).await;
+    }
+
+    async fn end_a_replica(&mut self, rig: &mut Rig) {
+        let which = self.dice.below(rig.seats.len());
+        let seat = &mut rig.seats[which];
+        if self.dice.below(3) == 0 {
+            self.note("SIGTERM", format!("to {which}"));
+            // A wire that is parted holds up its end as a real network would.
+            let _exit_code = seat.process.terminate().await;
+        } else {
+            self.note("kill -9", format!("of {which}"));
+            seat.process.kill();
+        }
+        seat.is_up = false;
+        self.pause(1, 1_000).await;
+        let seat = &mut rig.seats[which];
+        seat.all_wires(Mood::Clear);
+        seat.process.start().await;
+        seat.is_up = true;
+    }
+
+    /// It loses its leases meanwhile, and goes on as if nothing had been.
+    async fn freeze(&mut self, rig: &mut Rig) {
+        let which = self.dice.below(rig.seats.len());
+        let millis = if self.dice.below(4) == 0 { 20_000 } else { 3_000 };
+        self.note("SIGSTOP", format!("to {which}"));
+        rig.seats[which].process.freeze();
+        self.pause(500, millis).await;
+        rig.seats[which].process.thaw();
+    }
+
+    async fn spoil_a_wire(&mut self, rig: &Rig) {
+        let which = self.dice.below(rig.seats.len());
+        let mood = match self.dice.below(8) {
+            0 => Mood::Slow(300),
+            1 => Mood::Drip,
+            2 => Mood::Cut(self.dice.below(120)),
+            3 | 4 => Mood::Reset,
+            5 | 6 => Mood::Parted,
+            _ => Mood::HalfOpen,
+        };
+        let seat = &rig.seats[which];
+        let end = match self.dice.below(4) {
+            0 => "alc",
+            1 => "attio",
+            2 => "store",
+            _ => "all",
+        };
+        self.note("spoilt wire", format!("of {which} to {end}: {mood:?}"));
+        match (end, &seat.to_store) {
+            ("alc", _) => seat.to_alc.be(mood),
+            ("attio", _) => seat.to_attio.be(mood),
+            ("store", Some(wire)) => wire.be(mood),
+            _ => seat.all_wires(mood),
+        }
+        self.pause(500, 4_000).await;
+        rig.seats[which].all_wires(Mood::Clear);
+    }
+
+    async fn strike_the_store(&mut self, rig: &mut Rig) {
+        if rig.seats[0].to_store.is_none() {
+            return;
+        }
+        if self.dice.below(2) == 0 {
+            self.tell("Redis dies and comes again");
+            let redis = rig.world.redis();
+            redis.kill();
+            self.pause(1, 3_000).await;
+            rig.world.redis().start_again();
+        } else {
+            self.tell("Redis is full");
+            rig.world.redis().command("CONFIG SET maxmemory 1mb");
+            self.pause(500, 3_000).await;
+            rig.world.redis().command("CONFIG SET maxmemory 0");
+        }
+    }
+
+    fn upstream_fails(&mut self, rig: &Rig) {
+        let fault = match self.dice.below(8) {
+            0 => Fault::status(500),
+            1 => Fault::status(429),
+            2 => Fault::Refuse,
+            3 => Fault::Reset,
+            4 => Fault::done_but_500(),
+            5 => Fault::DoneButHang,
+            6 => Fault::Garbage,
+            _ => Fault::late(1_500),
+        };
+        let times = 1 + u32::try_from(self.dice.below(12)).expect("small");
+        let (faults, operation) = match self.dice.below(6) {
+            0 | 1 => (rig.world.alc.faults(), "create_lead"),
+            2 | 3 => (rig.world.attio.faults(), "patch_record"),
+            4 => (rig.world.attio.faults(), "workflow_callback"),
+            _ => (rig.world.alc.faults(), "token"),
+        };
+        self.note("upstream fault", format!("{operation} meets {fault:?}, {times} times"));
+        faults.times(operation, times, fault);
+    }
+}
