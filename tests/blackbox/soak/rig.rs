@@ -40,7 +40,8 @@ impl Rig {
     pub async fn start(setup: Setup, replicas: usize) -> Self {
         let setup = setup.with("ATTIO__WRITES_PER_SECOND", "1000").with("RETRY__SCHEDULE", "200ms,500ms,1s,2s");
         let setup = setup.with("ALC__TIMEOUT", "1s").with("ATTIO__TIMEOUT", "1s").with("LEADS__SEND_WAIT", "3s");
-        let mut world = setup.prepare().await;
+        // If ALC rotated refresh tokens, a lost answer would leave a grant that nobody can name and thus revoke.
+        let mut world = setup.alc(|alc| alc.rotate_refresh_tokens = false).prepare().await;
         world.live_in_real_time();
         let mut seats = Vec::new();
         for _ in 0..replicas {
