@@ -85,9 +85,26 @@ impl Config {
     /// Where the management listener of this environment is and what proves an operator to it. For operators' commands:
     /// they must not fail because another secret is not set where they run.
     pub fn management(environment: &Environment) -> Result<Management, Faults> {
+        Self::part(environment, Management::read)
+    }
+
+    /// Where this environment keeps everything. For `store copy`, which opens nothing that is sealed.
+    pub fn store(environment: &Environment) -> Result<Store, Faults> {
+        Self::part(environment, Store::read)
+    }
+
+    /// Where this environment keeps everything, and the keys to it. For `store check`, which calls no upstream.
+    pub fn store_and_keys(environment: &Environment) -> Result<(Store, Keys), Faults> {
+        Self::part(environment, |reader| {
+            let (store, keys) = (Store::read(reader), Keys::read(reader));
+            store.zip(keys)
+        })
+    }
+
+    fn part<T>(environment: &Environment, read: impl FnOnce(&mut Reader) -> Option<T>) -> Result<T, Faults> {
         let (settings, faults) = layers::gather(environment);
         let mut reader = Reader::new(settings, faults, environment.is_production());
-        Management::read(&mut reader).ok_or_else(|| reader.into_faults())
+        read(&mut reader).ok_or_else(|| reader.into_faults())
     }
 
     /// Every section is read before any is missed: that is what makes the faults complete.

@@ -8,7 +8,7 @@ use std::{
 
 use alc_connector::{
     app::{self, App, Parts, files},
-    cli::{self, ConnectionsCommand, GatesCommand, LeadsCommand, LettersCommand},
+    cli::{self, ConnectionsCommand, GatesCommand, LeadsCommand, LettersCommand, StoreCommand},
     config::{Config, Environment, keys::FreshKeys},
     http::health,
     lifecycle::Lifecycle,
@@ -55,6 +55,11 @@ enum Command {
     },
     /// Looks whether this deployment can work: store, ALC, Attio, keys, clock, public URL, TLS, file limits.
     Doctor,
+    /// The store as a whole: copied into another one, or checked. Needs no running service.
+    Store {
+        #[command(subcommand)]
+        command: StoreCommand,
+    },
     /// The keys that seal and sign.
     Keys {
         #[command(subcommand)]
@@ -84,6 +89,7 @@ fn main() -> ExitCode {
         }
         Command::Gates { command } => cli::gates(&Environment::of_process(), command).and_then(|text| print(&text)),
         Command::Doctor => doctor(),
+        Command::Store { command } => return store(command),
         Command::Keys { command: KeysCommand::Generate } => generate_keys(),
     };
     match done {
@@ -147,6 +153,18 @@ fn doctor() -> Result<(), String> {
     let (report, is_well) = cli::doctor(&Environment::of_process())?;
     print(&report)?;
     if is_well { Ok(()) } else { Err("something has to be mended: see FAIL above".to_owned()) }
+}
+
+/// 0: all is well; 1: something differs or is wrong; 2: it could not be done.
+fn store(command: StoreCommand) -> ExitCode {
+    match cli::store(&Environment::of_process(), command) {
+        Ok((report, is_well)) if print(&report).is_ok() => ExitCode::from(u8::from(!is_well)),
+        Ok(_) => ExitCode::from(2),
+        Err(message) => {
+            let _unheard = writeln!(io::stderr(), "{message}");
+            ExitCode::from(2)
+        }
+    }
 }
 
 fn generate_keys() -> Result<(), String> {

@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 pub(super) use self::answer::{Answer, Found};
+pub use self::resealing::examine;
 use super::{
     Authorization,
     attempt::{Provider, StateFault, place},

@@ -43,6 +43,7 @@ pub use self::{
     attempt::{Provider, StateFault},
     callback::{CompleteFault, Completed},
     grants::{Granted, OAuthError},
+    kept::examine,
     metadata::Metadata,
     request::{AuthorizeFault, MAX_CLIENT_STATE},
     tokens::{BadToken, Subject},

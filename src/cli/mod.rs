@@ -1,4 +1,5 @@
-//! The commands of operators: they speak to a running service over its management listener.
+//! The commands of operators: they speak to a running service over its management listener; those of `store` speak to
+//! the store itself.
 //!
 //! Owns their words and how answers are printed. They read the same configuration as `serve`, of which they need the
 //! section `MANAGEMENT` alone. Promises that an error says what to do, and exits with 1; that `--json` prints what the
@@ -7,12 +8,14 @@
 mod client;
 mod doctor;
 mod show;
+mod store;
 mod table;
 
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
 use self::client::Client;
+pub use self::store::{StoreCommand, store};
 use crate::config::Environment;
 
 /// What operators ask of leads.

@@ -9,6 +9,7 @@ use std::{
 };
 
 use config::{File, FileFormat, Map, Source as _, Value, ValueKind};
+use secrecy::SecretString;
 
 use super::{
     fault::Fault,
@@ -57,6 +58,11 @@ impl Environment {
         names.filter(|name| {
             name.starts_with(NEARLY) && !name.starts_with(PREFIX) && ![ENVIRONMENT, DIRECTORY].contains(name)
         })
+    }
+
+    /// The value of any variable, for an operator who does not want to write a password on a command line.
+    pub fn variable(&self, name: &str) -> Option<SecretString> {
+        self.get(name).map(SecretString::from)
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&str> {

@@ -47,6 +47,7 @@ pub use self::{
     give_back::Granted,
     identify::IdentifyError,
     key_workspace::AttioAccess,
+    resealing::examine,
     service::{Connections, FactsOfLead, Parts, ReadLead, tenant},
     settings::{Settings, WebhookSecret, WebhookSignature},
     workspace::{

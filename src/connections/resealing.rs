@@ -10,8 +10,8 @@ use super::{
 };
 use crate::{
     ids::ConnectionId,
-    sealing::Sealed,
-    store::{Resealed, StoreError, Tenant},
+    sealing::{Sealed, Sealer},
+    store::{CodecError, Document, Resealed, StoreError, Tenant, moving::Examined},
 };
 
 impl Connections {
@@ -56,6 +56,14 @@ impl Connections {
         let refresh = connection.alc.refresh.as_ref();
         self.sealer.knows_key_of(&connection.alc.access) && refresh.is_none_or(|it| self.sealer.knows_key_of(it))
     }
+}
+
+/// What is wrong with a stored workspace.
+pub fn examine(document: &Document, sealer: &Sealer) -> Result<Examined, CodecError> {
+    let (mut workspace, mut examined) = Examined::read::<Workspace>(document)?;
+    let aggregate = format!("workspace/{}", workspace.id);
+    examined.open(sealer, &aggregate, sealed_of(&mut workspace));
+    Ok(examined)
 }
 
 /// Everything sealed of a workspace, with the name of its field.

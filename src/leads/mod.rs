@@ -46,6 +46,7 @@ pub use self::{
         batch::ItemResult,
     },
     reads::{LeadPage, ReadRefused},
+    resealing::{examine, examine_receipt},
     service::{Leads, Parts},
     settings::Settings,
 };

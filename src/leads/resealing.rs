@@ -12,11 +12,12 @@ use super::{
         calls::{Calls, Hook, Recipient},
     },
     places::{logical_key, place},
+    press::receipt::Receipt,
     service::Leads,
 };
 use crate::{
-    sealing::{OpenError, Sealed},
-    store::{Resealed, StoreError, Tenant, Versioned},
+    sealing::{OpenError, Sealed, Sealer},
+    store::{CodecError, Document, Resealed, StoreError, Tenant, Versioned, moving::Examined},
 };
 
 impl Leads {
@@ -56,6 +57,19 @@ impl Leads {
         }
         sealed
     }
+}
+
+/// What is wrong with a stored lead.
+pub fn examine(tenant: &Tenant, document: &Document, sealer: &Sealer) -> Result<Examined, CodecError> {
+    let (mut lead, mut examined) = Examined::read::<Lead>(document)?;
+    let logical = logical_key(tenant, lead.record_id);
+    examined.open(sealer, &logical, sealed_of(&mut lead));
+    Ok(examined)
+}
+
+/// What is wrong with a stored receipt, which seals nothing.
+pub fn examine_receipt(document: &Document) -> Result<Examined, CodecError> {
+    Examined::read::<Receipt>(document).map(|(_, examined)| examined)
 }
 
 /// Everything sealed of a lead, with the name of its field.

@@ -22,7 +22,7 @@ mod aggregate;
 mod alarm;
 mod commit;
 #[cfg(test)]
-mod conformance;
+pub(crate) mod conformance;
 mod degraded;
 mod document;
 mod engine;
@@ -31,6 +31,7 @@ mod found;
 pub mod gate;
 mod handle;
 mod measured;
+pub mod moving;
 mod open;
 mod opening;
 mod patience;
@@ -50,7 +51,7 @@ pub use self::{
     error::StoreError,
     found::{BadCursor, Cursor, Depth, Due, LeaseRequest, Leased, Loaded, Page, Quota, Taken},
     handle::Store,
-    open::{check_url, open},
+    open::{check_url, is_same, open, open_shelf},
     opening::{OpenError, check_namespace},
     patience::Patience,
     resealed::Resealed,

@@ -9,9 +9,10 @@ use secrecy::{ExposeSecret as _, SecretString};
 use super::{
     engine::Engine,
     handle::Store,
+    moving::{Purpose, Shelf},
     opening::OpenError,
-    redis::{self, RedisEngine},
-    sqlite::{LOCK_PATIENCE, SqliteEngine},
+    redis::{self, RedisEngine, RedisShelf},
+    sqlite::{LOCK_PATIENCE, SqliteEngine, SqliteShelf},
 };
 use crate::lifecycle::Lifecycle;
 
@@ -29,6 +30,25 @@ pub async fn open(url: &SecretString, namespace: &str, lifecycle: &Lifecycle) ->
         Target::Redis => Arc::new(RedisEngine::open(url, namespace, lifecycle).await?),
     };
     Ok(Store::new(engine))
+}
+
+/// Opens the store that `url` names as a whole, for a copy or a check.
+pub async fn open_shelf(url: &SecretString, namespace: &str, purpose: Purpose) -> Result<Arc<dyn Shelf>, OpenError> {
+    Ok(match target(url.expose_secret()).map_err(OpenError::Url)? {
+        Target::Sqlite(path) => Arc::new(SqliteShelf::open(&path, purpose).await?),
+        Target::Redis => Arc::new(RedisShelf::open(url, namespace, purpose).await?),
+    })
+}
+
+/// Whether two URLs, each with its namespace, name the same store, as far as their text tells.
+pub fn is_same(one: (&SecretString, &str), other: (&SecretString, &str)) -> bool {
+    match (target(one.0.expose_secret()), target(other.0.expose_secret())) {
+        (Ok(Target::Sqlite(a)), Ok(Target::Sqlite(b))) => {
+            a == b || a.canonicalize().is_ok_and(|a| b.canonicalize().is_ok_and(|b| a == b))
+        }
+        (Ok(Target::Redis), Ok(Target::Redis)) => one.1 == other.1 && one.0.expose_secret() == other.0.expose_secret(),
+        _ => false,
+    }
 }
 
 /// Whether [`open`] would know what to do with `url`; connects to nothing.

@@ -56,6 +56,30 @@ pub enum OpenError {
         /// What this version writes.
         known: String,
     },
+    /// A copy into the store was cut short.
+    #[error(
+        "a `store copy` into this store did not finish, so that part of what it should hold is missing: run the copy again \
+         (it begins anew), or name another STORE__NAMESPACE or file"
+    )]
+    Unfinished,
+    /// There is no store to read.
+    #[error("there is no store of this connector here; check the URL and the namespace")]
+    Nothing,
+    /// What should be filled holds something.
+    #[error(
+        "the store is not empty, and a copy would mix two stores: name a file that does not exist yet, or a namespace that \
+         nothing uses"
+    )]
+    NotEmpty,
+    /// A replica gave a sign of life.
+    #[error(
+        "a service runs on this store, or was killed a moment ago: stop every replica, and try again in {seconds} s if \
+         all have stopped"
+    )]
+    Running {
+        /// For how long the sign counts.
+        seconds: u64,
+    },
     /// The server may throw data away.
     #[error(
         "Redis has maxmemory-policy {policy} and so would throw leads away when it is full: set `maxmemory-policy \

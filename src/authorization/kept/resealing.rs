@@ -4,8 +4,8 @@
 use super::{ALC_ACCESS_TOKEN, ALC_REFRESH_TOKEN, ATTIO_TOKEN, Held, Kept, Phase};
 use crate::{
     authorization::{Authorization, attempt::place},
-    sealing::Sealed,
-    store::{Resealed, StoreError, Tenant},
+    sealing::{Sealed, Sealer},
+    store::{CodecError, Document, Resealed, StoreError, Tenant, moving::Examined},
 };
 
 impl Authorization {
@@ -26,6 +26,14 @@ impl Authorization {
         let resealed = sealer.reseal_all(&place(&id), fields);
         self.inner.store.put_resealed(state, &id, &kept, resealed).await
     }
+}
+
+/// What is wrong with a stored attempt.
+pub fn examine(state: &Tenant, document: &Document, sealer: &Sealer) -> Result<Examined, CodecError> {
+    let (mut kept, mut examined) = Examined::read::<Kept>(document)?;
+    let fields = kept.held.as_mut().map(sealed_of).unwrap_or_default();
+    examined.open(sealer, &place(state.as_str()), fields);
+    Ok(examined)
 }
 
 fn sealed_of(held: &mut Held) -> Vec<(&'static str, &mut Sealed)> {

@@ -9,6 +9,6 @@ mod begin;
 pub(super) mod button;
 mod decide;
 mod find;
-mod receipt;
+pub(super) mod receipt;
 mod store;
 mod wait;

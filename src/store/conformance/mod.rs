@@ -26,7 +26,7 @@ use crate::{
 
 #[path = "../../../tests/support/redis_server.rs"]
 #[expect(unreachable_pub, reason = "shared with the integration tests, which use other parts of it")]
-pub(super) mod redis_server;
+pub(crate) mod redis_server;
 
 /// That many seconds after the time at which every test begins.
 pub(super) fn at(seconds: u64) -> Timestamp {

@@ -19,6 +19,8 @@ pub const PROBE_PATIENCE: Duration = Duration::from_secs(30);
 /// How late a kept slot may be used.
 pub const SLOT_TOLERANCE: Duration = Duration::from_secs(1);
 const MICROS: i64 = 1_000_000;
+/// No queue at a gate is as long, and no upstream is believed that it wants a longer pause.
+const FARTHEST: i64 = 7 * 24 * 3600 * MICROS;
 /// So many times of departures are kept, however many may leave in a second: at a faster gate each stands for the last
 /// of several. What that takes from its pace is less than what [`super::SHARE_OF_LIMIT`] leaves unused.
 const MARKS: usize = 25;
@@ -63,6 +65,22 @@ pub struct GateState {
 }
 
 impl GateState {
+    /// What no gate comes to by its own steps, in words; `None`: it makes sense at `now`.
+    pub fn nonsense(&self, now: Timestamp) -> Option<&'static str> {
+        let now = now.as_microsecond();
+        let ends = [self.tail, self.returning, self.ahead, self.last, self.paused_until, self.open_until];
+        if ends.iter().flatten().chain(self.departures.last()).any(|at| *at > now.saturating_add(FARTHEST)) {
+            return Some("it lets nothing go for more than a week");
+        }
+        if self.probe_until.is_some() && self.open_until.is_none() {
+            return Some("it waits for a probe, and its breaker is not open");
+        }
+        if !self.departures.is_sorted() {
+            return Some("its departures are in no order");
+        }
+        (!(0..=micros(LONGEST_COOL_DOWN)).contains(&self.cool_down)).then_some("no cool-down is that long")
+    }
+
     /// See [`crate::store::Engine::reserve`]; `held` is the slot kept beside the aggregate.
     pub fn reserve(&mut self, gate: &Gate, held: Option<Timestamp>, now: Timestamp) -> Reserved {
         let now = now.as_microsecond();

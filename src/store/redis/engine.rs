@@ -17,7 +17,9 @@ use super::{
     everywhere::{Answers, Everywhere, partitions},
     failure::{failure, is_moving},
     fitness::{self, refused},
-    keys::{self, Keys, LAYOUT, PARTITIONS, member},
+    keys::{self, Keys, member},
+    layout::Layout,
+    life::Life,
     scripts::{Call, Scripts},
     serving,
     watch::{Watch, evicting},
@@ -31,18 +33,20 @@ use crate::{
         StoreError, Taken, Tenant,
         engine::{WAKEN_AT_ONCE, evenly},
         gate::{Gate, GateReport, Verdict},
+        moving::Purpose,
         opening::{OpenError, check_namespace},
     },
 };
 
 /// See the module.
 pub struct RedisEngine {
-    connection: Connection,
+    pub(super) connection: Connection,
     pub(super) keys: Keys,
-    scripts: Arc<Scripts>,
-    clock: ServerClock,
+    pub(super) scripts: Arc<Scripts>,
+    pub(super) clock: ServerClock,
     /// One server has all partitions, and lets one script ask them all.
-    is_whole: bool,
+    pub(super) is_whole: bool,
+    pub(super) life: Life,
     closed: CancellationToken,
 }
 
@@ -71,51 +75,50 @@ impl RedisEngine {
         lifecycle: &Lifecycle,
         clock: ServerClock,
     ) -> Result<Self, OpenError> {
-        let address = Address::parse(url.expose_secret()).map_err(OpenError::Url)?;
-        check_namespace(namespace).map_err(OpenError::Namespace)?;
-        let mut engine = Self {
-            connection: Connection::open(address).await.map_err(|error| refused(&error))?,
-            keys: Keys::new(namespace),
-            scripts: Arc::new(Scripts::new()),
-            clock,
-            is_whole: false,
-            closed: CancellationToken::new(),
-        };
-        if let Some(policy) = evicting(&engine.connection).await {
-            return Err(OpenError::Evicts { policy });
-        }
-        fitness::check(&engine.connection, &engine.scripts.probe, engine.keys.partition(0)).await?;
-        engine.check_layout().await?;
-        engine.is_whole = engine.everywhere().is_whole(&engine.scripts.whole).await;
-        let watch = Watch {
-            connection: engine.connection.clone(),
-            scripts: Arc::clone(&engine.scripts),
-            place: engine.keys.partition(0),
-            clock: engine.clock.clone(),
-        };
-        let mut attempts = Attempts::new(Insist::Patiently);
-        while let Err(error) = watch.measure().await {
-            attempts.after(error).await.map_err(|error| refused(&error))?;
-        }
-        lifecycle.spawn_loop(watch.keep_measuring(engine.closed.clone(), lifecycle.clone()));
+        let engine = Self::connect(url, namespace, clock, Purpose::Serve).await?;
+        engine.life.show().await;
+        lifecycle.spawn_loop(engine.watch().keep_measuring(engine.closed.clone(), lifecycle.clone()));
         Ok(engine)
     }
 
-    async fn check_layout(&self) -> Result<(), OpenError> {
-        let known = format!("{LAYOUT} in {PARTITIONS} partitions");
-        let (mut set, mut get) = (redis::cmd("SET"), redis::cmd("GET"));
-        set.arg(self.keys.layout()).arg(&known).arg("NX");
-        get.arg(self.keys.layout());
-        // A full server refuses to write even what is there already: only a new namespace writes.
-        let stored = async {
-            if let Some(found) = self.connection.insist::<Option<String>>(&get).await? {
-                return Ok(found);
+    /// Without anything that goes on in the background.
+    pub(super) async fn connect(
+        url: &SecretString,
+        namespace: &str,
+        clock: ServerClock,
+        purpose: Purpose,
+    ) -> Result<Self, OpenError> {
+        let address = Address::parse(url.expose_secret()).map_err(OpenError::Url)?;
+        check_namespace(namespace).map_err(OpenError::Namespace)?;
+        let connection = Connection::open(address).await.map_err(|error| refused(&error))?;
+        let (keys, scripts) = (Keys::new(namespace), Arc::new(Scripts::new()));
+        let life = Life::new(connection.clone(), Arc::clone(&scripts), keys.partition(0));
+        let mut engine =
+            Self { connection, keys, scripts, clock, life, is_whole: false, closed: CancellationToken::new() };
+        // Of a server that is only read nothing more is asked than that it answers.
+        if matches!(purpose, Purpose::Serve | Purpose::CopyInto) {
+            if let Some(policy) = evicting(&engine.connection).await {
+                return Err(OpenError::Evicts { policy });
             }
-            self.connection.insist::<Value>(&set).await?;
-            self.connection.insist::<String>(&get).await
-        };
-        let found = stored.await.map_err(|error| refused(&error))?;
-        if found == known { Ok(()) } else { Err(OpenError::Layout { found, known }) }
+            fitness::check(&engine.connection, &engine.scripts.probe, engine.keys.partition(0)).await?;
+        }
+        engine.layout().check(purpose).await?;
+        engine.is_whole = engine.everywhere().is_whole(&engine.scripts.whole).await;
+        let mut attempts = Attempts::new(Insist::Patiently);
+        while let Err(error) = engine.watch().measure().await {
+            attempts.after(error).await.map_err(|error| refused(&error))?;
+        }
+        Ok(engine)
+    }
+
+    fn watch(&self) -> Watch {
+        let (life, clock) = (self.life.clone(), self.clock.clone());
+        let (connection, scripts) = (self.connection.clone(), Arc::clone(&self.scripts));
+        Watch { connection, scripts, place: self.keys.partition(0), clock, life }
+    }
+
+    pub(super) fn layout(&self) -> Layout<'_> {
+        Layout { connection: &self.connection, keys: &self.keys }
     }
 
     /// Runs a script, and again as far as `insist` says.
@@ -363,5 +366,6 @@ impl Engine for RedisEngine {
 
     async fn close(&self) {
         self.closed.cancel();
+        self.life.leave().await;
     }
 }

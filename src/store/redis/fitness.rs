@@ -64,7 +64,8 @@ fn judge(refusals: &[String]) -> Result<(), OpenError> {
     if commands.is_empty() { Ok(()) } else { Err(OpenError::Forbidden { commands: commands.join(", ") }) }
 }
 
-fn is_forbidden(said: &str) -> bool {
+/// Whether the server's user may not run a command, or the server has none of that name.
+pub(super) fn is_forbidden(said: &str) -> bool {
     let said = said.to_ascii_lowercase();
     ["noperm", "unknown command", "can't run this command"].iter().any(|words| said.contains(words))
 }

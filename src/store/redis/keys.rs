@@ -37,6 +37,11 @@ impl Keys {
         format!("{}:{{{number:02}}}:", self.namespace)
     }
 
+    /// What the keys of all partitions begin with, as a pattern of SCAN.
+    pub(super) fn any_partition(&self) -> String {
+        format!("{}:{{[0-9][0-9]}}:", self.namespace)
+    }
+
     pub(super) fn of(&self, tenant: &Tenant) -> String {
         self.partition(partition(tenant))
     }

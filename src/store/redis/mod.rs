@@ -16,12 +16,18 @@ mod everywhere;
 mod failure;
 mod fitness;
 mod keys;
+mod layout;
+mod life;
 mod scripts;
 mod sentinel;
 mod server;
 mod serving;
+mod shelf;
 #[cfg(test)]
 mod tests;
 mod watch;
 
-pub use self::engine::{RedisEngine, check_url};
+pub use self::{
+    engine::{RedisEngine, check_url},
+    shelf::RedisShelf,
+};

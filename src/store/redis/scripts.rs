@@ -31,6 +31,13 @@ pub(super) struct Scripts {
     pub(super) probe: Script,
     pub(super) time: Script,
     pub(super) whole: Script,
+    pub(super) scan: Script,
+    pub(super) names: Script,
+    pub(super) alive: Script,
+    pub(super) living: Script,
+    pub(super) entries: Script,
+    pub(super) restore: Script,
+    pub(super) clear: Script,
 }
 
 impl Scripts {
@@ -55,6 +62,13 @@ impl Scripts {
             probe: Script::new(DRAINING, include_str!("scripts/probe.lua")),
             time: Script::new(READING, include_str!("scripts/time.lua")),
             whole: Script::new(READING, include_str!("scripts/whole.lua")),
+            scan: Script::new(READING, include_str!("scripts/scan.lua")),
+            names: Script::new(READING, include_str!("scripts/names.lua")),
+            alive: Script::new(DRAINING, include_str!("scripts/alive.lua")),
+            living: Script::new(READING, include_str!("scripts/living.lua")),
+            entries: Script::new(READING, include_str!("scripts/entries.lua")),
+            restore: Script::new(ACCEPTING, include_str!("scripts/restore.lua")),
+            clear: Script::new(DRAINING, include_str!("scripts/clear.lua")),
         }
     }
 }

@@ -1,11 +1,12 @@
-//! What is watched while the service runs: the server's clock, and whether a new server might drop what is stored.
+//! What is watched while the service runs: the server's clock, and whether a new server might drop what is stored. The
+//! replica's signs of life are given at the same pace.
 
 use std::{sync::Arc, time::Duration};
 
 use redis::{FromRedisValue, RedisError, Value};
 use tokio_util::sync::CancellationToken;
 
-use super::{clock::ServerClock, connection::Connection, scripts::Scripts};
+use super::{clock::ServerClock, connection::Connection, life::Life, scripts::Scripts};
 use crate::lifecycle::Lifecycle;
 
 const CLOCK_MEASURED_EVERY: Duration = Duration::from_secs(30);
@@ -17,6 +18,7 @@ pub(super) struct Watch {
     /// The partition whose server's clock counts: one, so that all replicas ask the same server.
     pub(super) place: String,
     pub(super) clock: ServerClock,
+    pub(super) life: Life,
 }
 
 impl Watch {
@@ -53,6 +55,7 @@ impl Watch {
                     }
                 }
             }
+            self.life.show().await;
             // Without an answer the last offset serves on: the next call notices the loss.
             drop(self.measure().await);
         }

@@ -67,7 +67,7 @@ fn attempt(c: &Connection, tenant: &Tenant, commit: &Commit, now: Timestamp) -> 
             planned.iter_mut().find(|(key, ..)| **key == reserve.key).and_then(|(_, document, _)| document.as_mut());
         let mut gate = rows::read_gate(c, tenant, &reserve.gate)?;
         let reserved = gate.reserve(&reserve.gate, beside.as_ref().and_then(|document| document.slot), now);
-        rows::write_gate(c, tenant, &reserve.gate, &gate)?;
+        rows::write_gate(c, tenant, reserve.gate.upstream, &gate)?;
         verdict = reserved.verdict;
         if let Some(document) = beside {
             document.slot = reserved.slot;

@@ -220,7 +220,7 @@ impl Engine for SqliteEngine {
                 };
                 let mut state = rows::read_gate(c, &tenant, &gate)?;
                 let reserved = state.reserve(&gate, document.and_then(|document| document.slot), now);
-                rows::write_gate(c, &tenant, &gate, &state)?;
+                rows::write_gate(c, &tenant, gate.upstream, &state)?;
                 if let Some(key) = &held {
                     rows::keep_slot(c, &tenant, key, reserved.slot)?;
                 }
@@ -235,7 +235,7 @@ impl Engine for SqliteEngine {
             .write(move |c| {
                 let mut state = rows::read_gate(c, &tenant, &gate)?;
                 state.report(report, now);
-                rows::write_gate(c, &tenant, &gate, &state)
+                rows::write_gate(c, &tenant, gate.upstream, &state)
             })
             .await
     }

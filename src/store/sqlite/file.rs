@@ -15,7 +15,10 @@ use crate::store::opening::OpenError;
 pub const LOCK_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Tables and indexes have this layout.
-const LAYOUT: i64 = 1;
+pub(super) const LAYOUT: i64 = 1;
+/// Stands for the layout as long as a copy into the file has not finished: a service refuses it, also one of a
+/// release that knows of no copies.
+pub(super) const UNFINISHED: i64 = -1;
 pub(super) const READERS: usize = 4;
 const LOCK_POLL: Duration = Duration::from_millis(50);
 
@@ -53,6 +56,8 @@ pub(super) fn connect(path: &Path) -> Result<(Connection, Vec<Connection>), Open
         let layout: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
         if layout == 0 {
             connection.execute_batch(&format!("BEGIN;{}COMMIT;", include_str!("schema.sql")))?;
+        } else if layout == UNFINISHED {
+            return Ok(Err(OpenError::Unfinished));
         } else if layout != LAYOUT {
             return Ok(Err(OpenError::Layout { found: layout.to_string(), known: LAYOUT.to_string() }));
         }

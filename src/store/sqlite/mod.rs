@@ -11,8 +11,9 @@ mod engine;
 mod failure;
 mod file;
 mod rows;
+mod shelf;
 #[cfg(test)]
 mod tests;
 mod writer;
 
-pub use self::{engine::SqliteEngine, file::LOCK_PATIENCE};
+pub use self::{engine::SqliteEngine, file::LOCK_PATIENCE, shelf::SqliteShelf};

@@ -160,12 +160,12 @@ pub(super) fn collect_gates(c: &Connection, before: i64) -> Result<()> {
 }
 
 /// Keeps the gate.
-pub(super) fn write_gate(c: &Connection, tenant: &Tenant, gate: &Gate, state: &GateState) -> Result<()> {
+pub(super) fn write_gate(c: &Connection, tenant: &Tenant, upstream: &str, state: &GateState) -> Result<()> {
     let state = serde_json::to_string(state).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
     c.prepare_cached(
         "INSERT INTO gates (tenant, upstream, state) VALUES (?1, ?2, ?3)
          ON CONFLICT (tenant, upstream) DO UPDATE SET state = excluded.state",
     )?
-    .execute(params![tenant.as_str(), gate.upstream, state])?;
+    .execute(params![tenant.as_str(), upstream, state])?;
     Ok(())
 }

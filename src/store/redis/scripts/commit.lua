@@ -61,24 +61,6 @@ if upstream ~= '' then
   if beside then beside.sl = slot end
 end
 
--- Of a lead that only goes from one status to another the entry by creation alone stays.
-local function unindex(kind, id, present, stays)
-  local entry = present.c .. '|' .. id
-  redis.call('ZREM', label_key(kind, present.s), present.c .. '|' .. tenant .. '|' .. id)
-  redis.call('ZREM', tenant_label_key(tenant, kind, present.s), entry)
-  if kind == 'lead' and not stays then redis.call('ZREM', tenant_leads_key(tenant), entry) end
-end
-
-local function index(kind, id, w, stays)
-  local entry = w.created .. '|' .. id
-  redis.call('SADD', labels_key, kind .. ':' .. w.status)
-  redis.call('ZADD', label_key(kind, w.status), 0, w.created .. '|' .. tenant .. '|' .. id)
-  redis.call('ZADD', tenant_label_key(tenant, kind, w.status), 0, entry)
-  if kind == 'lead' and not stays then redis.call('ZADD', tenant_leads_key(tenant), 0, entry) end
-end
-
-local NAMES = { 'b', 'v', 's', 'c', 'd', 'lt', 'lu', 'sl', 'u', 'x' }
-
 local moved = false
 for _, w in ipairs(planned) do
   local kind, id = split(w.member)
@@ -86,7 +68,7 @@ for _, w in ipairs(planned) do
   local indexed = kind ~= 'receipt'
   local stays = w.present and w.op == 'put' and w.present.c == w.created
   local same = stays and w.present.s == w.status
-  if indexed and w.present and not same then unindex(kind, id, w.present, stays) end
+  if indexed and w.present and not same then unindex(tenant, kind, id, w.present, stays) end
   local due
   if w.op == 'put' then
     -- An expired receipt is not there for `read`, and yet may lie there.
@@ -94,7 +76,7 @@ for _, w in ipairs(planned) do
     write_fields(key, NAMES, w.present, { b = w.body, v = w.next, s = w.status, c = w.created, d = w.d, lt = w.lt,
       lu = w.lu, sl = w.sl, u = w.urgent and '1', x = not indexed and w.expires })
     if not indexed and w.ttl ~= '' then redis.call('PEXPIRE', key, w.ttl) end
-    if indexed and not same then index(kind, id, w, stays) end
+    if indexed and not same then index(tenant, kind, id, w, stays) end
     due = w.lu or w.d
   else
     redis.call('DEL', key)

@@ -2,10 +2,10 @@
 -- "<namespace>:{<number>}:"; every other key begins with it, so that one script touches one slot. Where one server has
 -- them all, what is asked of every partition is asked at once: then each of KEYS is a partition.
 -- Times are microseconds, as text: Lua's own tostring() would round them.
-local p, due_key, turn_key
+local p, due_key, turn_key, labels_key
 local function go_to(partition)
   p = partition
-  due_key, turn_key = p .. 'due', p .. 'turn'
+  due_key, turn_key, labels_key = p .. 'due', p .. 'turn', p .. 'labels'
 end
 go_to(KEYS[1])
 local function partitions() return KEYS[2] == KEYS[1] .. '-' and { KEYS[1] } or KEYS end
@@ -73,10 +73,28 @@ end
 
 -- Everything but receipts is indexed by kind and status, over the partition and within its tenant; leads also by
 -- creation alone. Members begin with the time of creation, in digits that sort.
-local labels_key = p .. 'labels'
 local function label_key(kind, status) return p .. 'n:' .. kind .. ':' .. status end
 local function tenant_label_key(tenant, kind, status) return p .. 't:' .. tenant .. ':n:' .. kind .. ':' .. status end
 local function tenant_leads_key(tenant) return p .. 't:' .. tenant .. ':leads' end
+
+-- Of a lead that only goes from one status to another the entry by creation alone stays.
+local function unindex(tenant, kind, id, present, stays)
+  local entry = present.c .. '|' .. id
+  redis.call('ZREM', label_key(kind, present.s), present.c .. '|' .. tenant .. '|' .. id)
+  redis.call('ZREM', tenant_label_key(tenant, kind, present.s), entry)
+  if kind == 'lead' and not stays then redis.call('ZREM', tenant_leads_key(tenant), entry) end
+end
+
+local function index(tenant, kind, id, w, stays)
+  local entry = w.created .. '|' .. id
+  redis.call('SADD', labels_key, kind .. ':' .. w.status)
+  redis.call('ZADD', label_key(kind, w.status), 0, w.created .. '|' .. tenant .. '|' .. id)
+  redis.call('ZADD', tenant_label_key(tenant, kind, w.status), 0, entry)
+  if kind == 'lead' and not stays then redis.call('ZADD', tenant_leads_key(tenant), 0, entry) end
+end
+
+-- What a hash holds of an aggregate.
+local NAMES = { 'b', 'v', 's', 'c', 'd', 'lt', 'lu', 'sl', 'u', 'x' }
 
 -- Puts a tenant in the queue for leases, after something changed its earliest due time. A tenant that waits for its turn already
 -- keeps its place; one that was just served goes to the end.

@@ -1,0 +1,30 @@
+-- Writes aggregates and gates of one partition as they were elsewhere, with their indexes; what is there already of them is
+-- written over. ARGV: now, how many aggregates, how many gates; per aggregate: tenant, member, a life in milliseconds or "",
+-- NAMES; per gate: tenant, upstream, GATE_NAMES.
+local now, at = tonumber(ARGV[1]), 4
+for _ = 1, tonumber(ARGV[2]) do
+  local tenant, member, ttl = ARGV[at], ARGV[at + 1], ARGV[at + 2]
+  local has = {}
+  for i, name in ipairs(NAMES) do has[name] = ARGV[at + 2 + i] end
+  at = at + 3 + #NAMES
+  local kind, id = split(member)
+  local key = aggregate_key(tenant, member)
+  redis.call('DEL', key)
+  write_fields(key, NAMES, nil, has)
+  if ttl ~= '' then redis.call('PEXPIRE', key, ttl) end
+  if kind ~= 'receipt' then
+    index(tenant, kind, id, { created = has.c, status = has.s }, false)
+    due_at(tenant, member, has.lu ~= '' and has.lu or has.d, has.u ~= '')
+    requeue(tenant, now, false)
+  end
+end
+for _ = 1, tonumber(ARGV[3]) do
+  local key = gate_key(ARGV[at], ARGV[at + 1])
+  local has = {}
+  for i, name in ipairs(GATE_NAMES) do has[name] = ARGV[at + 1 + i] end
+  at = at + 2 + #GATE_NAMES
+  redis.call('DEL', key)
+  write_fields(key, GATE_NAMES, nil, has)
+  gate_write(key, gate_read(key), now)
+end
+return 'ok'
