@@ -10,6 +10,7 @@
 //!   were then; into Redis through the store's own interface.
 //! - `ending` works on a stage to its end, on a clock that the test moves: each lead reaches its end and is shown, each
 //!   workflow is told as often as it is owed, nothing is sent twice, and at last nothing is left in the store.
+//! - `moved` has a stage's store copied into another one by `store copy` first;
 //! - `versions` lets another version's binary take up what this one wrote, and lets both work side by side.
 //!
 //! A new stage is added by a `Stage` and a line below, and written with
@@ -19,6 +20,7 @@
 mod ending;
 mod kept;
 mod leads;
+mod moved;
 mod stage;
 pub mod versions;
 mod workspaces;
