@@ -20,7 +20,7 @@ use crate::{
 
 const LIMITS: std::ops::RangeInclusive<usize> = 1..=200;
 const USUAL_LIMIT: usize = 50;
-const UPSTREAMS: [&str; 3] = ["alc", "attio", "workflow"];
+pub(super) const UPSTREAMS: [&str; 3] = ["alc", "attio", "workflow"];
 
 /// The endpoints of operators.
 pub fn endpoints() -> [Endpoint; 9] {
@@ -92,25 +92,25 @@ impl Body for RepairBody {}
 impl Body for OpenBody {}
 
 /// Reads texts, and gathers what is wrong with them.
-struct Reading {
+pub(super) struct Reading {
     before: &'static str,
     faults: Vec<Fault>,
 }
 
 impl Reading {
-    const fn of_query() -> Self {
+    pub(super) const fn of_query() -> Self {
         Self { before: "#/query/", faults: Vec::new() }
     }
 
-    const fn of_body() -> Self {
+    pub(super) const fn of_body() -> Self {
         Self { before: "/", faults: Vec::new() }
     }
 
-    fn fault(&mut self, name: &str, detail: impl Into<String>) {
+    pub(super) fn fault(&mut self, name: &str, detail: impl Into<String>) {
         self.faults.push(Fault { pointer: format!("{}{name}", self.before), detail: detail.into() });
     }
 
-    fn read<T>(
+    pub(super) fn read<T>(
         &mut self,
         name: &str,
         text: Option<&String>,
@@ -124,15 +124,15 @@ impl Reading {
         read
     }
 
-    fn uuid(&mut self, name: &str, text: Option<&String>) -> Option<Uuid> {
+    pub(super) fn uuid(&mut self, name: &str, text: Option<&String>) -> Option<Uuid> {
         self.read(name, text, "must be a UUID", |text| text.parse().ok())
     }
 
-    fn flag(&mut self, name: &str, text: Option<&String>) -> bool {
+    pub(super) fn flag(&mut self, name: &str, text: Option<&String>) -> bool {
         self.read(name, text, "must be true or false", |text| text.parse().ok()).unwrap_or(false)
     }
 
-    fn place(&mut self, text: Option<&String>) -> Option<Place> {
+    pub(super) fn place(&mut self, text: Option<&String>) -> Option<Place> {
         let expected = "not a cursor: pass `next_cursor` of the previous page unchanged";
         self.read("cursor", text, expected, |text| text.parse().ok())
     }
@@ -143,11 +143,11 @@ impl Reading {
         self.read("limit", limit, &expected, read).unwrap_or(USUAL_LIMIT)
     }
 
-    fn kind(&mut self, text: Option<&String>) -> Option<LetterKind> {
+    pub(super) fn kind(&mut self, text: Option<&String>) -> Option<LetterKind> {
         self.read("kind", text, "must be one of lead, attio-write, workflow-call", LetterKind::from_name)
     }
 
-    fn done(self) -> Result<(), Problem> {
+    pub(super) fn done(self) -> Result<(), Problem> {
         if self.faults.is_empty() { Ok(()) } else { Err(Problem::invalid(self.faults)) }
     }
 }
@@ -165,8 +165,9 @@ fn found<T: Serialize>(answer: Result<Option<T>, StoreError>, what: &str) -> Res
     }
 }
 
-const NO_LEAD: &str = "No workspace has a lead of this record: it was never sent, or is forgotten after its retention.";
-const NO_WORKSPACE: &str = "There is no such workspace: `connections list` shows those that there are.";
+pub(super) const NO_LEAD: &str =
+    "No workspace has a lead of this record: it was never sent, or is forgotten after its retention.";
+pub(super) const NO_WORKSPACE: &str = "There is no such workspace: `connections list` shows those that there are.";
 
 async fn leads(_: Operator, operate: web::Data<Operate>, query: web::Query<Query>) -> Result<HttpResponse, Problem> {
     let mut reading = Reading::of_query();

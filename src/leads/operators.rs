@@ -35,6 +35,17 @@ pub enum Replayed {
     Refused(&'static str),
 }
 
+impl Replayed {
+    /// All that a refused replay may advise.
+    pub const ADVICE: [&'static str; 5] = [
+        NOT_CONNECTED,
+        NotAgain::Over.advice(),
+        NotAgain::MayBeAtAlc.advice(),
+        NotAgain::Pointless.advice(),
+        NotAgain::Forgotten.advice(),
+    ];
+}
+
 /// What the workspace's connection has to be for a new send.
 const NOT_CONNECTED: &str = "not sent again: the workspace is not connected to ALC. Connect it in Attio, then replay";
 

@@ -134,7 +134,7 @@ impl Operate {
         }
     }
 
-    async fn gates_of(&self, workspace: WorkspaceId) -> Result<Vec<GateLine>, StoreError> {
+    pub(super) async fn gates_of(&self, workspace: WorkspaceId) -> Result<Vec<GateLine>, StoreError> {
         let gates = self.all_gates();
         let loaded = self.store.load(&connections::tenant(workspace), &[], &gates, self.clock.now()).await?;
         let lines = gates.iter().zip(loaded.gates).map(|(gate, view)| GateLine {
@@ -152,7 +152,7 @@ impl Operate {
 }
 
 impl GateLine {
-    fn is_worth_opening(&self) -> bool {
+    pub(super) fn is_worth_opening(&self) -> bool {
         self.closed_until.is_some() || self.failures > 0
     }
 }
