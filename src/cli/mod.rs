@@ -2,7 +2,7 @@
 //!
 //! Owns their words and how answers are printed. They read the same configuration as `serve`, of which they need the
 //! section `MANAGEMENT` alone. Promises that an error says what to do, and exits with 1; that `--json` prints what the
-//! listener answered; and that no control character of an answer reaches the terminal.
+//! listener answered; and that no control character of an answer reaches the terminal, in a table or in JSON.
 
 mod client;
 mod doctor;
@@ -306,7 +306,7 @@ pub fn doctor(environment: &Environment) -> Result<(String, bool), String> {
 fn run(environment: &Environment, ask: impl AsyncFnOnce(Client) -> Result<Told, String>) -> Result<String, String> {
     let client = Client::of(environment)?;
     let (answer, output, as_table) = runtime()?.block_on(ask(client))?;
-    Ok(if output.json { format!("{answer:#}") } else { as_table(&answer) })
+    Ok(if output.json { table::json(&answer) } else { as_table(&answer) })
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, String> {
