@@ -91,8 +91,10 @@ impl Operate {
         for workspace in self.workspaces(Kind::Workspace, open.workspace, None).await? {
             for line in self.gates_of(workspace).await? {
                 if wanted(line.upstream) && line.is_worth_opening() {
-                    done.leads_woken += self.open_gate(&line).await?;
-                    by.did("open-gate", &format_args!("{workspace}/{}", line.upstream), "opened");
+                    let of = format_args!("{workspace}/{}", line.upstream);
+                    let woken = self.open_gate(&line).await;
+                    done.leads_woken += woken.inspect_err(|_| by.may_have_done("open-gate", &of))?;
+                    by.did("open-gate", &of, "opened");
                     done.opened.push(line);
                 }
             }

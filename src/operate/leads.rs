@@ -99,8 +99,10 @@ impl Operate {
         by: &By,
     ) -> Result<Option<Retried>, StoreError> {
         for workspace in self.workspaces(Kind::Lead, workspace, None).await? {
-            if let Some(tried) = self.leads.try_now(workspace, record).await? {
-                by.did("retry", &format_args!("{workspace}/{record}"), &tried.join(","));
+            let of = format_args!("{workspace}/{record}");
+            let tried = self.leads.try_now(workspace, record).await;
+            if let Some(tried) = tried.inspect_err(|_| by.may_have_done("retry", &of))? {
+                by.did("retry", &of, &tried.join(","));
                 return Ok(Some(Retried { workspace_id: workspace, record_id: record, tried }));
             }
         }

@@ -289,3 +289,23 @@ fn a_list_goes_over_all_pages() {
         world.pass(DAY).await;
     });
 }
+
+#[test]
+fn a_change_whose_answer_is_lost_has_its_audit_line_too() {
+    run(async {
+        let (mut world, app) = Setup::redis().connected().await;
+        let (ada, workspace) = (world.person(), app.workspace_id.clone());
+        app.press(&ada).await.expect(201);
+        world.redis().kill();
+        let of_ada = json!({ "workspace_id": workspace, "by": "bo" });
+        post(&world, &format!("/operate/leads/{}/retry", ada.record_id), &of_ada).await.expect(503);
+        post(&world, &format!("/operate/connections/{workspace}/repair"), &json!({ "by": "bo" })).await.expect(503);
+        let audit = secrets::lines_with("an operator has changed something");
+        for (action, of) in [("retry", format!("{workspace}/{}", ada.record_id)), ("repair", workspace.to_string())] {
+            let told =
+                |line: &String| [&*format!("action=\"{action}\""), &*of, "unknown"].iter().all(|it| line.contains(it));
+            assert!(audit.iter().any(told), "no line of the {action}: {audit:?}");
+        }
+        world.redis().start_again();
+    });
+}
