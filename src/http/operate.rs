@@ -14,7 +14,7 @@ use super::{
 use crate::{
     ids::{RecordId, WorkspaceId},
     leads::{LetterId, LetterKind, Reason, Status},
-    operate::{LeadFilter, LetterFilter, OpenGates, Operate, Place, Replay},
+    operate::{LeadFilter, LetterFilter, OpenGates, Operate, Place, Replay, Retry},
     store::StoreError,
 };
 
@@ -214,7 +214,17 @@ async fn retry(
 ) -> Result<HttpResponse, Problem> {
     let by = operator.named(body.0.by.as_deref());
     let workspace = body.0.workspace_id.map(WorkspaceId);
-    found(operate.retry(workspace, RecordId(record.into_inner()), &by).await, NO_LEAD)
+    let record = RecordId(record.into_inner());
+    match operate.retry(workspace, record, &by).await.map_err(|error| standing::store(&error))? {
+        Retry::Done(retried) => answered(Ok(retried)),
+        Retry::Unknown => Err(Problem::new(Slug::NotFound, NO_LEAD)),
+        Retry::Ambiguous(workspaces) => {
+            let named = workspaces.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            let detail =
+                format!("is needed, as more than one workspace has a lead of this record: name one of {named}");
+            Err(Problem::invalid(vec![Fault { pointer: "/workspace_id".to_owned(), detail }]))
+        }
+    }
 }
 
 async fn dead_letters(

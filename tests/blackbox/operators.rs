@@ -309,3 +309,26 @@ fn a_change_whose_answer_is_lost_has_its_audit_line_too() {
         world.redis().start_again();
     });
 }
+
+#[test]
+fn a_record_of_two_workspaces_is_tried_in_the_one_that_is_named() {
+    run(async {
+        let (world, first) = Setup::sqlite().attio_grants().connected().await;
+        world.attio.configure(|settings| settings.workspace_id = uuid::Uuid::new_v4().to_string());
+        let second = world.connect().await;
+        let ada = world.person();
+        for app in [&first, &second] {
+            app.press(&ada).await.expect(201);
+        }
+        let retry = format!("/operate/leads/{}/retry", ada.record_id);
+        let told = post(&world, &retry, &json!({})).await.expect_problem(400, "invalid-request").body;
+        for app in [&first, &second] {
+            assert!(told.contains(&*app.workspace_id), "{told}");
+            let tried = post(&world, &retry, &json!({ "workspace_id": app.workspace_id })).await.expect(200).json();
+            assert_eq!(tried["workspace_id"], json!(app.workspace_id));
+        }
+        let audit = secrets::lines_with("an operator has changed something");
+        let of_ada = audit.iter().filter(|line| line.contains(&*ada.record_id)).count();
+        assert_eq!(of_ada, 2, "nothing was tried before one was named: {audit:?}");
+    });
+}

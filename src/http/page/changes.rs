@@ -21,7 +21,7 @@ use super::{
 use crate::{
     ids::{RecordId, WorkspaceId},
     leads::LetterId,
-    operate::{LetterFilter, OpenGates, Operate, Replay},
+    operate::{LetterFilter, OpenGates, Operate, Replay, Retry},
 };
 
 #[derive(Deserialize)]
@@ -58,8 +58,9 @@ pub(super) async fn retry(
 ) -> Result<HttpResponse, Failure> {
     let (workspace, record) = which.into_inner();
     let (workspace, record) = (WorkspaceId(workspace), RecordId(record));
-    let retried = operate.retry(Some(workspace), record, &operator.0).await?;
-    let retried = retried.ok_or_else(|| Problem::new(Slug::NotFound, NO_LEAD))?;
+    let Retry::Done(retried) = operate.retry(Some(workspace), record, &operator.0).await? else {
+        return Err(Problem::new(Slug::NotFound, NO_LEAD).into());
+    };
     Ok(see(&one::here(workspace, record, notice::tried(&retried.tried))))
 }
 
