@@ -97,6 +97,11 @@ impl Client {
                 }
             };
             all.extend(answer[items].as_array_mut().map(std::mem::take).unwrap_or_default());
+            for (name, count) in answer.as_object_mut().into_iter().flatten() {
+                if let (Some(now), Some(before)) = (count.as_u64(), so_far[name.as_str()].as_u64()) {
+                    *count = json!(now + before);
+                }
+            }
             body["cursor"] = answer["next_cursor"].take();
             if body["cursor"].is_null() {
                 answer[items] = json!(all);
@@ -168,7 +173,7 @@ mod tests {
     async fn what_earlier_pages_have_done_is_told_though_a_later_one_fails() {
         let mut server = Server::new_async().await;
         let page = |at: Value| Matcher::PartialJson(json!({ "all": true, "cursor": at }));
-        let first = json!({ "replayed": [1, 2], "next_cursor": "behind-two" });
+        let first = json!({ "replayed": [1, 2], "woken": 2, "next_cursor": "behind-two" });
         let first = server.mock("POST", "/replay").match_body(page(Value::Null)).with_body(first.to_string());
         first.create_async().await;
         let second = server.mock("POST", "/replay").match_body(page(json!("behind-two"))).with_status(503);
@@ -177,7 +182,7 @@ mod tests {
         let client = Client::to(address, None).expect("a client");
         let body = |cursor| json!({ "all": true, "cursor": cursor });
         let (done, error) = client.post_pages("/replay", body(Value::Null), "replayed").await.expect("a page");
-        assert_eq!(done, json!({ "replayed": [1, 2], "next_cursor": null }));
+        assert_eq!(done, json!({ "replayed": [1, 2], "woken": 2, "next_cursor": null }));
         assert!(error.is_some_and(|error| error.contains("The store cannot take it now.")));
         let nothing = client.post_pages("/replay", body(json!("behind-two")), "replayed").await;
         assert!(nothing.is_err_and(|error| error.contains("The store cannot take it now.")));

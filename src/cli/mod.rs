@@ -294,6 +294,7 @@ pub fn connections(environment: &Environment, command: ConnectionsCommand) -> Re
 /// `alc-connector gates …`.
 pub fn gates(environment: &Environment, command: GatesCommand) -> Result<Printed, String> {
     run(environment, async |client| {
+        let mut then = None;
         let told: Told = match command {
             GatesCommand::List { workspace, closed, output } => {
                 let query = [("workspace_id", workspace), ("closed", closed.then(|| "true".to_owned()))];
@@ -302,10 +303,12 @@ pub fn gates(environment: &Environment, command: GatesCommand) -> Result<Printed
             GatesCommand::Open { workspace, upstream, all, by, output } => {
                 let mut body = members([("workspace_id", workspace), ("upstream", upstream), ("by", by.by)]);
                 body["all"] = json!(all);
-                (client.post("/operate/gates", &body).await?, output, show::opened)
+                let (answer, error) = client.post_pages("/operate/gates", body, "opened").await?;
+                then = error;
+                (answer, output, show::opened)
             }
         };
-        Ok((told, None))
+        Ok((told, then))
     })
 }
 

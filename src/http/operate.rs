@@ -83,6 +83,8 @@ struct OpenBody {
     upstream: Option<String>,
     #[serde(default)]
     all: Option<bool>,
+    limit: Option<usize>,
+    cursor: Option<String>,
     by: Option<String>,
 }
 
@@ -141,6 +143,14 @@ impl Reading {
         let expected = format!("must be a whole number from {} to {}", LIMITS.start(), LIMITS.end());
         let read = |text: &str| text.parse().ok().filter(|limit| LIMITS.contains(limit));
         self.read("limit", limit, &expected, read).unwrap_or(USUAL_LIMIT)
+    }
+
+    fn limit_of_body(&mut self, limit: Option<usize>) -> usize {
+        let limit = limit.unwrap_or(USUAL_LIMIT);
+        if !LIMITS.contains(&limit) {
+            self.fault("limit", format!("must be a whole number from {} to {}", LIMITS.start(), LIMITS.end()));
+        }
+        limit
     }
 
     pub(super) fn kind(&mut self, text: Option<&String>) -> Option<LetterKind> {
@@ -261,10 +271,7 @@ async fn replay(
         id: reading.read("id", body.id.as_ref(), id, |text| text.parse::<LetterId>().ok()),
     };
     let from = reading.place(body.cursor.as_ref());
-    let limit = body.limit.unwrap_or(USUAL_LIMIT);
-    if !LIMITS.contains(&limit) {
-        reading.fault("limit", format!("must be a whole number from {} to {}", LIMITS.start(), LIMITS.end()));
-    }
+    let limit = reading.limit_of_body(body.limit);
     let is_narrowed =
         body.record_id.is_some() || body.kind.is_some() || body.reason.is_some() || body.workspace_id.is_some();
     if !is_narrowed && body.all != Some(true) {
@@ -323,11 +330,13 @@ async fn open_gates(
     let expected = "must be one of alc, attio, workflow";
     let known = |text: &str| UPSTREAMS.contains(&text).then(|| text.to_owned());
     let upstream = reading.read("upstream", body.upstream.as_ref(), expected, known);
+    let from = reading.place(body.cursor.as_ref());
+    let limit = reading.limit_of_body(body.limit);
     if body.workspace_id.is_none() && body.upstream.is_none() && body.all != Some(true) {
         let detail = "name workspace_id or upstream; or all: true for every gate that there is";
         reading.faults.push(Fault { pointer: String::new(), detail: detail.to_owned() });
     }
     reading.done()?;
-    let open = OpenGates { workspace: body.workspace_id.map(WorkspaceId), upstream };
+    let open = OpenGates { workspace: body.workspace_id.map(WorkspaceId), upstream, from, limit };
     answered(operate.open_gates(&open, &operator.named(body.by.as_deref())).await)
 }

@@ -114,7 +114,7 @@ pub(super) async fn open_gates(
         reading.fault("workspace_id", "is missing: a page opens the gates of one workspace at a time");
     }
     reading.done()?;
-    let done = operate.open_gates(&OpenGates { workspace, upstream }, &operator.0).await?;
+    let done = operate.open_gates(&OpenGates { workspace, upstream, from: None, limit: 1 }, &operator.0).await?;
     Ok(see(&overview::here(only, given(&form.cursor), Some(notice::opened(&done)))))
 }
 
