@@ -74,12 +74,12 @@ app: binaries $(APP_INSTALLED) ## Builds the Attio app, and runs it against a re
 	cd $(APP) && npm run --silent check && SANDBOX="$(abspath $(TARGET))/debug/sandbox" \
 		ALC_CONNECTOR="$(abspath $(TARGET))/debug/alc-connector" npm test --silent
 
-browser: binaries $(APP)/dist/server.js ## Clicks through the demo's page in headless Chromium
+browser: binaries $(APP)/dist/server.js ## Clicks through the demo's and the operators' pages in headless Chromium
 	@scripts/ensure-node
 	@scripts/ensure-chromium
 	cd tests/browser && npm ci --ignore-scripts --no-audit --no-fund && \
 		ATTIO_APP="$(abspath $(APP))" DEMO_BIN="$(abspath $(TARGET))/debug/sandbox" \
-		CONNECTOR="$(abspath $(TARGET))/debug/alc-connector" node demo.mjs
+		CONNECTOR="$(abspath $(TARGET))/debug/alc-connector" sh -c 'node demo.mjs && node operate.mjs'
 
 bench: ## Measures beside a bare limit, as a table (docs/performance.md)
 	@scripts/bench

@@ -80,14 +80,10 @@ fn main() -> ExitCode {
         Command::Serve => serve(),
         Command::CheckConfig => check_config(),
         Command::Healthcheck => healthcheck(),
-        Command::Leads { command } => cli::leads(&Environment::of_process(), command).and_then(|text| print(&text)),
-        Command::DeadLetters { command } => {
-            cli::letters(&Environment::of_process(), command).and_then(|text| print(&text))
-        }
-        Command::Connections { command } => {
-            cli::connections(&Environment::of_process(), command).and_then(|text| print(&text))
-        }
-        Command::Gates { command } => cli::gates(&Environment::of_process(), command).and_then(|text| print(&text)),
+        Command::Leads { command } => cli::leads(&Environment::of_process(), command).and_then(printed),
+        Command::DeadLetters { command } => cli::letters(&Environment::of_process(), command).and_then(printed),
+        Command::Connections { command } => cli::connections(&Environment::of_process(), command).and_then(printed),
+        Command::Gates { command } => cli::gates(&Environment::of_process(), command).and_then(printed),
         Command::Doctor => doctor(),
         Command::Store { command } => return store(command),
         Command::Keys { command: KeysCommand::Generate } => generate_keys(),
@@ -147,6 +143,11 @@ fn check_config() -> Result<(), String> {
 fn healthcheck() -> Result<(), String> {
     let bind = Config::management_bind(&Environment::of_process()).map_err(|faults| faults.to_string())?;
     health::ask(bind)
+}
+
+fn printed(printed: cli::Printed) -> Result<(), String> {
+    print(&printed.text)?;
+    printed.then.map_or(Ok(()), Err)
 }
 
 fn doctor() -> Result<(), String> {

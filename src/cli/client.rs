@@ -27,9 +27,12 @@ impl Client {
     /// To the service of this configuration.
     pub(super) fn of(environment: &Environment) -> Result<Self, String> {
         let management = Config::management(environment).map_err(|faults| faults.to_string())?;
+        Self::to(reachable(management.bind), management.token)
+    }
+
+    fn to(address: SocketAddr, token: Option<SecretString>) -> Result<Self, String> {
         let http = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build();
-        let http = http.map_err(|error| error.to_string())?;
-        Ok(Self { http, address: reachable(management.bind), token: management.token })
+        Ok(Self { http: http.map_err(|error| error.to_string())?, address, token })
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
@@ -74,17 +77,37 @@ impl Client {
         }
     }
 
-    /// A change that is asked for page by page, until it is done.
-    pub(super) async fn post_pages(&self, path: &str, mut body: Value, items: &str) -> Result<Value, String> {
-        let mut all = Vec::new();
+    /// A change that is asked for page by page, until it is done. If a later page fails, what the earlier ones have
+    /// done comes with its error: it is done.
+    pub(super) async fn post_pages(
+        &self,
+        path: &str,
+        mut body: Value,
+        items: &str,
+    ) -> Result<(Value, Option<String>), String> {
+        let (mut all, mut so_far) = (Vec::new(), Value::Null);
         loop {
-            let mut answer = self.post(path, &body).await?;
+            let mut answer = match self.post(path, &body).await {
+                Ok(answer) => answer,
+                Err(error) if so_far.is_null() => return Err(error),
+                Err(error) => {
+                    so_far[items] = json!(all);
+                    let advice = "what is above was done before that; ask for the rest again";
+                    return Ok((so_far, Some(format!("{error} ({advice})"))));
+                }
+            };
             all.extend(answer[items].as_array_mut().map(std::mem::take).unwrap_or_default());
-            if answer["next_cursor"].is_null() {
-                answer[items] = json!(all);
-                return Ok(answer);
+            for (name, count) in answer.as_object_mut().into_iter().flatten() {
+                if let (Some(now), Some(before)) = (count.as_u64(), so_far[name.as_str()].as_u64()) {
+                    *count = json!(now + before);
+                }
             }
             body["cursor"] = answer["next_cursor"].take();
+            if body["cursor"].is_null() {
+                answer[items] = json!(all);
+                return Ok((answer, None));
+            }
+            so_far = answer;
         }
     }
 
@@ -142,7 +165,28 @@ pub(super) fn segment(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use mockito::{Matcher, Server};
+
     use super::*;
+
+    #[tokio::test]
+    async fn what_earlier_pages_have_done_is_told_though_a_later_one_fails() {
+        let mut server = Server::new_async().await;
+        let page = |at: Value| Matcher::PartialJson(json!({ "all": true, "cursor": at }));
+        let first = json!({ "replayed": [1, 2], "woken": 2, "next_cursor": "behind-two" });
+        let first = server.mock("POST", "/replay").match_body(page(Value::Null)).with_body(first.to_string());
+        first.create_async().await;
+        let second = server.mock("POST", "/replay").match_body(page(json!("behind-two"))).with_status(503);
+        second.with_body(json!({ "detail": "The store cannot take it now." }).to_string()).create_async().await;
+        let address = server.host_with_port().parse().expect("an address");
+        let client = Client::to(address, None).expect("a client");
+        let body = |cursor| json!({ "all": true, "cursor": cursor });
+        let (done, error) = client.post_pages("/replay", body(Value::Null), "replayed").await.expect("a page");
+        assert_eq!(done, json!({ "replayed": [1, 2], "woken": 2, "next_cursor": null }));
+        assert!(error.is_some_and(|error| error.contains("The store cannot take it now.")));
+        let nothing = client.post_pages("/replay", body(json!("behind-two")), "replayed").await;
+        assert!(nothing.is_err_and(|error| error.contains("The store cannot take it now.")));
+    }
 
     #[test]
     fn every_address_is_reached_over_loopback() {

@@ -3,7 +3,7 @@
 //!
 //! Owns their words and how answers are printed. They read the same configuration as `serve`, of which they need the
 //! section `MANAGEMENT` alone. Promises that an error says what to do, and exits with 1; that `--json` prints what the
-//! listener answered; and that no control character of an answer reaches the terminal.
+//! listener answered; and that no control character of an answer reaches the terminal, in a table or in JSON.
 
 mod client;
 mod doctor;
@@ -208,8 +208,16 @@ pub struct ByWhom {
 /// An answer, and what is a table of it.
 type Told = (Value, Output, fn(&Value) -> String);
 
+/// What a command prints.
+pub struct Printed {
+    /// What came of it.
+    pub text: String,
+    /// What went wrong behind that: the rest was not done.
+    pub then: Option<String>,
+}
+
 /// `alc-connector leads …`.
-pub fn leads(environment: &Environment, command: LeadsCommand) -> Result<String, String> {
+pub fn leads(environment: &Environment, command: LeadsCommand) -> Result<Printed, String> {
     run(environment, async |client| {
         let told: Told = match command {
             LeadsCommand::List { workspace, status, reason, waiting, failing, limit, output } => {
@@ -232,13 +240,14 @@ pub fn leads(environment: &Environment, command: LeadsCommand) -> Result<String,
                 (client.post(&path, &body).await?, output, show::tried)
             }
         };
-        Ok(told)
+        Ok((told, None))
     })
 }
 
 /// `alc-connector dead-letters …`.
-pub fn letters(environment: &Environment, command: LettersCommand) -> Result<String, String> {
+pub fn letters(environment: &Environment, command: LettersCommand) -> Result<Printed, String> {
     run(environment, async |client| {
+        let mut then = None;
         let told: Told = match command {
             LettersCommand::List { filter, limit, output } => {
                 let LetterArgs { workspace, record, kind, reason } = filter;
@@ -256,15 +265,17 @@ pub fn letters(environment: &Environment, command: LettersCommand) -> Result<Str
                     ("by", by.by),
                 ]);
                 body["all"] = json!(all);
-                (client.post_pages("/operate/dead-letters/replay", body, "replayed").await?, output, show::replayed)
+                let (answer, error) = client.post_pages("/operate/dead-letters/replay", body, "replayed").await?;
+                then = error;
+                (answer, output, show::replayed)
             }
         };
-        Ok(told)
+        Ok((told, then))
     })
 }
 
 /// `alc-connector connections …`.
-pub fn connections(environment: &Environment, command: ConnectionsCommand) -> Result<String, String> {
+pub fn connections(environment: &Environment, command: ConnectionsCommand) -> Result<Printed, String> {
     run(environment, async |client| {
         let told: Told = match command {
             ConnectionsCommand::List { output } => {
@@ -279,13 +290,14 @@ pub fn connections(environment: &Environment, command: ConnectionsCommand) -> Re
                 (client.post(&path, &members([("by", by.by)])).await?, output, show::tried)
             }
         };
-        Ok(told)
+        Ok((told, None))
     })
 }
 
 /// `alc-connector gates …`.
-pub fn gates(environment: &Environment, command: GatesCommand) -> Result<String, String> {
+pub fn gates(environment: &Environment, command: GatesCommand) -> Result<Printed, String> {
     run(environment, async |client| {
+        let mut then = None;
         let told: Told = match command {
             GatesCommand::List { workspace, closed, output } => {
                 let query = [("workspace_id", workspace), ("closed", closed.then(|| "true".to_owned()))];
@@ -294,10 +306,12 @@ pub fn gates(environment: &Environment, command: GatesCommand) -> Result<String,
             GatesCommand::Open { workspace, upstream, all, by, output } => {
                 let mut body = members([("workspace_id", workspace), ("upstream", upstream), ("by", by.by)]);
                 body["all"] = json!(all);
-                (client.post("/operate/gates", &body).await?, output, show::opened)
+                let (answer, error) = client.post_pages("/operate/gates", body, "opened").await?;
+                then = error;
+                (answer, output, show::opened)
             }
         };
-        Ok(told)
+        Ok((told, then))
     })
 }
 
@@ -306,10 +320,13 @@ pub fn doctor(environment: &Environment) -> Result<(String, bool), String> {
     Ok(runtime()?.block_on(doctor::examine(environment)))
 }
 
-fn run(environment: &Environment, ask: impl AsyncFnOnce(Client) -> Result<Told, String>) -> Result<String, String> {
+fn run(
+    environment: &Environment,
+    ask: impl AsyncFnOnce(Client) -> Result<(Told, Option<String>), String>,
+) -> Result<Printed, String> {
     let client = Client::of(environment)?;
-    let (answer, output, as_table) = runtime()?.block_on(ask(client))?;
-    Ok(if output.json { format!("{answer:#}") } else { as_table(&answer) })
+    let ((answer, output, as_table), then) = runtime()?.block_on(ask(client))?;
+    Ok(Printed { text: if output.json { table::json(&answer) } else { as_table(&answer) }, then })
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, String> {

@@ -54,11 +54,28 @@ pub(super) fn cell(value: Option<&Value>) -> String {
 
 /// A text that a terminal shows and does not obey.
 pub(super) fn clean(text: &str) -> String {
-    let is_obeyed = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
-    };
     text.chars().map(|c| if is_obeyed(c) { '\u{fffd}' } else { c }).collect()
+}
+
+/// JSON, indented, that says the same to a program and that a terminal does not obey: outside of texts JSON has no such
+/// characters but the line breaks that are made here.
+pub(super) fn json(answer: &Value) -> String {
+    let mut shown = String::new();
+    for c in format!("{answer:#}").chars() {
+        if c != '\n' && is_obeyed(c) {
+            let mut units = [0; 2];
+            c.encode_utf16(&mut units).iter().for_each(|unit| shown.push_str(&format!("\\u{unit:04x}")));
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
+}
+
+/// Controls of either kind, what turns the direction of writing, and what has no width.
+fn is_obeyed(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 #[cfg(test)]
@@ -79,6 +96,15 @@ mod tests {
         let shown = columns(&items, &["said", "n"]);
         assert!(!shown.chars().any(|c| c.is_control() && c != '\n') && shown.lines().count() == 2, "{shown:?}");
         assert!(!shown.contains('\u{202e}'));
+    }
+
+    #[test]
+    fn what_an_upstream_said_does_not_command_the_terminal_as_json_either() {
+        let answer = json!({ "said": "\u{9b}31m\u{202e}evil\u{61c}\u{1b}[2J \u{e9}", "n": [1, "\n"] });
+        let shown = super::json(&answer);
+        assert!(!shown.chars().any(|c| c != '\n' && is_obeyed(c)), "{shown:?}");
+        assert!(shown.contains("\\u009b31m\\u202eevil\\u061c") && shown.contains('\u{e9}'), "{shown}");
+        assert_eq!(serde_json::from_str::<Value>(&shown).expect("JSON"), answer, "a program reads the same");
     }
 
     #[test]

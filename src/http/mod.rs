@@ -18,6 +18,7 @@ pub mod limit;
 pub mod oauth;
 pub mod operate;
 pub mod operator;
+pub mod page;
 mod probes;
 pub mod problem;
 pub mod request;
@@ -61,7 +62,12 @@ pub fn public_endpoints() -> Vec<Endpoint> {
 
 /// What the management listener serves, all of it.
 pub fn management_endpoints() -> Vec<Endpoint> {
-    health::probes().into_iter().chain(health::operators()).chain(operate::endpoints()).collect()
+    health::probes()
+        .into_iter()
+        .chain(health::operators())
+        .chain(operate::endpoints())
+        .chain(page::endpoints())
+        .collect()
 }
 
 /// The public listener's routes.

@@ -14,13 +14,13 @@ use super::{
 use crate::{
     ids::{RecordId, WorkspaceId},
     leads::{LetterId, LetterKind, Reason, Status},
-    operate::{LeadFilter, LetterFilter, OpenGates, Operate, Place, Replay},
+    operate::{LeadFilter, LetterFilter, OpenGates, Operate, Place, Replay, Retry},
     store::StoreError,
 };
 
 const LIMITS: std::ops::RangeInclusive<usize> = 1..=200;
 const USUAL_LIMIT: usize = 50;
-const UPSTREAMS: [&str; 3] = ["alc", "attio", "workflow"];
+pub(super) const UPSTREAMS: [&str; 3] = ["alc", "attio", "workflow"];
 
 /// The endpoints of operators.
 pub fn endpoints() -> [Endpoint; 9] {
@@ -83,6 +83,8 @@ struct OpenBody {
     upstream: Option<String>,
     #[serde(default)]
     all: Option<bool>,
+    limit: Option<usize>,
+    cursor: Option<String>,
     by: Option<String>,
 }
 
@@ -92,25 +94,25 @@ impl Body for RepairBody {}
 impl Body for OpenBody {}
 
 /// Reads texts, and gathers what is wrong with them.
-struct Reading {
+pub(super) struct Reading {
     before: &'static str,
     faults: Vec<Fault>,
 }
 
 impl Reading {
-    const fn of_query() -> Self {
+    pub(super) const fn of_query() -> Self {
         Self { before: "#/query/", faults: Vec::new() }
     }
 
-    const fn of_body() -> Self {
+    pub(super) const fn of_body() -> Self {
         Self { before: "/", faults: Vec::new() }
     }
 
-    fn fault(&mut self, name: &str, detail: impl Into<String>) {
+    pub(super) fn fault(&mut self, name: &str, detail: impl Into<String>) {
         self.faults.push(Fault { pointer: format!("{}{name}", self.before), detail: detail.into() });
     }
 
-    fn read<T>(
+    pub(super) fn read<T>(
         &mut self,
         name: &str,
         text: Option<&String>,
@@ -124,15 +126,15 @@ impl Reading {
         read
     }
 
-    fn uuid(&mut self, name: &str, text: Option<&String>) -> Option<Uuid> {
+    pub(super) fn uuid(&mut self, name: &str, text: Option<&String>) -> Option<Uuid> {
         self.read(name, text, "must be a UUID", |text| text.parse().ok())
     }
 
-    fn flag(&mut self, name: &str, text: Option<&String>) -> bool {
+    pub(super) fn flag(&mut self, name: &str, text: Option<&String>) -> bool {
         self.read(name, text, "must be true or false", |text| text.parse().ok()).unwrap_or(false)
     }
 
-    fn place(&mut self, text: Option<&String>) -> Option<Place> {
+    pub(super) fn place(&mut self, text: Option<&String>) -> Option<Place> {
         let expected = "not a cursor: pass `next_cursor` of the previous page unchanged";
         self.read("cursor", text, expected, |text| text.parse().ok())
     }
@@ -143,11 +145,19 @@ impl Reading {
         self.read("limit", limit, &expected, read).unwrap_or(USUAL_LIMIT)
     }
 
-    fn kind(&mut self, text: Option<&String>) -> Option<LetterKind> {
+    fn limit_of_body(&mut self, limit: Option<usize>) -> usize {
+        let limit = limit.unwrap_or(USUAL_LIMIT);
+        if !LIMITS.contains(&limit) {
+            self.fault("limit", format!("must be a whole number from {} to {}", LIMITS.start(), LIMITS.end()));
+        }
+        limit
+    }
+
+    pub(super) fn kind(&mut self, text: Option<&String>) -> Option<LetterKind> {
         self.read("kind", text, "must be one of lead, attio-write, workflow-call", LetterKind::from_name)
     }
 
-    fn done(self) -> Result<(), Problem> {
+    pub(super) fn done(self) -> Result<(), Problem> {
         if self.faults.is_empty() { Ok(()) } else { Err(Problem::invalid(self.faults)) }
     }
 }
@@ -165,8 +175,9 @@ fn found<T: Serialize>(answer: Result<Option<T>, StoreError>, what: &str) -> Res
     }
 }
 
-const NO_LEAD: &str = "No workspace has a lead of this record: it was never sent, or is forgotten after its retention.";
-const NO_WORKSPACE: &str = "There is no such workspace: `connections list` shows those that there are.";
+pub(super) const NO_LEAD: &str =
+    "No workspace has a lead of this record: it was never sent, or is forgotten after its retention.";
+pub(super) const NO_WORKSPACE: &str = "There is no such workspace: `connections list` shows those that there are.";
 
 async fn leads(_: Operator, operate: web::Data<Operate>, query: web::Query<Query>) -> Result<HttpResponse, Problem> {
     let mut reading = Reading::of_query();
@@ -213,7 +224,17 @@ async fn retry(
 ) -> Result<HttpResponse, Problem> {
     let by = operator.named(body.0.by.as_deref());
     let workspace = body.0.workspace_id.map(WorkspaceId);
-    found(operate.retry(workspace, RecordId(record.into_inner()), &by).await, NO_LEAD)
+    let record = RecordId(record.into_inner());
+    match operate.retry(workspace, record, &by).await.map_err(|error| standing::store(&error))? {
+        Retry::Done(retried) => answered(Ok(retried)),
+        Retry::Unknown => Err(Problem::new(Slug::NotFound, NO_LEAD)),
+        Retry::Ambiguous(workspaces) => {
+            let named = workspaces.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            let detail =
+                format!("is needed, as more than one workspace has a lead of this record: name one of {named}");
+            Err(Problem::invalid(vec![Fault { pointer: "/workspace_id".to_owned(), detail }]))
+        }
+    }
 }
 
 async fn dead_letters(
@@ -250,10 +271,7 @@ async fn replay(
         id: reading.read("id", body.id.as_ref(), id, |text| text.parse::<LetterId>().ok()),
     };
     let from = reading.place(body.cursor.as_ref());
-    let limit = body.limit.unwrap_or(USUAL_LIMIT);
-    if !LIMITS.contains(&limit) {
-        reading.fault("limit", format!("must be a whole number from {} to {}", LIMITS.start(), LIMITS.end()));
-    }
+    let limit = reading.limit_of_body(body.limit);
     let is_narrowed =
         body.record_id.is_some() || body.kind.is_some() || body.reason.is_some() || body.workspace_id.is_some();
     if !is_narrowed && body.all != Some(true) {
@@ -312,11 +330,13 @@ async fn open_gates(
     let expected = "must be one of alc, attio, workflow";
     let known = |text: &str| UPSTREAMS.contains(&text).then(|| text.to_owned());
     let upstream = reading.read("upstream", body.upstream.as_ref(), expected, known);
+    let from = reading.place(body.cursor.as_ref());
+    let limit = reading.limit_of_body(body.limit);
     if body.workspace_id.is_none() && body.upstream.is_none() && body.all != Some(true) {
         let detail = "name workspace_id or upstream; or all: true for every gate that there is";
         reading.faults.push(Fault { pointer: String::new(), detail: detail.to_owned() });
     }
     reading.done()?;
-    let open = OpenGates { workspace: body.workspace_id.map(WorkspaceId), upstream };
+    let open = OpenGates { workspace: body.workspace_id.map(WorkspaceId), upstream, from, limit };
     answered(operate.open_gates(&open, &operator.named(body.by.as_deref())).await)
 }

@@ -20,7 +20,7 @@ use super::problem::{Problem, Slug};
 use crate::{ids::SecretHash, notify, operate::By};
 
 /// What a browser may answer with a password, and a program with a token.
-const CHALLENGE: &str = "Bearer realm=\"operators\", Basic realm=\"operators\", charset=\"UTF-8\"";
+const CHALLENGES: &[&str] = &["Bearer realm=\"operators\"", "Basic realm=\"operators\", charset=\"UTF-8\""];
 /// Of the token's hash, so much tells in the log which token it was.
 const FINGERPRINT: usize = 8;
 /// What proxies add: then the caller is not the peer of this connection.
@@ -77,7 +77,7 @@ impl FromRequest for Operator {
 fn by_token(request: &HttpRequest, known: &SecretHash) -> Result<By, Problem> {
     let refused = || {
         let detail = "Send `Authorization: Bearer <MANAGEMENT__TOKEN>`; a browser: the token as the password.";
-        Problem::new(Slug::Unauthorized, detail).challenged(CHALLENGE)
+        Problem::new(Slug::Unauthorized, detail).challenged(CHALLENGES)
     };
     let mut headers = request.headers().get_all(header::AUTHORIZATION);
     let (Some(header), None) = (headers.next(), headers.next()) else { return Err(refused()) };

@@ -117,7 +117,7 @@ pub struct Problem {
     faults: Vec<Fault>,
     retry_after: Option<Duration>,
     extensions: Map<String, Value>,
-    challenge: Option<&'static str>,
+    challenges: &'static [&'static str],
 }
 
 impl Problem {
@@ -129,20 +129,21 @@ impl Problem {
             faults: Vec::new(),
             retry_after: None,
             extensions: Map::new(),
-            challenge: None,
+            challenges: &[],
         }
     }
 
     /// `unauthorized` for a request without any credentials: its challenge has no error code (RFC 6750 §3.1).
     pub fn credentials_missing() -> Self {
         let detail = "Send `Authorization: Bearer <access token>` with the connection's access token.";
-        Self::new(Slug::Unauthorized, detail).challenged("Bearer")
+        Self::new(Slug::Unauthorized, detail).challenged(&["Bearer"])
     }
 
-    /// With this `WWW-Authenticate` instead of the usual one.
+    /// With these `WWW-Authenticate` instead of the usual one, each as a line of its own: of two challenges in one line
+    /// Chromium sees the first alone.
     #[must_use]
-    pub fn challenged(self, challenge: &'static str) -> Self {
-        Self { challenge: Some(challenge), ..self }
+    pub fn challenged(self, challenges: &'static [&'static str]) -> Self {
+        Self { challenges, ..self }
     }
 
     /// `invalid-request` with its faults.
@@ -228,11 +229,14 @@ impl ResponseError for Problem {
             response.insert_header((header::RETRY_AFTER, after.as_millis().div_ceil(1000).max(1).to_string()));
         }
         if self.slug.status() == 401 && self.slug != Slug::InvalidSignature {
-            let challenge = self.challenge.map_or_else(
-                || format!("Bearer error=\"invalid_token\", error_description=\"{}\"", self.slug.title()),
-                str::to_owned,
-            );
-            response.insert_header((header::WWW_AUTHENTICATE, challenge));
+            if self.challenges.is_empty() {
+                let title = self.slug.title();
+                let usual = format!("Bearer error=\"invalid_token\", error_description=\"{title}\"");
+                response.insert_header((header::WWW_AUTHENTICATE, usual));
+            }
+            for challenge in self.challenges {
+                response.append_header((header::WWW_AUTHENTICATE, *challenge));
+            }
         }
         response.body(self.to_value(request_id::current().as_deref()).to_string())
     }

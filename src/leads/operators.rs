@@ -35,6 +35,17 @@ pub enum Replayed {
     Refused(&'static str),
 }
 
+impl Replayed {
+    /// All that a refused replay may advise.
+    pub const ADVICE: [&'static str; 5] = [
+        NOT_CONNECTED,
+        NotAgain::Over.advice(),
+        NotAgain::MayBeAtAlc.advice(),
+        NotAgain::Pointless.advice(),
+        NotAgain::Forgotten.advice(),
+    ];
+}
+
 /// What the workspace's connection has to be for a new send.
 const NOT_CONNECTED: &str = "not sent again: the workspace is not connected to ALC. Connect it in Attio, then replay";
 
@@ -119,10 +130,16 @@ impl Leads {
         self.mend(&tenant, record, try_now).await
     }
 
-    /// Has a worker look at a record's lead now; `false`: there is none.
-    pub async fn look_now(&self, workspace: WorkspaceId, record: RecordId) -> Result<bool, StoreError> {
+    /// Has a worker look at a record's lead by then; `false`: there is none, or one does so before.
+    pub async fn look_by(&self, workspace: WorkspaceId, record: RecordId, at: Timestamp) -> Result<bool, StoreError> {
+        let change = |found: &mut Option<Versioned<Lead>>, _| match found {
+            Some(lead) if lead.document.due.is_none_or(|due| due > at) => {
+                Decision::Write(LeaseChange::Leave { due: Some(at) }, true)
+            }
+            _ => Decision::Leave(false),
+        };
         let tenant = connections::tenant(workspace);
-        Ok(self.mend(&tenant, record, |_, _| (Some(()), true)).await?.is_some())
+        Ok(self.parts.store.change(&tenant, &lead_key(record).id, Patience::CALLER, change).await?.0)
     }
 
     /// Does once more what was given up. A send goes out in its `turn` of those that are replayed together, as one of a

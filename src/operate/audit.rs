@@ -29,6 +29,11 @@ impl By {
         self
     }
 
+    /// Writes down a change that ended in an error: the store may have taken it, and only its answer was lost.
+    pub(super) fn may_have_done(&self, action: &'static str, of: &dyn fmt::Display) {
+        self.did(action, of, "unknown");
+    }
+
     /// Writes it down.
     pub(super) fn did(&self, action: &'static str, of: &dyn fmt::Display, outcome: &str) {
         tracing::info!(by = %self, action, of = %of, outcome, "an operator has changed something");

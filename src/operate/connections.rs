@@ -48,7 +48,9 @@ impl Operate {
 
     /// Tries now what fails, and looks at the webhooks now; `None`: there is no such workspace.
     pub async fn repair(&self, workspace: WorkspaceId, by: &By) -> Result<Option<Repaired>, StoreError> {
-        let Some(tried) = self.connections.repair(workspace).await? else { return Ok(None) };
+        let repaired = self.connections.repair(workspace).await;
+        let repaired = repaired.inspect_err(|_| by.may_have_done("repair", &workspace))?;
+        let Some(tried) = repaired else { return Ok(None) };
         by.did("repair", &workspace, &tried.join(","));
         let advice = self.connections.story(workspace).await?.and_then(|story| story.advice);
         Ok(Some(Repaired { workspace_id: workspace, tried, advice }))

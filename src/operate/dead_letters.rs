@@ -144,10 +144,8 @@ impl Operate {
         by: &By,
     ) -> Result<ReplaySummary, StoreError> {
         let of = format_args!("{workspace}/{record} {id}");
-        let replayed = self.leads.replay(workspace, record, id, turn).await.inspect_err(|_| {
-            // The store may have taken it and only the answer was lost.
-            by.did("replay", &of, "unknown");
-        })?;
+        let replayed =
+            self.leads.replay(workspace, record, id, turn).await.inspect_err(|_| by.may_have_done("replay", &of))?;
         let (outcome, advice) = match replayed {
             Replayed::Done => (ReplayOutcome::Replayed, None),
             Replayed::Already => (ReplayOutcome::Already, None),

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{Operate, audit::By, pages::Place};
 use crate::{
-    clock::Timestamp,
+    clock::{Timestamp, later},
     connections,
     ids::WorkspaceId,
     leads::{Looked, Status},
@@ -45,12 +45,16 @@ pub struct GatesPage {
 }
 
 /// Which gates are opened.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct OpenGates {
     /// Of this workspace only.
     pub workspace: Option<WorkspaceId>,
     /// Before this upstream only.
     pub upstream: Option<String>,
+    /// From where on.
+    pub from: Option<Place>,
+    /// Of at most so many workspaces.
+    pub limit: usize,
 }
 
 /// What opening came to.
@@ -60,6 +64,8 @@ pub struct GatesOpened {
     pub opened: Vec<GateLine>,
     /// How many leads were woken to go through.
     pub leads_woken: u64,
+    /// Where the rest begins: with another workspace, or with leads of one whose gates are open now.
+    pub next_cursor: Option<String>,
 }
 
 impl Operate {
@@ -80,23 +86,44 @@ impl Operate {
         Ok(GatesPage { gates, all_of_alc_held_back: self.leads.holds_back_alc(), next_cursor: next })
     }
 
-    /// Opens gates now, whatever their upstreams asked for or failed at, and wakes the leads that waited there.
+    /// Opens gates now, whatever their upstreams asked for or failed at, and wakes the leads that waited there. Ends
+    /// with the first workspace of which ended leads are woken: those cost a walk.
     pub async fn open_gates(&self, open: &OpenGates, by: &By) -> Result<GatesOpened, StoreError> {
         let wanted = |upstream: &str| open.upstream.as_ref().is_none_or(|only| only == upstream);
-        if wanted("alc") && self.leads.holds_back_alc() {
+        let from = open.from.as_ref();
+        if from.is_none() && wanted("alc") && self.leads.holds_back_alc() {
             self.leads.let_alc_through();
             by.did("open-gate", &"alc of all workspaces", "opened");
         }
-        let mut done = GatesOpened { opened: Vec::new(), leads_woken: 0 };
-        for workspace in self.workspaces(Kind::Workspace, open.workspace, None).await? {
-            for line in self.gates_of(workspace).await? {
-                if wanted(line.upstream) && line.is_worth_opening() {
-                    done.leads_woken += self.open_gate(&line).await?;
-                    by.did("open-gate", &format_args!("{workspace}/{}", line.upstream), "opened");
-                    done.opened.push(line);
+        let mut done = GatesOpened { opened: Vec::new(), leads_woken: 0, next_cursor: None };
+        let all = self.workspaces(Kind::Workspace, open.workspace, from.map(|from| from.workspace)).await?;
+        let mut rest = all.get(open.limit).copied();
+        for (at, workspace) in all.iter().copied().enumerate().take(open.limit) {
+            // The gates of one that a walk had only begun with are open by now.
+            let begun = from.filter(|from| from.workspace == workspace && from.after.is_some());
+            let mut is_ended_owed = begun.is_some();
+            if begun.is_none() {
+                for line in self.gates_of(workspace).await?.into_iter().filter(GateLine::is_worth_opening) {
+                    if wanted(line.upstream) {
+                        let of = format_args!("{workspace}/{}", line.upstream);
+                        let woken = self.open_gate(&line).await;
+                        done.leads_woken += woken.inspect_err(|_| by.may_have_done("open-gate", &of))?;
+                        by.did("open-gate", &of, "opened");
+                        is_ended_owed |= line.upstream != "alc";
+                        done.opened.push(line);
+                    }
                 }
             }
+            if is_ended_owed {
+                let (woken, next) = self.wake_ended(workspace, begun).await?;
+                done.leads_woken += woken;
+                done.next_cursor = next.map(|next| next.to_string());
+                rest = all.get(at + 1).copied();
+                break;
+            }
         }
+        let rest = rest.map(|workspace| Place { workspace, after: None }.to_string());
+        done.next_cursor = done.next_cursor.or(rest);
         Ok(done)
     }
 
@@ -109,32 +136,31 @@ impl Operate {
             "attio" => &["pending"],
             _ => &[],
         };
-        let woken =
-            if live.is_empty() { 0 } else { self.store.wake(&tenant, Kind::Lead, live, WOKEN_WITHIN, now).await? };
-        Ok(woken + if line.upstream == "alc" { 0 } else { self.wake_finished(line.workspace_id).await? })
+        if live.is_empty() { Ok(0) } else { self.store.wake(&tenant, Kind::Lead, live, WOKEN_WITHIN, now).await }
     }
 
-    /// Of finished leads only those are woken of which something is owed: there may be months of others.
-    async fn wake_finished(&self, workspace: WorkspaceId) -> Result<u64, StoreError> {
+    /// Of ended leads only those are woken of which something is owed, some hundreds at most, as evenly as
+    /// [`WOKEN_WITHIN`] has it: there may be months of others. How many, and where the rest begins.
+    async fn wake_ended(
+        &self,
+        workspace: WorkspaceId,
+        from: Option<&Place>,
+    ) -> Result<(u64, Option<Place>), StoreError> {
         let owing = |page: &Looked, workspace| {
             let summaries = page.summaries(workspace).into_iter();
             summaries.map(|(at, lead)| (at, lead.waiting.then_some(lead.record_id).into_iter().collect())).collect()
         };
-        let finished = [Status::Complete, Status::Failed];
-        let (mut from, mut woken) = (None, 0);
-        loop {
-            let (records, next) = self.walk((Some(workspace), from.as_ref()), &finished, WOKEN_AT_ONCE, owing).await?;
-            for record in records {
-                woken += u64::from(self.leads.look_now(workspace, record).await?);
-            }
-            from = next;
-            if from.is_none() {
-                return Ok(woken);
-            }
+        let ended = [Status::Complete, Status::Failed];
+        let (records, next) = self.walk((Some(workspace), from), &ended, WOKEN_AT_ONCE, owing).await?;
+        let (now, mut woken) = (self.clock.now(), 0);
+        let apart = WOKEN_WITHIN / u32::try_from(records.len()).unwrap_or(u32::MAX).max(1);
+        for (turn, record) in (0..).zip(records) {
+            woken += u64::from(self.leads.look_by(workspace, record, later(now, apart * turn)).await?);
         }
+        Ok((woken, next))
     }
 
-    async fn gates_of(&self, workspace: WorkspaceId) -> Result<Vec<GateLine>, StoreError> {
+    pub(super) async fn gates_of(&self, workspace: WorkspaceId) -> Result<Vec<GateLine>, StoreError> {
         let gates = self.all_gates();
         let loaded = self.store.load(&connections::tenant(workspace), &[], &gates, self.clock.now()).await?;
         let lines = gates.iter().zip(loaded.gates).map(|(gate, view)| GateLine {
@@ -152,7 +178,7 @@ impl Operate {
 }
 
 impl GateLine {
-    fn is_worth_opening(&self) -> bool {
+    pub(super) fn is_worth_opening(&self) -> bool {
         self.closed_until.is_some() || self.failures > 0
     }
 }

@@ -40,6 +40,17 @@ pub struct Stories {
     pub leads: Vec<LeadStory>,
 }
 
+/// What asking for a retry comes to.
+#[derive(Debug, Clone)]
+pub enum Retry {
+    /// It is tried, if anything waits.
+    Done(Retried),
+    /// There is no such lead.
+    Unknown,
+    /// More than one workspace has a lead of that record: which one is meant has to be said.
+    Ambiguous(Vec<WorkspaceId>),
+}
+
 /// What trying a lead now comes to.
 #[derive(Debug, Clone, Serialize)]
 pub struct Retried {
@@ -91,19 +102,22 @@ impl Operate {
         Ok(Stories { leads })
     }
 
-    /// Tries now what of a record's lead waits for its next try; `None`: there is no such lead.
-    pub async fn retry(
-        &self,
-        workspace: Option<WorkspaceId>,
-        record: RecordId,
-        by: &By,
-    ) -> Result<Option<Retried>, StoreError> {
-        for workspace in self.workspaces(Kind::Lead, workspace, None).await? {
-            if let Some(tried) = self.leads.try_now(workspace, record).await? {
-                by.did("retry", &format_args!("{workspace}/{record}"), &tried.join(","));
-                return Ok(Some(Retried { workspace_id: workspace, record_id: record, tried }));
-            }
-        }
-        Ok(None)
+    /// Tries now what of a record's lead waits for its next try.
+    pub async fn retry(&self, workspace: Option<WorkspaceId>, record: RecordId, by: &By) -> Result<Retry, StoreError> {
+        let found = match workspace {
+            Some(workspace) => vec![workspace],
+            None => self.lead(None, record).await?.leads.iter().map(|lead| lead.summary.workspace_id).collect(),
+        };
+        let workspace = match found.as_slice() {
+            [] => return Ok(Retry::Unknown),
+            [only] => *only,
+            _ => return Ok(Retry::Ambiguous(found)),
+        };
+        let of = format_args!("{workspace}/{record}");
+        let tried = self.leads.try_now(workspace, record).await;
+        let tried = tried.inspect_err(|_| by.may_have_done("retry", &of))?;
+        let Some(tried) = tried else { return Ok(Retry::Unknown) };
+        by.did("retry", &of, &tried.join(","));
+        Ok(Retry::Done(Retried { workspace_id: workspace, record_id: record, tried }))
     }
 }

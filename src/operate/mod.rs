@@ -10,10 +10,11 @@ mod connections;
 mod dead_letters;
 mod gates;
 mod leads;
+mod overview;
 mod pages;
 
 use crate::{
-    clock::SharedClock,
+    clock::{SharedClock, Timestamp},
     connections::Connections,
     leads::Leads,
     store::{Store, gate::Gates},
@@ -24,7 +25,8 @@ pub use self::{
     connections::{ConnectionsPage, Repaired},
     dead_letters::{LetterFilter, LettersPage, Replay, ReplayDone, ReplayOutcome, ReplaySummary},
     gates::{GateLine, GatesOpened, GatesPage, OpenGates},
-    leads::{LeadFilter, LeadsPage, Retried, Stories},
+    leads::{LeadFilter, LeadsPage, Retried, Retry, Stories},
+    overview::{Glance, Overview, Trouble, Waiting},
     pages::{BadPlace, Place},
 };
 
@@ -42,5 +44,10 @@ impl Operate {
     /// The service over its parts.
     pub fn new(store: Store, connections: Connections, leads: Leads, gates: Gates, clock: SharedClock) -> Self {
         Self { store, connections, leads, gates, clock }
+    }
+
+    /// The time that its answers are of.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::support::{
     attio_app::{connection_event, lead_body},
     contract::{CONTRACT, Operation},
-    harness::{Setup, run, scenario},
+    harness::{Setup, World, run, scenario},
     http::send,
 };
 
@@ -71,6 +71,23 @@ fn every_body_of_the_contract_has_examples_that_follow_its_schema() {
     assert_eq!(CONTRACT.bad_examples(), Vec::<String>::new());
 }
 
+async fn ask_for_the_operators_pages(world: &World, workspace: &str, record: &str) {
+    let management = world.replicas()[0].management;
+    let lead = format!("/operate/page/leads/{workspace}/{record}");
+    for path in ["/operate", "/operate/page/leads", "/operate/page/dead-letters", &lead] {
+        send(world.client.get(format!("http://{management}{path}"))).await.expect(200);
+    }
+    for path in [
+        format!("leads/{workspace}/{record}/retry"),
+        "dead-letters/replay".to_owned(),
+        "gates/open".to_owned(),
+        format!("connections/{workspace}/repair"),
+    ] {
+        let form = [("workspace_id", workspace)];
+        send(world.client.post(format!("http://{management}/operate/page/{path}")).form(&form)).await.expect(303);
+    }
+}
+
 #[test]
 fn every_operation_of_the_contract_is_answered() {
     run(async {
@@ -121,6 +138,7 @@ fn every_operation_of_the_contract_is_answered() {
             let all = json!({ "all": true });
             send(world.client.post(format!("http://{management}/operate/{path}")).json(&all)).await.expect(200);
         }
+        ask_for_the_operators_pages(&world, workspace, record).await;
         // Without Attio's grants nobody comes here, and its webhook is not registered on a loopback URL.
         send(world.client.get(format!("{}/oauth/callback/attio", world.url()))).await.expect(400);
         send(world.client.post(format!("{}/webhooks/attio/x.y", world.url())).json(&json!({}))).await.expect(410);

@@ -35,6 +35,7 @@ mod newer_version;
 mod oauth;
 mod operations;
 mod operators;
+mod operators_page;
 mod priority;
 mod races;
 mod reads;

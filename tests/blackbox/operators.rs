@@ -289,3 +289,101 @@ fn a_list_goes_over_all_pages() {
         world.pass(DAY).await;
     });
 }
+
+#[test]
+fn a_change_whose_answer_is_lost_has_its_audit_line_too() {
+    run(async {
+        let (mut world, app) = Setup::redis().connected().await;
+        let (ada, workspace) = (world.person(), app.workspace_id.clone());
+        app.press(&ada).await.expect(201);
+        world.redis().kill();
+        let of_ada = json!({ "workspace_id": workspace, "by": "bo" });
+        post(&world, &format!("/operate/leads/{}/retry", ada.record_id), &of_ada).await.expect(503);
+        post(&world, &format!("/operate/connections/{workspace}/repair"), &json!({ "by": "bo" })).await.expect(503);
+        let audit = secrets::lines_with("an operator has changed something");
+        for (action, of) in [("retry", format!("{workspace}/{}", ada.record_id)), ("repair", workspace.to_string())] {
+            let told =
+                |line: &String| [&*format!("action=\"{action}\""), &*of, "unknown"].iter().all(|it| line.contains(it));
+            assert!(audit.iter().any(told), "no line of the {action}: {audit:?}");
+        }
+        world.redis().start_again();
+    });
+}
+
+#[test]
+fn a_record_of_two_workspaces_is_tried_in_the_one_that_is_named() {
+    run(async {
+        let (world, first) = Setup::sqlite().attio_grants().connected().await;
+        world.attio.configure(|settings| settings.workspace_id = uuid::Uuid::new_v4().to_string());
+        let second = world.connect().await;
+        let ada = world.person();
+        for app in [&first, &second] {
+            app.press(&ada).await.expect(201);
+        }
+        let retry = format!("/operate/leads/{}/retry", ada.record_id);
+        let told = post(&world, &retry, &json!({})).await.expect_problem(400, "invalid-request").body;
+        for app in [&first, &second] {
+            assert!(told.contains(&*app.workspace_id), "{told}");
+            let tried = post(&world, &retry, &json!({ "workspace_id": app.workspace_id })).await.expect(200).json();
+            assert_eq!(tried["workspace_id"], json!(app.workspace_id));
+        }
+        let audit = secrets::lines_with("an operator has changed something");
+        let of_ada = audit.iter().filter(|line| line.contains(&*ada.record_id)).count();
+        assert_eq!(of_ada, 2, "nothing was tried before one was named: {audit:?}");
+    });
+}
+
+#[test]
+fn gates_are_opened_page_by_page_and_what_waits_there_goes_through_in_turn() {
+    run(async {
+        let (world, first) = Setup::sqlite().attio_grants().connected().await;
+        world.attio.configure(|settings| settings.workspace_id = uuid::Uuid::new_v4().to_string());
+        let second = world.connect().await;
+        let people: Vec<_> = (0..4).map(|_| world.person()).collect();
+        for person in &people {
+            second.press(person).await.expect(201);
+            world.shows(person, "Pending").await;
+            world.synced(&second, person).await;
+        }
+        world.attio.server().go_down().await;
+        first.press(&world.person()).await.expect(201);
+        for person in &people {
+            world.call_back(person, "qualified").await;
+        }
+        let of_second = format!("/operate/leads?workspace_id={}&waiting=true", second.workspace_id);
+        let leads = async || get(&world, &of_second).await.json()["leads"].as_array().expect("a list").clone();
+        // In how many seconds each is looked at.
+        let dues = async || {
+            let due = |lead: &Value| lead["due"].as_str().and_then(|due| due.parse::<jiff::Timestamp>().ok());
+            let leads = leads().await;
+            let now = world.now().as_second();
+            leads.iter().filter_map(due).map(|due| due.as_second() - now).collect::<Vec<_>>()
+        };
+        let fail = async || {
+            let fails = leads().await.iter().filter(|lead| lead["failing"] == true).count();
+            let gates = get(&world, "/operate/gates?closed=true").await.json()["gates"].as_array().map(Vec::len);
+            let waits = dues().await.iter().filter(|due| **due > 10).count();
+            fails == people.len() && gates == Some(2) && waits == people.len()
+        };
+        world.pass_until("all wait long for Attio", std::time::Duration::from_secs(5), HOUR * 3, fail).await;
+        let (mut opened, mut woken, mut requests, mut cursor) = (Vec::new(), 0, 0, Value::Null);
+        loop {
+            let body = json!({ "all": true, "limit": 1, "cursor": cursor });
+            let page = post(&world, "/operate/gates", &body).await.expect(200).json();
+            opened.extend(page["opened"].as_array().expect("a list").clone());
+            woken += page["leads_woken"].as_u64().expect("a number");
+            requests += 1;
+            cursor = page["next_cursor"].clone();
+            if cursor.is_null() {
+                break;
+            }
+        }
+        let mut workspaces: Vec<_> = opened.iter().map(|gate| gate["workspace_id"].to_string()).collect();
+        workspaces.sort();
+        workspaces.dedup();
+        assert_eq!((opened.len(), workspaces.len(), requests), (2, 2, 2), "a workspace a request: {opened:?}");
+        assert!((4..=5).contains(&woken), "each lead that no worker has in hand: {woken}");
+        let soon = dues().await.into_iter().filter(|due| (1..=5).contains(due)).count();
+        assert!(soon >= 2, "they are looked at one after the other: {:?}", leads().await);
+    });
+}

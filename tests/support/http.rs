@@ -56,10 +56,11 @@ impl Answer {
         self.location().query_pairs().into_owned().collect()
     }
 
-    /// Where a redirect leads.
+    /// Where a redirect leads; of one within the same listener, as if that were `localhost`.
     pub fn location(&self) -> url::Url {
         let location = self.header("location").unwrap_or_else(|| panic!("{} has no Location", self.asked));
-        url::Url::parse(location).expect("Location is a URL")
+        let here = url::Url::parse("http://localhost").expect("a URL");
+        here.join(location).expect("Location is a URL")
     }
 }
 

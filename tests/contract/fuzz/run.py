@@ -26,6 +26,14 @@ BY_OPERATORS = [
     "repairConnection",
     "operateGates",
     "openGates",
+    "operatorsPage",
+    "operatorsPageLeads",
+    "operatorsPageLead",
+    "operatorsPageRetry",
+    "operatorsPageDeadLetters",
+    "operatorsPageReplay",
+    "operatorsPageOpenGates",
+    "operatorsPageRepair",
 ]
 ON_MANAGEMENT = ["healthz", "readyz", "metrics", "version", *BY_OPERATORS]
 ONLY_ON_MANAGEMENT = ["metrics", "version", *BY_OPERATORS]
@@ -44,6 +52,7 @@ MUST_BE_REACHED = {
     ("GET", "/operate/leads", 200),
     ("POST", "/operate/dead-letters/replay", 200),
     ("POST", "/operate/gates", 200),
+    ("GET", "/operate", 200),
 }
 WEBHOOK = """
 [[operations]]

@@ -1,0 +1,133 @@
+//! What the pages' forms ask for: a retry, a replay, an open gate, a repair.
+//!
+//! Promises that each is done as the endpoint beside it does it, and answered with a redirect to the page that tells
+//! what it came to.
+
+use actix_web::{HttpResponse, web};
+use serde::Deserialize;
+use uuid::Uuid;
+
+use super::{
+    super::{
+        operate::{NO_LEAD, NO_WORKSPACE, Reading, UPSTREAMS},
+        operator::Operator,
+        problem::{Problem, Slug},
+    },
+    answer::{Failure, see},
+    form::{Form, given},
+    lists::{self, LIMIT},
+    notice, one, overview,
+};
+use crate::{
+    ids::{RecordId, WorkspaceId},
+    leads::LetterId,
+    operate::{LetterFilter, OpenGates, Operate, Replay, Retry},
+};
+
+#[derive(Deserialize)]
+pub(super) struct ReplayForm {
+    workspace_id: Option<String>,
+    record_id: Option<String>,
+    id: Option<String>,
+    kind: Option<String>,
+    reason: Option<String>,
+    all: Option<String>,
+    cursor: Option<String>,
+}
+
+/// With where the form stood: the overview has pages.
+#[derive(Deserialize)]
+pub(super) struct GateForm {
+    workspace_id: Option<String>,
+    upstream: Option<String>,
+    only: Option<String>,
+    cursor: Option<String>,
+}
+
+/// As [`GateForm`].
+#[derive(Deserialize)]
+pub(super) struct RepairForm {
+    only: Option<String>,
+    cursor: Option<String>,
+}
+
+pub(super) async fn retry(
+    operator: Operator,
+    operate: web::Data<Operate>,
+    which: web::Path<(Uuid, Uuid)>,
+) -> Result<HttpResponse, Failure> {
+    let (workspace, record) = which.into_inner();
+    let (workspace, record) = (WorkspaceId(workspace), RecordId(record));
+    let Retry::Done(retried) = operate.retry(Some(workspace), record, &operator.0).await? else {
+        return Err(Problem::new(Slug::NotFound, NO_LEAD).into());
+    };
+    Ok(see(&one::here(workspace, record, notice::tried(&retried.tried))))
+}
+
+pub(super) async fn replay(
+    operator: Operator,
+    operate: web::Data<Operate>,
+    form: Form<ReplayForm>,
+) -> Result<HttpResponse, Failure> {
+    let form = form.0;
+    let mut reading = Reading::of_body();
+    let id = "must be the id of a dead letter as the list has it";
+    let filter = LetterFilter {
+        workspace: reading.uuid("workspace_id", given(&form.workspace_id)).map(WorkspaceId),
+        record: reading.uuid("record_id", given(&form.record_id)).map(RecordId),
+        kind: reading.kind(given(&form.kind)),
+        reason: given(&form.reason).cloned(),
+        id: reading.read("id", given(&form.id), id, |text| text.parse::<LetterId>().ok()),
+    };
+    let from = reading.place(given(&form.cursor));
+    let all = reading.flag("all", given(&form.all));
+    if !lists::is_narrowed(&filter) && !all {
+        reading.fault("all", "tick it to replay every dead letter that there is, or narrow the list down first");
+    }
+    if filter.id.is_some() && (filter.workspace.is_none() || filter.record.is_none()) {
+        reading.fault("id", "names a letter only together with workspace_id and record_id");
+    }
+    reading.done()?;
+    let replay = Replay { filter, from, limit: LIMIT };
+    let done = operate.replay(&replay, &operator.0).await?;
+    let filter = replay.filter;
+    if let (Some(workspace), Some(record), Some(_)) = (filter.workspace, filter.record, filter.id) {
+        return Ok(see(&one::here(workspace, record, notice::replayed_one(&done))));
+    }
+    let told = notice::replayed(&done);
+    Ok(see(&lists::letters_at(&filter, done.next_cursor, Some(told))))
+}
+
+pub(super) async fn open_gates(
+    operator: Operator,
+    operate: web::Data<Operate>,
+    form: Form<GateForm>,
+) -> Result<HttpResponse, Failure> {
+    let form = form.0;
+    let mut reading = Reading::of_body();
+    let workspace = reading.uuid("workspace_id", given(&form.workspace_id)).map(WorkspaceId);
+    let expected = "must be one of alc, attio, workflow";
+    let known = |text: &str| UPSTREAMS.contains(&text).then(|| text.to_owned());
+    let upstream = reading.read("upstream", given(&form.upstream), expected, known);
+    let only = reading.uuid("only", given(&form.only)).map(WorkspaceId);
+    if given(&form.workspace_id).is_none() {
+        reading.fault("workspace_id", "is missing: a page opens the gates of one workspace at a time");
+    }
+    reading.done()?;
+    let done = operate.open_gates(&OpenGates { workspace, upstream, from: None, limit: 1 }, &operator.0).await?;
+    Ok(see(&overview::here(only, given(&form.cursor), Some(notice::opened(&done)))))
+}
+
+pub(super) async fn repair(
+    operator: Operator,
+    operate: web::Data<Operate>,
+    workspace: web::Path<Uuid>,
+    form: Form<RepairForm>,
+) -> Result<HttpResponse, Failure> {
+    let mut reading = Reading::of_body();
+    let only = reading.uuid("only", given(&form.0.only)).map(WorkspaceId);
+    reading.done()?;
+    let repaired = operate.repair(WorkspaceId(workspace.into_inner()), &operator.0).await?;
+    let repaired = repaired.ok_or_else(|| Problem::new(Slug::NotFound, NO_WORKSPACE))?;
+    Ok(see(&overview::here(only, given(&form.0.cursor), Some(notice::tried(&repaired.tried)))))
+}

@@ -1,0 +1,148 @@
+//! `/operate/page/leads` and `/operate/page/dead-letters`: lists with a filter, page by page.
+
+use actix_web::{HttpResponse, web};
+use askama::Template;
+use serde::Deserialize;
+
+use super::{
+    super::{operate::Reading, operator::Operator},
+    answer::{Failure, Frame, address, page},
+    form::given,
+    moments::Moments,
+};
+use crate::{
+    ids::{RecordId, WorkspaceId},
+    leads::{DeadLetter, LeadSummary, LetterKind, Status},
+    operate::{LeadFilter, LetterFilter, Operate},
+};
+
+/// Entries of a page.
+pub(super) const LIMIT: usize = 50;
+
+/// What either list is asked for.
+#[derive(Deserialize, Default)]
+pub(super) struct Query {
+    workspace_id: Option<String>,
+    record_id: Option<String>,
+    status: Option<String>,
+    kind: Option<String>,
+    reason: Option<String>,
+    /// `waiting`, `failing`, or all.
+    only: Option<String>,
+    cursor: Option<String>,
+    notice: Option<String>,
+}
+
+#[derive(Template)]
+#[template(path = "operate/leads.html")]
+struct LeadsPage {
+    frame: Frame,
+    at: Moments,
+    query: Query,
+    leads: Vec<LeadSummary>,
+    next: Option<String>,
+}
+
+pub(super) async fn leads(
+    _: Operator,
+    operate: web::Data<Operate>,
+    query: web::Query<Query>,
+) -> Result<HttpResponse, Failure> {
+    let query = query.into_inner();
+    let mut reading = Reading::of_query();
+    let workspace = reading.uuid("workspace_id", given(&query.workspace_id)).map(WorkspaceId);
+    let record = reading.uuid("record_id", given(&query.record_id)).map(RecordId);
+    let statuses = "must be one of queued, pending, complete, failed";
+    let status = reading.read("status", given(&query.status), statuses, Status::from_name);
+    let known = |only: &str| ["waiting", "failing"].contains(&only).then(|| only.to_owned());
+    let only = reading.read("only", given(&query.only), "must be waiting or failing", known);
+    let from = reading.place(given(&query.cursor));
+    reading.done()?;
+    let (leads, next) = if let Some(record) = record {
+        let stories = operate.lead(workspace, record).await?;
+        (stories.leads.into_iter().map(|story| story.summary).collect(), None)
+    } else {
+        let is = |word| only.as_deref() == Some(word);
+        let filter = LeadFilter { workspace, status, reason: None, waiting: is("waiting"), failing: is("failing") };
+        let found = operate.leads(&filter, from.as_ref(), LIMIT).await?;
+        (found.leads, found.next_cursor)
+    };
+    let next = next.map(|cursor| {
+        let query = [
+            ("workspace_id", given(&query.workspace_id).cloned()),
+            ("status", given(&query.status).cloned()),
+            ("only", given(&query.only).cloned()),
+            ("cursor", Some(cursor)),
+        ];
+        address("/operate/page/leads", &query)
+    });
+    let at = Moments { now: operate.now() };
+    page(&LeadsPage { frame: Frame::new("Leads"), at, query, leads, next })
+}
+
+#[derive(Template)]
+#[template(path = "operate/dead_letters.html")]
+struct LettersPage {
+    frame: Frame,
+    at: Moments,
+    query: Query,
+    letters: Vec<DeadLetter>,
+    next: Option<String>,
+    is_narrowed: bool,
+}
+
+pub(super) async fn dead_letters(
+    _: Operator,
+    operate: web::Data<Operate>,
+    query: web::Query<Query>,
+) -> Result<HttpResponse, Failure> {
+    let query = query.into_inner();
+    let mut reading = Reading::of_query();
+    let filter = LetterFilter {
+        workspace: reading.uuid("workspace_id", given(&query.workspace_id)).map(WorkspaceId),
+        record: reading.uuid("record_id", given(&query.record_id)).map(RecordId),
+        kind: reading.kind(given(&query.kind)),
+        reason: given(&query.reason).cloned(),
+        id: None,
+    };
+    let from = reading.place(given(&query.cursor));
+    reading.done()?;
+    let found = operate.dead_letters(&filter, from.as_ref(), LIMIT).await?;
+    let next = found.next_cursor.map(|cursor| letters_at(&filter, Some(cursor), None));
+    let frame = Frame::new("Dead letters").telling(query.notice.as_ref());
+    let is_narrowed = is_narrowed(&filter);
+    let at = Moments { now: operate.now() };
+    page(&LettersPage { frame, at, query, letters: found.dead_letters, next, is_narrowed })
+}
+
+/// Whether a filter leaves anything out.
+pub(super) fn is_narrowed(filter: &LetterFilter) -> bool {
+    filter.workspace.is_some() || filter.record.is_some() || filter.kind.is_some() || filter.reason.is_some()
+}
+
+/// The address of the list of what that filter finds.
+pub(super) fn letters_at(filter: &LetterFilter, cursor: Option<String>, notice: Option<String>) -> String {
+    let query = [
+        ("workspace_id", filter.workspace.map(|workspace| workspace.to_string())),
+        ("record_id", filter.record.map(|record| record.to_string())),
+        ("kind", filter.kind.map(|kind| kind.name().to_owned())),
+        ("reason", filter.reason.clone()),
+        ("cursor", cursor),
+        ("notice", notice),
+    ];
+    address("/operate/page/dead-letters", &query)
+}
+
+impl Query {
+    fn says(&self, field: &Option<String>, value: &str) -> bool {
+        field.as_deref() == Some(value)
+    }
+
+    fn kinds(&self) -> [&'static str; 3] {
+        LetterKind::ALL.map(LetterKind::name)
+    }
+
+    fn statuses(&self) -> Vec<&'static str> {
+        Status::ALL.iter().map(|status| status.name()).collect()
+    }
+}
