@@ -31,6 +31,8 @@ use crate::{
     telemetry::{self, traces},
 };
 
+/// What stands for the route of a request to a path that does not exist.
+const NO_ROUTE: &str = "none";
 /// As others number it who have to: no status was sent.
 const HUNG_UP: u16 = 499;
 
@@ -87,7 +89,7 @@ fn trace_of(request: &ServiceRequest, method: &'static str, route: &str) -> trac
     let tracestate = headers.get("tracestate").and_then(|value| value.to_str().ok());
     let caller = traces::Caller { traceparent: &traceparent, tracestate };
     let method = if method == "other" { "_OTHER" } else { method };
-    traces::request(method, route, route.starts_with("/v1/").then_some(&caller))
+    traces::request(method, (route != NO_ROUTE).then_some(route), route.starts_with("/v1/").then_some(&caller))
 }
 
 fn is_probe(route: &str) -> bool {
@@ -150,7 +152,7 @@ struct Visit {
 impl Visit {
     #[expect(clippy::disallowed_methods, reason = "how long an answer took is for people; nothing is decided by it")]
     fn begin(request: &ServiceRequest) -> Self {
-        let route = request.match_pattern().unwrap_or_else(|| "none".to_owned());
+        let route = request.match_pattern().unwrap_or_else(|| NO_ROUTE.to_owned());
         let method = method_label(request.method());
         let trace = trace_of(request, method, &route);
         Self { method, route, start: Instant::now(), told: false, trace }

@@ -186,18 +186,24 @@ pub(crate) fn are_told() -> bool {
     TRACES.get().is_some()
 }
 
-/// A request to one of our routes, which stands by its pattern. `caller`: of one whose word on traces counts.
-pub(crate) fn request(method: &'static str, route: &str, caller: Option<&Caller<'_>>) -> Span {
+/// A request to one of our routes, which stands by its pattern; `None`: to none of them. `caller`: what a caller says
+/// whose word on traces counts.
+pub(crate) fn request(method: &'static str, route: Option<&str>, caller: Option<&Caller<'_>>) -> Span {
     let Some(traces) = TRACES.get() else { return Span(None) };
     let parent = match caller.and_then(parent::of_caller) {
         Some(parent) => Context::new().with_remote_span_context(parent),
         None => Context::new(),
     };
-    let attributes = [KeyValue::new("http.request.method", method), KeyValue::new("http.route", route.to_owned())];
-    let builder =
-        SpanBuilder::from_name(format!("{method} {route}")).with_kind(SpanKind::Server).with_attributes(attributes);
-    let span = traces.tracer.build_with_context(builder, &parent);
-    Span(Some(Context::new().with_span(span)))
+    let builder = match route {
+        Some(route) => SpanBuilder::from_name(format!("{method} {route}")),
+        None => SpanBuilder::from_name(method),
+    };
+    let span = traces.tracer.build_with_context(builder.with_kind(SpanKind::Server), &parent);
+    let span = Span(Some(Context::new().with_span(span)));
+    span.describe(|| {
+        [("http.request.method", Some(method.into())), ("http.route", route.map(|route| route.to_owned().into()))]
+    });
+    span
 }
 
 /// A call to an upstream. `address`: its host and port, where they are no secret.

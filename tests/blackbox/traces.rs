@@ -185,9 +185,13 @@ fn nonsense_in_a_traceparent_is_a_trace_of_our_own_and_a_strangers_one_too() {
         }
         let stranger = world.client.post(format!("{}/webhooks/alc/no.such", world.url())).json(&());
         send(stranger.header("traceparent", format!("00-{TRACE}-{PARENT}-01"))).await.expect(410);
+        send(world.client.get(format!("{}/a-path-of-nobodys", world.url()))).await.expect(404);
         assert_eq!(process.terminate().await, Some(0));
+        secrets::learn("a-path-of-nobodys");
         secrets::hear(&collector.raw());
         let spans = collector.spans();
+        let nowhere = the(&spans, "visit", |span| span.name == "GET" && span.kind == SERVER);
+        assert!(!nowhere.attributes.contains_key("http.route"), "{nowhere:?}");
         let presses: Vec<_> = spans.iter().filter(|span| span.name == "POST /v1/leads").collect();
         assert_eq!(presses.len(), 2);
         for press in presses {
