@@ -56,6 +56,7 @@ fn nonsense_is_named_and_never_quoted() {
         ("TRACES__ENDPOINT", "collector:4318"),
         ("TRACES__ENDPOINT", "grpc://collector:4317"),
         ("TRACES__ENDPOINT", "http://user:hunter2@collector:4318"),
+        ("TRACES__ENDPOINT", "http://hunter2@collector:4318"),
         ("TRACES__ENDPOINT", "http://collector:4318/?key=hunter2"),
         ("TRACES__SAMPLE_RATIO", "1.5"),
         ("TRACES__SAMPLE_RATIO", "-0.1"),
