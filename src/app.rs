@@ -3,13 +3,14 @@
 //! Owns the order of both. Promises that [`App::build`] returns with both listeners bound (port 0 works: ask
 //! [`App::public_addr`]), and that after [`Lifecycle::leave`] a run ends within [`STOP_LIMIT`]: unready first and
 //! served for `HTTP__DRAIN_DELAY`, at its end without new connections, then what is under way finishes, then the store
-//! closes.
+//! closes, then the last spans are delivered.
 
 mod closing;
 mod error;
 pub mod files;
 mod listeners;
 mod rooms;
+pub mod traces;
 mod waiting;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
@@ -142,7 +143,8 @@ impl App {
             () = gone(&lifecycle, patience.drain_delay, closing) => None,
         };
         lifecycle.stop();
-        let stopped = tokio::time::timeout(STOP_LIMIT - CLOSE_LIMIT - patience.drain_delay, async {
+        let last = CLOSE_LIMIT + telemetry::traces::end_limit();
+        let stopped = tokio::time::timeout(STOP_LIMIT - last - patience.drain_delay, async {
             public_handle.stop(true).await;
             lifecycle.drained(STOP_LIMIT).await;
             // Last, so that `/readyz` and `/metrics` answer while the house empties.
@@ -155,6 +157,7 @@ impl App {
         if tokio::time::timeout(CLOSE_LIMIT, store.close()).await.is_err() {
             tracing::warn!("the store did not close in time");
         }
+        traces::end().await;
         match ended {
             None => Ok(()),
             Some(Ok(Ok(_))) => Err(io::Error::other("the listeners ended by themselves")),

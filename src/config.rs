@@ -28,7 +28,7 @@ pub use sections::{
 };
 
 use self::reader::Reader;
-use crate::upstream::Proxy;
+use crate::{telemetry::traces, upstream::Proxy};
 
 /// A valid configuration.
 #[derive(Debug, Clone)]
@@ -53,6 +53,8 @@ pub struct Config {
     pub retry: Retry,
     /// What is logged, and how.
     pub telemetry: Telemetry,
+    /// Where spans go; `None`: none are made.
+    pub traces: Option<traces::Settings>,
     /// Between us and the upstreams: `HTTPS_PROXY` and `NO_PROXY`, which are the system's variables and not ours.
     pub proxy: Option<Proxy>,
 }
@@ -63,7 +65,8 @@ impl Config {
         let (settings, faults) = layers::gather(environment);
         let mut reader = Reader::new(settings, faults, environment.is_production());
         let proxy = reader.proxy(environment);
-        let config = Self::read(&mut reader).map(|config| Self { proxy, ..config });
+        let traces = sections::traces::read(&mut reader, environment);
+        let config = Self::read(&mut reader).map(|config| Self { proxy, traces, ..config });
         reader.refuse_mistyped(environment.strays());
         reader.finish(config)
     }
@@ -130,6 +133,7 @@ impl Config {
             attio: attio?,
             retry: retry?,
             telemetry: telemetry?,
+            traces: None,
             proxy: None,
         })
     }

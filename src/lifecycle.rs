@@ -27,6 +27,8 @@ use tokio_util::{
 };
 use tracing::Instrument as _;
 
+use crate::telemetry::traces;
+
 /// The process's phases: running, then leaving, then stopping, then empty. Clones share one state.
 #[derive(Debug, Clone)]
 pub struct Lifecycle {
@@ -66,9 +68,10 @@ impl Lifecycle {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        // What it logs belongs to the request that it was begun for.
+        // What it logs, and what it is in a trace, belongs to the request that it was begun for.
         // Boxed first: what wraps a task moves it, and a step's future is some kilobytes.
-        self.start(self.work.track_future(Box::pin(task).in_current_span()))
+        let task = traces::Span::current().within(Box::pin(task));
+        self.start(self.work.track_future(task.in_current_span()))
     }
 
     /// Runs what goes on until the process stops, and ends by itself then: a drain waits for it too.

@@ -7,7 +7,7 @@ use std::{
 };
 
 use alc_connector::{
-    app::{self, App, Parts, files},
+    app::{self, App, Parts, files, traces},
     cli::{self, ConnectionsCommand, GatesCommand, LeadsCommand, LettersCommand, StoreCommand},
     config::{Config, Environment, keys::FreshKeys},
     http::health,
@@ -109,6 +109,7 @@ fn serve() -> Result<(), String> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| error.to_string())?;
     let done = runtime.block_on(async {
+        traces::begin(&config);
         let lifecycle = Lifecycle::new();
         // Not on the lifecycle, whose drain would wait for a second signal.
         let _signals = runtime.spawn(app::stop_on_signals(lifecycle.clone()));

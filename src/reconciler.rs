@@ -21,6 +21,7 @@ use crate::{
     lifecycle::{Heartbeat, Lifecycle, Turn},
     seats::Seats,
     store::{Kind, Leased, Store, StoreError},
+    telemetry::traces,
 };
 
 /// The longest sleep: another replica's commits do not wake this one.
@@ -131,7 +132,12 @@ impl Reconciler {
         match leased.key.kind {
             Kind::Lead => self.leads.step(leased).await,
             Kind::Workspace => self.connections.step(leased, self.leads.lease_duration()).await,
-            Kind::Attempt => self.authorization.reconcile(leased).await,
+            Kind::Attempt => {
+                let trace = traces::step("attempt", "reconcile", None);
+                let done = trace.within(self.authorization.reconcile(leased)).await;
+                trace.came_to(if done.is_ok() { "done" } else { "store_error" });
+                done
+            }
             // In no index: never due.
             Kind::Receipt => Ok(()),
         }

@@ -8,6 +8,7 @@
 mod catalogue;
 mod measures;
 mod sparing;
+pub mod traces;
 
 use std::{
     io::{self, IsTerminal as _},
@@ -18,7 +19,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use serde::Serialize;
 use tracing_subscriber::EnvFilter;
 
-pub(crate) use self::measures::{breaker, press, refresh, result_shown, step, webhook_look};
+pub(crate) use self::measures::{breaker, press, refresh, result_shown, spans_delivered, step, webhook_look};
 pub use self::sparing::Sparing;
 pub(crate) use self::sparing::warn_sparingly;
 

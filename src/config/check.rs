@@ -8,10 +8,10 @@ use std::{net::SocketAddr, time::Duration};
 
 use secrecy::SecretString;
 
-use self::credentials::{filled_in, unharmed};
+use self::credentials::filled_in;
 pub(super) use self::{
     addresses::{alc_base, attio_base, authorize, callback_host, endpoint, is_loopback, origin, redirect_uri},
-    credentials::{are_two, bearer_token, client_credential, operators_token, scopes},
+    credentials::{are_two, bearer_token, client_credential, operators_token, scopes, unharmed},
 };
 use crate::store;
 

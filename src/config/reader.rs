@@ -80,13 +80,8 @@ impl Reader {
     pub(super) fn proxy(&mut self, environment: &Environment) -> Option<Proxy> {
         let either = |name: &str| environment.get(name).or_else(|| environment.get(&name.to_lowercase()));
         let url = either("HTTPS_PROXY")?;
-        match check::proxy(url) {
-            Ok(url) => Some(Proxy { url, except: either("NO_PROXY").unwrap_or_default().to_owned() }),
-            Err(message) => {
-                self.faults.push(Fault::new("HTTPS_PROXY", message));
-                None
-            }
-        }
+        let url = self.judge_system("HTTPS_PROXY", check::proxy(url))?;
+        Some(Proxy { url, except: either("NO_PROXY").unwrap_or_default().to_owned() })
     }
 
     /// A TOML array, or text with commas. Empty items are dropped, so an empty value is an empty list.
@@ -114,6 +109,11 @@ impl Reader {
 
     pub(super) fn judge<T>(&mut self, key: &str, result: Result<T, String>) -> Option<T> {
         result.map_err(|message| self.fault(key, message)).ok()
+    }
+
+    /// As [`Reader::judge`], for a variable that is not ours.
+    pub(super) fn judge_system<T>(&mut self, name: &str, result: Result<T, String>) -> Option<T> {
+        result.map_err(|message| self.faults.push(Fault::new(name, message))).ok()
     }
 
     /// Refuses those of the variables that are meant for us, by what they nearly say.

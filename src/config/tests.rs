@@ -6,6 +6,7 @@ use super::{Config, Environment, Faults, keys::FreshKeys, sections::AttioCredent
 use crate::{alc::oauth::ClientAuthentication, connections::WebhookSignature};
 
 mod credentials;
+mod traces;
 
 /// Everything that has no default, well-formed.
 fn complete() -> Vec<(String, String)> {

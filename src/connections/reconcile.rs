@@ -23,7 +23,7 @@ use crate::{
         Change, Commit, Committed, Cursor, Document, Key, Kind, LeaseChange, Leased, StoreError, Tenant, Versioned,
         Write,
     },
-    telemetry,
+    telemetry::{self, traces},
 };
 
 /// The leads that have not finished.
@@ -63,8 +63,11 @@ impl Connections {
                 Step::Settle => {}
                 step if self.hold(&mut work, settled, step).await? => {
                     stepped = true;
-                    let taken = self.take(&mut work, step).await;
-                    telemetry::step("workspace", step.name(), if taken.is_ok() { "done" } else { "store_error" });
+                    let trace = traces::step("workspace", step.name(), None);
+                    let taken = trace.within(self.take(&mut work, step)).await;
+                    let outcome = if taken.is_ok() { "done" } else { "store_error" };
+                    telemetry::step("workspace", step.name(), outcome);
+                    trace.came_to(outcome);
                     taken?;
                 }
                 _ => self.reload(&mut work).await?,
@@ -198,12 +201,14 @@ impl Connections {
 fn name_step(workspace: &Workspace, step: Step) {
     let span = Span::current();
     span.record("step", step.name());
+    traces::tell("alc_connector.workspace", workspace.id);
     let (side, id) = match step {
         Step::Refresh(id) => (Side::Alc, id),
         Step::Revoke(side, id) => (side, id),
         _ => return,
     };
     span.record("connection", display(id));
+    traces::tell("alc_connector.connection", id);
     if let Some(connection) = workspace.connection(id) {
         span.record("attempt", connection.retry(side).attempts.saturating_add(1));
     }

@@ -18,6 +18,7 @@ use super::{
 use crate::{
     authorization::{Authorization, BadToken, Subject},
     ids::{ConnectionId, WorkspaceId},
+    telemetry::traces,
 };
 
 /// The caller's access token is good.
@@ -68,6 +69,8 @@ fn subject(
     // Each line of the request says from here on whose it is.
     let span = Span::current();
     tracing::record_all!(span, workspace = display(subject.workspace), connection = display(subject.connection));
+    traces::tell("alc_connector.workspace", subject.workspace);
+    traces::tell("alc_connector.connection", subject.connection);
     service::<Limits>(request)?.count(subject.workspace, share)?;
     Ok(subject)
 }

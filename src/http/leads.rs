@@ -16,6 +16,7 @@ use crate::{
     ids::RecordId,
     leads::{Accepted, Leads, MOST_WAITING, Name, NewLead, PhoneNumber, ReadRefused, SendRefused, Status},
     store::Cursor,
+    telemetry::traces,
 };
 
 /// The longest `Idempotency-Key`.
@@ -54,6 +55,7 @@ async fn send(
     body: JsonBody<SendBody>,
 ) -> Result<HttpResponse, Problem> {
     Span::current().record("record", display(body.0.record_id));
+    traces::tell("alc_connector.record", body.0.record_id);
     let new = checked(&body.0, &leads)?;
     let key = idempotency_key(&request)?;
     match leads.send(bearer.workspace, bearer.connection, new, key).await {
@@ -67,6 +69,7 @@ async fn send(
 async fn get(bearer: Bearer, leads: web::Data<Leads>, record: web::Path<Uuid>) -> Result<HttpResponse, Problem> {
     let record = RecordId(record.into_inner());
     Span::current().record("record", display(record));
+    traces::tell("alc_connector.record", record);
     match leads.get(bearer.workspace, bearer.connection, record).await.map_err(unreadable)? {
         Some(lead) => Ok(HttpResponse::Ok().json(lead)),
         None => Err(Problem::new(Slug::NotFound, "No lead of this record was sent: send it first.")),

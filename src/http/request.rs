@@ -26,7 +26,15 @@ use super::{
     problem::{Problem, Slug},
     request_id,
 };
-use crate::{lifecycle::Lifecycle, telemetry};
+use crate::{
+    lifecycle::Lifecycle,
+    telemetry::{self, traces},
+};
+
+/// What stands for the route of a request to a path that does not exist.
+const NO_ROUTE: &str = "none";
+/// As others number it who have to: no status was sent.
+const HUNG_UP: u16 = 499;
 
 /// The middleware. The outermost one: what it does not see has no id.
 pub async fn track<B>(request: ServiceRequest, next: Next<B>) -> Result<ServiceResponse<BoxBody>, Error>
@@ -39,8 +47,10 @@ where
     // modules has to name this one.
     let span =
         tracing::error_span!("request", request_id = &*id, workspace = Empty, connection = Empty, record = Empty);
+    let mut visit = Visit::begin(&request);
+    let trace = visit.trace.clone();
+    trace.describe(|| [("alc_connector.request_id", Some(id.to_string().into()))]);
     let visit = async move {
-        let mut visit = Visit::begin(&request);
         // A proxy must not keep this connection for a request that would meet its end.
         let is_leaving = request.app_data::<Data<Lifecycle>>().is_some_and(|lifecycle| lifecycle.is_leaving());
         let answer = AssertUnwindSafe(next.call(request)).catch_unwind().await;
@@ -65,7 +75,25 @@ where
         visit.end(status);
         result
     };
-    request_id::within(of_task, visit).instrument(span).await
+    request_id::within(of_task, trace.within(visit)).instrument(span).await
+}
+
+/// The span of a request, for the collector. Probes come every few seconds, for ever, and have none. Whose traces the
+/// request is part of is for Attio's app to say, and for nobody else: ALC and browsers are strangers.
+fn trace_of(request: &ServiceRequest, method: &'static str, route: &str) -> traces::Span {
+    if !traces::are_told() || is_probe(route) {
+        return traces::Span::default();
+    }
+    let headers = request.headers();
+    let traceparent: Vec<_> = headers.get_all("traceparent").map(|value| value.to_str().unwrap_or_default()).collect();
+    let tracestate = headers.get("tracestate").and_then(|value| value.to_str().ok());
+    let caller = traces::Caller { traceparent: &traceparent, tracestate };
+    let method = if method == "other" { "_OTHER" } else { method };
+    traces::request(method, (route != NO_ROUTE).then_some(route), route.starts_with("/v1/").then_some(&caller))
+}
+
+fn is_probe(route: &str) -> bool {
+    matches!(route, "/healthz" | "/readyz" | "/metrics")
 }
 
 /// An error that came past the handlers has lost its request: it travels on as an error with its answer inside.
@@ -118,13 +146,16 @@ struct Visit {
     route: String,
     start: Instant,
     told: bool,
+    trace: traces::Span,
 }
 
 impl Visit {
     #[expect(clippy::disallowed_methods, reason = "how long an answer took is for people; nothing is decided by it")]
     fn begin(request: &ServiceRequest) -> Self {
-        let route = request.match_pattern().unwrap_or_else(|| "none".to_owned());
-        Self { method: method_label(request.method()), route, start: Instant::now(), told: false }
+        let route = request.match_pattern().unwrap_or_else(|| NO_ROUTE.to_owned());
+        let method = method_label(request.method());
+        let trace = trace_of(request, method, &route);
+        Self { method, route, start: Instant::now(), told: false, trace }
     }
 
     fn end(&mut self, status: StatusCode) {
@@ -133,11 +164,17 @@ impl Visit {
 
     fn tell(&mut self, status: u16, what: &'static str) {
         self.told = true;
-        let Self { method, route, .. } = self;
+        let Self { method, route, trace, .. } = self;
+        // No status was sent to a caller that has hung up.
+        let sent = (status != HUNG_UP).then(|| i64::from(status).into());
+        trace.describe(|| [("http.response.status_code", sent)]);
+        if status == HUNG_UP || status >= 500 {
+            trace.fail(|| status.to_string().into());
+        }
+        trace.end();
         let elapsed = self.start.elapsed();
         let duration_ms = elapsed.as_micros() as f64 / 1000.0;
-        // Probes come every few seconds, for ever.
-        if matches!(route.as_str(), "/healthz" | "/readyz" | "/metrics") {
+        if is_probe(route) {
             tracing::debug!(method, route, status, duration_ms, "{what}");
         } else {
             tracing::info!(method, route, status, duration_ms, "{what}");
@@ -161,8 +198,7 @@ impl Visit {
 impl Drop for Visit {
     fn drop(&mut self) {
         if !self.told {
-            // As others number it who have to: no status was sent.
-            self.tell(499, "the caller hung up");
+            self.tell(HUNG_UP, "the caller hung up");
         }
     }
 }

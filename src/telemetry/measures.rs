@@ -51,6 +51,11 @@ pub(crate) fn webhook_look(upstream: &'static str, found: &'static str) {
     metrics::counter!("alc_connector_webhook_looks_total", "upstream" => upstream, "found" => found).increment(1);
 }
 
+/// Spans were delivered to the collector, or were not.
+pub(crate) fn spans_delivered(outcome: &'static str) {
+    metrics::counter!("alc_connector_trace_exports_total", "outcome" => outcome).increment(1);
+}
+
 /// The breaker over an upstream as a whole has opened or closed in this process.
 pub(crate) fn breaker(upstream: &'static str, is_open: bool) {
     metrics::gauge!("alc_connector_breaker_open", "upstream" => upstream).set(if is_open { 1.0 } else { 0.0 });

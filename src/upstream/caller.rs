@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use reqwest::{Method, Request, RequestBuilder, Response};
+use reqwest::{Method, Request, RequestBuilder, Response, header::HeaderValue};
 use tokio::time::{Instant, timeout_at};
 use url::Url;
 
@@ -16,7 +16,10 @@ use super::{
     http::Repeated,
     retry_after, words,
 };
-use crate::clock::{SharedClock, until};
+use crate::{
+    clock::{SharedClock, until},
+    telemetry::traces,
+};
 
 /// The most that is read of an answer, in bytes, unless the operation says otherwise.
 pub const BODY_CAP: usize = 256 * 1024;
@@ -25,6 +28,9 @@ pub const BODY_CAP: usize = 256 * 1024;
 const REQUESTS: &str = "alc_connector_upstream_requests_total";
 /// Histogram of attempts, in seconds, connect and body included; labels as for the counter.
 const DURATION: &str = "alc_connector_upstream_request_duration_seconds";
+
+/// The upstreams that are told of our traces, and whose addresses are no secret.
+const TOLD: [&str; 2] = ["alc", "attio"];
 
 /// Calls one upstream. Clones share connections.
 #[derive(Clone)]
@@ -103,7 +109,8 @@ impl Caller {
         repeat: Option<Repeat>,
     ) -> Result<Answer, CallError> {
         let began = self.clock.now();
-        let result = self.attempt(request, cap, repeat).await;
+        let mut span = traces::Span::default();
+        let result = self.attempt(operation, request, (cap, repeat), &mut span).await;
         let outcome = match &result {
             Ok(answer) => answer.outcome(),
             Err(error) => error.outcome(),
@@ -111,14 +118,41 @@ impl Caller {
         let took = until(began, self.clock.now());
         let status = result.as_ref().ok().map(|answer| answer.status.as_u16());
         tracing::debug!(upstream = self.upstream, operation, outcome, status, took = ?took, "upstream called");
+        span.describe(|| [("http.response.status_code", status.map(|status| i64::from(status).into()))]);
+        if outcome != "ok" {
+            span.fail(|| outcome.into());
+        }
+        span.end();
         let labels = [("upstream", self.upstream), ("operation", operation), ("outcome", outcome)];
         metrics::counter!(REQUESTS, &labels).increment(1);
         metrics::histogram!(DURATION, &labels).record(took.as_secs_f64());
         result
     }
 
-    async fn attempt(&self, request: RequestBuilder, cap: usize, repeat: Option<Repeat>) -> Result<Answer, CallError> {
-        let request = request.build().map_err(|error| CallError::NotSent { detail: words::of_error(&error) })?;
+    /// The span of a request that goes out, which names it to an upstream that may know.
+    fn told(&self, operation: &'static str, request: &mut Request) -> traces::Span {
+        let is_told = TOLD.contains(&self.upstream);
+        let url = request.url();
+        let address = url.host_str().filter(|_| is_told).map(|host| (host, url.port_or_known_default()));
+        let span = traces::call(self.upstream, operation, request.method().as_str(), address);
+        let header = span.traceparent().filter(|_| is_told).and_then(|text| HeaderValue::try_from(text).ok());
+        if let Some(header) = header {
+            request.headers_mut().insert("traceparent", header);
+        }
+        span
+    }
+
+    async fn attempt(
+        &self,
+        operation: &'static str,
+        request: RequestBuilder,
+        (cap, repeat): (usize, Option<Repeat>),
+        span: &mut traces::Span,
+    ) -> Result<Answer, CallError> {
+        let mut request = request.build().map_err(|error| CallError::NotSent { detail: words::of_error(&error) })?;
+        if traces::are_told() {
+            *span = self.told(operation, &mut request);
+        }
         let deadline = tokio::time::sleep(self.timeout).deadline();
         let repeat = repeat.unwrap_or_else(|| Repeat::of(&request));
         let response = self.http.send(request, deadline, repeat).await?;

@@ -8,6 +8,7 @@
 mod answer;
 pub mod breaker;
 mod caller;
+mod collector;
 mod decoding;
 mod http;
 pub mod reading;
@@ -24,6 +25,7 @@ use jiff::Timestamp;
 
 pub use answer::Answer;
 pub use caller::{BODY_CAP, Caller};
+pub use collector::Collector;
 pub use http::{HttpClientError, HttpClients, Proxy, Repeat, http_clients, http_clients_through, http_clients_with};
 pub use schedule::Schedule;
 

@@ -55,6 +55,7 @@ mod takeover;
 mod token_answers;
 mod tokens;
 mod told;
+mod traces;
 mod unknown_outcomes;
 mod unreadable;
 mod watched_webhooks;

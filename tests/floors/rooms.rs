@@ -16,7 +16,7 @@ const FLOORS: [&[&str]; 7] = [
 ];
 
 /// Usable by all, using no room but those named.
-const GROUND: [(&str, &[&str]); 2] = [("lifecycle", &["clock"]), ("telemetry", &["config"])];
+const GROUND: [(&str, &[&str]); 2] = [("lifecycle", &["clock", "telemetry"]), ("telemetry", &["config"])];
 
 /// Who knows a library: modules, each with all that is inside it.
 const LIBRARIES: [(&str, &[&str]); 4] = [

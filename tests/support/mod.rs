@@ -5,6 +5,7 @@ pub mod attio_app;
 #[expect(dead_code, reason = "the sandbox's own tests use the rest")]
 pub mod attio_shapes;
 pub mod browser;
+pub mod collector;
 pub mod contract;
 pub mod harness;
 pub mod http;

@@ -5,6 +5,7 @@ mod attio;
 mod hints;
 mod leads;
 mod service;
+pub(super) mod traces;
 
 pub use self::{
     alc::Alc,

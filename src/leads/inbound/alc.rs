@@ -19,6 +19,7 @@ use crate::{
         work::leased::Work,
     },
     store::{Key, Patience, StoreError, Tenant, Tries, Versioned, gate::GateView},
+    telemetry::traces,
 };
 
 /// The one event that carries a result.
@@ -110,6 +111,10 @@ impl Leads {
             let span = Span::current();
             let record = parsed.as_ref().ok().map(|callback| display(callback.record_id));
             tracing::record_all!(span, workspace = display(workspace.value.id), record = record);
+            traces::tell("alc_connector.workspace", workspace.value.id);
+            if let Ok(callback) = &parsed {
+                traces::tell("alc_connector.record", callback.record_id);
+            }
             // Another event has another form: it is not asked for a record.
             if callback::event(body).is_some_and(|event| event != PROCESSED) {
                 return Ok(CallbackOutcome::OtherEvent);
@@ -169,6 +174,7 @@ impl Leads {
                 if lead.value == before {
                     return Ok(Some(CallbackOutcome::Repeated));
                 }
+                traces::link(lead.value.send.trace.as_deref());
                 lead.value.keep_history(Some(&before), now);
                 match finished {
                     Finished::Now => (lead, None, CallbackOutcome::Finished),

@@ -74,6 +74,10 @@ pub struct PresentSend {
     /// that one's behalf: it is never replayed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub beside_another: bool,
+    /// The span of the press that made it, as W3C's `traceparent` names it, where that is told to a collector: what is
+    /// done for this send later, by whatever replica, is linked to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<String>,
     /// What a newer version keeps here.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
@@ -130,6 +134,7 @@ impl PresentSend {
             poll_at: None,
             waited_until: None,
             beside_another: false,
+            trace: None,
             extra: Map::new(),
         }
     }

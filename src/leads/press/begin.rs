@@ -103,7 +103,7 @@ impl Leads {
             let result = async {
                 if let Some(grant) = grant {
                     let telling = Telling::begin(&work, Step::Submit);
-                    let result = leads.post_in_time(&mut work, grant).await;
+                    let result = telling.within(leads.post_in_time(&mut work, grant)).await;
                     telling.end(&work, &result);
                     result?;
                 }

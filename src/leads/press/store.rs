@@ -25,6 +25,7 @@ use crate::{
     store::{
         Commit, Committed, Decision, Key, Lease, LeaseChange, Patience, Tenant, Tries, Versioned, Write, gate::GateView,
     },
+    telemetry::traces,
 };
 
 /// A send that has been stored.
@@ -216,6 +217,7 @@ impl Leads {
         let logical = logical_key(tenant, record);
         let seal = |field, value| self.parts.sealer.seal(place(&logical, field), value);
         let mut send = PresentSend::new(SendId::random(), now);
+        send.trace = traces::to_keep();
         send.put_under(workspace.sending_webhook());
         send.person = Some(SealedPerson {
             name: seal("name", new.name.as_secret()),

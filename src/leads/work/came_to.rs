@@ -10,7 +10,7 @@ use crate::{
     clock::Timestamp,
     leads::lead::{aggregate::Lead, next_step::Step},
     store::{StoreError, Version},
-    telemetry,
+    telemetry::{self, traces},
 };
 
 /// What is told of a step under way.
@@ -19,6 +19,7 @@ pub(in crate::leads) struct Telling {
     version: Version,
     failures: u32,
     retries: [Option<Timestamp>; 2],
+    trace: traces::Span,
 }
 
 impl Telling {
@@ -36,7 +37,22 @@ impl Telling {
             send = display(lead.send.outcome.id),
             connection = connection.map(|connection| display(connection.id))
         );
-        Self { step, version: work.lead.version(), failures, retries: retries(lead) }
+        let trace = traces::step("lead", step.name(), lead.send.trace.as_deref());
+        trace.describe(|| {
+            [
+                ("alc_connector.workspace", Some(work.tenant.as_str().to_owned().into())),
+                ("alc_connector.record", Some(work.key.id.to_string().into())),
+                ("alc_connector.send", Some(lead.send.outcome.id.to_string().into())),
+                ("alc_connector.connection", connection.map(|connection| connection.id.to_string().into())),
+                ("alc_connector.attempt", Some(i64::from(failures.saturating_add(1)).into())),
+            ]
+        });
+        Self { step, version: work.lead.version(), failures, retries: retries(lead), trace }
+    }
+
+    /// The step's calls belong to its span.
+    pub(in crate::leads) fn within<F: Future>(&self, step: F) -> impl Future<Output = F::Output> + use<F> {
+        self.trace.within(step)
     }
 
     /// The step has ended.
@@ -44,6 +60,7 @@ impl Telling {
         let after = failures(&work.lead.value, self.step);
         let outcome = self.outcome(work, after, result.is_ok());
         telemetry::step("lead", self.step.name(), outcome);
+        self.trace.came_to(outcome);
         // The store's trouble is told where the work ends for it.
         match (outcome, self.failures) {
             ("failed", 0) => tracing::warn!("a step failed, and is tried again"),

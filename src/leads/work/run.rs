@@ -49,7 +49,7 @@ impl Leads {
                 continue;
             }
             let telling = Telling::begin(&work, step);
-            let result = self.take(&mut work, step).await;
+            let result = telling.within(self.take(&mut work, step)).await;
             telling.end(&work, &result);
             result?;
         }

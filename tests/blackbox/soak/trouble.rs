@@ -55,10 +55,10 @@ impl Trouble {
     }
 
     fn tell(&mut self, what: &'static str) {
-        self.note(what, String::new());
+        self.note(what, "");
     }
 
-    fn note(&mut self, what: &'static str, more: String) {
+    fn note(&mut self, what: &'static str, more: &str) {
         *self.counts.entry(what).or_default() += 1;
         self.told.push(format!("{:>7.1?} {what} {more}", self.watch.elapsed()));
     }
@@ -71,11 +71,11 @@ impl Trouble {
         let which = self.dice.below(rig.seats.len());
         let seat = &mut rig.seats[which];
         if self.dice.below(3) == 0 {
-            self.note("SIGTERM", format!("to {which}"));
+            self.note("SIGTERM", &format!("to {which}"));
             // A wire that is parted holds up its end as a real network would.
             let _exit_code = seat.process.terminate().await;
         } else {
-            self.note("kill -9", format!("of {which}"));
+            self.note("kill -9", &format!("of {which}"));
             seat.process.kill();
         }
         seat.is_up = false;
@@ -90,7 +90,7 @@ impl Trouble {
     async fn freeze(&mut self, rig: &mut Rig) {
         let which = self.dice.below(rig.seats.len());
         let millis = if self.dice.below(4) == 0 { 20_000 } else { 3_000 };
-        self.note("SIGSTOP", format!("to {which}"));
+        self.note("SIGSTOP", &format!("to {which}"));
         rig.seats[which].process.freeze();
         self.pause(500, millis).await;
         rig.seats[which].process.thaw();
@@ -113,7 +113,7 @@ impl Trouble {
             2 => "store",
             _ => "all",
         };
-        self.note("spoilt wire", format!("of {which} to {end}: {mood:?}"));
+        self.note("spoilt wire", &format!("of {which} to {end}: {mood:?}"));
         match (end, &seat.to_store) {
             ("alc", _) => seat.to_alc.be(mood),
             ("attio", _) => seat.to_attio.be(mood),
@@ -160,7 +160,7 @@ impl Trouble {
             4 => (rig.world.attio.faults(), "workflow_callback"),
             _ => (rig.world.alc.faults(), "token"),
         };
-        self.note("upstream fault", format!("{operation} meets {fault:?}, {times} times"));
+        self.note("upstream fault", &format!("{operation} meets {fault:?}, {times} times"));
         faults.times(operation, times, fault);
     }
 }
