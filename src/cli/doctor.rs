@@ -127,8 +127,8 @@ async fn the_store(config: &Config, found: &mut Findings) {
 fn keys(config: &Config, found: &mut Findings) {
     found.ok("keys", "one to seal and one to sign");
     if config.keys.sealing_previous.is_some() || config.keys.signing_previous.is_some() {
-        let advice =
-            "a previous key is set: unset it once the log says that all is sealed anew (docs/operations.md, keys)";
+        let advice = "a previous key is set: unset SEALING_PREVIOUS once alc_connector_sealed_by_previous is 0 on every replica \
+                      and 24 hours have passed, SIGNING_PREVIOUS after an hour (docs/operations.md, Keys)";
         found.warn("keys", advice);
     }
 }
@@ -197,6 +197,10 @@ async fn public(config: &Config, client: &reqwest::Client, found: &mut Findings)
     let base = config.http.public_url.as_str().trim_end_matches('/');
     let request = client.get(format!("{base}/.well-known/oauth-authorization-server"));
     match request.timeout(Duration::from_secs(10)).send().await {
+        Ok(answer) if matches!(answer.status().as_u16(), 502..=504) => {
+            let advice = "a proxy answers for HTTP__PUBLIC_URL that reaches no replica: is one ready, and is it the proxy's upstream?";
+            found.fail("public URL", format!("{}: {advice}", answer.status()));
+        }
         Ok(answer) => {
             let body: serde_json::Value = answer.json().await.unwrap_or_default();
             if body["issuer"].as_str().map(|issuer| issuer.trim_end_matches('/')) == Some(base) {

@@ -99,7 +99,10 @@ pub(super) fn replayed(answer: &Value) -> String {
 pub(super) fn tried(answer: &Value) -> String {
     let advice = answer["advice"].as_str().map(|advice| format!("\n{advice}")).unwrap_or_default();
     match cell(answer.get("tried")).as_str() {
-        "-" => format!("Nothing waited for its next try.{advice}"),
+        "-" => format!(
+            "Nothing that may be hurried waits for its next try; `leads show` has what comes next, and when. A send whose \
+             AT_ALC is unknown keeps its time.{advice}"
+        ),
         tried => format!("Tried now: {tried}{advice}"),
     }
 }

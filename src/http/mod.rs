@@ -102,7 +102,7 @@ fn share(cfg: &mut ServiceConfig, services: &Services) {
         .app_data(web::Data::new(services.probes.clone()))
         .app_data(web::PathConfig::default().error_handler(|_, _| {
             // What is not of the right form names nothing.
-            Problem::new(Slug::NotFound, "There is nothing of that id: a part of the path has the wrong form.").into()
+            Problem::new(Slug::NotFound, "There is nothing of that id: a part of the path has the wrong form (records and workspaces are named by UUIDs).").into()
         }))
         .app_data(web::QueryConfig::default().error_handler(|_, _| {
             let detail = "is not valid: see /openapi.yaml for its parameters".to_owned();

@@ -275,7 +275,8 @@ async fn replay(
     let is_narrowed =
         body.record_id.is_some() || body.kind.is_some() || body.reason.is_some() || body.workspace_id.is_some();
     if !is_narrowed && body.all != Some(true) {
-        let detail = "name workspace_id, record_id, kind or reason; or all: true for every dead letter that there is";
+        let detail = "name workspace_id, record_id, kind or reason (--workspace, --record, --kind, --reason); or all: true (--all) \
+                      for every dead letter that there is";
         reading.faults.push(Fault { pointer: String::new(), detail: detail.to_owned() });
     }
     reading.done()?;
@@ -333,7 +334,7 @@ async fn open_gates(
     let from = reading.place(body.cursor.as_ref());
     let limit = reading.limit_of_body(body.limit);
     if body.workspace_id.is_none() && body.upstream.is_none() && body.all != Some(true) {
-        let detail = "name workspace_id or upstream; or all: true for every gate that there is";
+        let detail = "name workspace_id or upstream (--workspace, --upstream); or all: true (--all) for every gate that there is";
         reading.faults.push(Fault { pointer: String::new(), detail: detail.to_owned() });
     }
     reading.done()?;

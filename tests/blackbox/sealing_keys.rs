@@ -82,6 +82,10 @@ scenario! {
         world.settings.set("KEYS__SIGNING", &kept.get("KEYS__SIGNING"));
         world.restart().await;
         assert_eq!(app.connection().await.expect(200).json()["status"], "reauthorization-required");
+        let operate = format!("http://{}/operate/connections", world.replicas()[0].management);
+        let told = send(world.client.get(operate)).await.expect(200).json()["connections"][0].clone();
+        assert_eq!(told["status"], "reauthorization-required");
+        assert!(told["advice"].as_str().expect("advice").contains("KEYS__SEALING_PREVIOUS"), "{told}");
         let ada = world.person();
         app.press(&ada).await.expect_problem(409, "reauthorization-required");
         world.pass_slowly(MINUTE * 3, 4).await;
