@@ -96,6 +96,11 @@ impl Config {
         Self::part(environment, Store::read)
     }
 
+    /// The namespace of this environment's store, whose URL need not be set.
+    pub fn store_namespace(environment: &Environment) -> Result<String, Faults> {
+        Self::part(environment, Store::read_namespace)
+    }
+
     /// Where this environment keeps everything, and the keys to it. For `store check`, which calls no upstream.
     pub fn store_and_keys(environment: &Environment) -> Result<(Store, Keys), Faults> {
         Self::part(environment, |reader| {

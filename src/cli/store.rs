@@ -83,14 +83,12 @@ pub enum StoreCommand {
 pub fn store(environment: &Environment, command: StoreCommand) -> Result<(String, bool), String> {
     match command {
         StoreCommand::Copy { from, to, from_namespace, to_namespace, json } => {
-            let configured = Config::store(environment);
             let from = match from {
                 Some(from) => named(environment, "--from", &from)?,
-                None => configured.as_ref().map(|store| store.url.clone()).map_err(ToString::to_string)?,
+                None => Config::store(environment).map_err(|faults| faults.to_string())?.url,
             };
             let to = named(environment, "--to", &to)?;
-            // A file has no namespace, and one that is copied without any configuration should need none.
-            let default = configured.map_or_else(|_| "alc".to_owned(), |store| store.namespace);
+            let default = Config::store_namespace(environment).map_err(|faults| faults.to_string())?;
             let [from_namespace, to_namespace] =
                 [from_namespace, to_namespace].map(|name| name.unwrap_or_else(|| default.clone()));
             runtime()?.block_on(copied((&from, &from_namespace), (&to, &to_namespace), json))
@@ -138,18 +136,20 @@ async fn copied(
         copy(source.as_ref(), target.as_ref(), progress).await.map_err(|error| error.to_string())?;
     if as_json {
         let counts: Vec<_> = rows.iter().map(row_as_json).collect();
-        return Ok((format!("{:#}", json!({ "same": is_whole, "counts": counts })), is_whole));
+        return Ok((format!("{:#}", json!({ "same": is_whole, "counts": counts })), is_whole && !rows.is_empty()));
     }
     let counts =
         table(&["workspace", "kind", "source", "target", ""], &rows.iter().map(row_as_text).collect::<Vec<_>>());
-    let verdict = if is_whole {
+    let verdict = if rows.is_empty() {
+        "The source holds nothing: is it the right one, and the right namespace (--from-namespace)?"
+    } else if is_whole {
         "The target holds what the source holds: set STORE__URL (and STORE__NAMESPACE) to it, start the service, and let \
          nothing start on the source any more."
     } else {
         "The target does not hold what the source holds, and no service will open it: did something else write into it? \
          Run the copy again; it begins anew."
     };
-    Ok((format!("{counts}\n\n{verdict}"), is_whole))
+    Ok((format!("{counts}\n\n{verdict}"), is_whole && !rows.is_empty()))
 }
 
 fn refused(option: &str, error: &OpenError) -> String {

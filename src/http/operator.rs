@@ -57,7 +57,7 @@ impl Operators {
 impl Operator {
     /// With the name that the request gives, if it gives one.
     pub fn named(self, name: Option<&str>) -> By {
-        if name.is_some() { self.0.named(name) } else { self.0 }
+        if name.is_some() { named(self.0, name) } else { self.0 }
     }
 }
 
@@ -94,9 +94,19 @@ fn by_token(request: &HttpRequest, known: &SecretHash) -> Result<By, Problem> {
     if !known.matches(&token) {
         return Err(refused());
     }
-    let fingerprint = SecretString::from(format!("operators {}", token.expose_secret()));
-    let fingerprint: String = SecretHash::of(&fingerprint).shown().chars().take(FINGERPRINT).collect();
-    Ok(By::proven(format!("token {fingerprint}")).named(name.as_deref()))
+    Ok(named(By::proven(proof(token.expose_secret())), name.as_deref()))
+}
+
+/// What the audit line shows of a token.
+fn proof(token: &str) -> String {
+    let fingerprint = SecretHash::of(&SecretString::from(format!("operators {token}")));
+    format!("token {}", fingerprint.shown().chars().take(FINGERPRINT).collect::<String>())
+}
+
+/// An operator who pastes the token into both fields of a browser's prompt must not have it in the log as a name.
+fn named(by: By, name: Option<&str>) -> By {
+    let name = name.filter(|name| !by.is_proven_by(&proof(name.trim())));
+    by.named(name)
 }
 
 fn on_this_machine(request: &HttpRequest) -> Result<By, Problem> {
@@ -210,6 +220,7 @@ mod tests {
         assert_eq!(get("127.0.0.1:5000", &format!("bearer  {TOKEN}")), Ok(by.clone()));
         let basic = |text: &str| format!("Basic {}", STANDARD.encode(text));
         assert_eq!(get("10.0.0.9:5000", &basic(&format!("ada:{TOKEN}"))), Ok(format!("ada ({by})")));
+        assert_eq!(get("10.0.0.9:5000", &basic(&format!("{TOKEN}:{TOKEN}"))), Ok(by.clone()), "no token is a name");
         for bad in ["Bearer nonsense", "Bearer", "", "Digest x", TOKEN, &basic(TOKEN), &basic("ada:"), "Basic ???"] {
             assert_eq!(get("127.0.0.1:5000", bad), Err(401), "{bad}");
         }

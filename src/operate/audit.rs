@@ -20,6 +20,11 @@ impl By {
         Self { proof: proof.into(), name: None }
     }
 
+    /// Whether that is what proves it.
+    pub fn is_proven_by(&self, proof: &str) -> bool {
+        self.proof == proof
+    }
+
     /// With the name that it gives. What would not stay one word of a log line is taken out.
     #[must_use]
     pub fn named(mut self, name: Option<&str>) -> Self {

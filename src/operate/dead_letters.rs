@@ -128,11 +128,23 @@ impl Operate {
             return Ok(ReplayDone { replayed: vec![done], next_cursor: None });
         }
         let (letters, next) = self.letters(filter, replay.from.as_ref(), replay.limit).await?;
+        let found: Vec<_> = letters.iter().map(|it| (it.workspace_id, it.record_id, it.id)).collect();
+        let done = self.replay_these(&found, by).await?;
+        Ok(ReplayDone { next_cursor: next.map(|next| next.to_string()), ..done })
+    }
+
+    /// Replays these and no others, whatever else a filter would find by now; asked for again it says that they are
+    /// done.
+    pub async fn replay_these(
+        &self,
+        letters: &[(WorkspaceId, RecordId, LetterId)],
+        by: &By,
+    ) -> Result<ReplayDone, StoreError> {
         let mut replayed = Vec::new();
-        for (turn, letter) in (0..).zip(letters) {
-            replayed.push(self.replay_one(letter.workspace_id, letter.record_id, letter.id, turn, by).await?);
+        for (turn, (workspace, record, id)) in (0..).zip(letters) {
+            replayed.push(self.replay_one(*workspace, *record, *id, turn, by).await?);
         }
-        Ok(ReplayDone { replayed, next_cursor: next.map(|next| next.to_string()) })
+        Ok(ReplayDone { replayed, next_cursor: None })
     }
 
     async fn replay_one(

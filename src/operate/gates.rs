@@ -91,7 +91,8 @@ impl Operate {
     pub async fn open_gates(&self, open: &OpenGates, by: &By) -> Result<GatesOpened, StoreError> {
         let wanted = |upstream: &str| open.upstream.as_ref().is_none_or(|only| only == upstream);
         let from = open.from.as_ref();
-        if from.is_none() && wanted("alc") && self.leads.holds_back_alc() {
+        // One workspace's operator does not let go what protects ALC from all of them.
+        if from.is_none() && open.workspace.is_none() && wanted("alc") && self.leads.holds_back_alc() {
             self.leads.let_alc_through();
             by.did("open-gate", &"alc of all workspaces", "opened");
         }

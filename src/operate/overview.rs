@@ -59,6 +59,8 @@ pub struct Glance {
     pub owed: Waiting,
     /// What the leads that were read come to.
     pub trouble: Trouble,
+    /// There are ended leads that were not read.
+    pub has_older: bool,
 }
 
 /// Leads that wait for the same.
@@ -175,7 +177,8 @@ impl Operate {
         let pending = live.pop().unwrap_or_default();
         let queued = live.pop().unwrap_or_default();
         let trouble = Trouble::of(leads, &letters);
-        Ok((Glance { workspace_id: workspace, connection, gates, queued, pending, owed: waiting, trouble }, read))
+        let (workspace_id, owed, has_older) = (workspace, waiting, ended.next.is_some());
+        Ok((Glance { workspace_id, connection, gates, queued, pending, owed, trouble, has_older }, read))
     }
 
     /// The oldest lead of a status, looked for behind the newest ones by halving the time in which it may be: a lead of

@@ -132,8 +132,22 @@ fn what_was_given_up_is_replayed_one_by_one_and_by_filter() {
         let refused = page(&world, &lead_page(&app.workspace_id, &people[0])).await;
         assert!(refused.contains("not sent again: ") && !refused.contains("<button>Replay"), "{refused}");
         form(&world, replay, &[("kind", "")]).await.expect(400);
-        let rest = submit(&world, replay, &[("all", "true"), ("kind", "lead")]).await;
+        let listed = page(&world, &format!("{path}?kind=lead")).await;
+        let these =
+            listed.split("name=\"these\" value=\"").nth(1).and_then(|rest| rest.split('"').next()).expect("some");
+        // The second click of an impatient operator finds another list, and replays nothing of it.
+        let last =
+            these.split_ascii_whitespace().find(|letter| letter.contains(&people[2].record_id)).expect("it is there");
+        let refused =
+            these.split_ascii_whitespace().find(|letter| letter.contains(&people[0].record_id)).expect("it, too");
+        let nothing = submit(&world, replay, &[("all", "true"), ("these", refused)]).await;
+        assert!(nothing.contains("Replayed: 0. Refused: 1"), "{nothing}");
+        assert_eq!(count("?reason=not-sent").await, 1, "the letter that was not shown stays");
+        form(&world, replay, &[("all", "true"), ("these", "no/letter")]).await.expect(400);
+        let rest = submit(&world, replay, &[("kind", "lead"), ("these", &format!("{last} {refused}"))]).await;
         assert!(rest.contains("Replayed: 1. Refused: 1; each says why below."), "{rest}");
+        let again = submit(&world, replay, &[("kind", "lead"), ("these", last)]).await;
+        assert!(again.contains("Replayed: 0. Done before: 1."), "{again}");
         for person in &people[1..] {
             let out = async || app.lead_says(person, "status").await == "pending";
             world.pass_until("it goes out", MINUTE, HOUR, out).await;

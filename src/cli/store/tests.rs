@@ -266,6 +266,16 @@ fn a_store_is_named_by_its_url_a_variable_a_file_or_the_configuration_and_no_pas
     }
 }
 
+/// Else a copy would go to `alc`, and the service that starts there afterwards would find nothing.
+#[test]
+fn the_configured_namespace_counts_where_no_store_is_configured() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let url = format!("sqlite:{}", folder.path().join("old").display());
+    let environment = [("ALC_CONNECTOR_ENV", "production"), ("ALC_CONNECTOR__STORE__NAMESPACE", "no name")];
+    let refused = run(&environment, Some(&url), &url).expect_err("it is refused");
+    assert!(refused.contains("STORE__NAMESPACE"), "{refused}");
+}
+
 /// A store that a service works on: one index is wrong for good, another for a moment.
 #[derive(Default)]
 struct Busy(AtomicU32);

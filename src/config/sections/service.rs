@@ -85,10 +85,14 @@ pub struct Store {
 impl Store {
     pub(in crate::config) fn read(r: &mut Reader) -> Option<Self> {
         let url = r.parsed("store.url", "set it to redis://… (or sqlite:<file> on a single node)", check::store_url);
-        let namespace = r.parsed("store.namespace", "set it to a short name such as alc", check::namespace);
+        let namespace = Self::read_namespace(r);
         let hint = "set it to a duration such as 60s, or 0s for one try";
         let connect_patience = r.parsed("store.connect_patience", hint, check::delay_up_to(LONGEST_CONNECT_PATIENCE));
         Some(Self { url: url?, namespace: namespace?, connect_patience: connect_patience? })
+    }
+
+    pub(in crate::config) fn read_namespace(r: &mut Reader) -> Option<String> {
+        r.parsed("store.namespace", "set it to a short name such as alc", check::namespace)
     }
 }
 

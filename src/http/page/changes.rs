@@ -33,6 +33,8 @@ pub(super) struct ReplayForm {
     reason: Option<String>,
     all: Option<String>,
     cursor: Option<String>,
+    /// The letters that the page shows, so that a second click or a sending again replays no others.
+    these: Option<String>,
 }
 
 /// With where the form stood: the overview has pages.
@@ -87,7 +89,13 @@ pub(super) async fn replay(
     if filter.id.is_some() && (filter.workspace.is_none() || filter.record.is_none()) {
         reading.fault("id", "names a letter only together with workspace_id and record_id");
     }
+    let expected = "must be the dead letters that the page shows";
+    let these = reading.read("these", given(&form.these), expected, shown);
     reading.done()?;
+    if let Some(these) = these {
+        let told = notice::replayed(&operate.replay_these(&these, &operator.0).await?);
+        return Ok(see(&lists::letters_at(&filter, form.cursor, Some(told))));
+    }
     let replay = Replay { filter, from, limit: LIMIT };
     let done = operate.replay(&replay, &operator.0).await?;
     let filter = replay.filter;
@@ -96,6 +104,16 @@ pub(super) async fn replay(
     }
     let told = notice::replayed(&done);
     Ok(see(&lists::letters_at(&filter, done.next_cursor, Some(told))))
+}
+
+/// At most a page of letters, each as `workspace/record/id`.
+fn shown(text: &str) -> Option<Vec<(WorkspaceId, RecordId, LetterId)>> {
+    let letter = |text: &str| {
+        let mut parts = text.splitn(3, '/');
+        let workspace = WorkspaceId(parts.next()?.parse().ok()?);
+        Some((workspace, RecordId(parts.next()?.parse().ok()?), parts.next()?.parse().ok()?))
+    };
+    text.split_ascii_whitespace().map(letter).collect::<Option<Vec<_>>>().filter(|letters| letters.len() <= LIMIT)
 }
 
 pub(super) async fn open_gates(

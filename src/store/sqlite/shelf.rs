@@ -55,8 +55,16 @@ impl SqliteShelf {
         std::fs::create_dir_all(folder).map_err(|source| OpenError::Folder { folder: folder.to_owned(), source })?;
         // A service that ends takes its time; an operator who forgot to stop it should hear of it at once.
         let lock = lock(&with_suffix(path, ".lock"), Duration::ZERO).await?;
-        if purpose == Purpose::CopyInto {
-            opened(remove_unfinished(path).map(Ok))?;
+        match purpose {
+            // A service makes a store of any file that is none yet; a file that is only read has to be one.
+            Purpose::CopyFrom => drop(opened(look_at(path))?),
+            Purpose::CopyInto if path.exists() => {
+                if opened(is_anothers(path).map(Ok))? {
+                    return Err(OpenError::NotEmpty);
+                }
+                opened(remove_unfinished(path).map(Ok))?;
+            }
+            _ => {}
         }
         let (connection, _readers) = connect(path)?;
         if purpose == Purpose::CopyInto {
@@ -91,6 +99,14 @@ fn look_at(path: &Path) -> Result<std::result::Result<Connection, OpenError>> {
         0_i64 => Err(OpenError::Nothing),
         found => Err(OpenError::Layout { found: found.to_string(), known: LAYOUT.to_string() }),
     })
+}
+
+/// Whether it is another program's database.
+fn is_anothers(path: &Path) -> Result<bool> {
+    let connection = Connection::open(path)?;
+    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let holds_something = "SELECT EXISTS (SELECT 1 FROM sqlite_schema)";
+    Ok(version == 0 && connection.query_row(holds_something, [], |row| row.get(0))?)
 }
 
 fn remove_unfinished(path: &Path) -> Result<()> {
