@@ -12,7 +12,7 @@ use crate::{
 /// deliver them, before the first [`super::App`] is built.
 pub fn begin(config: &Config) {
     let Some(settings) = &config.traces else { return };
-    let begun = Collector::new(config.proxy.as_ref(), DELIVERY_LIMIT)
+    let begun = Collector::new(config.proxy.as_ref(), DELIVERY_LIMIT, settings.headers.as_deref())
         .map_err(|error| error.to_string())
         .and_then(|collector| traces::begin(settings, collector));
     match begun {
@@ -24,7 +24,7 @@ pub fn begin(config: &Config) {
 /// Delivers the last spans.
 pub(super) async fn end() {
     if traces::are_told() {
-        // What is lost with a panic there is spans.
-        let _ended = tokio::task::spawn_blocking(traces::end).await;
+        // What is lost with a panic there, or with a thread that is not free in time, is spans.
+        let _ended = tokio::time::timeout(traces::end_limit(), tokio::task::spawn_blocking(traces::end)).await;
     }
 }

@@ -75,6 +75,12 @@ fn subject(
     Ok(subject)
 }
 
+/// Whether the caller has a token that we once signed. For what comes before the handler; it refuses nobody.
+pub(super) fn is_known(request: &HttpRequest) -> bool {
+    let verify = |token| service::<Authorization>(request).ok()?.verify_ignoring_expiry(&token).ok();
+    token(request).ok().and_then(verify).is_some()
+}
+
 fn service<T: 'static>(request: &HttpRequest) -> Result<&T, Problem> {
     let service = request.app_data::<web::Data<T>>();
     service

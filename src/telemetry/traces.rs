@@ -23,7 +23,7 @@ use opentelemetry_sdk::{
     Resource,
     trace::{BatchConfigBuilder, BatchSpanProcessor, SdkTracer, SdkTracerProvider},
 };
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 
 pub(crate) use self::parent::Caller;
 use self::sampling::Linked;
@@ -45,8 +45,9 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub struct Settings {
     /// The collector's URL, with the path that takes spans.
     pub endpoint: String,
-    /// What is sent with each delivery, such as what proves us to the collector.
-    pub headers: Vec<(String, SecretString)>,
+    /// What is sent with each delivery to a collector that is ours, such as what proves us to it. `None`: it is the
+    /// platform's, and the exporter takes the headers from the platform's variables.
+    pub headers: Option<Vec<(String, SecretString)>>,
     /// The share of traces that are told, of those that nobody else has decided about: 0 to 1.
     pub sample_ratio: f64,
 }
@@ -60,14 +61,12 @@ static TRACES: OnceLock<Traces> = OnceLock::new();
 
 /// From here on spans are made, and delivered through `client`; the first call in a process wins.
 pub fn begin(settings: &Settings, client: impl HttpClient + 'static) -> Result<(), String> {
-    let headers = settings.headers.iter().map(|(name, value)| (name.clone(), value.expose_secret().to_owned()));
     let exporter = SpanExporter::builder()
         .with_http()
         .with_http_client(client)
         .with_protocol(Protocol::HttpBinary)
         .with_endpoint(&settings.endpoint)
         .with_timeout(DELIVERY_LIMIT)
-        .with_headers(headers.collect())
         .build()
         .map_err(|error| error.to_string())?;
     let batches = BatchConfigBuilder::default()

@@ -14,7 +14,11 @@ use std::{
 
 use async_trait::async_trait;
 use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
-use reqwest::Client;
+use reqwest::{
+    Client,
+    header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue},
+};
+use secrecy::{ExposeSecret as _, SecretString};
 use tokio::{runtime::Handle, time::timeout};
 
 use super::{HttpClientError, Proxy, http::http_clients_through, words};
@@ -26,17 +30,36 @@ pub struct Collector {
     http: Client,
     runtime: Handle,
     limit: Duration,
+    /// All that goes there, where the collector is ours.
+    headers: Option<HeaderMap>,
     is_failing: Arc<AtomicBool>,
 }
 
 impl Collector {
-    /// One whose deliveries take at most `limit` each, on the present runtime.
-    pub fn new(proxy: Option<&Proxy>, limit: Duration) -> Result<Self, HttpClientError> {
+    /// One whose deliveries take at most `limit` each, on the present runtime. With `headers` nothing but these and the
+    /// content type is sent: the exporter adds what the platform's variables say, which is for another collector.
+    pub fn new(
+        proxy: Option<&Proxy>,
+        limit: Duration,
+        headers: Option<&[(String, SecretString)]>,
+    ) -> Result<Self, HttpClientError> {
         let http = http_clients_through(proxy, limit)?.client().clone();
-        Ok(Self { http, runtime: Handle::current(), limit, is_failing: Arc::default() })
+        let header = |(name, value): &(String, SecretString)| {
+            let mut value = HeaderValue::from_str(value.expose_secret()).ok()?;
+            value.set_sensitive(true);
+            Some((HeaderName::from_bytes(name.as_bytes()).ok()?, value))
+        };
+        // The configuration has judged them.
+        let headers = headers.map(|headers| headers.iter().filter_map(header).collect());
+        Ok(Self { http, runtime: Handle::current(), limit, headers, is_failing: Arc::default() })
     }
 
-    async fn deliver(&self, request: Request<Bytes>) -> Result<u16, String> {
+    async fn deliver(&self, mut request: Request<Bytes>) -> Result<u16, String> {
+        if let Some(headers) = &self.headers {
+            let content_type = request.headers_mut().remove(CONTENT_TYPE);
+            headers.clone_into(request.headers_mut());
+            request.headers_mut().extend(content_type.map(|content_type| (CONTENT_TYPE, content_type)));
+        }
         let request = request.try_into().map_err(|error| words::of_error(&error))?;
         match timeout(self.limit, self.http.execute(request)).await {
             Ok(Ok(response)) => Ok(response.status().as_u16()),

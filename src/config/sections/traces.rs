@@ -1,7 +1,7 @@
 //! `TRACES__…`: whether spans are told, to which collector, and how many.
 //!
-//! Where no endpoint of ours is set, OpenTelemetry's own variables count, which platforms set for all that they run;
-//! they never turn on a transport that this service does not have.
+//! Where no endpoint of ours is set, OpenTelemetry's own variables count, if they ask for the one transport that this
+//! service has. Platforms set these for all that they run, so what is no use here is passed over: no start fails by it.
 
 use secrecy::SecretString;
 use url::Url;
@@ -20,27 +20,28 @@ pub(in crate::config) fn read(r: &mut Reader, environment: &Environment) -> Opti
     let sample_ratio = r.parsed("traces.sample_ratio", hint, ratio);
     let headers = r.parsed_if_set("traces.headers", headers).unwrap_or_default();
     let endpoint = r.parsed_if_set("traces.endpoint", below_base);
-    let endpoint = endpoint.or_else(|| of_platform(r, environment))?;
-    Some(Settings { endpoint: endpoint.into(), headers, sample_ratio: sample_ratio? })
+    let is_ours = endpoint.is_some();
+    let endpoint = endpoint.or_else(|| of_platform(environment))?;
+    Some(Settings { endpoint: endpoint.into(), headers: is_ours.then_some(headers), sample_ratio: sample_ratio? })
 }
 
-/// The collector that the platform names, if it is one that we can speak to.
-fn of_platform(r: &mut Reader, environment: &Environment) -> Option<Url> {
+/// The collector that the platform names, if it says that one can speak to it as this service does.
+fn of_platform(environment: &Environment) -> Option<Url> {
     let says = |name: &str, word: &str| environment.get(name).is_some_and(|value| value.eq_ignore_ascii_case(word));
     let protocol = ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"];
     let protocol = protocol.iter().find_map(|name| environment.get(name));
+    let is_exporter = |names: &str| names.split(',').any(|name| name.trim() == "otlp");
     if says("OTEL_SDK_DISABLED", "true")
-        || says("OTEL_TRACES_EXPORTER", "none")
-        || protocol.is_some_and(|protocol| protocol != "http/protobuf")
+        || environment.get("OTEL_TRACES_EXPORTER").is_some_and(|names| !is_exporter(names))
+        || protocol.is_none_or(|protocol| protocol != "http/protobuf")
     {
         return None;
     }
-    let mut named = |name, parse: fn(&str) -> Result<Url, String>| {
-        environment.get(name).map(|text| r.judge_system(name, parse(text)))
-    };
-    named("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", collector)
-        .or_else(|| named("OTEL_EXPORTER_OTLP_ENDPOINT", below_base))
-        .flatten()
+    let whole = environment.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT");
+    match (whole, environment.get("OTEL_EXPORTER_OTLP_ENDPOINT")) {
+        (Some(whole), _) => collector(whole).ok(),
+        (None, base) => below_base(base?).ok(),
+    }
 }
 
 /// A collector's URL: plain HTTP too, since it mostly stands beside the service.
@@ -72,7 +73,7 @@ fn ratio(text: &str) -> Result<f64, String> {
     ratio.ok_or_else(|| "must be a number from 0 (none) to 1 (all), such as 0.1".to_owned())
 }
 
-/// As `OTEL_EXPORTER_OTLP_HEADERS` has them.
+/// As `OTEL_EXPORTER_OTLP_HEADERS` has them, but that nothing is percent-encoded.
 fn headers(text: &str) -> Result<Vec<(String, SecretString)>, String> {
     let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     let header = |item: &str| {
