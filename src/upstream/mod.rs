@@ -49,7 +49,7 @@ pub enum CallError {
     #[error("the credential was refused")]
     Unauthorized,
     /// 403 (Attio): permanent until a person acts.
-    #[error("forbidden: {detail}")]
+    #[error("forbidden: {}", or_no_word(.detail))]
     Forbidden {
         /// The upstream's words, capped, no secrets.
         detail: String,
@@ -99,6 +99,11 @@ pub enum CallError {
 /// A text from outside as it may be shown: shortened, without control characters, URLs and phone numbers.
 pub fn masked(text: &str) -> String {
     words::clean(text, &[])
+}
+
+/// A 403 without a word is most often a credential whose permissions a person has to look at.
+fn or_no_word(detail: &str) -> &str {
+    if detail.is_empty() { "no word why; the credential may lack a permission (a scope)" } else { detail }
 }
 
 impl CallError {

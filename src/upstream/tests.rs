@@ -476,3 +476,10 @@ async fn a_proxy_is_asked_for_https_and_for_nothing_else() {
     get(answering("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").as_str()).await.expect("directly");
     assert!(heard.try_recv().is_err(), "it is asked for no more");
 }
+
+#[test]
+fn a_403_without_a_word_says_what_to_look_at() {
+    let forbidden = |detail: &str| CallError::Forbidden { detail: detail.to_owned() };
+    assert!(forbidden("").to_string().contains("may lack a permission"));
+    assert_eq!(forbidden("no scope").to_string(), "forbidden: no scope");
+}
