@@ -134,9 +134,10 @@ async fn copied(
     };
     let Copied { rows, is_whole } =
         copy(source.as_ref(), target.as_ref(), progress).await.map_err(|error| error.to_string())?;
+    let is_well = is_whole && !rows.is_empty();
     if as_json {
         let counts: Vec<_> = rows.iter().map(row_as_json).collect();
-        return Ok((format!("{:#}", json!({ "same": is_whole, "counts": counts })), is_whole && !rows.is_empty()));
+        return Ok((format!("{:#}", json!({ "same": is_whole, "counts": counts })), is_well));
     }
     let counts =
         table(&["workspace", "kind", "source", "target", ""], &rows.iter().map(row_as_text).collect::<Vec<_>>());
@@ -149,7 +150,7 @@ async fn copied(
         "The target does not hold what the source holds, and no service will open it: did something else write into it? \
          Run the copy again; it begins anew."
     };
-    Ok((format!("{counts}\n\n{verdict}"), is_whole && !rows.is_empty()))
+    Ok((format!("{counts}\n\n{verdict}"), is_well))
 }
 
 fn refused(option: &str, error: &OpenError) -> String {

@@ -83,9 +83,7 @@ pub(super) fn is_known(request: &HttpRequest) -> bool {
 
 fn service<T: 'static>(request: &HttpRequest) -> Result<&T, Problem> {
     let service = request.app_data::<web::Data<T>>();
-    service
-        .map(web::Data::get_ref)
-        .ok_or_else(|| Problem::new(Slug::Internal, "Report this with the request id: it is a fault of this service."))
+    service.map(web::Data::get_ref).ok_or_else(Problem::own_fault)
 }
 
 fn token(request: &HttpRequest) -> Result<SecretString, Problem> {

@@ -130,6 +130,23 @@ impl Reading {
         self.read(name, text, "must be a UUID", |text| text.parse().ok())
     }
 
+    /// Of which dead letters; all, where nothing narrows them down.
+    pub(super) fn letters(
+        &mut self,
+        workspace: Option<&String>,
+        record: Option<&String>,
+        kind: Option<&String>,
+        reason: Option<&String>,
+    ) -> LetterFilter {
+        LetterFilter {
+            workspace: self.uuid("workspace_id", workspace).map(WorkspaceId),
+            record: self.uuid("record_id", record).map(RecordId),
+            kind: self.kind(kind),
+            reason: reason.cloned(),
+            id: None,
+        }
+    }
+
     pub(super) fn flag(&mut self, name: &str, text: Option<&String>) -> bool {
         self.read(name, text, "must be true or false", |text| text.parse().ok()).unwrap_or(false)
     }
@@ -243,13 +260,12 @@ async fn dead_letters(
     query: web::Query<Query>,
 ) -> Result<HttpResponse, Problem> {
     let mut reading = Reading::of_query();
-    let filter = LetterFilter {
-        workspace: reading.uuid("workspace_id", query.workspace_id.as_ref()).map(WorkspaceId),
-        record: reading.uuid("record_id", query.record_id.as_ref()).map(RecordId),
-        kind: reading.kind(query.kind.as_ref()),
-        reason: query.reason.clone(),
-        id: None,
-    };
+    let filter = reading.letters(
+        query.workspace_id.as_ref(),
+        query.record_id.as_ref(),
+        query.kind.as_ref(),
+        query.reason.as_ref(),
+    );
     let (from, limit) = (reading.place(query.cursor.as_ref()), reading.limit(query.limit.as_ref()));
     reading.done()?;
     answered(operate.dead_letters(&filter, from.as_ref(), limit).await)

@@ -67,10 +67,7 @@ impl FromRequest for Operator {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let operators = request.app_data::<web::Data<Operators>>();
-        ready(operators.map_or_else(
-            || Err(Problem::new(Slug::Internal, "Report this with the request id: it is a fault of this service.")),
-            |operators| operators.judge(request),
-        ))
+        ready(operators.map_or_else(|| Err(Problem::own_fault()), |operators| operators.judge(request)))
     }
 }
 

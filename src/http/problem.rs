@@ -121,6 +121,11 @@ pub struct Problem {
 }
 
 impl Problem {
+    /// What no caller can have caused, nor mend.
+    pub fn own_fault() -> Self {
+        Self::new(Slug::Internal, "Report this with the request id: it is a fault of this service.")
+    }
+
     /// A problem; `detail` says what to do.
     pub fn new(slug: Slug, detail: impl Into<String>) -> Self {
         Self {

@@ -124,8 +124,7 @@ impl Operate {
     pub async fn replay(&self, replay: &Replay, by: &By) -> Result<ReplayDone, StoreError> {
         let filter = &replay.filter;
         if let (Some(workspace), Some(record), Some(id)) = (filter.workspace, filter.record, filter.id) {
-            let done = self.replay_one(workspace, record, id, 0, by).await?;
-            return Ok(ReplayDone { replayed: vec![done], next_cursor: None });
+            return self.replay_these(&[(workspace, record, id)], by).await;
         }
         let (letters, next) = self.letters(filter, replay.from.as_ref(), replay.limit).await?;
         let found: Vec<_> = letters.iter().map(|it| (it.workspace_id, it.record_id, it.id)).collect();

@@ -73,12 +73,12 @@ impl Chaos {
             }
             6..=9 => self.call_back(number).await,
             10..=12 => {
-                let fault = self.fault();
+                let fault = self.dice.fault(Fault::Hang);
                 self.tell(&format!("create_lead meets {fault:?}"));
                 self.world.alc.faults().next("create_lead", fault);
             }
             13..=15 => {
-                let fault = self.fault();
+                let fault = self.dice.fault(Fault::Hang);
                 self.tell(&format!("patch_record meets {fault:?}"));
                 self.world.attio.faults().next("patch_record", fault);
             }
@@ -133,19 +133,6 @@ impl Chaos {
         let answer = self.world.alc.call_back(callback).await;
         self.tell(&format!("callback {number}.{which} {status}: {}", answer.status));
         assert_eq!(answer.status, 200, "{:#?}", self.told);
-    }
-
-    fn fault(&mut self) -> Fault {
-        match self.dice.below(8) {
-            0 => Fault::status(500),
-            1 => Fault::status(429),
-            2 => Fault::Refuse,
-            3 => Fault::Reset,
-            4 => Fault::done_but_500(),
-            5 => Fault::DoneButHang,
-            6 => Fault::Garbage,
-            _ => Fault::Hang,
-        }
     }
 
     fn tell(&mut self, what: &str) {

@@ -1,8 +1,6 @@
 //! Operators: `/operate/…` on the management listener, and the commands that speak to it. What happened to a record,
 //! what was given up, and what is mended, once.
 
-use std::process::Stdio;
-
 use reqwest::{Method, RequestBuilder};
 use sandbox::Fault;
 use serde_json::{Value, json};
@@ -10,7 +8,7 @@ use serde_json::{Value, json};
 use crate::support::{
     harness::{DAY, HOUR, MINUTE, Person, Setup, World, run, scenario},
     http::{Answer, send},
-    secrets,
+    process, secrets,
 };
 
 /// A request to the first replica's management listener.
@@ -55,17 +53,8 @@ async fn fails(world: &World, person: &Person) {
 async fn command(world: &World, arguments: &[&str]) -> (i32, String) {
     let mut settings = world.settings.clone();
     settings.set("MANAGEMENT__BIND", &world.replicas()[0].management.to_string());
-    let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_alc-connector"))
-        .args(arguments)
-        .env_clear()
-        .envs(settings.variables())
-        .stdin(Stdio::null())
-        .output()
-        .await
-        .expect("the binary runs");
-    let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-    secrets::hear(text.as_bytes());
-    (output.status.code().unwrap_or(-1), text)
+    let (code, text) = process::command(&settings, &[], arguments).await;
+    (code.unwrap_or(-1), text)
 }
 
 scenario! {

@@ -170,6 +170,23 @@ impl Drop for Process {
     }
 }
 
+/// A command of the binary of these sources, with variables of the system's besides: its exit code, of which a signal
+/// leaves none, and all that it prints.
+pub async fn command(settings: &Settings, system: &[(&str, &str)], arguments: &[&str]) -> (Option<i32>, String) {
+    let output = tokio::process::Command::new(this_version())
+        .args(arguments)
+        .env_clear()
+        .envs(settings.variables())
+        .envs(system.iter().copied())
+        .stdin(Stdio::null())
+        .output()
+        .await
+        .expect("the binary runs");
+    let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    secrets::hear(text.as_bytes());
+    (output.status.code(), text)
+}
+
 /// The binary of these sources.
 pub fn this_version() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_alc-connector"))

@@ -7,6 +7,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use sandbox::Fault;
 use tokio::{
     io::copy_bidirectional,
     net::{TcpListener, TcpStream},
@@ -82,5 +83,19 @@ impl Dice {
     /// A number below `limit`.
     pub fn below(&mut self, limit: usize) -> usize {
         usize::try_from(self.next() % limit as u64).expect("below a usize")
+    }
+
+    /// What a call to an upstream meets; `slow` is one of them.
+    pub fn fault(&mut self, slow: Fault) -> Fault {
+        match self.below(8) {
+            0 => Fault::status(500),
+            1 => Fault::status(429),
+            2 => Fault::Refuse,
+            3 => Fault::Reset,
+            4 => Fault::done_but_500(),
+            5 => Fault::DoneButHang,
+            6 => Fault::Garbage,
+            _ => slow,
+        }
     }
 }

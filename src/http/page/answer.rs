@@ -17,10 +17,7 @@ use aws_lc_rs::digest;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use super::{
-    super::{
-        problem::{Problem, Slug},
-        request_id, standing,
-    },
+    super::{problem::Problem, request_id, standing},
     notice::Told,
 };
 use crate::{store::StoreError, telemetry};
@@ -66,7 +63,7 @@ impl Frame {
 pub(super) fn page(template: &impl Template) -> Result<HttpResponse, Failure> {
     let body = template.render().map_err(|error| {
         tracing::error!(%error, "a page was not made");
-        Failure::from(Problem::new(Slug::Internal, "Report this with the request id: it is a fault of this service."))
+        Failure::from(Problem::own_fault())
     })?;
     let mut response = HttpResponse::Ok();
     let mut response = response.body(body);

@@ -74,13 +74,10 @@ pub(super) async fn replay(
     let form = form.0;
     let mut reading = Reading::of_body();
     let id = "must be the id of a dead letter as the list has it";
-    let filter = LetterFilter {
-        workspace: reading.uuid("workspace_id", given(&form.workspace_id)).map(WorkspaceId),
-        record: reading.uuid("record_id", given(&form.record_id)).map(RecordId),
-        kind: reading.kind(given(&form.kind)),
-        reason: given(&form.reason).cloned(),
-        id: reading.read("id", given(&form.id), id, |text| text.parse::<LetterId>().ok()),
-    };
+    let filter =
+        reading.letters(given(&form.workspace_id), given(&form.record_id), given(&form.kind), given(&form.reason));
+    let id = reading.read("id", given(&form.id), id, |text| text.parse::<LetterId>().ok());
+    let filter = LetterFilter { id, ..filter };
     let from = reading.place(given(&form.cursor));
     let all = reading.flag("all", given(&form.all));
     if !lists::is_narrowed(&filter) && !all {

@@ -98,13 +98,8 @@ pub(super) async fn dead_letters(
 ) -> Result<HttpResponse, Failure> {
     let query = query.into_inner();
     let mut reading = Reading::of_query();
-    let filter = LetterFilter {
-        workspace: reading.uuid("workspace_id", given(&query.workspace_id)).map(WorkspaceId),
-        record: reading.uuid("record_id", given(&query.record_id)).map(RecordId),
-        kind: reading.kind(given(&query.kind)),
-        reason: given(&query.reason).cloned(),
-        id: None,
-    };
+    let filter =
+        reading.letters(given(&query.workspace_id), given(&query.record_id), given(&query.kind), given(&query.reason));
     let from = reading.place(given(&query.cursor));
     reading.done()?;
     let found = operate.dead_letters(&filter, from.as_ref(), LIMIT).await?;

@@ -18,6 +18,7 @@ use crate::{
 /// How the mark begins until a copy has finished; a name for that copy follows. A service refuses it as a layout that
 /// it does not know, also one of a release that knows of no copies.
 const UNFINISHED: &str = "unfinished copy";
+
 /// The mark of one namespace.
 pub(super) struct Layout<'a> {
     pub(super) connection: &'a Connection,
@@ -60,9 +61,7 @@ impl Layout<'_> {
 
     /// The namespace is whole, unless another copy has begun anew meanwhile.
     pub(super) async fn finish_copy(&self, mark: &str) -> Result<(), StoreError> {
-        let mut get = redis::cmd("GET");
-        get.arg(self.keys.layout());
-        let found: Option<String> = self.connection.insist(&get).await.map_err(|error| failure(&error))?;
+        let found = self.read().await.map_err(|error| failure(&error))?;
         if found.as_deref() != Some(mark) {
             return Err(StoreError::Unavailable("another copy into it has begun".to_owned()));
         }
@@ -70,9 +69,13 @@ impl Layout<'_> {
     }
 
     async fn found(&self) -> Result<Option<String>, OpenError> {
+        self.read().await.map_err(|error| refused(&error))
+    }
+
+    async fn read(&self) -> Result<Option<String>, RedisError> {
         let mut get = redis::cmd("GET");
         get.arg(self.keys.layout());
-        self.connection.insist(&get).await.map_err(|error: RedisError| refused(&error))
+        self.connection.insist(&get).await
     }
 
     async fn set(&self, mark: &str) -> Result<(), StoreError> {

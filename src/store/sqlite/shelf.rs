@@ -59,10 +59,7 @@ impl SqliteShelf {
             // A service makes a store of any file that is none yet; a file that is only read has to be one.
             Purpose::CopyFrom => drop(opened(look_at(path))?),
             Purpose::CopyInto if path.exists() => {
-                if opened(is_anothers(path).map(Ok))? {
-                    return Err(OpenError::NotEmpty);
-                }
-                opened(remove_unfinished(path).map(Ok))?;
+                opened(make_way(path))?;
             }
             _ => {}
         }
@@ -101,23 +98,20 @@ fn look_at(path: &Path) -> Result<std::result::Result<Connection, OpenError>> {
     })
 }
 
-/// Whether it is another program's database.
-fn is_anothers(path: &Path) -> Result<bool> {
+/// Removes what a copy left behind; another program's database is let alone.
+fn make_way(path: &Path) -> Result<std::result::Result<(), OpenError>> {
     let connection = Connection::open(path)?;
-    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    let holds_something = "SELECT EXISTS (SELECT 1 FROM sqlite_schema)";
-    Ok(version == 0 && connection.query_row(holds_something, [], |row| row.get(0))?)
-}
-
-fn remove_unfinished(path: &Path) -> Result<()> {
-    let connection = Connection::open(path)?;
-    if connection.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))? != UNFINISHED {
-        return Ok(());
+    match connection.pragma_query_value(None, "user_version", |row| row.get(0))? {
+        UNFINISHED => connection.execute_batch(&format!(
+            "BEGIN; DELETE FROM aggregates; DELETE FROM gates; DELETE FROM turns; DELETE FROM commits;
+             PRAGMA user_version = {LAYOUT}; COMMIT;"
+        ))?,
+        0_i64 if connection.query_row("SELECT EXISTS (SELECT 1 FROM sqlite_schema)", [], |row| row.get(0))? => {
+            return Ok(Err(OpenError::NotEmpty));
+        }
+        _ => {}
     }
-    connection.execute_batch(&format!(
-        "BEGIN; DELETE FROM aggregates; DELETE FROM gates; DELETE FROM turns; DELETE FROM commits;
-         PRAGMA user_version = {LAYOUT}; COMMIT;"
-    ))
+    Ok(Ok(()))
 }
 
 /// An aggregate's name: tenant, kind, id. None of the first two has a line break in it.

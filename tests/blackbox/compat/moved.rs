@@ -1,8 +1,6 @@
 //! A stopped service's store is copied into another one by the real binary, and every lead comes to its end there:
 //! tokens, callback URLs and webhooks stay good, and nothing is sent twice.
 
-use std::process::Stdio;
-
 use sandbox::Callback;
 
 use super::{
@@ -11,26 +9,13 @@ use super::{
 };
 use crate::support::{
     harness::{Setup, World, run},
-    process::Process,
+    process::{self, Process},
     redis_server::RedisServer,
-    secrets,
 };
 
 /// `alc-connector store …` with `NEW_STORE` set: its exit code, and all that it prints.
 async fn store(world: &World, arguments: &[&str], new: &str) -> (Option<i32>, String) {
-    let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_alc-connector"))
-        .arg("store")
-        .args(arguments)
-        .env_clear()
-        .envs(world.settings.variables())
-        .env("NEW_STORE", new)
-        .stdin(Stdio::null())
-        .output()
-        .await
-        .expect("the binary runs");
-    let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-    secrets::hear(text.as_bytes());
-    (output.status.code(), text)
+    process::command(&world.settings, &[("NEW_STORE", new)], &[&["store"], arguments].concat()).await
 }
 
 /// The world's service has its store there from now on.

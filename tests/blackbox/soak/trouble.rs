@@ -143,16 +143,7 @@ impl Trouble {
     }
 
     fn upstream_fails(&mut self, rig: &Rig) {
-        let fault = match self.dice.below(8) {
-            0 => Fault::status(500),
-            1 => Fault::status(429),
-            2 => Fault::Refuse,
-            3 => Fault::Reset,
-            4 => Fault::done_but_500(),
-            5 => Fault::DoneButHang,
-            6 => Fault::Garbage,
-            _ => Fault::late(1_500),
-        };
+        let fault = self.dice.fault(Fault::late(1_500));
         let times = 1 + u32::try_from(self.dice.below(12)).expect("small");
         let (faults, operation) = match self.dice.below(6) {
             0 | 1 => (rig.world.alc.faults(), "create_lead"),

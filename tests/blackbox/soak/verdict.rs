@@ -1,6 +1,8 @@
 //! What was lost or doubled, by the books of ALC and of Attio. The connector's own word counts only for whether it
 //! still has something to do.
 
+use std::time::Duration;
+
 use sandbox::Attio;
 
 use super::{
@@ -11,11 +13,9 @@ use crate::support::{ambient::Stopwatch, http::try_send};
 
 /// One line for each.
 pub async fn of(rig: &Rig, callers: &Callers, story: &Story) -> Vec<String> {
-    let (attio, watch) = (&rig.world.attio, Stopwatch::start());
+    let attio = &rig.world.attio;
     let unfinished = || story.lives.iter().filter(|life| !is_shown(attio, life));
-    while unfinished().next().is_some() && watch.elapsed() < PATIENCE {
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
+    comes(async || unfinished().next().is_none()).await;
     let mut losses = Vec::new();
     for life in unfinished() {
         let (record, happened) = (&life.person.record_id, callers.happened_to(&life.person).await);
@@ -42,16 +42,25 @@ pub async fn of(rig: &Rig, callers: &Callers, story: &Story) -> Vec<String> {
 
 /// Nothing is left behind when the workspace leaves: no webhook at ALC, no grant, no token that is good for anything.
 pub async fn of_removal(rig: &Rig, callers: &Callers) -> Vec<String> {
-    let (alc, watch) = (&rig.world.alc, Stopwatch::start());
+    let alc = &rig.world.alc;
     callers.app().connection_removed().await.expect(202);
-    while (!alc.webhooks().is_empty() || alc.living_grants() > 0) && watch.elapsed() < PATIENCE {
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    if comes(async || alc.webhooks().is_empty() && alc.living_grants() == 0).await {
+        return Vec::new();
     }
-    let mut losses = Vec::new();
-    if !alc.webhooks().is_empty() || alc.living_grants() > 0 {
-        losses.push(format!("left at ALC: {} webhooks, {} grants", alc.webhooks().len(), alc.living_grants()));
+    vec![format!("left at ALC: {} webhooks, {} grants", alc.webhooks().len(), alc.living_grants())]
+}
+
+/// Whether it is so before patience ends. Unlike `eventually` it lets the verdict go on: what is lost is told all at
+/// once.
+async fn comes(mut so: impl AsyncFnMut() -> bool) -> bool {
+    let watch = Stopwatch::start();
+    while !so().await {
+        if watch.elapsed() > PATIENCE {
+            return false;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    losses
+    true
 }
 
 fn is_shown(attio: &Attio, life: &Life) -> bool {
@@ -66,27 +75,16 @@ fn stepped_back(history: &[String]) -> bool {
 
 /// Soon at the latest: once or, where an answer of Attio was lost, more often, and always the same.
 async fn is_told(attio: &Attio, step: &str) -> bool {
-    let watch = Stopwatch::start();
-    while attio.told(step).is_empty() && watch.elapsed() < PATIENCE {
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
+    comes(async || !attio.told(step).is_empty()).await;
     let told = attio.told(step);
     told.first().is_some_and(|first| first["result"] == "qualified" && told.iter().all(|one| one == first))
 }
 
 async fn is_at_rest(callers: &Callers, record: &str) -> bool {
-    let watch = Stopwatch::start();
-    loop {
+    comes(async || {
         let request = callers.app().request(reqwest::Method::GET, &format!("/v1/leads/{record}"));
-        if let Ok(answer) = try_send(request).await {
-            let lead = answer.json();
-            if lead["status"] == "complete" && lead["attio"] == "synced" {
-                return true;
-            }
-        }
-        if watch.elapsed() > PATIENCE {
-            return false;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
+        let lead = try_send(request).await.map(|answer| answer.json()).unwrap_or_default();
+        lead["status"] == "complete" && lead["attio"] == "synced"
+    })
+    .await
 }
