@@ -113,8 +113,8 @@ impl Shared {
     }
 }
 
-/// Whether a subscription's filter lets an event through: `$and` or `$or` over conditions on its fields, which are named
-/// by their path (`id.list_id`).
+/// Whether a subscription's filter lets an event through: `$and` or `$or` over conditions on its fields, which are
+/// named by their path (`id.list_id`).
 fn passes(filter: &Value, event: &Value) -> bool {
     let met = |condition: &Value| {
         let path = condition["field"].as_str().unwrap_or_default().replace('.', "/");

@@ -1,7 +1,7 @@
 //! Lists of people, with their attributes and entries.
 //!
-//! Owns entries. Promises that a write is taken whole or refused whole, that an assertion finds the entry of its record,
-//! and that each entry that is made is told to the webhooks that ask for it, as Attio does.
+//! Owns entries. Promises that a write is taken whole or refused whole, that an assertion finds the entry of its
+//! record, and that each entry that is made is told to the webhooks that ask for it, as Attio does.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};

@@ -1,8 +1,8 @@
 //! The pretend Attio.
 //!
-//! Owns what Attio would keep of one workspace: tokens, people and their attributes, lists, notes, webhooks. Promises Attio's own
-//! shapes for values and errors, a history of what each record has shown, and Attio's limits where a test switches them
-//! on.
+//! Owns what Attio would keep of one workspace: tokens, people and their attributes, lists, notes, webhooks. Promises
+//! Attio's own shapes for values and errors, a history of what each record has shown, and Attio's limits where a test
+//! switches them on.
 
 mod attributes;
 mod errors;
