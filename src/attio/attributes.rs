@@ -27,6 +27,13 @@ pub struct Attributes {
     pub result: Option<String>,
 }
 
+impl Attributes {
+    /// All that are written.
+    pub fn slugs(&self) -> Vec<&str> {
+        [Some(&self.status), self.lead_id.as_ref(), self.result.as_ref()].into_iter().flatten().map(String::as_str).collect()
+    }
+}
+
 /// What the status attribute shows: the titles of its options where it is a select.
 #[derive(Debug, Clone)]
 pub struct Titles {

@@ -97,6 +97,15 @@ pub(super) fn slug(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
+/// A list in Attio, by its slug or its id.
+pub(super) fn list(text: &str) -> Result<String, String> {
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    if text.len() > 64 || !text.bytes().all(is_part) {
+        return Err("must be a list's slug or id, as its address in Attio has it: letters, digits, _ and -".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
 /// The title of an option: one line of text.
 pub(super) fn title(text: &str) -> Result<String, String> {
     unharmed(text).map(|()| text.to_owned())

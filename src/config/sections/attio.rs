@@ -95,6 +95,8 @@ pub struct Attio {
     pub attributes: Attributes,
     /// `ATTIO__TITLES__…`.
     pub titles: Titles,
+    /// The list whose entries send, by its slug or id; `None`: off.
+    pub send_on_list: Option<String>,
     /// Per workspace, over all replicas.
     pub writes_per_second: u32,
     /// Hosts, with their subdomains, that workflow callback URLs may name.
@@ -108,6 +110,7 @@ impl Attio {
         let credential = AttioCredential::read(r);
         let attributes = attributes(r);
         let titles = titles(r);
+        let send_on_list = r.parsed_if_set("attio.send_on_list", check::list);
         let writes_per_second = r.parsed("attio.writes_per_second", "set it to 25", check::positive);
         let mut callback_hosts = Vec::new();
         for host in r.list("attio.callback_hosts") {
@@ -122,6 +125,7 @@ impl Attio {
             credential: credential?,
             attributes: attributes?,
             titles: titles?,
+            send_on_list,
             writes_per_second: writes_per_second?,
             callback_hosts,
         })

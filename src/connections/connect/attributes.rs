@@ -9,9 +9,12 @@ use super::{
     super::service::{Connections, pause},
     attempt::{CALL_AGAIN, CALLS, ConnectAttempt, ConnectError},
 };
-use crate::attio::{
-    Attributes, CallError,
-    attributes::{Attribute, NewAttribute, People},
+use crate::{
+    attio::{
+        Attributes, CallError, Titles,
+        attributes::{Attribute, NewAttribute, People, SelectOption},
+    },
+    connections::workspace::schema::SchemaProblem,
 };
 
 const SCOPE: &str = "object_configuration:read-write";
@@ -87,8 +90,33 @@ impl Needed<'_> {
         } else {
             return None;
         };
-        Some(format!("Attio's attribute `{slug}` on People {misfit}; then connect again"))
+        Some(format!("Attio's attribute `{slug}` on People {misfit}"))
     }
+}
+
+/// What a person has to mend of these attributes, as they were found with the status's `options`. What connect would
+/// make is named all the same: it is not made behind the back of a person who has taken it away.
+pub(in crate::connections) fn problems_of(
+    attributes: &Attributes,
+    titles: &Titles,
+    found: &People,
+    options: Option<&[SelectOption]>,
+) -> Vec<SchemaProblem> {
+    let of = |slug: &str| found.attributes.iter().find(|attribute| attribute.api_slug == slug);
+    let problem = |needed: &Needed<'_>| match of(needed.slug) {
+        Some(found) => needed.misfit(found),
+        None => Some(format!("Attio's attribute `{}` on People is missing: connect again, which makes it", needed.slug)),
+    };
+    let unfit = needed(attributes).into_iter().filter_map(|needed| {
+        problem(&needed).map(|problem| SchemaProblem::of_attribute(needed.slug, problem))
+    });
+    let slug = &attributes.status;
+    let is_there = |title: &str| options.is_none_or(|all| all.iter().any(|it| it.title == title && !it.is_archived));
+    let without = titles.all().into_iter().filter(|title| !is_there(title)).map(|title| {
+        let problem = "is missing or archived: restore it in Attio's settings, or connect again, which does so";
+        SchemaProblem::of_attribute(slug, format!("the option `{title}` of Attio's attribute `{slug}` on People {problem}"))
+    });
+    unfit.chain(without).collect()
 }
 
 impl Connections {
@@ -124,7 +152,7 @@ impl Connections {
         let People { object_id, attributes: found } = self.judge(attempt, "the attributes of People", found).await?;
         let of = |slug: &str| found.iter().find(|attribute| attribute.api_slug == slug);
         if let Some(misfit) = needed.iter().find_map(|needed| needed.misfit(of(needed.slug)?)) {
-            return Err(ConnectError::Refused(misfit).into());
+            return Err(ConnectError::Refused(format!("{misfit}; then connect again")).into());
         }
         let mut status_is_select = true;
         for needed in &needed {

@@ -10,4 +10,5 @@ mod alc_webhook;
 pub(super) mod attempt;
 mod attio_access;
 mod attio_webhook;
-mod attributes;
+pub(super) mod attributes;
+mod entry_list;

@@ -55,8 +55,8 @@ fn what_an_older_version_never_planned_is_looked_at_within_a_day() {
         let (mut world, webhook) = connected(side);
         let expected = Step::CheckWebhook(side, webhook);
         edit(&mut world, side, webhook, |webhook| webhook.look_at = None);
-        assert!(world.workspace.plan_looks(BASE, world.now));
-        assert!(!world.workspace.plan_looks(BASE, world.now), "once");
+        assert!(world.workspace.plan_looks(BASE, None, world.now));
+        assert!(!world.workspace.plan_looks(BASE, None, world.now), "once");
         let steps: Vec<_> = (0..24)
             .map(|_| {
                 world.now = later(world.now, HOUR);
@@ -74,8 +74,8 @@ fn one_with_an_earlier_public_url_is_looked_at_within_the_hour_after_a_start() {
     for side in Side::BOTH {
         let (mut world, webhook) = connected(side);
         edit(&mut world, side, webhook, |webhook| webhook.base = Some(BASE.to_owned()));
-        assert!(!world.workspace.plan_looks(BASE, world.now));
-        assert!(world.workspace.plan_looks("https://next.example", world.now));
+        assert!(!world.workspace.plan_looks(BASE, None, world.now));
+        assert!(world.workspace.plan_looks("https://next.example", None, world.now));
         assert!(seconds_until_due(&world) <= 3600);
     }
 }
@@ -93,7 +93,7 @@ fn a_lost_webhook_answers_and_is_shown_as_gone_until_another_one_is_there() {
         assert_eq!(state(&world, side, last), Some(WebhookState::Registered), "it is not deleted yet");
         let current = world.workspace.current().expect("connected").id;
         let view = |world: &World| {
-            let view = world.workspace.view(current, BASE).expect("connected");
+            let view = world.workspace.view(current, BASE, None).expect("connected");
             let shown = if side == Side::Alc { view.webhook } else { view.attio_webhook }.expect("a webhook");
             (shown.id, shown.status)
         };

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use super::retry::Retry;
 use crate::{
     clock::until,
-    ids::{ConnectionId, SecretHash, WebhookId},
+    ids::{ConnectionId, ListId, SecretHash, WebhookId},
     sealing::Sealed,
 };
 
@@ -61,6 +61,9 @@ pub struct Webhook {
     /// The `PUBLIC_URL` that its own begins with, where that is remembered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::connections) base: Option<String>,
+    /// The list whose entries Attio tells of through it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::connections) entries_of: Option<ListId>,
     /// Its upstream lists its webhooks, and this one is not among them any more.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(in crate::connections) lost: bool,
@@ -99,6 +102,7 @@ impl Webhook {
             deleting_since: None,
             leads_seen: None,
             base: None,
+            entries_of: None,
             lost: false,
             instead_of_lost: false,
             confirmed_at: None,

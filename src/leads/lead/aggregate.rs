@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    ids::RecordId,
+    ids::{EntryId, RecordId},
     store::{Aggregate, Kind},
 };
 
@@ -37,6 +37,9 @@ pub struct Lead {
     /// Digests of the `webhook-id`s that have been counted, oldest first: a repeat has no second effect.
     #[serde(default)]
     pub callbacks: Vec<String>,
+    /// Entries of the list that sends by itself which have been counted, oldest first: each asks once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub entries: Vec<EntryId>,
     /// Workflows that wait for an end, or are owed one.
     #[serde(default)]
     pub calls: Calls,
@@ -65,7 +68,12 @@ pub struct Lead {
 
 impl Aggregate for Lead {
     const KIND: Kind = Kind::Lead;
-    const SCHEMA: u32 = 1;
+    const SCHEMA: u32 = 2;
+
+    /// A version that knows of no person to be read would take the send for one whose person was erased, and end it.
+    fn schema(&self) -> u32 {
+        if self.send.to_read.is_some() { 2 } else { 1 }
+    }
 
     fn status(&self) -> &'static str {
         if self.forwarding { FORWARDING } else { self.send.outcome.status.name() }
@@ -97,6 +105,7 @@ impl Lead {
             earlier: Vec::new(),
             attio: Attio::default(),
             callbacks: Vec::new(),
+            entries: Vec::new(),
             calls: Calls::default(),
             attio_record: None,
             merged_into: None,

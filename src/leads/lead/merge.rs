@@ -97,7 +97,7 @@ impl Lead {
     }
 
     /// The record at which it is shown is gone.
-    fn record_deleted(&mut self, now: Timestamp) {
+    pub(super) fn record_deleted(&mut self, now: Timestamp) {
         // Attio tells only of the workspace's own records.
         self.adopted = false;
         self.attio.gone = true;

@@ -10,6 +10,7 @@ pub(super) mod calls;
 pub(super) mod dead_letters;
 pub(super) mod end;
 pub(super) mod given_up;
+pub(super) mod entry;
 mod happened;
 pub(super) mod history;
 pub(super) mod mend;
@@ -26,4 +27,5 @@ pub(super) mod shown;
 pub(super) mod story;
 #[cfg(test)]
 mod tests;
+pub(super) mod to_read;
 pub(super) mod view;

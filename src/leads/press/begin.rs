@@ -47,7 +47,7 @@ impl Leads {
         let url = new.finish_callback_url.as_ref();
         let mut tries = self.parts.store.tries(tenant, Patience::Caller(self.settings.send_wait));
         loop {
-            let found = self.find_situation(tenant, &tries, new, key).await?;
+            let found = self.find_situation(tenant, &tries, new.record_id, key).await?;
             let workspace = found.workspace.as_ref();
             let standing =
                 workspace.map_or(Standing::Unknown, |found| self.parts.connections.standing(&found.value, connection));

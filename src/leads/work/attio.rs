@@ -92,7 +92,7 @@ impl Leads {
         }
     }
 
-    fn attio_token(&self, work: &Work) -> Option<SecretString> {
+    pub(super) fn attio_token(&self, work: &Work) -> Option<SecretString> {
         self.parts.connections.attio_token(&work.workspace.as_ref()?.value)
     }
 
@@ -121,7 +121,7 @@ impl Leads {
     /// Attio said 401: when it is tried again. At once where a connection's own token has ended: with a newer one, or
     /// when the workspace has connected again. `None`: the API key has ended and an operator has to set another, or the
     /// token lives and is refused all the same, so that a person has to look.
-    async fn after_attios_401(
+    pub(super) async fn after_attios_401(
         &self,
         work: &mut Work,
         token: &SecretString,

@@ -12,6 +12,7 @@ mod handed_over;
 pub(super) mod in_hand;
 pub(super) mod leased;
 mod look_ups;
+mod person;
 mod record;
 pub(super) mod run;
 mod triage;

@@ -159,7 +159,8 @@ impl World {
                     let [pending, complete, failed] = ["Pending", "Complete", "Failed"].map(str::to_owned);
                     attio::Titles { pending, complete, failed }
                 },
-                attio_gate: Gates::new(25).attio,
+                send_on_list: None,
+            attio_gate: Gates::new(25).attio,
                 webhook_signature: WebhookSignature::WhenSecretKnown,
                 retry_schedule: upstream::Schedule::new(vec![Duration::from_secs(1)]),
                 upstream_timeout: limit,
