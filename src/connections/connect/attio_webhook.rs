@@ -83,7 +83,7 @@ impl Connections {
             Err(error) => {
                 tracing::warn!(
                     workspace = %attempt.workspace, %error,
-                    "Attio refuses the webhook, so merged and deleted records go unheard: \
+                    "Attio refuses the webhook, so merged and deleted records, and entries of lists, go unheard: \
                      it wants the scope webhook:read-write and an https PUBLIC_URL"
                 );
                 self.drop_attio_webhook(attempt, id).await?;
