@@ -31,6 +31,15 @@ pub struct CreatedWebhook {
     pub secret: SecretString,
 }
 
+/// What a webhook tells of besides merged and deleted records.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Told {
+    /// The entries of this list.
+    pub entries_of: Option<ListId>,
+    /// Changes of these attributes, by Attio's ids.
+    pub changes_of: Vec<String>,
+}
+
 /// A webhook as Attio lists it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ListedWebhook {
@@ -59,6 +68,8 @@ pub enum RecordEvent {
     },
     /// The record is gone.
     Deleted(RecordId),
+    /// An attribute of the record has another value.
+    Changed(RecordId),
     /// The record was put into a list.
     Entered {
         /// The list.
@@ -81,21 +92,24 @@ pub struct Malformed {
 }
 
 impl Client {
-    /// `POST /v2/webhooks` for merged and deleted records, and for the entries of that list. Events of other objects
+    /// `POST /v2/webhooks` for merged and deleted records, and for what else is `told`. Events of other objects
     /// are dropped here, see [`events`]: People's id may not be known yet.
     pub async fn create_webhook(
         &self,
         token: &SecretString,
         url: &SecretString,
-        entries_of: Option<ListId>,
+        told: &Told,
     ) -> Result<CreatedWebhook, CallError> {
         let subscription = |event_type: &str| json!({ "event_type": event_type, "filter": null });
-        let entries = entries_of.map(|list| {
-            let of_list = json!({ "field": "id.list_id", "operator": "equals", "value": list });
-            json!({ "event_type": "list-entry.created", "filter": { "$and": [of_list] } })
-        });
+        let is = |field: &str, value: &dyn fmt::Display| json!({ "field": field, "operator": "equals", "value": value.to_string() });
+        let entries = told
+            .entries_of
+            .map(|list| json!({ "event_type": "list-entry.created", "filter": { "$and": [is("id.list_id", &list)] } }));
+        let changes: Vec<_> = told.changes_of.iter().map(|attribute| is("id.attribute_id", attribute)).collect();
+        let changes =
+            (!changes.is_empty()).then(|| json!({ "event_type": "record.updated", "filter": { "$or": changes } }));
         let both = [subscription("record.merged"), subscription("record.deleted")];
-        let subscriptions: Vec<_> = both.into_iter().chain(entries).collect();
+        let subscriptions: Vec<_> = both.into_iter().chain(entries).chain(changes).collect();
         let body = json!({ "data": { "target_url": url.expose_secret(), "subscriptions": subscriptions } });
         let request = self.request(Method::POST, &["webhooks"], token).json(&body);
         let answer = self.caller.call("create_webhook", request).await?;
@@ -196,6 +210,7 @@ pub fn events(
                 RecordEvent::Merged { into: record("/id/record_id")?, from: record("/duplicate_record_id")? }
             }
             "record.deleted" => RecordEvent::Deleted(record("/id/record_id")?),
+            "record.updated" => RecordEvent::Changed(record("/id/record_id")?),
             "list-entry.created" => RecordEvent::Entered {
                 list: ListId(uuid("/id/list_id")?),
                 entry: EntryId(uuid("/id/entry_id")?),

@@ -29,9 +29,12 @@ impl Connections {
         let is_of_people = |parent: &String| parent == PEOPLE || people.is_none_or(|people| people == parent);
         let problem = match self.attio.find_list(token, asked).await {
             Ok(list) if list.parents.is_empty() || list.parents.iter().any(is_of_people) => return Ok(Ok(list.id)),
-            Ok(list) => format!("has {} and no people: make ATTIO__SEND_ON_LIST name one of people", list.parents.join(", ")),
+            Ok(list) => {
+                format!("has {} and no people: make ATTIO__SEND_ON_LIST name one of people", list.parents.join(", "))
+            }
             Err(CallError::NotFound) => {
-                "is not there: make it in Attio, or make ATTIO__SEND_ON_LIST name another one by its slug or id".to_owned()
+                "is not there: make it in Attio, or make ATTIO__SEND_ON_LIST name another one by its slug or id"
+                    .to_owned()
             }
             Err(CallError::Forbidden { detail }) => {
                 format!("cannot be seen: give Attio's credential the scope list_configuration:read ({detail})")

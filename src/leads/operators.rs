@@ -214,6 +214,7 @@ impl Leads {
             next.put_under(workspace.value.sending_webhook());
             let before = lead.value.clone();
             lead.value.follow_with(next, &workspace.value.triggers(), self.settings.deadlines.result);
+            lead.value.read_from_memory(now);
             lead.value.keep_request("replayed", now);
             lead.value.keep_history(Some(&before), now);
             let at = Some(later(now, pace.saturating_mul(turn)));

@@ -1,6 +1,6 @@
 //! What of a lead is sealed, for the rotation of the sealing key.
 //!
-//! Promises that whatever a lead keeps sealed is named here: name and number until ALC has them, and the callback URLs
+//! Promises that whatever a lead keeps sealed is named here: name and number until ALC has them, what Attio had of them a moment ago, and the callback URLs
 //! of workflows that wait, are owed a call or were given up, with the fingerprints by which they are told apart.
 
 use secrecy::ExposeSecret as _;
@@ -74,9 +74,10 @@ pub fn examine_receipt(document: &Document) -> Result<Examined, CodecError> {
 
 /// Everything sealed of a lead, with the name of its field.
 fn sealed_of(lead: &mut Lead) -> Vec<(&'static str, &mut Sealed)> {
-    let Lead { send, calls, .. } = lead;
+    let Lead { send, calls, known, .. } = lead;
     let mut sealed = Vec::new();
-    if let Some(person) = &mut send.person {
+    let known = known.as_mut().map(|known| &mut known.person);
+    for person in send.person.as_mut().into_iter().chain(known) {
         sealed.push(("name", &mut person.name));
         sealed.push(("phone_number", &mut person.phone_number));
     }

@@ -1,9 +1,6 @@
 //! `ATTIO__SEND_ON_LIST`: whoever enters the list is sent, once for each entry.
 
-use sandbox::{
-    Fault, Stage,
-    attio::refusal,
-};
+use sandbox::{Fault, Stage, attio::refusal};
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -161,7 +158,6 @@ scenario! {
             Fault::Reset,
             Fault::Garbage,
             Fault::status_with(429, ("retry-after", "30"), json!({})),
-            refusal(403, "unauthorized", "No scope record_permission:read"),
         ] {
             let ada = world.person();
             world.attio.faults().times("get_record", 2, fault.clone());
@@ -170,6 +166,19 @@ scenario! {
             assert_eq!(sent(&world, &ada), 1, "{fault:?}");
             world.attio.faults().clear_all();
         }
+    }
+}
+
+scenario! {
+    async fn an_attio_that_refuses_is_asked_again_slowly(setup: Setup) {
+        let (world, app) = sending(setup).await;
+        let ada = world.person();
+        world.attio.faults().next("get_record", refusal(403, "unauthorized", "No scope record_permission:read"));
+        enter(&world, &ada).await;
+        let told = async || app.lead_says(&ada, "last_error").await.as_str().is_some_and(|said| said.contains("scope"));
+        world.pass_until("the refusal is told", MINUTE / 60, MINUTE, told).await;
+        let sent = async || sent(&world, &ada) == 1;
+        world.pass_until("it is sent", MINUTE, HOUR * 3, sent).await;
     }
 }
 
@@ -195,6 +204,75 @@ scenario! {
         let merged = Person { record_id: made, ..ada.clone() };
         world.shows(&merged, "Pending").await;
         assert_eq!(sent(&world, &ada), 1);
+    }
+}
+
+scenario! {
+    /// What was read is believed for five minutes, by whatever replica, unless Attio tells of a change.
+    async fn who_was_just_read_is_not_read_again(setup: Setup) {
+        let (world, app) = sending(setup).await;
+        let ada = world.person();
+        let round = async || {
+            enter(&world, &ada).await;
+            world.shows(&ada, "Pending").await;
+            world.call_back(&ada, "qualified").await;
+            world.shows(&ada, "Complete").await;
+            world.synced(&app, &ada).await;
+        };
+        let read = || world.attio.journal().count("get_record");
+        round().await;
+        round().await;
+        assert_eq!((read(), sent(&world, &ada)), (1, 2));
+        // What is not about who the person is does not matter.
+        assert_eq!(world.attio.deliver(vec![world.attio.updated_event(&ada.record_id, "alc_status")]).await, [0_u16; 0]);
+        round().await;
+        assert_eq!(read(), 1);
+        assert_eq!(world.attio.deliver(vec![world.attio.updated_event(&ada.record_id, "phone_numbers")]).await, [200]);
+        world.attio.set_phone_numbers(&ada.record_id, &["+442079460958"]);
+        round().await;
+        assert_eq!(read(), 2);
+        assert_eq!(world.alc.leads_of(&ada.record_id)[3].phone_number, "+442079460958");
+        world.pass_slowly(MINUTE, 6).await;
+        round().await;
+        assert_eq!(read(), 3);
+        world.pass_slowly(MINUTE, 6).await;
+        let (name, number) = (ada.name.as_bytes(), b"442079460958");
+        let stored = world.stored();
+        let holds = |text: &[u8]| stored.windows(text.len()).any(|window| window == text);
+        assert!(!holds(name) && !holds(number), "sealed, and then erased");
+    }
+}
+
+scenario! {
+    async fn what_a_person_archived_is_named_and_once_mended_no_more(setup: Setup) {
+        let (world, app) = sending(setup).await;
+        let problems = async || app.connection().await.expect(200).json()["attio"]["schema"]["problems"].clone();
+        assert_eq!(problems().await, json!([]));
+        let archive = |is_archived| {
+            world.attio.set_attribute("alc_result", "text", |attribute| attribute.is_archived = is_archived);
+            world.attio.set_attribute("alc_status", "select", |attribute| attribute.options[0].is_archived = is_archived);
+        };
+        archive(true);
+        let named = async || {
+            app.refresh().await.expect(200);
+            let told = problems().await;
+            told[0]["attribute"] == "alc_result" && told[1]["attribute"] == "alc_status"
+        };
+        world.pass_until("both are named", MINUTE, HOUR, named).await;
+        assert_eq!(world.attio.journal().count("update_option"), 0, "nothing is mended behind a person's back");
+        // A look that fails says nothing of what is there.
+        world.attio.faults().times("list_attributes", 2, Fault::status(503));
+        let before = world.attio.journal().count("list_attributes");
+        let asked = async || world.attio.journal().count("list_attributes") >= before + 2;
+        world.pass_until("Attio is asked", MINUTE, HOUR, asked).await;
+        app.refresh().await.expect(200);
+        assert_eq!(problems().await.as_array().map(Vec::len), Some(2));
+        archive(false);
+        let mended = async || {
+            app.refresh().await.expect(200);
+            problems().await == json!([])
+        };
+        world.pass_until("nothing is named", MINUTE, HOUR, mended).await;
     }
 }
 
@@ -262,7 +340,7 @@ scenario! {
         let mut world = world;
         world.settings.set("ATTIO__SEND_ON_LIST", &list);
         world.restart().await;
-        let all = json!(["record.merged", "record.deleted", "list-entry.created"]);
+        let all = json!(["record.merged", "record.deleted", "list-entry.created", "record.updated"]);
         let told = async || json!(wanted(&world)) == all && world.attio.webhooks().len() == 1;
         world.pass_until("Attio tells of the list", MINUTE, HOUR, told).await;
         let ada = world.person();

@@ -18,6 +18,7 @@ use super::{
     attempt::{ConnectAttempt, ConnectError, Connected},
 };
 use crate::{
+    attio::{attributes::People, webhooks::Told},
     clock::later,
     ids::{ConnectionId, ListId, WorkspaceId},
     lifecycle,
@@ -79,8 +80,9 @@ impl Connections {
             // The last request may begin just before the deadline; until it has ended no other task begins.
             let until = later(attempt.deadline, self.claim_duration());
             let claim = Claim::new(attempt.owner, until);
-            let claim_it =
-                |found: Option<&mut Workspace>, now| claim_it(found, attempt.connection, &claim, (self.base(), self.asked_list()), now);
+            let claim_it = |found: Option<&mut Workspace>, now| {
+                claim_it(found, attempt.connection, &claim, (self.base(), self.asked_list()), now)
+            };
             let (claiming, _) = self.update(&attempt.tenant, claim_it).await?;
             match claiming {
                 Claiming::Claimed => break,
@@ -112,8 +114,9 @@ impl Connections {
     async fn carry_out(&self, attempt: &ConnectAttempt) -> Result<Connected, ConnectError> {
         self.check_attio(attempt).await?;
         let people = self.ensure_attributes(attempt).await?;
-        let list = self.find_entry_list(attempt, people.as_deref()).await?;
-        self.subscribe(attempt, list).await?;
+        let list = self.find_entry_list(attempt, people.object_id.as_deref()).await?;
+        let sent_by = if list.is_some() { people.sent_by() } else { Vec::new() };
+        self.subscribe(attempt, &Told { entries_of: list, changes_of: sent_by }).await?;
         self.register_webhook(attempt).await?;
         self.take_over(attempt, people, list).await
     }
@@ -121,10 +124,12 @@ impl Connections {
     async fn take_over(
         &self,
         attempt: &ConnectAttempt,
-        people: Option<String>,
+        people: People,
         list: Option<ListId>,
     ) -> Result<Connected, ConnectError> {
-        let found = Found { problems: Vec::new(), list: self.asked_list().map(|asked| (asked.to_owned(), list)) };
+        let asked = self.asked_list().map(|asked| (asked.to_owned(), list));
+        let found = Found { problems: Vec::new(), list: asked, sent_by: people.sent_by() };
+        let people = people.object_id;
         let (connected, workspace) = self
             .update(&attempt.tenant, |workspace, now| {
                 let Some(workspace) = workspace else { return Edit::Leave(Err(ConnectError::Leaving)) };
@@ -140,7 +145,8 @@ impl Connections {
             })
             .await?;
         connected?;
-        let view = workspace.and_then(|workspace| workspace.value.view(attempt.connection, self.base(), self.asked_list()));
+        let view =
+            workspace.and_then(|workspace| workspace.value.view(attempt.connection, self.base(), self.asked_list()));
         Ok(Connected { newly: true, view: view.ok_or(ConnectError::Leaving)? })
     }
 

@@ -43,7 +43,7 @@ impl Connections {
         let base = self.base();
         let seen = match look_for(Side::Attio, &webhook, work.workspace.value.id, base, &list) {
             // It tells of another list than the operator names now.
-            Seen::Listed(_) if webhook.entries_of != self.list_that_sends(&work.workspace.value) => Seen::Moved,
+            Seen::Listed(_) if webhook.told() != work.workspace.value.told(self.asked_list()) => Seen::Moved,
             seen => seen,
         };
         telemetry::webhook_look(Side::Attio.label(), seen.name());
@@ -92,13 +92,14 @@ impl Connections {
         token: &SecretString,
     ) -> Result<(), StoreError> {
         let workspace = work.workspace.value.id;
-        let (mut next, url) = self.new_webhook(Side::Attio, workspace, last.connection);
-        next.entries_of = self.list_that_sends(&work.workspace.value);
+        let (next, url) = self.new_webhook(Side::Attio, workspace, last.connection);
+        let told = work.workspace.value.told(self.asked_list());
+        let next = next.telling(&told);
         if !self.intend_next(work, Side::Attio, (last.id, lost), &next).await? {
             return Ok(());
         }
         self.attio_turn(&work.tenant).await?;
-        match self.attio.create_webhook(token, &url, next.entries_of).await {
+        match self.attio.create_webhook(token, &url, &told).await {
             Ok(made) => {
                 let known = (Some(made.id), Some(self.seal(workspace, next.id, ATTIO_SECRET, &made.secret)));
                 self.note(work, |workspace, now| {

@@ -56,7 +56,7 @@ impl Connections {
         token: &SecretString,
     ) -> Result<Result<Found, CallError>, StoreError> {
         let (attributes, titles) = (&self.settings.attributes, &self.settings.titles);
-        let people = match self.attio.find_attributes(token, &attributes.slugs()).await {
+        let people = match self.attio.find_attributes(token, &self.slugs_looked_for()).await {
             Ok(people) => people,
             Err(error) => return Ok(Err(error)),
         };
@@ -68,7 +68,8 @@ impl Connections {
                 Err(error) => return Ok(Err(error)),
             };
         }
-        let mut found = Found { problems: problems_of(attributes, titles, &people, options.as_deref()), list: None };
+        let problems = problems_of(attributes, titles, &people, options.as_deref());
+        let mut found = Found { problems, list: None, sent_by: people.sent_by() };
         if let (Some(asked), true) = (self.asked_list(), self.lasts(work).await?) {
             let object = people.object_id.as_deref().or(work.workspace.value.people.as_deref());
             let list = match self.look_for_list(token, asked, object).await {

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{aggregate::Workspace, retry::Retry, side::Side};
-use crate::{clock::later, ids::ListId};
+use crate::{attio::webhooks::Told, clock::later, ids::ListId};
 
 /// What was looked at is looked at again no sooner than this.
 const CHECK_AFTER: Duration = Duration::from_secs(30 * 60);
@@ -28,6 +28,9 @@ pub(in crate::connections) struct EntryList {
     asked: String,
     /// As events name it.
     id: ListId,
+    /// Attio's ids of the attributes that a person of it is sent by.
+    #[serde(default)]
+    sent_by: Vec<String>,
     #[serde(flatten)]
     extra: Map<String, Value>,
 }
@@ -92,12 +95,20 @@ pub(in crate::connections) struct Found {
     pub(in crate::connections) problems: Vec<SchemaProblem>,
     /// The list that was asked for, and its id if it is there.
     pub(in crate::connections) list: Option<(String, Option<ListId>)>,
+    /// Attio's ids of the attributes that a person is sent by.
+    pub(in crate::connections) sent_by: Vec<String>,
 }
 
 impl Workspace {
     /// The id of the list whose entries send, where the operator names it so; `None`: none does, or it was not found.
     pub(in crate::connections) fn list_that_sends(&self, asked: Option<&str>) -> Option<ListId> {
         self.entry_list.as_ref().filter(|list| Some(&*list.asked) == asked).map(|list| list.id)
+    }
+
+    /// What Attio is to tell of, besides merged and deleted records.
+    pub(in crate::connections) fn told(&self, asked: Option<&str>) -> Told {
+        let list = self.entry_list.as_ref().filter(|list| Some(&*list.asked) == asked);
+        list.map_or_else(Told::default, |list| Told { entries_of: Some(list.id), changes_of: list.sent_by.clone() })
     }
 
     /// When Attio is looked at next; `None`: nothing could be written, or nothing is planned yet.
@@ -136,15 +147,21 @@ impl Workspace {
         schema.retry.reset();
         let asked = found.list.as_ref().map(|(asked, _)| asked.as_str());
         match &found.list {
-            Some((asked, Some(id))) if self.list_that_sends(Some(asked)) != Some(*id) => {
-                self.entry_list = Some(EntryList { asked: asked.clone(), id: *id, extra: Map::new() });
+            Some((asked, Some(id))) => {
+                let sent_by = found.sent_by.clone();
+                match self.entry_list.as_mut().filter(|list| list.asked == *asked && list.id == *id) {
+                    Some(list) => list.sent_by = sent_by,
+                    None => {
+                        self.entry_list = Some(EntryList { asked: asked.clone(), id: *id, sent_by, extra: Map::new() });
+                    }
+                }
             }
             Some((asked, None)) if self.list_that_sends(Some(asked)).is_none() => self.entry_list = None,
             Some(_) => {}
             None => self.entry_list = None,
         }
-        let wanted = self.list_that_sends(asked);
-        let told = self.watched(Side::Attio).filter(|webhook| webhook.entries_of != wanted).map(|webhook| webhook.id);
+        let wanted = self.told(asked);
+        let told = self.watched(Side::Attio).filter(|webhook| webhook.told() != wanted).map(|webhook| webhook.id);
         if let Some(webhook) = told.and_then(|id| self.webhook_mut(Side::Attio, id)) {
             webhook.look_at = Some(now);
         }

@@ -82,11 +82,10 @@ impl Workspace {
     pub(in crate::connections) fn plan_looks(&mut self, base: &str, asked: Option<&str>, now: Timestamp) -> bool {
         let before = self.clone();
         self.plan_check(asked, now);
-        let list = self.list_that_sends(asked);
+        let told = self.told(asked);
         for side in Side::BOTH {
             self.plan_first_look(side, now);
-            let is_outdated =
-                |it: &&Webhook| it.is_outdated(base) || (side == Side::Attio && it.entries_of != list);
+            let is_outdated = |it: &&Webhook| it.is_outdated(base) || (side == Side::Attio && it.told() != told);
             let outdated = self.watched(side).filter(is_outdated).map(|webhook| webhook.id);
             if let Some(webhook) = outdated.and_then(|id| self.webhook_mut(side, id)) {
                 let soon = later(now, webhook.own_part_of(OUTDATED_WITHIN));

@@ -92,18 +92,21 @@ impl Leads {
             let is_wanted = self.parts.connections.list_that_sends(workspace) == Some(list);
             return if is_wanted { self.take_entry(tenant, (record, entry), call).await } else { Ok(()) };
         }
+        if let RecordEvent::Changed(record) = event {
+            return self.forget_known(tenant, record).await;
+        }
         let mut tries = self.parts.store.tries(tenant, Patience::CALLER);
         loop {
             let now = self.parts.store.now();
             let concerned = match event {
                 RecordEvent::Merged { into, from } => vec![into, from],
                 RecordEvent::Deleted(record) => vec![record],
-                RecordEvent::Entered { .. } => Vec::new(),
+                RecordEvent::Entered { .. } | RecordEvent::Changed(_) => Vec::new(),
             };
             let resolved = self.resolve(tenant, Documents::new(), concerned, |known| match event {
                 RecordEvent::Merged { into, from } => merge::merged(known, into, from, now),
                 RecordEvent::Deleted(record) => merge::deleted(known, record, call, now),
-                RecordEvent::Entered { .. } => Ok(()),
+                RecordEvent::Entered { .. } | RecordEvent::Changed(_) => Ok(()),
             });
             let commit = commit_of(&resolved.await?, now);
             if commit.writes.is_empty() || matches!(tries.commit(&commit).await?, Committed::Done(_)) {

@@ -1,4 +1,4 @@
-//! A person was put into the list that sends by itself (`ATTIO__SEND_ON_LIST`).
+//! A person was put into the list that sends by itself (`ATTIO__SEND_ON_LIST`), or is not as they were read for it.
 //!
 //! Promises that an entry asks once, however often Attio tells of it; that it joins a send that is live, as a press
 //! does; and that nothing begins in a workspace that is not connected.
@@ -14,6 +14,23 @@ use crate::{
 };
 
 impl Leads {
+    /// The record has another name or number, or may have: what was read of it is not believed any more.
+    pub(super) async fn forget_known(&self, tenant: &Tenant, record: RecordId) -> Result<(), StoreError> {
+        let mut tries = self.parts.store.tries(tenant, Patience::CALLER);
+        loop {
+            let found = self.find_situation(tenant, &tries, record, None).await?;
+            let Some(mut lead) = found.lead else { return Ok(()) };
+            if !lead.value.forget_known() {
+                return Ok(());
+            }
+            let due = Some(self.parts.store.now());
+            let write = lead.put(&lead_key(lead.value.record_id).id, LeaseChange::Leave { due });
+            if matches!(tries.commit(&Commit::of(vec![write])).await?, Committed::Done(_)) {
+                return Ok(());
+            }
+        }
+    }
+
     /// Takes an entry of that record, told in that `call`.
     pub(super) async fn take_entry(
         &self,
@@ -48,6 +65,7 @@ impl Leads {
                 }
                 lead.value.follow_with(send, &workspace.value.triggers(), self.settings.deadlines.result);
             }
+            lead.value.read_from_memory(now);
             lead.value.keep_history(last.as_ref(), now);
             let write = lead.put(&lead_key(lead.value.record_id).id, LeaseChange::Leave { due: Some(now) });
             let mut commit = Commit::of(vec![write]);

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use super::{
     calls::Calls,
     history::History,
+    known::KnownPerson,
     outcome::Status,
     send::{EarlierSend, PresentSend},
     shown::{Attio, Title},
@@ -40,6 +41,9 @@ pub struct Lead {
     /// Entries of the list that sends by itself which have been counted, oldest first: each asks once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub entries: Vec<EntryId>,
+    /// Who the person is, as Attio had it for the last entry. Not for long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known: Option<KnownPerson>,
     /// Workflows that wait for an end, or are owed one.
     #[serde(default)]
     pub calls: Calls,
@@ -106,6 +110,7 @@ impl Lead {
             attio: Attio::default(),
             callbacks: Vec::new(),
             entries: Vec::new(),
+            known: None,
             calls: Calls::default(),
             attio_record: None,
             merged_into: None,

@@ -6,6 +6,7 @@
 use super::{
     aggregate::Lead,
     alc::Again,
+    known::KnownPerson,
     outcome::{Reason, Status},
     send::{PresentSend, SealedPerson},
     to_read::ToRead,
@@ -30,10 +31,25 @@ impl Lead {
         true
     }
 
+    /// A send of an entry has begun: what Attio had a moment ago need not be asked for.
+    pub fn read_from_memory(&mut self, now: Timestamp) {
+        let known = self.known.as_ref().filter(|known| now < known.until()).map(|known| known.person.clone());
+        if let Some(person) = known.filter(|_| self.send.to_read.is_some()) {
+            self.send.to_read = None;
+            self.send.person = Some(person);
+        }
+    }
+
+    /// Attio may have another name or number by now; `false` if none was remembered.
+    pub fn forget_known(&mut self) -> bool {
+        self.known.take().is_some()
+    }
+
     /// Attio has named the person.
     pub fn person_read(&mut self, send: SendId, person: SealedPerson, now: Timestamp) {
         if self.is_to_be_read(send) {
             self.send.to_read = None;
+            self.known = Some(KnownPerson::new(person.clone(), now));
             self.send.person = Some(person);
             self.send.outcome.last_error = None;
             self.send.outcome.updated_at = now;

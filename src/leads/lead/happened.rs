@@ -69,10 +69,7 @@ fn is_merged(before: &Lead, after: &Lead) -> bool {
 fn read(before: &Lead, after: &Lead) -> [(bool, &'static str); 2] {
     let (was, is) = (&before.send, &after.send);
     let failures = |send: &PresentSend| send.to_read.as_ref().map_or(0, |to_read| to_read.failures);
-    [
-        (failures(is) > failures(was), "attio-failed"),
-        (was.to_read.is_some() && is.person.is_some(), "person-read"),
-    ]
+    [(failures(is) > failures(was), "attio-failed"), (was.to_read.is_some() && is.person.is_some(), "person-read")]
 }
 
 fn at_alc(before: &Lead, after: &Lead) -> Vec<(bool, &'static str)> {

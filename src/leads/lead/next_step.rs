@@ -84,6 +84,8 @@ pub enum Step {
     LookUp,
     /// Ask Attio for the name and the number of a person whom a list entry named.
     ReadPerson,
+    /// Forget what Attio had of the person.
+    ForgetPerson,
     /// Post the lead to ALC.
     Submit,
     /// Write the record in Attio.
@@ -109,6 +111,7 @@ impl Step {
             Self::TakeBaseline => "take-baseline",
             Self::LookUp => "look-up",
             Self::ReadPerson => "read-person",
+            Self::ForgetPerson => "forget-person",
             Self::Submit => "submit",
             Self::Show(_) => "show",
             Self::ReadBack(_) => "read-back",
@@ -127,6 +130,7 @@ impl Lead {
         let step = self
             .end_of_life(now, around, &mut rest)
             .or_else(|| self.read_step(now, around, &mut rest))
+            .or_else(|| rest.until(self.known.as_ref()?.until(), now).then_some(Step::ForgetPerson))
             .or_else(|| self.alc_step(now, around, &mut rest))
             .or_else(|| self.attio_step(now, around, &mut rest))
             .or_else(|| self.tell_step(now, around, &mut rest));

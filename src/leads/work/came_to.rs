@@ -95,7 +95,7 @@ fn failures(lead: &Lead, step: Step) -> u32 {
         Step::TakeBaseline | Step::LookUp | Step::Submit | Step::Poll => lead.send.failures,
         Step::Show(_) | Step::ReadBack(_) => lead.attio.failures,
         Step::Tell => lead.calls.owed.iter().map(|owed| owed.failures).max().unwrap_or(0),
-        Step::Expire(_) | Step::NoteEnd | Step::Forget | Step::Rest(_) => 0,
+        Step::Expire(_) | Step::NoteEnd | Step::ForgetPerson | Step::Forget | Step::Rest(_) => 0,
     }
 }
 

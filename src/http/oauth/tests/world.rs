@@ -160,7 +160,7 @@ impl World {
                     attio::Titles { pending, complete, failed }
                 },
                 send_on_list: None,
-            attio_gate: Gates::new(25).attio,
+                attio_gate: Gates::new(25).attio,
                 webhook_signature: WebhookSignature::WhenSecretKnown,
                 retry_schedule: upstream::Schedule::new(vec![Duration::from_secs(1)]),
                 upstream_timeout: limit,
