@@ -4,7 +4,7 @@
 //! Promises that the token appears in the `Authorization` header and nowhere else.
 
 pub mod attributes;
-pub mod lists;
+pub mod entry_list;
 pub mod oauth;
 pub mod people;
 #[cfg(test)]

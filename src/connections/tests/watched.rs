@@ -7,9 +7,9 @@ use crate::{
     clock::later,
     connections::{
         WebhookState,
-        workspace::{agenda::Step, side::Side, webhook::Webhook},
+        workspace::{agenda::Step, schema::Found, side::Side, webhook::Webhook},
     },
-    ids::WebhookId,
+    ids::{ListId, WebhookId},
 };
 
 /// A workspace with a current connection, and its webhook at that side.
@@ -156,4 +156,39 @@ fn a_look_that_fails_comes_again_sooner_than_tomorrow() {
     assert_eq!(world.workspace.due(world.now), Some(soon));
     world.workspace.look_postponed(Side::Alc, webhook, None, world.now);
     assert!(seconds_until_look(&world, Side::Alc) > 15 * 3600);
+}
+
+#[test]
+fn attio_is_looked_at_every_half_hour_and_the_looks_are_spread() {
+    let worlds: Vec<_> = (0..100).map(|_| connected(Side::Attio).0).collect();
+    let mut looks = Vec::new();
+    for mut world in worlds {
+        world.workspace.schema_checked(&Found::default(), world.now);
+        let due = world.workspace.due(world.now).expect("a look");
+        assert_eq!(world.workspace.next_step(due), Step::CheckSchema);
+        looks.push(due.as_second() - world.now.as_second());
+    }
+    assert!(looks.iter().all(|look| (1800..=2100).contains(look)), "{looks:?}");
+    assert!(looks.iter().max().expect("some") - looks.iter().min().expect("some") > 120, "{looks:?}");
+}
+
+#[test]
+fn a_list_that_is_named_later_is_looked_for_at_once_and_the_webhook_replaced() {
+    let (mut world, webhook) = connected(Side::Attio);
+    let (now, list) = (world.now, ListId::random());
+    world.workspace.schema_checked(&Found::default(), now);
+    assert!(world.workspace.plan_looks(BASE, Some("to-alc"), now));
+    assert!(world.workspace.due(now).is_some_and(|due| due <= later(now, MINUTE)));
+    let found = |id| Found { list: Some(("to-alc".to_owned(), id)), ..Found::default() };
+    world.workspace.schema_checked(&found(Some(list)), now);
+    assert_eq!(world.workspace.next_step(now), Step::CheckWebhook(Side::Attio, webhook));
+    assert_eq!(world.workspace.list_that_sends(Some("to-alc")), Some(list));
+    assert_eq!(world.workspace.list_that_sends(Some("another")), None, "not of a list that is not named");
+    assert_eq!(world.workspace.list_that_sends(None), None);
+    // A list that cannot be found for once is still the list: who enters it meanwhile is sent.
+    world.workspace.schema_checked(&found(None), now);
+    assert_eq!(world.workspace.list_that_sends(Some("to-alc")), Some(list));
+    edit(&mut world, Side::Attio, webhook, |webhook| webhook.entries_of = Some(list));
+    world.workspace.schema_checked(&Found::default(), now);
+    assert_eq!(world.workspace.next_step(now), Step::CheckWebhook(Side::Attio, webhook), "the list is named no more");
 }
