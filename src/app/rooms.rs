@@ -162,6 +162,7 @@ fn connections(config: &Config, ground: &Ground, upstreams: &Upstreams) -> Conne
             public_url: http.public_url.clone(),
             attio_api_key,
             attributes: attio.attributes.clone(),
+            send_on_list: attio.send_on_list.clone(),
             titles: attio.titles.clone(),
             pipeline: attio.pipeline.clone(),
             attio_gate: ground.gates.attio,

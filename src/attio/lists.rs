@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{CallError, Client, attributes::Attribute, error, unreadable};
-use crate::ids::RecordId;
+use crate::ids::{ListId, RecordId};
 
 /// `ATTIO__PIPELINE__…`: where a person is put once ALC's result is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,12 +30,13 @@ impl Pipeline {
     }
 }
 
-/// A list of Attio's.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+/// A list.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct List {
-    /// The objects whose records may be in it, each by its slug or id.
-    #[serde(default)]
-    pub parent_object: Vec<String>,
+    /// Its id, by which events name it.
+    pub id: ListId,
+    /// Slugs or ids of the objects whose records it takes; empty: Attio does not say.
+    pub parents: Vec<String>,
 }
 
 /// A stage: a status, or an option of a select.
@@ -49,9 +50,23 @@ pub struct Stage {
 }
 
 impl Client {
-    /// `GET /v2/lists/{list}`.
-    pub async fn get_list(&self, token: &SecretString, list: &str) -> Result<List, CallError> {
-        self.got("get_list", &["lists", list], token).await
+    /// `GET /v2/lists/{list}`, by slug or id. [`CallError::NotFound`]: there is none that this token may see.
+    pub async fn find_list(&self, token: &SecretString, list: &str) -> Result<List, CallError> {
+        let request = self.request(Method::GET, &["lists", list], token);
+        let answer = self.caller.call("get_list", request).await?;
+        if !answer.status.is_success() {
+            return Err(error(&answer, token));
+        }
+        let read = |value: &Value| {
+            let list = value.get("data").unwrap_or(value);
+            let parents = match list.get("parent_object") {
+                Some(Value::Array(all)) => all.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+                Some(Value::String(one)) => vec![one.clone()],
+                _ => Vec::new(),
+            };
+            Some(List { id: list.pointer("/id/list_id")?.as_str()?.trim().parse().ok()?, parents })
+        };
+        answer.find(read)?.ok_or_else(|| unreadable("it is no list"))
     }
 
     /// `GET /v2/lists/{list}/attributes/{slug}`.
@@ -148,7 +163,7 @@ mod tests {
     #[tokio::test]
     async fn a_list_its_attribute_and_its_stages_are_read() {
         let mut server = Server::new_async().await;
-        let list = json!({ "data": { "id": { "list_id": "x" }, "api_slug": "sales", "parent_object": ["people"] } });
+        let list = json!({ "data": { "id": { "list_id": "33ebdbe9-e529-47c9-b894-0ba25e9c15c0" }, "api_slug": "sales", "parent_object": ["people"] } });
         let _list = server.mock("GET", "/v2/lists/sales").with_body(list.to_string()).create_async().await;
         let attribute = json!({ "data": { "api_slug": "stage", "type": "status", "is_archived": false } });
         let mock = server.mock("GET", "/v2/lists/sales/attributes/stage");
@@ -162,7 +177,7 @@ mod tests {
             mocks.push(mock.with_body(stages.to_string()).create_async().await);
         }
         let client = client(&server);
-        assert_eq!(client.get_list(&token(), "sales").await.expect("a list").parent_object, ["people"]);
+        assert_eq!(client.find_list(&token(), "sales").await.expect("a list").parents, ["people"]);
         let status = client.list_attribute(&token(), "sales", "stage").await.expect("an attribute");
         assert_eq!(status.kind, "status");
         let select = Attribute { kind: "select".to_owned(), ..status.clone() };
@@ -174,7 +189,7 @@ mod tests {
         for mock in mocks {
             mock.assert_async().await;
         }
-        let unknown = client.get_list(&token(), "no_such_list").await;
+        let unknown = client.find_list(&token(), "no_such_list").await;
         assert!(unknown.is_err(), "{unknown:?}");
     }
 }

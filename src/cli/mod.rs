@@ -29,7 +29,8 @@ pub enum LeadsCommand {
         /// queued, pending, complete or failed.
         #[arg(long)]
         status: Option<String>,
-        /// Failed for this reason: rejected, not-sent, timed-out, superseded, record-deleted or disconnected.
+        /// Failed for this reason: rejected, not-sent, timed-out, superseded, record-deleted, disconnected,
+        /// no-phone-number or no-name.
         #[arg(long)]
         reason: Option<String>,
         /// Only those for which something is still to be done.

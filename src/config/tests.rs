@@ -208,6 +208,19 @@ fn what_a_result_is_owed_is_off_until_it_is_set() {
 }
 
 #[test]
+fn a_list_that_results_put_people_into_does_not_send_them() {
+    let pipeline = [
+        ("ATTIO__PIPELINE__LIST", "sales"),
+        ("ATTIO__PIPELINE__STAGE_ATTRIBUTE", "stage"),
+        ("ATTIO__PIPELINE__STAGES", "qualified:Qualified"),
+    ];
+    let with = |sends| [&pipeline[..], &[("ATTIO__SEND_ON_LIST", sends)]].concat();
+    let faults = faults(&with("Sales"));
+    assert!(faults.len() == 1 && faults[0].starts_with("ATTIO__SEND_ON_LIST"), "{faults:?}");
+    assert_eq!(load(&with("to-call")).expect("two lists").attio.send_on_list.as_deref(), Some("to-call"));
+}
+
+#[test]
 fn no_secret_shows_in_debug() {
     let shown = format!("{:?}", load(&[]).expect("complete"));
     for (name, value) in complete() {

@@ -209,7 +209,8 @@ async fn leads(_: Operator, operate: web::Data<Operate>, query: web::Query<Query
         reason: reading.read(
             "reason",
             query.reason.as_ref(),
-            "must be one of rejected, not-sent, timed-out, superseded, record-deleted, disconnected",
+            "must be one of rejected, not-sent, timed-out, superseded, record-deleted, disconnected, no-phone-number, \
+             no-name",
             Reason::from_name,
         ),
         waiting: reading.flag("waiting", query.waiting.as_ref()),

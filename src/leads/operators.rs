@@ -196,7 +196,7 @@ impl Leads {
             let (workspace, lead) = (loaded.take::<Workspace>()?, loaded.take::<Lead>()?);
             let Some(mut lead) = lead else { return Ok(Replayed::Already) };
             let person = match lead.value.may_be_sent_again(send) {
-                Ok(person) => person.clone(),
+                Ok(person) => person.cloned(),
                 Err(NotAgain::Over) => return Ok(Replayed::Already),
                 Err(refused) => return Ok(Replayed::Refused(refused.advice())),
             };
@@ -207,11 +207,14 @@ impl Leads {
             });
             let Some(workspace) = workspace else { return Ok(Replayed::Refused(NOT_CONNECTED)) };
             let now = self.parts.clock.now();
-            let mut next = PresentSend::new(SendId::random(), now);
+            let mut next = match person {
+                Some(person) => PresentSend { person: Some(person), ..PresentSend::new(SendId::random(), now) },
+                None => PresentSend::by_entry(SendId::random(), now),
+            };
             next.put_under(workspace.value.sending_webhook());
-            next.person = Some(person);
             let before = lead.value.clone();
             lead.value.follow_with(next, &workspace.value.triggers(), self.settings.deadlines.result);
+            lead.value.read_from_memory(now);
             lead.value.keep_request("replayed", now);
             lead.value.keep_history(Some(&before), now);
             let at = Some(later(now, pace.saturating_mul(turn)));

@@ -17,6 +17,7 @@ mod attio_webhooks;
 mod behind_nginx;
 mod between;
 mod bulk;
+mod by_list;
 mod callbacks;
 mod chaos;
 mod clocks;

@@ -140,6 +140,17 @@ scenario! {
 }
 
 scenario! {
+    async fn the_list_that_sends_by_itself_is_refused_also_under_another_name(setup: Setup) {
+        let id = "33ebdbe9-e529-47c9-b894-0ba25e9c15c0";
+        let world = started(setup.with("ATTIO__SEND_ON_LIST", id)).await;
+        world.attio.change_list(LIST, |list| id.clone_into(&mut list.list_id));
+        let app = world.authorize().await;
+        let problem = app.connection_added().await.expect_problem(422, "connect-refused").json();
+        assert!(problem["detail"].as_str().is_some_and(|detail| detail.contains("name two lists")), "{problem}");
+    }
+}
+
+scenario! {
     async fn what_the_list_lacks_is_named_at_connect(setup: Setup) {
         let world = started(setup).await;
         let refused = async |says: &[&str]| {

@@ -16,15 +16,17 @@ use crate::{
         CallError, Pipeline,
         lists::{List, Stage},
     },
-    ids::RecordId,
+    ids::{ListId, RecordId},
 };
 
 impl Connections {
-    /// The list, its attribute and its stages are there; `people` is Attio's id of the object, if it is known.
+    /// The list, its attribute and its stages are there, and it is not the list that `sends`; `people` is Attio's id of
+    /// the object, if it is known.
     pub(super) async fn check_pipeline(
         &self,
         attempt: &ConnectAttempt,
         people: Option<&str>,
+        sends: Option<ListId>,
     ) -> Result<(), ConnectError> {
         let Some(pipeline) = &self.settings.pipeline else { return Ok(()) };
         let Some(token) = self.attio_token_for(attempt).await? else { return Ok(()) };
@@ -33,7 +35,7 @@ impl Connections {
             if tries > 0 {
                 pause(CALL_AGAIN).await;
             }
-            match self.pipeline_round(attempt, pipeline, people, &token).await {
+            match self.pipeline_round(attempt, pipeline, (people, sends), &token).await {
                 Ok(()) => return Ok(()),
                 Err(Trouble::Again(why)) => last = ConnectError::Unavailable(format!("Attio's list: {why}")),
                 Err(Trouble::Taken(why)) => last = ConnectError::Refused(why),
@@ -47,12 +49,12 @@ impl Connections {
         &self,
         attempt: &ConnectAttempt,
         pipeline: &Pipeline,
-        people: Option<&str>,
+        (people, sends): (Option<&str>, Option<ListId>),
         token: &SecretString,
     ) -> Result<(), Trouble> {
         let Pipeline { list, stage_attribute: slug, stages } = pipeline;
         self.in_time(attempt)?;
-        let found = self.attio.get_list(token, list).await;
+        let found = self.attio.find_list(token, list).await;
         let missing = || {
             format!("Attio has no list `{list}`, or its credential may not see it: name one in ATTIO__PIPELINE__LIST")
         };
@@ -61,6 +63,12 @@ impl Connections {
         if !takes_people(&found, people) {
             return Err(refused(format!(
                 "Attio's list `{list}` takes no people: name a list of people in ATTIO__PIPELINE__LIST"
+            )));
+        }
+        if sends == Some(found.id) {
+            // The entry that a result makes would send the person again.
+            return Err(refused(format!(
+                "ATTIO__PIPELINE__LIST and ATTIO__SEND_ON_LIST name the same list, `{list}`: name two lists"
             )));
         }
         self.in_time(attempt)?;
@@ -128,5 +136,5 @@ fn takes_people(list: &List, people: Option<&str>) -> bool {
         Some(people) => object == "people" || object == people,
         None => object == "people" || object.parse::<RecordId>().is_ok(),
     };
-    list.parent_object.is_empty() || list.parent_object.iter().any(is_people)
+    list.parents.is_empty() || list.parents.iter().any(is_people)
 }

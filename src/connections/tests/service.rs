@@ -130,6 +130,7 @@ impl World {
                 let [pending, complete, failed] = ["Pending", "Complete", "Failed"].map(str::to_owned);
                 attio::Titles { pending, complete, failed }
             },
+            send_on_list: None,
             attio_gate: Gates::new(25).attio,
             webhook_signature,
             retry_schedule: Schedule::new([1, 5, 30].map(Duration::from_secs).to_vec()),

@@ -1,4 +1,4 @@
-//! What Attio tells of records: merged, deleted.
+//! What Attio tells of records: merged, deleted, put into the list that sends by itself.
 //!
 //! Promises that each event is one commit over all the leads that it concerns. What it means is decided in
 //! [`crate::leads::lead::merge`].
@@ -75,24 +75,39 @@ impl Leads {
         let mut malformed = Ok(());
         for event in webhooks::events(body, id, workspace.value.people.as_deref()).map_err(EventsRefused::Malformed)? {
             match event {
-                Ok(event) => self.take_event(&tenant, event, call.as_deref()).await?,
+                Ok(event) => self.take_event(&workspace.value, &tenant, event, call.as_deref()).await?,
                 Err(bad) => malformed = Err(EventsRefused::Malformed(bad)),
             }
         }
         malformed
     }
 
-    async fn take_event(&self, tenant: &Tenant, event: RecordEvent, call: Option<&str>) -> Result<(), StoreError> {
+    async fn take_event(
+        &self,
+        workspace: &Workspace,
+        tenant: &Tenant,
+        event: RecordEvent,
+        call: Option<&str>,
+    ) -> Result<(), StoreError> {
+        if let RecordEvent::Entered { list, entry, record } = event {
+            let is_wanted = self.parts.connections.list_that_sends(workspace) == Some(list);
+            return if is_wanted { self.take_entry(tenant, (record, entry), call).await } else { Ok(()) };
+        }
+        if let RecordEvent::Changed(record) = event {
+            return self.forget_known(tenant, record).await;
+        }
         let mut tries = self.parts.store.tries(tenant, Patience::CALLER);
         loop {
             let now = self.parts.store.now();
             let concerned = match event {
                 RecordEvent::Merged { into, from } => vec![into, from],
                 RecordEvent::Deleted(record) => vec![record],
+                RecordEvent::Entered { .. } | RecordEvent::Changed(_) => Vec::new(),
             };
             let resolved = self.resolve(tenant, Documents::new(), concerned, |known| match event {
                 RecordEvent::Merged { into, from } => merge::merged(known, into, from, now),
                 RecordEvent::Deleted(record) => merge::deleted(known, record, call, now),
+                RecordEvent::Entered { .. } | RecordEvent::Changed(_) => Ok(()),
             });
             let commit = self.commit_told(tenant, &resolved.await?, now);
             if commit.writes.is_empty() || matches!(tries.commit(&commit).await?, Committed::Done(_)) {

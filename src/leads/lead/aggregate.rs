@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use super::{
     calls::Calls,
     history::History,
+    known::KnownPerson,
     note::Notes,
     outcome::Status,
     pipeline::Placement,
@@ -14,7 +15,7 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    ids::RecordId,
+    ids::{EntryId, RecordId},
     store::{Aggregate, Kind},
 };
 
@@ -39,6 +40,12 @@ pub struct Lead {
     /// Digests of the `webhook-id`s that have been counted, oldest first: a repeat has no second effect.
     #[serde(default)]
     pub callbacks: Vec<String>,
+    /// Entries of the list that sends by itself which have been counted, oldest first: each asks once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub entries: Vec<EntryId>,
+    /// Who the person is, as Attio had it for the last entry. Not for long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known: Option<KnownPerson>,
     /// Workflows that wait for an end, or are owed one.
     #[serde(default)]
     pub calls: Calls,
@@ -73,7 +80,12 @@ pub struct Lead {
 
 impl Aggregate for Lead {
     const KIND: Kind = Kind::Lead;
-    const SCHEMA: u32 = 1;
+    const SCHEMA: u32 = 2;
+
+    /// A version that knows of no person to be read would take the send for one whose person was erased, and end it.
+    fn schema(&self) -> u32 {
+        if self.send.to_read.is_some() { 2 } else { 1 }
+    }
 
     fn status(&self) -> &'static str {
         if self.forwarding { FORWARDING } else { self.send.outcome.status.name() }
@@ -105,6 +117,8 @@ impl Lead {
             earlier: Vec::new(),
             attio: Attio::default(),
             callbacks: Vec::new(),
+            entries: Vec::new(),
+            known: None,
             calls: Calls::default(),
             attio_record: None,
             merged_into: None,

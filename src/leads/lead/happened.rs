@@ -11,6 +11,7 @@ use super::{
     outcome::Status,
     pipeline::{Placement, PlacementEnded},
     reach::Reach,
+    send::PresentSend,
     shown::Title,
 };
 use crate::{clock::Timestamp, upstream};
@@ -34,7 +35,12 @@ impl Lead {
 /// In the order in which a send goes its way.
 fn happened(before: Option<&Lead>, after: &Lead) -> Vec<Cow<'static, str>> {
     let Some(before) = before else {
-        let made = [(after.forwarding, "merged"), (after.adopted, "adopted"), (!after.forwarding, "pressed")];
+        let made = [
+            (after.forwarding, "merged"),
+            (after.adopted, "adopted"),
+            (after.send.by_entry, "entered-list"),
+            (!after.forwarding, "pressed"),
+        ];
         let made = made.into_iter().find(|(is_so, _)| *is_so);
         let waits = (!after.calls.waiting.is_empty(), "workflow-waits");
         return said(made).chain(said([waits])).chain(ended(after)).collect();
@@ -43,14 +49,17 @@ fn happened(before: Option<&Lead>, after: &Lead) -> Vec<Cow<'static, str>> {
     let has_ended = before.send.outcome.status.is_live()
         || !is_same_send
         || before.send.outcome.status != after.send.outcome.status;
+    let is_entered = before.entries != after.entries;
     let begun = [
         (is_merged(before, after), "merged"),
         (before.joined.is_none() && after.joined.is_some(), "joined"),
         (before.joined.is_some() && after.joined.is_none(), "speaks-again"),
         (!is_same_send && after.adopted, "adopted"),
-        (!is_same_send && !after.adopted, "pressed"),
+        (!is_same_send && !after.adopted && !is_entered, "pressed"),
+        (is_entered, "entered-list"),
     ];
     let asked = if is_same_send { at_alc(before, after) } else { Vec::new() };
+    let asked = read(before, after).into_iter().filter(|_| is_same_send).chain(asked);
     let end = ended(after).filter(|_| has_ended);
     let shown = at_attio(before, after).into_iter().chain(at_workflows(before, after));
     let shown = shown.chain(after_the_record(before, after));
@@ -63,6 +72,13 @@ fn said(all: impl IntoIterator<Item = (bool, &'static str)>) -> impl Iterator<It
 
 fn is_merged(before: &Lead, after: &Lead) -> bool {
     before.merged_into != after.merged_into || before.attio_record != after.attio_record
+}
+
+/// Who the person is that a list entry named.
+fn read(before: &Lead, after: &Lead) -> [(bool, &'static str); 2] {
+    let (was, is) = (&before.send, &after.send);
+    let failures = |send: &PresentSend| send.to_read.as_ref().map_or(0, |to_read| to_read.failures);
+    [(failures(is) > failures(was), "attio-failed"), (was.to_read.is_some() && is.person.is_some(), "person-read")]
 }
 
 fn at_alc(before: &Lead, after: &Lead) -> Vec<(bool, &'static str)> {

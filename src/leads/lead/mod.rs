@@ -9,9 +9,11 @@ pub(super) mod attio;
 pub(super) mod calls;
 pub(super) mod dead_letters;
 pub(super) mod end;
+pub(super) mod entry;
 pub(super) mod given_up;
 mod happened;
 pub(super) mod history;
+pub(super) mod known;
 pub(super) mod mend;
 pub(super) mod merge;
 pub(super) mod next_step;
@@ -28,4 +30,5 @@ pub(super) mod shown;
 pub(super) mod story;
 #[cfg(test)]
 mod tests;
+pub(super) mod to_read;
 pub(super) mod view;

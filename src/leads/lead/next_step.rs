@@ -86,6 +86,10 @@ pub enum Step {
     TakeBaseline,
     /// Ask ALC whether it has this send.
     LookUp,
+    /// Ask Attio for the name and the number of a person whom a list entry named.
+    ReadPerson,
+    /// Forget what Attio had of the person.
+    ForgetPerson,
     /// Post the lead to ALC.
     Submit,
     /// Write the record in Attio.
@@ -116,6 +120,8 @@ impl Step {
             Self::NoteEnd => "note-end",
             Self::TakeBaseline => "take-baseline",
             Self::LookUp => "look-up",
+            Self::ReadPerson => "read-person",
+            Self::ForgetPerson => "forget-person",
             Self::Submit => "submit",
             Self::Show(_) => "show",
             Self::ReadBack(_) => "read-back",
@@ -136,6 +142,8 @@ impl Lead {
         let mut rest = Rest::default();
         let step = self
             .end_of_life(now, around, &mut rest)
+            .or_else(|| self.read_step(now, around, &mut rest))
+            .or_else(|| rest.until(self.known.as_ref()?.until(), now).then_some(Step::ForgetPerson))
             .or_else(|| self.alc_step(now, around, &mut rest))
             .or_else(|| self.attio_step(now, around, &mut rest))
             .or_else(|| self.tell_step(now, around, &mut rest))
@@ -173,9 +181,19 @@ impl Lead {
         }
     }
 
+    /// Without a grant at ALC nothing is read: name and number would only lie here.
+    fn read_step(&self, now: Timestamp, around: &Surroundings<'_>, rest: &mut Rest) -> Option<Step> {
+        let to_read = self.send.to_read.as_ref()?;
+        if !around.attio || around.alc != AlcAccess::Connected {
+            return None;
+        }
+        let at = to_read.retry_at.max(around.attio_opens_at).unwrap_or(now);
+        rest.until(at, now).then_some(Step::ReadPerson)
+    }
+
     fn alc_step(&self, now: Timestamp, around: &Surroundings<'_>, rest: &mut Rest) -> Option<Step> {
         let send = &self.send;
-        if around.alc != AlcAccess::Connected {
+        if around.alc != AlcAccess::Connected || send.to_read.is_some() {
             return None;
         }
         let (at, step) = match send.outcome.status {

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use super::{
     outcome::{Outcome, Reason, Status},
     reach::Reach,
+    to_read::ToRead,
 };
 use crate::{
     clock::Timestamp,
@@ -46,6 +47,12 @@ pub struct PresentSend {
     /// Erased once ALC has them or will not be sent them any more. See [`PresentSend::keeps_person`] for which failed
     /// sends keep them.
     pub person: Option<SealedPerson>,
+    /// A list entry asked for it, and no press.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_entry: bool,
+    /// The entry did not say who the person is: Attio is to be asked before ALC is sent anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to_read: Option<ToRead>,
     /// When it became complete or failed.
     pub finished_at: Option<Timestamp>,
     /// ALC answered an attempt 2xx, and no id could be read: ALC has it, so that another such answer ends the asking.
@@ -124,6 +131,8 @@ impl PresentSend {
             webhook: None,
             other_webhooks: Vec::new(),
             person: None,
+            by_entry: false,
+            to_read: None,
             finished_at: None,
             accepted_unreadably: false,
             listed_before: Vec::new(),
@@ -182,5 +191,6 @@ impl PresentSend {
         }
         self.retry_at = None;
         self.poll_at = None;
+        self.to_read = None;
     }
 }

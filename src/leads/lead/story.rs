@@ -185,6 +185,7 @@ impl Lead {
                 || !self.calls.owed.is_empty()
                 || self.owes_more() && !self.attio.gone,
             failing: (view.status.is_live() && self.send.failures > 0)
+                || self.send.to_read.as_ref().is_some_and(|to_read| to_read.failures > 0)
                 || (is_shown_late && (self.attio.failures > 0 || self.attio.refused))
                 || self.calls.owed.iter().any(|owed| owed.failures > 0)
                 || self.notes.iter().any(|note| note.failures > 0)
@@ -260,6 +261,12 @@ impl Lead {
             Step::Submit | Step::LookUp | Step::TakeBaseline => {
                 format!("ALC failed {} times in a row: the next try", self.send.failures)
             }
+            Step::ReadPerson if around.attio_opens_at == Some(at) => "Attio's gate is closed until then".to_owned(),
+            Step::ReadPerson => {
+                let failures = self.send.to_read.as_ref().map_or(0, |to_read| to_read.failures);
+                format!("Attio, asked for name and number, failed {failures} times in a row: the next try")
+            }
+            Step::ForgetPerson => "name and number, as Attio had them, are forgotten then".to_owned(),
             Step::Poll => "ALC has it and has not called back: it is asked for the result then".to_owned(),
             Step::Show(_) if around.attio_opens_at == Some(at) => "Attio's gate is closed until then".to_owned(),
             Step::Show(_) if self.attio.refused => {
@@ -291,6 +298,8 @@ impl Lead {
         };
         let otherwise = if self.send.outcome.status == Status::Pending {
             "ALC has it and has not called back"
+        } else if self.send.to_read.is_some() {
+            "it waits for Attio to name the person"
         } else {
             "it waits for ALC"
         };

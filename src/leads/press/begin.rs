@@ -51,7 +51,7 @@ impl Leads {
             let is_loaded = recent.is_none();
             let found = match recent.take() {
                 Some(found) => found,
-                None => self.find_situation(tenant, &tries, new, key).await?,
+                None => self.find_situation(tenant, &tries, new.record_id, key).await?,
             };
             let workspace = found.workspace.as_ref();
             let standing =

@@ -1,13 +1,12 @@
 //! What surrounds a press: one wait for the store, and one more for each merge on the way to the lead.
 
 use super::{
-    answer::NewLead,
     decide::KeySeen,
     receipt::{Idempotency, Receipt},
 };
 use crate::{
     connections::Workspace,
-    ids::SendId,
+    ids::{RecordId, SendId},
     leads::{
         lead::aggregate::Lead,
         service::{Leads, lead_key},
@@ -16,10 +15,10 @@ use crate::{
 };
 
 /// What was found, before anything is decided.
-pub(super) struct Situation {
-    pub(super) workspace: Option<Versioned<Workspace>>,
+pub(in crate::leads) struct Situation {
+    pub(in crate::leads) workspace: Option<Versioned<Workspace>>,
     /// The lead that speaks for the record.
-    pub(super) lead: Option<Versioned<Lead>>,
+    pub(in crate::leads) lead: Option<Versioned<Lead>>,
     /// The leads that merges have led past.
     passed: Vec<Versioned<Lead>>,
     pub(super) receipt: Option<Versioned<Receipt>>,
@@ -41,14 +40,13 @@ impl Situation {
 
 impl Leads {
     /// Loads what surrounds a press.
-    pub(super) async fn find_situation(
+    pub(in crate::leads) async fn find_situation(
         &self,
         tenant: &Tenant,
         tries: &Tries<'_>,
-        new: &NewLead,
+        record: RecordId,
         key: Option<&Idempotency>,
     ) -> Result<Situation, StoreError> {
-        let record = new.record_id;
         let asked_at = self.parts.clock.now();
         let mut keys = vec![Key::workspace(), lead_key(record)];
         keys.extend(key.map(|key| key.key.clone()));

@@ -8,7 +8,7 @@ pub(super) mod batch;
 mod begin;
 pub(super) mod button;
 mod decide;
-mod find;
+pub(super) mod find;
 pub(super) mod receipt;
 pub(super) mod recent;
 mod store;

@@ -13,6 +13,7 @@ pub(super) mod in_hand;
 pub(super) mod leased;
 mod look_ups;
 mod notes;
+mod person;
 mod pipeline;
 mod record;
 pub(super) mod run;

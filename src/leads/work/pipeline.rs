@@ -45,7 +45,7 @@ impl Leads {
         // It may be the list that is not there: then the record is not to blame.
         let mut is_lists = false;
         if error == CallError::NotFound && self.ensure_time(work).await? {
-            match self.parts.attio.get_list(&token, list).await {
+            match self.parts.attio.find_list(&token, list).await {
                 Err(CallError::NotFound) => is_lists = true,
                 Err(other) => error = other,
                 Ok(_) => {}

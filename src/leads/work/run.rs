@@ -64,6 +64,8 @@ impl Leads {
             Step::NoteEnd => self.note_end(work).await,
             Step::TakeBaseline => self.take_baseline(work).await,
             Step::LookUp => self.look_up(work).await,
+            Step::ReadPerson => self.read_entered(work).await,
+            Step::ForgetPerson => self.record(work, |lead, _| lead.known = None).await,
             Step::Submit => self.submit(work).await,
             Step::Show(showing) => self.show(work, showing).await,
             Step::ReadBack(doubt) => self.read_back(work, doubt).await,

@@ -160,6 +160,7 @@ impl World {
                     let [pending, complete, failed] = ["Pending", "Complete", "Failed"].map(str::to_owned);
                     attio::Titles { pending, complete, failed }
                 },
+                send_on_list: None,
                 attio_gate: Gates::new(25).attio,
                 webhook_signature: WebhookSignature::WhenSecretKnown,
                 retry_schedule: upstream::Schedule::new(vec![Duration::from_secs(1)]),

@@ -203,8 +203,8 @@ fn what_attio_refused_is_a_dead_letter_until_it_is_written_again() {
 fn a_replayed_send_is_a_new_one_and_its_letter_is_over() {
     let mut world = failed(Reach::NotThere, Reason::NotSent);
     let (now, first) = (world.now, world.lead.send.outcome.id);
-    let person = world.lead.may_be_sent_again(first).expect("it may").clone();
-    let next = PresentSend { person: Some(person), ..PresentSend::new(SendId::random(), now) };
+    let person = world.lead.may_be_sent_again(first).expect("it may").cloned();
+    let next = PresentSend { person, ..PresentSend::new(SendId::random(), now) };
     world.lead.follow_with(next, &[], MONTH);
     assert_eq!(world.lead.may_be_sent_again(first).err(), Some(NotAgain::Over));
     assert_eq!(world.lead.dead_letters(WorkspaceId::random()), []);

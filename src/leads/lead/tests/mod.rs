@@ -1,3 +1,4 @@
+mod entries;
 mod history;
 mod life;
 mod mend;

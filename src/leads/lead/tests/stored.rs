@@ -7,13 +7,14 @@ use super::super::{
     alc::Again,
     calls::{Hook, Recipient},
     given_up::GivenUpFor,
+    known::KnownPerson,
     outcome::{Reason, Status},
     send::{PresentSend, SealedPerson},
     shown::{Showing, Title},
 };
 use crate::{
     clock::{from_micros, later},
-    ids::{RecordId, SendId, WebhookId},
+    ids::{EntryId, RecordId, SendId, WebhookId},
     leads::places::place,
     sealing::{Sealer, generate_key},
     store::{CodecError, decode, encode, with_unknown_members},
@@ -55,6 +56,8 @@ fn full() -> Lead {
     lead.send.other_webhooks.push(WebhookId::random());
     let given_up = lead.calls.owed[1].clone();
     lead.calls.given_up.keep(given_up, GivenUpFor::Deadline, now);
+    lead.entries.push(EntryId::random());
+    lead.known = lead.send.person.clone().map(|person| KnownPerson::new(person, now));
     lead.attio_record = Some(RecordId::random());
     lead.merged_into = Some(RecordId::random());
     lead.joined = Some(RecordId::random());
@@ -67,8 +70,8 @@ fn what_a_newer_version_keeps_survives_at_every_level() {
     let objects = with_unknown_members(&mut body);
     // The lead, both sends, the person, Attio's side, what is shown, the doubt, the calls, what waits, its hook, two
     // owed calls, their recipients, the hook of one, a call that was given up with its recipient, the note with its
-    // attempt, and the place in a list.
-    assert_eq!(objects, 21, "{body:#}");
+    // attempt, the place in a list, and who is known.
+    assert_eq!(objects, 23, "{body:#}");
     let read: Lead = decode(&body.to_string()).expect("a lead");
     let again: Value = serde_json::from_str(&encode(&read)).expect("JSON");
     assert_eq!(again, body);
