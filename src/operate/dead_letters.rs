@@ -91,6 +91,11 @@ impl ReplayOutcome {
 }
 
 impl LetterFilter {
+    /// Whether it leaves anything out.
+    pub fn is_narrowed(&self) -> bool {
+        self.workspace.is_some() || self.record.is_some() || self.kind.is_some() || self.reason.is_some()
+    }
+
     fn takes(&self, letter: &DeadLetter) -> bool {
         self.record.is_none_or(|record| letter.record_id == record)
             && self.kind.is_none_or(|kind| letter.kind == kind)

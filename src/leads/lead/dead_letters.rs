@@ -153,7 +153,8 @@ impl Lead {
         }
         if let Some((showing, reason)) = self.attio_write_given_up() {
             let id = LetterId::AttioWrite(showing.send);
-            letters.push(letter(id, reason, outcome.updated_at, outcome.last_error.clone()));
+            let said = self.attio.present_error().or(outcome.last_error.as_deref());
+            letters.push(letter(id, reason, outcome.updated_at, said.map(str::to_owned)));
         }
         for given_up in self.calls.given_up.iter() {
             let id = LetterId::WorkflowCall(given_up.call.number);
