@@ -246,6 +246,7 @@ impl Leads {
             // No send begins after a removal.
             commit.checks.push((Key::workspace(), workspace.version()));
             if let Committed::Done(_) = tries.commit(&commit).await? {
+                Self::count_given_up(Some(&before), &lead.value);
                 return Ok(Replayed::Done);
             }
         }

@@ -7,6 +7,7 @@ use crate::{
     ids::{RecordId, WorkspaceId},
     leads::{DeadLetter, LetterId, LetterKind, Looked, Replayed, Status},
     store::{Cursor, StoreError},
+    telemetry,
 };
 
 /// Which dead letters are meant.
@@ -168,6 +169,7 @@ impl Operate {
             Replayed::Refused(advice) => (ReplayOutcome::Refused, Some(advice)),
         };
         by.did("replay", &of, outcome.name());
+        telemetry::replayed(id.kind().name(), outcome.name());
         Ok(ReplaySummary { workspace_id: workspace, record_id: record, id, outcome, advice })
     }
 

@@ -29,4 +29,5 @@ pub fn endpoints() -> [Endpoint; 9] {
         Endpoint::new("/operate/page/gates/open").post(changes::open_gates),
         Endpoint::new("/operate/page/connections/{workspace_id}/repair").post(changes::repair),
     ]
+    .map(|endpoint| endpoint.retold(answer::as_page))
 }

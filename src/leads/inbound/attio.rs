@@ -93,8 +93,13 @@ impl Leads {
                 RecordEvent::Merged { into, from } => merge::merged(known, into, from, now),
                 RecordEvent::Deleted(record) => merge::deleted(known, record, call, now),
             });
-            let commit = commit_of(&resolved.await?, now);
+            let resolved = resolved.await?;
+            let commit = commit_of(&resolved, now);
             if commit.writes.is_empty() || matches!(tries.commit(&commit).await?, Committed::Done(_)) {
+                for (record, lead) in &resolved.known {
+                    let before = resolved.documents.get(record).and_then(Option::as_ref).map(|lead| &lead.value);
+                    lead.iter().for_each(|lead| Self::count_given_up(before, lead));
+                }
                 return Ok(());
             }
         }

@@ -325,3 +325,30 @@ fn a_key_that_was_put_back_is_what_the_story_tells_of_and_not_a_failure_of_alc()
     let in_hand = Kept { leased_until: Some(at), ..kept };
     assert_eq!(world.lead.story(WorkspaceId::random(), in_hand, &world.around(), now).next.why, "due now");
 }
+
+#[test]
+fn what_is_given_up_is_counted_once_and_again_after_a_replay_that_came_to_nothing() {
+    let mut world = World::new(Telling::LeadId);
+    let (now, send) = (world.now, world.lead.send.outcome.id);
+    let mut since = world.lead.clone();
+    let mut counted = |lead: &Lead| {
+        let given_up = lead.given_up_since(Some(&since));
+        since = lead.clone();
+        given_up
+    };
+    assert_eq!(world.lead.given_up_since(None), []);
+    world.lead.expire(Reason::NotSent, now);
+    assert_eq!(counted(&world.lead), [(LetterKind::Lead, "not-sent")]);
+    for _ in 0..2 {
+        world.lead.not_shown(ShowFailure::Refused, Again::failed(now), None, now);
+        assert_eq!(counted(&world.lead), [(LetterKind::AttioWrite, "refused")]);
+        world.lead.not_shown(ShowFailure::Refused, Again::failed(now), None, now);
+        assert_eq!(counted(&world.lead), [], "tried again in vain, it is the same letter");
+        assert!(world.lead.write_again(send));
+        assert_eq!(counted(&world.lead), []);
+    }
+    let outcome = world.lead.send.outcome.clone();
+    world.lead.calls.owe(Recipient::Trigger("a".to_owned()), &outcome, now, now, MONTH);
+    world.lead.calls.called(1, CallOutcome::NobodyThere, later(now, BOOKKEEPING), later(now, BOOKKEEPING));
+    assert_eq!(counted(&world.lead), [(LetterKind::WorkflowCall, "nobody-there")]);
+}
