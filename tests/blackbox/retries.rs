@@ -88,6 +88,13 @@ scenario! {
         let mut expected: Vec<_> = people.iter().map(|person| (person.record_id.to_string(), 1)).collect();
         expected.sort();
         assert_eq!(seen, expected, "each once");
+        let leads = get(&world, "/operate/leads?failing=true").await.json()["leads"].as_array().expect("leads").clone();
+        let now = world.now();
+        let soon = |lead: &&Value| {
+            let due = lead["due"].as_str().and_then(|due| due.parse::<jiff::Timestamp>().ok());
+            due.is_some_and(|due| due > now && due.as_second() - now.as_second() < 60)
+        };
+        assert!(leads.iter().any(|lead| soon(&lead)), "one after the other, not all at once: {leads:?}");
         // One may have met another connection that was cut; asked for again, only what failed anew is tried.
         let out = async || {
             let again = json!({ "failing": true, "by": "ada" });
