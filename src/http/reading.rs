@@ -1,6 +1,7 @@
 //! What operators ask for, in a query, a body or a form, as it is read.
 //!
-//! Promises that all that is wrong with a request is told at once, each with its place, and that nothing of it is quoted.
+//! Promises that all that is wrong with a request is told at once, each with its place, and that nothing of it is
+//! quoted.
 
 use uuid::Uuid;
 

@@ -171,8 +171,8 @@ impl Lead {
         }
     }
 
-    /// The last thing that went wrong. Why ALC does not have the send yet, and ALC's words of refusal, are what a person
-    /// asks for; else what Attio does not take came after it.
+    /// The last thing that went wrong. Why ALC does not have the send yet, and ALC's words of refusal, are what a
+    /// person asks for; else what Attio does not take came after it.
     pub fn last_error(&self) -> Option<&str> {
         let (alc, attio) = (self.send.outcome.last_error.as_deref(), self.attio.present_error());
         let goes_first =

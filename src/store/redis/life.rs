@@ -1,5 +1,5 @@
-//! Whether a service runs on a namespace: each replica says so every half minute, sooner after a sign that the server did
-//! not take, and no longer once it has stopped.
+//! Whether a service runs on a namespace: each replica says so every half minute, sooner after a sign that the server
+//! did not take, and no longer once it has stopped.
 //!
 //! Promises that a copy of the store can tell whether a replica is still there, one that was killed for a good minute.
 //! A replica of a release before this one says nothing.
