@@ -128,7 +128,8 @@ impl Attio {
     /// What Attio says against a write that it still owes, or against what was left out of one. A version before this
     /// one shows a lead without taking the words away: they count only as long as something is amiss.
     pub fn present_error(&self) -> Option<&str> {
-        let is_amiss = self.failures > 0 || self.is_stuck() || self.leaves_something_out();
+        // A pause that Attio asks for is no failure, and holds the lead up all the same.
+        let is_amiss = self.failures > 0 || self.retry_at.is_some() || self.is_stuck() || self.leaves_something_out();
         self.error.as_deref().filter(|_| is_amiss)
     }
 

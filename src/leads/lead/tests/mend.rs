@@ -252,6 +252,9 @@ fn why_a_send_has_failed_outlives_attios_trouble_with_showing_it() {
         world.lead.shown(showing, None, now);
         assert_eq!(said(&world).as_deref(), Some("ALC: no route"), "{reason:?}");
         assert_eq!(world.lead.attio.error, None);
+        let limited = Some("Attio: rate limited".to_owned());
+        world.lead.not_shown(ShowFailure::Later, Again::paused(at), limited.clone(), now);
+        assert_eq!(said(&world), limited, "a pause that Attio asks for is no failure, and is told");
     }
 }
 
