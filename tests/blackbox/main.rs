@@ -49,6 +49,7 @@ mod real_world_upstream;
 mod refused_tokens;
 mod removal;
 mod replicas;
+mod retries;
 mod same_tokens;
 mod sealing_keys;
 mod send;

@@ -109,8 +109,13 @@ impl Leads {
                 RecordEvent::Deleted(record) => merge::deleted(known, record, call, now),
                 RecordEvent::Entered { .. } | RecordEvent::Changed(_) => Ok(()),
             });
-            let commit = self.commit_told(tenant, &resolved.await?, now);
+            let resolved = resolved.await?;
+            let commit = self.commit_told(tenant, &resolved, now);
             if commit.writes.is_empty() || matches!(tries.commit(&commit).await?, Committed::Done(_)) {
+                for (record, lead) in &resolved.known {
+                    let before = resolved.documents.get(record).and_then(Option::as_ref).map(|lead| &lead.value);
+                    lead.iter().for_each(|lead| Self::count_given_up(before, lead));
+                }
                 return Ok(());
             }
         }

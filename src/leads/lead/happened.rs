@@ -20,8 +20,13 @@ impl Lead {
     /// Writes down what has happened since it was `before`; `None`: it has just been made.
     pub fn keep_history(&mut self, before: Option<&Self>, now: Timestamp) {
         for what in happened(before, self) {
-            let is_answer = ["alc-", "attio-f", "attio-un", "attio-r", "failed-"].iter().any(|it| what.starts_with(it));
-            let said = self.send.outcome.last_error.as_deref().filter(|_| is_answer).map(upstream::masked);
+            let is_of = |words: &[&str]| words.iter().any(|word| what.starts_with(word));
+            let said = if is_of(&["alc-", "failed-", "not-opened"]) {
+                self.send.outcome.last_error.as_deref()
+            } else {
+                self.attio.error.as_deref().filter(|_| is_of(&["attio-f", "attio-un", "attio-r"]))
+            };
+            let said = said.map(upstream::masked);
             self.history.add(what, said.as_deref(), now);
         }
     }
@@ -84,11 +89,15 @@ fn read(before: &Lead, after: &Lead) -> [(bool, &'static str); 2] {
 fn at_alc(before: &Lead, after: &Lead) -> Vec<(bool, &'static str)> {
     let (was, is) = (&before.send, &after.send);
     let is_unanswered = was.reach != is.reach && is.reach == Reach::InDoubt;
+    // A look-up that an operator had asked for is not one of the schedule's.
+    let is_asked_besides = was.poll_then.is_some() && is.poll_then.is_none() && is.outcome.status == Status::Pending;
+    let has_failed = !is_unanswered && is.failures > was.failures;
     let has_accepted = was.outcome.status == Status::Queued && is.outcome.status == Status::Pending;
     vec![
         (is_unanswered, "alc-unanswered"),
-        (!is_unanswered && is.failures > was.failures, "alc-failed"),
-        (is.polls > was.polls, "alc-asked"),
+        (has_failed && is.unopened, "not-opened"),
+        (has_failed && !is.unopened, "alc-failed"),
+        (is.polls > was.polls || is_asked_besides, "alc-asked"),
         (has_accepted, "accepted"),
     ]
 }

@@ -19,7 +19,7 @@ const KEPT: usize = 50;
 const SAID_KEPT: usize = 100;
 
 /// What may be told again and again; it is counted in one entry for as long as nothing else comes in between.
-const REPEATED: [&str; 8] = [
+const REPEATED: [&str; 9] = [
     "alc-failed",
     "alc-unanswered",
     "attio-failed",
@@ -28,6 +28,7 @@ const REPEATED: [&str; 8] = [
     "alc-asked",
     "note-failed",
     "placing-failed",
+    "not-opened",
 ];
 
 /// All that is kept, oldest first.

@@ -76,9 +76,12 @@ impl Lead {
         let is_doubted = self.send.reach.was_doubted();
         match self.send.outcome.status {
             Status::Queued if !is_doubted && self.send.retry_at.take().is_some_and(|at| at > now) => sides.push("alc"),
-            Status::Pending if self.send.poll_at.is_some_and(|at| at > now) => {
-                self.send.poll_at = Some(now);
-                sides.push("alc");
+            Status::Pending => {
+                if let Some(at) = self.send.poll_at.take_if(|at| *at > now) {
+                    self.send.poll_then.get_or_insert(at);
+                    self.send.poll_at = Some(now);
+                    sides.push("alc");
+                }
             }
             _ => {}
         }

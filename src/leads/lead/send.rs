@@ -74,6 +74,12 @@ pub struct PresentSend {
     pub polls: u32,
     /// The next look-up of a pending lead.
     pub poll_at: Option<Timestamp>,
+    /// The look-up that was next when an operator had ALC asked at once: the schedule goes on with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub poll_then: Option<Timestamp>,
+    /// ALC was not asked the last time, because no sealing key opened what that takes.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unopened: bool,
     /// Until then its caller waits: a refusal is first the caller's to be told, and shown by Attio only if it was not.
     #[serde(default)]
     pub waited_until: Option<Timestamp>,
@@ -141,6 +147,8 @@ impl PresentSend {
             retry_at: None,
             polls: 0,
             poll_at: None,
+            poll_then: None,
+            unopened: false,
             waited_until: None,
             beside_another: false,
             trace: None,
@@ -190,7 +198,8 @@ impl PresentSend {
             self.forget_person();
         }
         self.retry_at = None;
-        self.poll_at = None;
+        (self.poll_at, self.poll_then) = (None, None);
         self.to_read = None;
+        self.unopened = false;
     }
 }

@@ -133,6 +133,8 @@ pub struct AttioStory {
     pub retry_at: Option<Timestamp>,
     /// Writes without an answer that are read back.
     pub doubts: usize,
+    /// What it says against a write that it still owes, or against what was left out of one.
+    pub last_error: Option<String>,
 }
 
 /// A call to a workflow.
@@ -154,6 +156,17 @@ pub struct CallStory {
     pub due: Timestamp,
     /// Until when it is tried.
     pub until: Timestamp,
+}
+
+/// What of a lead only the store and the sealing keys tell.
+#[derive(Debug, Clone, Copy)]
+pub struct Kept {
+    /// When a worker looks at it next.
+    pub due: Option<Timestamp>,
+    /// Until when a worker has it in hand.
+    pub leased_until: Option<Timestamp>,
+    /// The sealing keys of now open what is needed to ask ALC.
+    pub opens: bool,
 }
 
 /// What comes next.
@@ -201,13 +214,8 @@ impl Lead {
     }
 
     /// All that is known of it at `now`.
-    pub fn story(
-        &self,
-        workspace: WorkspaceId,
-        (due, leased_until): (Option<Timestamp>, Option<Timestamp>),
-        around: &Surroundings<'_>,
-        now: Timestamp,
-    ) -> LeadStory {
+    pub fn story(&self, workspace: WorkspaceId, kept: Kept, around: &Surroundings<'_>, now: Timestamp) -> LeadStory {
+        let Kept { due, leased_until, opens } = kept;
         let present = SendStory {
             at_alc: at_alc(self.send.reach),
             failures: self.send.failures,
@@ -235,19 +243,20 @@ impl Lead {
                 failures: self.attio.failures,
                 retry_at: self.attio.retry_at,
                 doubts: self.attio.doubts.len(),
+                last_error: self.attio.present_error().map(str::to_owned),
             },
             workflows_waiting: self.calls.waiting.len(),
             calls: self.calls.owed.iter().map(CallStory::of).collect(),
             letters: self.dead_letters(workspace),
             history: self.history.told(),
-            next: self.next(around, now),
+            next: self.next(around, opens, now).looked_at(due.filter(|_| leased_until.is_none())),
             leased_until,
             joined: self.joined,
         }
     }
 
-    /// The step that comes next, when, and why not before.
-    pub fn next(&self, around: &Surroundings<'_>, now: Timestamp) -> NextStep {
+    /// The step that comes next, when, and why not before. `opens`: see [`Kept`].
+    pub fn next(&self, around: &Surroundings<'_>, opens: bool, now: Timestamp) -> NextStep {
         let (step, at) = match self.next_step(now, around) {
             Step::Rest(at) => (self.next_step(at, around), at),
             step => (step, now),
@@ -257,6 +266,14 @@ impl Lead {
             Step::Expire(reason) => self.why_it_expires(reason, around),
             Step::Submit | Step::LookUp | Step::TakeBaseline if around.alc_opens_at == Some(at) => {
                 "ALC's gate is closed until then".to_owned()
+            }
+            Step::Submit | Step::LookUp | Step::TakeBaseline | Step::Poll if self.send.unopened && opens => {
+                "what no sealing key opened at the last try opens again: the next try".to_owned()
+            }
+            Step::Submit | Step::LookUp | Step::TakeBaseline | Step::Poll if self.send.unopened => {
+                "no sealing key that is set opens what this takes: the next try. Set KEYS__SEALING_PREVIOUS to the key \
+                 that sealed it"
+                    .to_owned()
             }
             Step::Submit | Step::LookUp | Step::TakeBaseline => {
                 format!("ALC failed {} times in a row: the next try", self.send.failures)
@@ -304,6 +321,20 @@ impl Lead {
             "it waits for ALC"
         };
         format!("{}; else it fails then as {}", blocked.unwrap_or(otherwise), reason.name())
+    }
+}
+
+impl NextStep {
+    /// No worker does it before it looks at the lead. What held the step up may have ended since, and nothing wakes the
+    /// lead for that: a sealing key that was put back, say.
+    fn looked_at(self, due: Option<Timestamp>) -> Self {
+        match due.filter(|due| *due > self.at) {
+            Some(at) => {
+                let why = "nothing holds it up any more: a worker looks at it then, or at once after `leads retry`";
+                Self { at, why: why.to_owned(), ..self }
+            }
+            None => self,
+        }
     }
 }
 

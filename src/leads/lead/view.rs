@@ -141,7 +141,8 @@ impl LeadView {
 impl Lead {
     /// As the interface shows it.
     pub fn view(&self) -> LeadView {
-        LeadView::of(self, &self.send.outcome, self.attio_view())
+        let last_error = self.last_error().map(str::to_owned);
+        LeadView { last_error, ..LeadView::of(self, &self.send.outcome, self.attio_view()) }
     }
 
     /// The send of that id, present or earlier, as the interface shows it.

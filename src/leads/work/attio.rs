@@ -63,7 +63,7 @@ impl Leads {
             }
             Err(error) => error,
         };
-        let detail = Some(format!("Attio: {error}"));
+        let detail = Some(self.attios_words(&error));
         if error == CallError::Unauthorized
             && let Some(again) = self.after_attios_401(work, &token, failures).await?
         {
@@ -79,6 +79,15 @@ impl Leads {
         .await?;
         self.report_on_attio(work, triage(&error).report).await;
         Ok(())
+    }
+
+    /// What is kept of a failure. Where only a person can mend it, it says how: Attio says at most what it refuses.
+    fn attios_words(&self, error: &CallError) -> String {
+        let advice = match error {
+            CallError::Forbidden { .. } | CallError::Unauthorized => self.parts.connections.attio_advice(),
+            _ => return format!("Attio: {error}"),
+        };
+        format!("Attio: {error}; {advice}")
     }
 
     /// How long a person has waited for what the present send came to.

@@ -19,6 +19,7 @@ use crate::{
         service::Leads,
     },
     store::{Commit, Committed, Key, Lease, LeaseChange, Patience, StoreError, Tenant, Versioned, put},
+    telemetry,
 };
 
 impl Leads {
@@ -53,6 +54,7 @@ impl Leads {
             let (commit, change) = self.commit_of(work, &lead, now);
             match tries.commit(&commit).await? {
                 Committed::Done(verdict) => {
+                    Self::count_given_up(Some(&work.lead.value), &lead);
                     work.written(lead, change, &commit);
                     if commit.reserve.is_some() {
                         work.attio.take_down(verdict);
@@ -66,6 +68,13 @@ impl Leads {
                     }
                 }
             }
+        }
+    }
+
+    /// Counts what a commit that is stored has given up of a lead.
+    pub(in crate::leads) fn count_given_up(before: Option<&Lead>, after: &Lead) {
+        for (kind, reason) in after.given_up_since(before) {
+            telemetry::given_up(kind.name(), reason);
         }
     }
 

@@ -32,6 +32,11 @@ impl Keys {
         format!("{}:layout", self.namespace)
     }
 
+    /// Which copy fills a partition, as `scripts/restore.lua` reads it.
+    pub(super) fn copy(&self, partition: u8) -> String {
+        format!("{}copy", self.partition(partition))
+    }
+
     /// What every key of a partition begins with.
     pub(super) fn partition(&self, number: u8) -> String {
         format!("{}:{{{number:02}}}:", self.namespace)
