@@ -206,6 +206,7 @@ fn leads(
             default_region: leads.default_region.clone(),
             attributes: attio.attributes.clone(),
             titles: attio.titles.clone(),
+            sync_every: config.sync.every,
             gates: ground.gates,
         },
     )

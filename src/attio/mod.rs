@@ -5,6 +5,7 @@
 
 pub mod attributes;
 pub mod oauth;
+pub mod people;
 #[cfg(test)]
 mod tests;
 pub mod webhooks;

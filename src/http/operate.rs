@@ -39,8 +39,8 @@ pub fn endpoints() -> [Endpoint; 9] {
 
 /// Every query of these endpoints; each reads its own part.
 #[derive(Deserialize, Default)]
-struct Query {
-    workspace_id: Option<String>,
+pub(super) struct Query {
+    pub(super) workspace_id: Option<String>,
     record_id: Option<String>,
     status: Option<String>,
     reason: Option<String>,
@@ -48,8 +48,8 @@ struct Query {
     waiting: Option<String>,
     failing: Option<String>,
     closed: Option<String>,
-    limit: Option<String>,
-    cursor: Option<String>,
+    pub(super) limit: Option<String>,
+    pub(super) cursor: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -112,6 +112,11 @@ impl Reading {
         self.faults.push(Fault { pointer: format!("{}{name}", self.before), detail: detail.into() });
     }
 
+    /// A fault of the whole.
+    pub(super) fn fault_of_all(&mut self, detail: &str) {
+        self.faults.push(Fault { pointer: String::new(), detail: detail.to_owned() });
+    }
+
     pub(super) fn read<T>(
         &mut self,
         name: &str,
@@ -156,13 +161,13 @@ impl Reading {
         self.read("cursor", text, expected, |text| text.parse().ok())
     }
 
-    fn limit(&mut self, limit: Option<&String>) -> usize {
+    pub(super) fn limit(&mut self, limit: Option<&String>) -> usize {
         let expected = format!("must be a whole number from {} to {}", LIMITS.start(), LIMITS.end());
         let read = |text: &str| text.parse().ok().filter(|limit| LIMITS.contains(limit));
         self.read("limit", limit, &expected, read).unwrap_or(USUAL_LIMIT)
     }
 
-    fn limit_of_body(&mut self, limit: Option<usize>) -> usize {
+    pub(super) fn limit_of_body(&mut self, limit: Option<usize>) -> usize {
         let limit = limit.unwrap_or(USUAL_LIMIT);
         if !LIMITS.contains(&limit) {
             self.fault("limit", format!("must be a whole number from {} to {}", LIMITS.start(), LIMITS.end()));
@@ -179,13 +184,13 @@ impl Reading {
     }
 }
 
-fn answered<T: Serialize>(answer: Result<T, StoreError>) -> Result<HttpResponse, Problem> {
+pub(super) fn answered<T: Serialize>(answer: Result<T, StoreError>) -> Result<HttpResponse, Problem> {
     // Of one moment: no cache between here and an operator's browser may keep it.
     let answer = answer.map_err(|error| standing::store(&error))?;
     Ok(HttpResponse::Ok().insert_header(("cache-control", "no-store")).json(answer))
 }
 
-fn found<T: Serialize>(answer: Result<Option<T>, StoreError>, what: &str) -> Result<HttpResponse, Problem> {
+pub(super) fn found<T: Serialize>(answer: Result<Option<T>, StoreError>, what: &str) -> Result<HttpResponse, Problem> {
     match answer.transpose() {
         Some(answer) => answered(answer),
         None => Err(Problem::new(Slug::NotFound, what)),
@@ -293,7 +298,7 @@ async fn replay(
     if !is_narrowed && body.all != Some(true) {
         let detail = "name workspace_id, record_id, kind or reason (--workspace, --record, --kind, --reason); or all: true (--all) \
                       for every dead letter that there is";
-        reading.faults.push(Fault { pointer: String::new(), detail: detail.to_owned() });
+        reading.fault_of_all(detail);
     }
     reading.done()?;
     answered(operate.replay(&Replay { filter, from, limit }, &operator.named(body.by.as_deref())).await)
@@ -351,7 +356,7 @@ async fn open_gates(
     let limit = reading.limit_of_body(body.limit);
     if body.workspace_id.is_none() && body.upstream.is_none() && body.all != Some(true) {
         let detail = "name workspace_id or upstream (--workspace, --upstream); or all: true (--all) for every gate that there is";
-        reading.faults.push(Fault { pointer: String::new(), detail: detail.to_owned() });
+        reading.fault_of_all(detail);
     }
     reading.done()?;
     let open = OpenGates { workspace: body.workspace_id.map(WorkspaceId), upstream, from, limit };

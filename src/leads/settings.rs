@@ -28,6 +28,8 @@ pub struct Settings {
     pub attributes: Attributes,
     /// `ATTIO__TITLES__*`.
     pub titles: Titles,
+    /// `SYNC__EVERY`; `None`: off.
+    pub sync_every: Option<Duration>,
     /// What every request to an upstream goes through.
     pub gates: Gates,
 }

@@ -12,6 +12,7 @@ pub(super) fn begin(version: &'static str, commit: &'static str) {
                 .increment(0);
         }
     }
+    sync_ended(0, 0);
     for outcome in ["refreshed", "dead", "refused", "failed"] {
         metrics::counter!("alc_connector_token_refreshes_total", "outcome" => outcome).increment(0);
     }
@@ -49,6 +50,13 @@ pub(crate) fn refresh(outcome: &'static str) {
 /// A worker has asked an upstream whether it still has a workspace's webhook.
 pub(crate) fn webhook_look(upstream: &'static str, found: &'static str) {
     metrics::counter!("alc_connector_webhook_looks_total", "upstream" => upstream, "found" => found).increment(1);
+}
+
+/// A full sync has ended, with so many differences set right and so many that were not.
+pub(crate) fn sync_ended(mended: u64, left: u64) {
+    for (outcome, count) in [("mended", mended), ("left", left)] {
+        metrics::counter!("alc_connector_sync_differences_total", "outcome" => outcome).increment(count);
+    }
 }
 
 /// Spans were delivered to the collector, or were not.

@@ -5,6 +5,7 @@ mod attio;
 mod hints;
 mod leads;
 mod service;
+mod sync;
 pub(super) mod traces;
 
 pub use self::{
@@ -12,4 +13,5 @@ pub use self::{
     attio::{Attio, AttioApp, AttioCredential, AttioOAuth},
     leads::Leads,
     service::{Http, Keys, Management, Retry, Store, Telemetry},
+    sync::Sync,
 };
