@@ -118,8 +118,8 @@ async fn attributes_and_options_are_made_once() {
         let attio = &attio;
         async move { call(attio, Method::GET, &format!("{path}{query}"), Value::Null).await.1["data"].clone() }
     };
-    assert_eq!(list("").await.as_array().unwrap().len(), 2);
-    assert_eq!(list("?show_archived=true").await.as_array().unwrap().len(), 3);
+    assert_eq!(list("").await.as_array().unwrap().len(), 3);
+    assert_eq!(list("?show_archived=true").await.as_array().unwrap().len(), 4);
 }
 
 #[tokio::test]
@@ -185,4 +185,112 @@ async fn a_grant_is_had_by_code_and_revoked() {
     let revoke = client.post(format!("{}/oauth/revoke", attio.url())).form(&[("token", token)]);
     assert_eq!(revoke.send().await.unwrap().status(), 204);
     assert_eq!(who().await.unwrap().json::<Value>().await.unwrap()["active"], false);
+}
+
+#[tokio::test]
+async fn an_entry_is_asserted_by_its_record_and_refused_for_a_stage_that_is_not_there() {
+    let attio = Judged::start().await;
+    let ada = attio.add_person("Ada Lovelace", "+4915112345678");
+    let list = attio.add_list("pipeline", &["Qualified", "Lost"]);
+    let body = |stage: &str| json!({ "data": { "parent_record_id": ada, "parent_object": "people", "entry_values": { "stage": [stage] } } });
+    let path = "lists/pipeline/entries";
+    let (status, made) = call(&attio, Method::PUT, path, body("Qualified")).await;
+    assert_eq!((status, &made["data"]["id"]["list_id"]), (200, &json!(list)));
+    let (_, again) = call(&attio, Method::PUT, path, body("Lost")).await;
+    assert_eq!(again["data"]["id"], made["data"]["id"]);
+    assert_eq!(attio.entry_value("pipeline", &ada, "stage").as_deref(), Some("Lost"));
+    assert_eq!(call(&attio, Method::PUT, path, body("Nonsense")).await.1["code"], "value_not_found");
+    assert_eq!(call(&attio, Method::POST, path, body("Lost")).await.0, 200);
+    assert_eq!(call(&attio, Method::PUT, path, body("Lost")).await.1["code"], "multiple_match_results");
+    let entries = format!("objects/people/records/{ada}/entries");
+    assert_eq!(call(&attio, Method::GET, &entries, Value::Null).await.1["data"].as_array().unwrap().len(), 2);
+    let statuses = call(&attio, Method::GET, "lists/pipeline/attributes/stage/statuses", Value::Null).await.1;
+    assert_eq!(statuses["data"][1]["title"], "Lost");
+    assert_eq!(call(&attio, Method::GET, "lists/pipeline/attributes/stage/options", Value::Null).await.0, 400);
+    for (path, status) in
+        [("lists/pipeline", 200), ("lists", 200), ("lists/pipeline/attributes", 200), ("lists/x", 404)]
+    {
+        assert_eq!(call(&attio, Method::GET, path, Value::Null).await.0, status, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn equal_notes_are_two_and_are_paged_newest_first() {
+    let attio = Judged::start().await;
+    let ada = attio.add_person("Ada Lovelace", "+4915112345678");
+    let note = |content: &str| {
+        json!({ "data": {
+            "parent_object": "people", "parent_record_id": ada, "title": "t", "format": "markdown", "content": content,
+        } })
+    };
+    for content in ["# One", "# One", "two"] {
+        assert_eq!(call(&attio, Method::POST, "notes", note(content)).await.0, 200);
+    }
+    assert_eq!(attio.notes(&ada).len(), 3);
+    let path = |more: &str| format!("notes?parent_object=people&parent_record_id={ada}{more}");
+    let page = call(&attio, Method::GET, &path("&limit=1&offset=1"), Value::Null).await.1;
+    assert_eq!((page["data"].as_array().unwrap().len(), &page["data"][0]["content_plaintext"]), (1, &json!("One")));
+    let id = page["data"][0]["id"]["note_id"].as_str().unwrap().to_owned();
+    assert_eq!(call(&attio, Method::GET, &format!("notes/{id}"), Value::Null).await.0, 200);
+    assert_eq!(call(&attio, Method::DELETE, &format!("notes/{id}"), Value::Null).await.0, 200);
+    assert_eq!(call(&attio, Method::GET, &format!("notes/{id}"), Value::Null).await.0, 404);
+    assert_eq!(call(&attio, Method::GET, &path("&limit=51"), Value::Null).await.0, 400);
+}
+
+#[tokio::test]
+async fn people_are_found_by_filter_and_asserted_by_their_address() {
+    let attio = Judged::start().await;
+    let ids: Vec<_> = (0..3).map(|n| attio.add_person(&format!("P {n}"), "+4915112345678")).collect();
+    attio.edit(&ids[0], "alc_status", "Pending");
+    attio.edit(&ids[1], "alc_status", "Complete");
+    let query = |filter: Value| {
+        let attio = &attio;
+        async move {
+            let body = json!({ "filter": filter, "sorts": [{ "direction": "asc", "attribute": "created_at" }] });
+            call(attio, Method::POST, "objects/people/records/query", body).await
+        }
+    };
+    let count = |answer: (u16, Value)| answer.1["data"].as_array().map(Vec::len);
+    assert_eq!(count(query(json!({ "alc_status": "Pending" })).await), Some(1));
+    let either = json!({ "$or": [{ "alc_status": "Pending" }, { "alc_status": { "option": { "$eq": "Complete" } } }] });
+    assert_eq!(count(query(either).await), Some(2));
+    assert_eq!(count(query(json!({ "$not": { "alc_status": "Pending" } })).await), Some(2));
+    assert_eq!(query(json!({ "nonsense": "x" })).await.1["code"], "filter_error");
+    let limited = json!({ "limit": 2, "offset": 2 });
+    assert_eq!(count(call(&attio, Method::POST, "objects/people/records/query", limited).await), Some(1));
+
+    let path = "objects/people/records?matching_attribute=email_addresses";
+    let body = |address: &str, name: &str| {
+        let name = json!({ "first_name": name, "last_name": "L", "full_name": format!("{name} L") });
+        json!({ "data": { "values": { "email_addresses": [address], "name": [name] } } })
+    };
+    let (status, made) = call(&attio, Method::PUT, path, body("Ada@Example.com", "Ada")).await;
+    let id = made["data"]["id"]["record_id"].as_str().unwrap().to_owned();
+    assert_eq!((status, attio.value(&id, "name").as_deref()), (200, Some("Ada L")));
+    let again = call(&attio, Method::PUT, path, body("ada@example.com", "Augusta")).await.1;
+    assert_eq!((again["data"]["id"]["record_id"].as_str(), attio.people().len()), (Some(id.as_str()), 4));
+    assert_eq!(attio.values(&id, "name"), ["Augusta L"]);
+    for wrong in ["objects/people/records?matching_attribute=name", "objects/people/records?matching_attribute=x"] {
+        assert_eq!(call(&attio, Method::PUT, wrong, body("a@b.c", "A")).await.0, 400, "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn a_new_entry_is_told_to_those_that_ask_for_its_list() {
+    let attio = Judged::start().await;
+    let other = Judged::start().await;
+    let (mine, theirs) = (attio.add_list("mine", &["New"]), attio.add_list("theirs", &["New"]));
+    for list in [&mine, &theirs] {
+        let filter = json!({ "$and": [{ "field": "id.list_id", "operator": "equals", "value": list }] });
+        let subscription = json!([{ "event_type": "list-entry.created", "filter": filter }]);
+        let url = other.callback_url(if *list == mine { "mine" } else { "theirs" });
+        attio.configure(|settings| settings.https_webhooks_only = false);
+        let body = json!({ "data": { "target_url": url, "subscriptions": subscription } });
+        assert_eq!(call(&attio, Method::POST, "webhooks", body).await.0, 200);
+    }
+    let ada = attio.add_person("Ada", "+4915112345678");
+    assert_eq!(attio.add_entry("mine", &ada).await, [200]);
+    assert_eq!((other.told("mine").len(), other.told("theirs").len()), (1, 0));
+    let event = &other.told("mine")[0]["events"][0];
+    assert_eq!((&event["parent_record_id"], &event["id"]["list_id"]), (&json!(ada), &json!(mine)));
 }

@@ -28,6 +28,12 @@ impl Attribute {
         }
     }
 
+    /// An option by title or id that can be written.
+    pub(super) fn option(&self, named: &str) -> Option<&SelectOption> {
+        let mut usable = self.options.iter().filter(|option| !option.is_archived);
+        usable.find(|option| option.title == named || option.option_id == named)
+    }
+
     pub(super) fn add_option(&mut self, title: &str) -> SelectOption {
         let option_id = uuid::Uuid::new_v4().to_string();
         let option = SelectOption { option_id, title: title.to_owned(), is_archived: false };
@@ -49,6 +55,12 @@ impl State {
                 is_multiselect: true,
                 ..Attribute::new("phone_numbers", "Phone numbers", "phone-number")
             },
+            Attribute {
+                is_system: true,
+                is_multiselect: true,
+                is_unique: true,
+                ..Attribute::new("email_addresses", "Email addresses", "email-address")
+            },
             status,
             Attribute::new("alc_lead_id", "ALC lead", "text"),
             Attribute::new("alc_result", "ALC result", "text"),
@@ -64,11 +76,12 @@ impl State {
         self.attributes.iter_mut().find(|attribute| attribute.api_slug == named || attribute.attribute_id == named)
     }
 
-    fn attribute_shown(&self, attribute: &Attribute) -> Value {
+    /// `owner` is the object or the list that has it.
+    pub(super) fn attribute_shown(&self, owner: &str, attribute: &Attribute) -> Value {
         json!({
             "id": {
                 "workspace_id": self.settings.workspace_id,
-                "object_id": self.object_id,
+                "object_id": owner,
                 "attribute_id": attribute.attribute_id,
             },
             "title": attribute.title,
@@ -92,11 +105,11 @@ impl State {
         })
     }
 
-    pub(super) fn option_shown(&self, attribute: &Attribute, option: &SelectOption) -> Value {
+    pub(super) fn option_shown(&self, owner: &str, attribute: &Attribute, option: &SelectOption) -> Value {
         json!({
             "id": {
                 "workspace_id": self.settings.workspace_id,
-                "object_id": self.object_id,
+                "object_id": owner,
                 "attribute_id": attribute.attribute_id,
                 "option_id": option.option_id,
             },
@@ -115,7 +128,7 @@ impl State {
             .filter(|attribute| archived || !attribute.is_archived)
             .skip(number("offset", 0))
             .take(number("limit", usize::MAX))
-            .map(|attribute| self.attribute_shown(attribute))
+            .map(|attribute| self.attribute_shown(&self.object_id, attribute))
             .collect();
         Reply::json(200, &json!({ "data": shown }))
     }
@@ -123,7 +136,7 @@ impl State {
     pub(super) fn get_attribute(&self, named: &str) -> Reply {
         self.attribute(named).map_or_else(
             || no_attribute(named),
-            |attribute| Reply::json(200, &json!({ "data": self.attribute_shown(attribute) })),
+            |attribute| Reply::json(200, &json!({ "data": self.attribute_shown(&self.object_id, attribute) })),
         )
     }
 
@@ -149,7 +162,7 @@ impl State {
         let mut attribute = Attribute::new(slug, text("title"), kind);
         attribute.description = data["description"].as_str().map(str::to_owned);
         attribute.is_multiselect = data["is_multiselect"] == json!(true);
-        let shown = self.attribute_shown(&attribute);
+        let shown = self.attribute_shown(&self.object_id, &attribute);
         self.attributes.push(attribute);
         Reply::json(200, &json!({ "data": shown }))
     }
@@ -161,7 +174,7 @@ impl State {
             .options
             .iter()
             .filter(|option| archived || !option.is_archived)
-            .map(|option| self.option_shown(attribute, option))
+            .map(|option| self.option_shown(&self.object_id, attribute, option))
             .collect();
         Reply::json(200, &json!({ "data": shown }))
     }
@@ -182,7 +195,7 @@ impl State {
         }
         let option = attribute.add_option(title);
         let attribute = attribute.clone();
-        Reply::json(200, &json!({ "data": self.option_shown(&attribute, &option) }))
+        Reply::json(200, &json!({ "data": self.option_shown(&self.object_id, &attribute, &option) }))
     }
 }
 
@@ -203,7 +216,7 @@ impl State {
             title.clone_into(&mut found.title);
         }
         let (found, attribute) = (found.clone(), attribute.clone());
-        Reply::json(200, &json!({ "data": self.option_shown(&attribute, &found) }))
+        Reply::json(200, &json!({ "data": self.option_shown(&self.object_id, &attribute, &found) }))
     }
 }
 

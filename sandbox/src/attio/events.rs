@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{
     handle::Attio,
-    state::{Record, Webhook},
+    state::{Record, Shared, Webhook},
 };
 use crate::ambient::http_client;
 
@@ -70,39 +70,77 @@ impl Attio {
         })
     }
 
+    /// `record.updated` about one attribute of a record.
+    pub fn updated_event(&self, record_id: &str, slug: &str) -> Value {
+        let mut event = self.event("record.updated", record_id);
+        let state = self.shared.state();
+        event["id"]["attribute_id"] = json!(state.attribute(slug).map(|attribute| &attribute.attribute_id));
+        event
+    }
+
     /// One signed call with these events to every subscription that wants the first of them; the statuses.
     pub async fn deliver(&self, events: Vec<Value>) -> Vec<u16> {
-        let kind = events.first().map(|event| event["event_type"].clone()).unwrap_or_default();
-        let wants = |webhook: &Webhook| {
-            let subscriptions = webhook.subscriptions.as_array();
-            subscriptions.is_some_and(|all| all.iter().any(|one| one["event_type"] == kind))
-        };
-        let webhooks: Vec<_> = self.webhooks().into_iter().filter(wants).collect();
-        let mut statuses = Vec::new();
-        for webhook in webhooks {
-            let body = json!({ "webhook_id": webhook.webhook_id, "events": events }).to_string();
-            statuses.push(self.deliver_to(&webhook, body).await);
-        }
-        statuses
+        self.shared.deliver(events).await
     }
 
     /// One signed call of this body, whatever it is, to a subscription; the status.
     pub async fn deliver_to(&self, webhook: &Webhook, body: impl Into<Vec<u8>>) -> u16 {
-        let body = body.into();
-        let signature = sign(&webhook.secret, &body);
-        self.call(&webhook.target_url, body, Some(&signature)).await
+        deliver_to(webhook, body.into()).await
     }
 
     /// One call to a URL; the status, 0 without an answer.
     pub async fn call(&self, url: &str, body: impl Into<Vec<u8>>, signature: Option<&str>) -> u16 {
-        let mut request = http_client(Duration::from_secs(10)).post(url).header("content-type", "application/json");
-        if let Some(signature) = signature {
-            request = request.header("attio-signature", signature);
-        }
-        let key = uuid::Uuid::new_v4().to_string();
-        let answer = request.header("idempotency-key", key).body(body.into()).send().await;
-        answer.map_or(0, |answer| answer.status().as_u16())
+        call(url, body.into(), signature).await
     }
+}
+
+impl Shared {
+    /// See [`Attio::deliver`].
+    pub(super) async fn deliver(&self, events: Vec<Value>) -> Vec<u16> {
+        let first = events.first().cloned().unwrap_or_default();
+        let wants = |webhook: &Webhook| {
+            let subscriptions = webhook.subscriptions.as_array();
+            let is_wanted = |one: &Value| one["event_type"] == first["event_type"] && passes(&one["filter"], &first);
+            subscriptions.is_some_and(|all| all.iter().any(is_wanted))
+        };
+        let webhooks: Vec<_> = self.state().webhooks.iter().filter(|webhook| wants(webhook)).cloned().collect();
+        let mut statuses = Vec::new();
+        for webhook in webhooks {
+            let body = json!({ "webhook_id": webhook.webhook_id, "events": events }).to_string();
+            statuses.push(deliver_to(&webhook, body.into()).await);
+        }
+        statuses
+    }
+}
+
+/// Whether a subscription's filter lets an event through: `$and` or `$or` over conditions on its fields, which are
+/// named by their path (`id.list_id`).
+fn passes(filter: &Value, event: &Value) -> bool {
+    let met = |condition: &Value| {
+        let path = condition["field"].as_str().unwrap_or_default().replace('.', "/");
+        let is = event.pointer(&format!("/{path}")).is_some_and(|value| *value == condition["value"]);
+        is == (condition["operator"] == "equals")
+    };
+    match (filter["$and"].as_array(), filter["$or"].as_array()) {
+        (Some(all), _) => all.iter().all(met),
+        (None, Some(any)) => any.iter().any(met),
+        (None, None) => true,
+    }
+}
+
+async fn deliver_to(webhook: &Webhook, body: Vec<u8>) -> u16 {
+    let signature = sign(&webhook.secret, &body);
+    call(&webhook.target_url, body, Some(&signature)).await
+}
+
+async fn call(url: &str, body: Vec<u8>, signature: Option<&str>) -> u16 {
+    let mut request = http_client(Duration::from_secs(10)).post(url).header("content-type", "application/json");
+    if let Some(signature) = signature {
+        request = request.header("attio-signature", signature);
+    }
+    let key = uuid::Uuid::new_v4().to_string();
+    let answer = request.header("idempotency-key", key).body(body).send().await;
+    answer.map_or(0, |answer| answer.status().as_u16())
 }
 
 /// What Attio signs a body with: lower-case hex HMAC-SHA256.

@@ -1,14 +1,17 @@
 //! The pretend Attio.
 //!
-//! Owns what Attio would keep of one workspace: tokens, people and their attributes, webhooks. Promises Attio's own
-//! shapes for values and errors, a history of what each record has shown, and Attio's limits where a test switches them
-//! on.
+//! Owns what Attio would keep of one workspace: tokens, people and their attributes, lists, notes, webhooks. Promises
+//! Attio's own shapes for values and errors, a history of what each record has shown, and Attio's limits where a test
+//! switches them on.
 
 mod attributes;
 mod errors;
 mod events;
 mod handle;
+mod lists;
+mod notes;
 mod oauth;
+mod people;
 mod records;
 mod routes;
 mod settings;
@@ -25,7 +28,7 @@ pub use events::sign;
 pub use handle::Attio;
 pub use routes::OPERATIONS;
 pub use settings::Settings;
-pub use state::{Attribute, Change, Record, SelectOption, Webhook};
+pub use state::{Attribute, Change, Entry, List, Note, Record, SelectOption, Webhook};
 use state::{Shared, State, Token};
 use tokio::sync::watch;
 

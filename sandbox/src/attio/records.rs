@@ -18,11 +18,10 @@ impl Record {
     /// The first value of an attribute, plainly.
     pub(super) fn plain(&self, slug: &str) -> Option<String> {
         let value = self.values.get(slug)?.first()?;
-        let plain = [&value["value"], &value["option"]["title"], &value["full_name"], &value["phone_number"]];
-        plain.into_iter().find_map(Value::as_str).map(str::to_owned)
+        plain(value)
     }
 
-    fn set(&mut self, slug: &str, values: Vec<Value>, at: Timestamp) {
+    pub(super) fn set(&mut self, slug: &str, values: Vec<Value>, at: Timestamp) {
         let before = self.plain(slug);
         self.values.insert(slug.to_owned(), values);
         let value = self.plain(slug);
@@ -32,8 +31,21 @@ impl Record {
     }
 }
 
+/// A value, plainly.
+pub(super) fn plain(value: &Value) -> Option<String> {
+    let plain = [
+        &value["value"],
+        &value["option"]["title"],
+        &value["status"]["title"],
+        &value["full_name"],
+        &value["phone_number"],
+        &value["email_address"],
+    ];
+    plain.into_iter().find_map(Value::as_str).map(str::to_owned)
+}
+
 /// What every value carries beside itself.
-fn value_of(kind: &str, now: Timestamp, own: &Value) -> Value {
+pub(super) fn value_of(kind: &str, now: Timestamp, own: &Value) -> Value {
     let mut value = json!({
         "active_from": attio_time(now),
         "active_until": null,
@@ -52,6 +64,47 @@ fn country_of(phone_number: &str) -> &'static str {
     CODES.iter().find(|(code, _)| phone_number.starts_with(code)).map_or("US", |(_, country)| country)
 }
 
+fn phone_of(text: &str) -> Value {
+    json!({ "original_phone_number": text, "country_code": country_of(text), "phone_number": text })
+}
+
+/// `"Last, First"`, or an object with the three parts.
+fn name_of(written: &Value) -> Option<Value> {
+    if let Some(text) = written.as_str() {
+        let (last, first) = text.split_once(',').map_or((text.trim(), ""), |(last, first)| (last.trim(), first.trim()));
+        let full = format!("{first} {last}");
+        return Some(json!({ "first_name": first, "last_name": last, "full_name": full.trim() }));
+    }
+    let part = |name: &str| written[name].as_str();
+    Some(json!({
+        "first_name": part("first_name")?,
+        "last_name": part("last_name")?,
+        "full_name": part("full_name")?,
+    }))
+}
+
+/// Attio compares addresses in lower case.
+fn email_of(text: &str) -> Option<Value> {
+    let address = text.to_lowercase();
+    let (local, domain) =
+        address.split_once('@').filter(|(local, domain)| !local.is_empty() && domain.contains('.'))?;
+    let labels: Vec<_> = domain.rsplit('.').take(2).collect();
+    Some(json!({
+        "original_email_address": text,
+        "email_address": address,
+        "email_domain": domain,
+        "email_root_domain": labels.into_iter().rev().collect::<Vec<_>>().join("."),
+        "email_local_specifier": local,
+    }))
+}
+
+/// These values, and of the others those that are not among them.
+pub(super) fn with_others(mut values: Vec<Value>, others: Vec<Value>) -> Vec<Value> {
+    let known: Vec<_> = values.iter().map(plain).collect();
+    values.extend(others.into_iter().filter(|other| !known.contains(&plain(other))));
+    values
+}
+
 /// Nine digits of a second, as Attio writes times.
 pub(super) fn attio_time(at: Timestamp) -> String {
     format!("{at:.9}")
@@ -61,10 +114,9 @@ impl State {
     pub(super) fn add_person(&mut self, name: &str, phone_number: &str, now: Timestamp) -> String {
         let (first_name, last_name) = name.split_once(' ').unwrap_or((name, ""));
         let name = json!({ "first_name": first_name, "last_name": last_name, "full_name": name });
-        let phone = json!({ "original_phone_number": phone_number, "country_code": country_of(phone_number), "phone_number": phone_number });
         let values = BTreeMap::from([
             ("name".to_owned(), vec![value_of("personal-name", now, &name)]),
-            ("phone_numbers".to_owned(), vec![value_of("phone-number", now, &phone)]),
+            ("phone_numbers".to_owned(), vec![value_of("phone-number", now, &phone_of(phone_number))]),
         ]);
         let record_id = uuid::Uuid::new_v4().to_string();
         self.records.insert(record_id.clone(), Record { created_at: now, values, changes: Vec::new() });
@@ -78,7 +130,9 @@ impl State {
         {
             attribute.add_option(value);
         }
-        let values = self.attribute(slug).and_then(|attribute| self.parse(attribute, &json!([value]), now).ok());
+        let values = self
+            .attribute(slug)
+            .and_then(|attribute| self.parse(&self.object_id, attribute, &json!([value]), now).ok());
         if let (Some(values), Some(record)) = (values, self.records.get_mut(record_id)) {
             record.set(slug, values, now);
         }
@@ -98,7 +152,7 @@ impl State {
         )
     }
 
-    fn record_shown(&self, record_id: &str, record: &Record) -> Value {
+    pub(super) fn record_shown(&self, record_id: &str, record: &Record) -> Value {
         let mut values = json!(record.values);
         // Attio names every attribute, also those without a value.
         for attribute in self.attributes.iter().filter(|attribute| !attribute.is_archived) {
@@ -122,30 +176,45 @@ impl State {
         if !self.records.contains_key(record_id) {
             return no_record(record_id);
         }
-        let body = request.json();
-        let Some(values) = body["data"]["values"].as_object() else {
-            return invalid(400, "validation_type", "Body payload validation error: data.values must be an object.");
+        let parsed = match self.parse_all(&self.object_id, &self.attributes, &request.json()["data"]["values"], now) {
+            Ok(parsed) => parsed,
+            Err(refusal) => return refusal,
         };
-        let mut parsed = Vec::new();
-        for (slug, written) in values {
-            let Some(attribute) = self.attribute(slug).filter(|attribute| !attribute.is_archived) else {
-                return invalid(400, "value_not_found", &format!("Cannot find attribute with slug/ID \"{slug}\"."));
-            };
-            match self.parse(attribute, written, now) {
-                Ok(values) => parsed.push((attribute.api_slug.clone(), values)),
-                Err(refusal) => return refusal,
-            }
-        }
         if let Some(record) = self.records.get_mut(record_id) {
-            for (slug, values) in parsed {
-                record.set(&slug, values, now);
+            for (attribute, values) in parsed {
+                // What a PATCH names is put before what a multiselect has already.
+                let kept = if attribute.is_multiselect { record.values.get(&attribute.api_slug) } else { None };
+                let values = with_others(values, kept.cloned().unwrap_or_default());
+                record.set(&attribute.api_slug, values, now);
             }
         }
         self.get_record(record_id)
     }
 
+    /// Reads what was written for an object or a list with these attributes: all of it, or Attio's refusal.
+    pub(super) fn parse_all(
+        &self,
+        owner: &str,
+        attributes: &[Attribute],
+        written: &Value,
+        now: Timestamp,
+    ) -> Result<Vec<(Attribute, Vec<Value>)>, Reply> {
+        let Some(written) = written.as_object() else {
+            return Err(invalid(400, "validation_type", "Body payload validation error: values must be an object."));
+        };
+        let one = |(slug, written): (&String, &Value)| {
+            let named = |attribute: &&Attribute| attribute.api_slug == *slug || attribute.attribute_id == *slug;
+            let Some(attribute) = attributes.iter().find(named).filter(|attribute| !attribute.is_archived) else {
+                let message = format!("Cannot find attribute with slug/ID \"{slug}\".");
+                return Err(invalid(400, "value_not_found", &message));
+            };
+            Ok((attribute.clone(), self.parse(owner, attribute, written, now)?))
+        };
+        written.iter().map(one).collect()
+    }
+
     /// Reads what was written for one attribute; the refusal is Attio's.
-    fn parse(&self, attribute: &Attribute, written: &Value, now: Timestamp) -> Result<Vec<Value>, Reply> {
+    fn parse(&self, owner: &str, attribute: &Attribute, written: &Value, now: Timestamp) -> Result<Vec<Value>, Reply> {
         let slug = &attribute.api_slug;
         let wrong =
             || invalid(400, "validation_type", &format!("Invalid value was passed to attribute with slug \"{slug}\"."));
@@ -156,21 +225,34 @@ impl State {
         items
             .iter()
             .map(|item| match attribute.kind.as_str() {
+                "personal-name" => Ok(value_of("personal-name", now, &name_of(item).ok_or_else(wrong)?)),
+                "email-address" => {
+                    let text = item.as_str().or_else(|| item["email_address"].as_str()).ok_or_else(wrong)?;
+                    Ok(value_of("email-address", now, &email_of(text).ok_or_else(wrong)?))
+                }
+                "phone-number" => {
+                    let text = item.as_str().or_else(|| item["original_phone_number"].as_str()).ok_or_else(wrong)?;
+                    Ok(value_of("phone-number", now, &phone_of(text)))
+                }
+                "status" => {
+                    let title = item.as_str().or_else(|| item["status"].as_str()).ok_or_else(wrong)?;
+                    let status = attribute.option(title).ok_or_else(|| {
+                        let message = format!("Cannot find status with title or ID \"{title}\".");
+                        invalid(400, "value_not_found", &message)
+                    })?;
+                    Ok(value_of("status", now, &json!({ "status": self.status_shown(owner, attribute, status) })))
+                }
                 "text" => {
                     let text = item.as_str().or_else(|| item["value"].as_str()).ok_or_else(wrong)?;
                     Ok(value_of("text", now, &json!({ "value": text })))
                 }
                 "select" => {
                     let title = item.as_str().or_else(|| item["option"].as_str()).ok_or_else(wrong)?;
-                    let option = attribute
-                        .options
-                        .iter()
-                        .find(|option| (option.title == title || option.option_id == title) && !option.is_archived)
-                        .ok_or_else(|| {
-                            let message = format!("Cannot find select attribute with select option title \"{title}\".");
-                            invalid(400, "value_not_found", &message)
-                        })?;
-                    Ok(value_of("select", now, &json!({ "option": self.option_shown(attribute, option) })))
+                    let option = attribute.option(title).ok_or_else(|| {
+                        let message = format!("Cannot find select attribute with select option title \"{title}\".");
+                        invalid(400, "value_not_found", &message)
+                    })?;
+                    Ok(value_of("select", now, &json!({ "option": self.option_shown(owner, attribute, option) })))
                 }
                 _ => Err(wrong()),
             })

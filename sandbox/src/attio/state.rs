@@ -30,6 +30,10 @@ pub(super) struct State {
     pub(super) attributes: Vec<Attribute>,
     pub(super) records: BTreeMap<String, Record>,
     pub(super) webhooks: Vec<Webhook>,
+    #[serde(default)]
+    pub(super) lists: Vec<List>,
+    #[serde(default)]
+    pub(super) notes: Vec<Note>,
     /// The clock second that is counted, and what came in it: writes, reads.
     pub(super) window: (i64, u32, u32),
 }
@@ -100,6 +104,53 @@ pub struct Record {
     pub values: BTreeMap<String, Vec<Value>>,
     /// Every change since it was added, in order.
     pub changes: Vec<Change>,
+}
+
+/// A list of people: a pipeline.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct List {
+    /// Its id.
+    pub list_id: String,
+    /// Its slug.
+    pub api_slug: String,
+    /// Its name.
+    pub name: String,
+    /// What may be in it: slugs of objects.
+    pub parent_object: Vec<String>,
+    /// Its attributes, of which the statuses are kept as options.
+    pub attributes: Vec<Attribute>,
+    /// Its entries, in the order in which they were made.
+    pub entries: Vec<Entry>,
+    pub(super) created_at: Timestamp,
+}
+
+/// A person in a list.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Its id.
+    pub entry_id: String,
+    /// The person.
+    pub parent_record_id: String,
+    /// When it was added.
+    pub created_at: Timestamp,
+    /// Its values by slug, in Attio's shape.
+    pub values: BTreeMap<String, Vec<Value>>,
+    /// Every change since it was added, in order.
+    pub changes: Vec<Change>,
+}
+
+/// A note on a record.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Note {
+    /// Its id.
+    pub note_id: String,
+    /// The record.
+    pub parent_record_id: String,
+    /// Its title.
+    pub title: String,
+    /// What it says, in markdown.
+    pub content: String,
+    pub(super) created_at: Timestamp,
 }
 
 /// An access token.
