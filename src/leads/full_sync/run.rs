@@ -1,5 +1,8 @@
 //! What is stored of a workspace's sync: how far it is, what it has found, and what the last one came to.
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};

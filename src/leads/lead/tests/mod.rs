@@ -1,3 +1,4 @@
+mod compared;
 mod history;
 mod life;
 mod mend;
