@@ -104,6 +104,10 @@ async fn look(client: &Client, syncs: &mut BTreeMap<String, Value>) -> Result<()
     let one = if syncs.len() == 1 { syncs.keys().next().cloned() } else { None };
     let query = [("workspace_id", one)];
     let page = client.list("/operate/syncs", &query, "syncs", usize::MAX).await?;
+    for sync in syncs.values_mut().filter(|sync| runs(sync)) {
+        // Unless the answer has it: it has left with its workspace.
+        sync["state"] = json!("gone");
+    }
     take(syncs, &page, true);
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! A person whom Attio shows as Pending and for whom there is no lead: ALC is asked, and what it does not know either is
-//! lost.
+//! A person whom Attio shows as Pending and for whom there is no lead: ALC is asked, and what that does not know either
+//! is lost.
 
 use secrecy::SecretString;
 use serde_json::json;

@@ -17,9 +17,6 @@ use crate::{
     upstream::CallError,
 };
 
-/// Leads that are loaded at once.
-pub(super) const SPOKEN_AT_ONCE: usize = 100;
-
 /// What this service has of a record.
 pub(super) struct Spoken {
     /// The lead that speaks for it.

@@ -5,10 +5,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
-use super::{
-    run::{End, Phase, Settled, SyncRun},
-    settle::SPOKEN_AT_ONCE,
-};
+use super::run::{End, Phase, Settled, SyncRun};
 use crate::{
     attio::people::{ListedPerson, Part},
     clock::{Timestamp, later},
@@ -30,6 +27,8 @@ use crate::{
 
 /// Of the pace of Attio's gate, a sync and what it has leads do take one part in so many.
 const SHARE: u32 = 10;
+/// Leads that are loaded at once.
+const LOADED_AT_ONCE: usize = 100;
 
 /// A leased sync under way.
 pub(super) struct SyncWork {
@@ -138,7 +137,7 @@ impl Leads {
         let is_pending = |person: &&ListedPerson| person.status.as_ref() == Some(&self.settings.titles.pending);
         let pending: Vec<_> = page.iter().filter(is_pending).map(|person| person.record).collect();
         let mut suspects = Vec::new();
-        for records in pending.chunks(SPOKEN_AT_ONCE) {
+        for records in pending.chunks(LOADED_AT_ONCE) {
             let keys: Vec<_> = records.iter().map(|record| lead_key(*record)).collect();
             let mut loaded = self.parts.store.load(tenant, &keys, &[], self.parts.store.now()).await?;
             for record in records {
@@ -264,7 +263,7 @@ impl Leads {
         self.commit_sync(work, writes, change).await.map(drop)
     }
 
-    /// The same, and goes on; `false`: somebody else has changed something, and the next step begins from that.
+    /// The same, and goes on; `false`: another writer has changed something, and the next step begins from that.
     pub(super) async fn hold_sync(&self, work: &mut SyncWork) -> Result<bool, StoreError> {
         let until = later(self.parts.clock.now(), self.lease_duration()).max(work.lease.until);
         work.lease.until = until;

@@ -17,8 +17,8 @@ use super::{
 use crate::ids::RecordId;
 
 proptest! {
-    /// Whatever happens, and whoever sets the record back meanwhile: Attio ends up showing how it ended, and a sync
-    /// that looks once more finds nothing.
+    /// Whatever happens, and however often the record is set back meanwhile: Attio ends up showing how it ended, and a
+    /// sync that looks once more finds nothing.
     #[test]
     fn a_sync_sets_right_what_was_set_back_and_nothing_else(
         telling in prop_oneof![Just(Telling::LeadId), Just(Telling::CallbackId)],
