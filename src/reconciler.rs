@@ -3,9 +3,10 @@
 //! Promises that it asks for no more leases than there are free workers, that one tenant takes at most a quarter of
 //! them and all attempts to connect, which strangers can make, no more together, and all full syncs two; that urgent
 //! work has workers of its own, that trouble with the store only makes it wait, that an aggregate which this version
-//! cannot read is left alone for a while, and that once the process is stopping nothing new is leased. It decides nothing about an aggregate: an
-//! activation re-reads the state, so a restart, a second replica and a lost wake-up are the same code path. All that is
-//! logged while an aggregate is worked on stands in the span `step`, which names the lead or the workspace.
+//! cannot read is left alone for a while, and that once the process is stopping nothing new is leased. It decides
+//! nothing about an aggregate: an activation re-reads the state, so a restart, a second replica and a lost wake-up are
+//! the same code path. All that is logged while an aggregate is worked on stands in the span `step`, which names the
+//! lead or the workspace.
 
 mod resealing;
 

@@ -23,6 +23,15 @@ pub struct ListedPerson {
     pub status: Option<String>,
 }
 
+/// One page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeoplePage {
+    /// Those of it that can be read.
+    pub people: Vec<ListedPerson>,
+    /// How many there are on it: a page that is not full is the last.
+    pub count: usize,
+}
+
 /// Where a page begins, and how long it is at most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Part {
@@ -44,7 +53,7 @@ impl Client {
         slug: &str,
         titles: &[&str],
         part: Part,
-    ) -> Result<Vec<ListedPerson>, CallError> {
+    ) -> Result<PeoplePage, CallError> {
         // The shorthand is the one form that text and select both take, as a bare string is for what is written.
         let any: Vec<_> = titles.iter().map(|title| json!({ slug: title })).collect();
         let request = self.request(Method::POST, &["objects", "people", "records", "query"], token).json(&json!({
@@ -63,7 +72,8 @@ impl Client {
         let page = answer.json()?;
         let people =
             page.get("data").and_then(Value::as_array).ok_or_else(|| unreadable("it is no page of records"))?;
-        Ok(people.iter().filter_map(|person| listed(person, slug)).collect())
+        let count = people.len();
+        Ok(PeoplePage { people: people.iter().filter_map(|person| listed(person, slug)).collect(), count })
     }
 }
 

@@ -277,8 +277,8 @@ async fn people_are_picked_by_attio_and_paged() {
         client.people_showing(&token(), "alc_status", &["Pending", "Complete"], part).await
     };
     let listed = |status: Option<&str>| people::ListedPerson { record: record(), status: status.map(str::to_owned) };
-    let expected = vec![listed(Some("Pending")), listed(Some("Complete")), listed(None)];
-    assert_eq!(asked(client(&server)).await, Ok(expected));
+    let people = vec![listed(Some("Pending")), listed(Some("Complete")), listed(None)];
+    assert_eq!(asked(client(&server)).await, Ok(people::PeoplePage { people, count: 4 }));
     mock.assert_async().await;
 
     let (status, body) = (400, json!({ "status_code": 400, "code": "filter_error", "message": "Error in filter." }));

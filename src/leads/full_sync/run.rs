@@ -233,10 +233,9 @@ impl SyncRun {
         self.people + self.leads
     }
 
-    /// A page of Attio's list was read, of which these are suspect.
-    pub fn read_page(&mut self, page: &[RecordId], suspects: Vec<RecordId>) {
+    /// A page of so many of Attio's list was read, of which these are suspect.
+    pub fn read_page(&mut self, count: u64, page: &[RecordId], suspects: Vec<RecordId>) {
         self.went_well();
-        let count = page.len() as u64;
         self.offset += count;
         self.people += count;
         self.first = page.first().copied();

@@ -122,13 +122,13 @@ impl Leads {
             Err(error) => return self.sync_failed(work, &error, token, true).await,
         };
         self.attio_answered_sync(work).await;
-        let records: Vec<_> = page.iter().map(|person| person.record).collect();
+        let records: Vec<_> = page.people.iter().map(|person| person.record).collect();
         if work.run.value.is_page_before(&records) {
             let error = CallError::Unreadable { detail: "the page before was given once more".to_owned() };
             return self.sync_failed(work, &error, token, true).await;
         }
-        let suspects = self.suspects(&work.tenant, &page).await?;
-        work.run.value.read_page(&records, suspects);
+        let suspects = self.suspects(&work.tenant, &page.people).await?;
+        work.run.value.read_page(page.count as u64, &records, suspects);
         self.put_sync(work, Vec::new(), self.sync_turn(1)).await
     }
 

@@ -19,7 +19,7 @@ fn records(count: usize) -> Vec<RecordId> {
 #[test]
 fn a_short_page_is_the_last_and_who_leaves_the_list_moves_the_next_page() {
     let (mut run, page) = (run(), records(500));
-    run.read_page(&page, page[..3].to_vec());
+    run.read_page(page.len() as u64, &page, page[..3].to_vec());
     assert_eq!((run.phase, run.offset, run.people), (Phase::People, 500, 500));
     assert!(run.is_page_before(&page) && !run.is_page_before(&records(500)) && !run.is_page_before(&[]));
     run.settled(Settled::WrittenOff);
@@ -28,7 +28,10 @@ fn a_short_page_is_the_last_and_who_leaves_the_list_moves_the_next_page() {
     run.settled(Settled::Mended);
     assert_eq!((run.offset, run.mended, run.left, run.checked()), (499, 2, 1, 500), "there was no fourth");
     assert_eq!(run.named[0].record, page[0]);
-    run.read_page(&records(499), Vec::new());
+    let mut odd = run.clone();
+    odd.read_page(500, &records(499), Vec::new());
+    assert_eq!(odd.phase, Phase::People, "one that cannot be read does not make it the last page");
+    run.read_page(499, &records(499), Vec::new());
     assert_eq!(run.phase, Phase::Leads);
 }
 
@@ -36,7 +39,7 @@ fn a_short_page_is_the_last_and_who_leaves_the_list_moves_the_next_page() {
 fn what_is_named_is_bounded_and_what_is_counted_is_not() {
     let mut run = run();
     let page = records(300);
-    run.read_page(&page, page.clone());
+    run.read_page(page.len() as u64, &page, page.clone());
     for _ in &page {
         run.settled(Settled::Left(Why::Unknown));
     }
@@ -52,7 +55,7 @@ fn a_page_that_does_not_come_through_is_asked_for_in_parts_and_given_up_after_a_
     assert_eq!((run.at_once, run.ended.is_some()), (FEWEST_AT_ONCE, false));
     let page = records(25);
     let mut lucky = run.clone();
-    lucky.read_page(&page, Vec::new());
+    lucky.read_page(page.len() as u64, &page, Vec::new());
     assert_eq!((lucky.at_once, lucky.failures, lucky.last_error.is_none()), (50, 0, true));
     lucky.failed("no".to_owned(), true, from_micros(24 * 3_600_000_000));
     assert!(lucky.ended.is_none(), "the day begins anew");
@@ -80,7 +83,7 @@ fn leads_of_which_alc_says_nothing_are_left_after_some_looks() {
 fn one_that_has_ended_is_looked_at_daily_and_forgotten_and_tells_the_next_what_to_expect() {
     let (mut run, page) = (run(), records(7));
     assert_eq!(run.rests_until(HOUR, from_micros(0)), None);
-    run.read_page(&page, page.clone());
+    run.read_page(page.len() as u64, &page, page.clone());
     run.end(End::Done, from_micros(0));
     assert_eq!((run.status(), run.suspects.len()), ("ended", 0));
     assert_eq!(run.rests_until(HOUR * 48, from_micros(5)), Some(later(from_micros(5), HOUR * 24)));
@@ -96,7 +99,7 @@ fn one_that_has_ended_is_looked_at_daily_and_forgotten_and_tells_the_next_what_t
 #[test]
 fn what_a_newer_version_adds_survives_a_rewrite() {
     let (mut run, page) = (run(), records(2));
-    run.read_page(&page, page.clone());
+    run.read_page(page.len() as u64, &page, page.clone());
     run.settled(Settled::Left(Why::Unknown));
     run.ask(vec![Asked { record: page[0], send: SendId::random(), polls: 1, extra: Map::new() }], Some("1.a".into()));
     run.end(End::Done, from_micros(1));
