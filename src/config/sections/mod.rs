@@ -4,6 +4,7 @@ mod alc;
 mod attio;
 mod hints;
 mod leads;
+mod pipeline;
 mod service;
 mod sync;
 pub(super) mod traces;
