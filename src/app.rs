@@ -127,6 +127,7 @@ impl App {
         upkeep(&lifecycle, limits);
         lifecycle.spawn_loop(reconciler.clone().reseal());
         lifecycle.spawn_loop(reconciler.run());
+        lifecycle.spawn_loop(services.leads.clone().sync_by_the_clock());
         let connections = services.connections.clone();
         lifecycle.spawn_loop({
             let connections = connections.clone();

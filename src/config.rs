@@ -24,7 +24,7 @@ use std::net::SocketAddr;
 pub use fault::{Fault, Faults};
 pub use layers::Environment;
 pub use sections::{
-    Alc, Attio, AttioApp, AttioCredential, AttioOAuth, Http, Keys, Leads, Management, Retry, Store, Telemetry,
+    Alc, Attio, AttioApp, AttioCredential, AttioOAuth, Http, Keys, Leads, Management, Retry, Store, Sync, Telemetry,
 };
 
 use self::reader::Reader;
@@ -49,6 +49,8 @@ pub struct Config {
     pub leads: Leads,
     /// Attio.
     pub attio: Attio,
+    /// The full sync.
+    pub sync: Sync,
     /// When to try again.
     pub retry: Retry,
     /// What is logged, and how.
@@ -125,6 +127,7 @@ impl Config {
         let alc = Alc::read(reader);
         let leads = Leads::read(reader);
         let attio = Attio::read(reader);
+        let sync = Sync::read(reader);
         let retry = Retry::read(reader);
         let telemetry = Telemetry::read(reader);
         Some(Self {
@@ -136,6 +139,7 @@ impl Config {
             alc: alc?,
             leads: leads?,
             attio: attio?,
+            sync: sync?,
             retry: retry?,
             telemetry: telemetry?,
             traces: None,

@@ -8,7 +8,7 @@ use std::{
 
 use alc_connector::{
     app::{self, App, Parts, files, traces},
-    cli::{self, ConnectionsCommand, GatesCommand, LeadsCommand, LettersCommand, StoreCommand},
+    cli::{self, ConnectionsCommand, GatesCommand, LeadsCommand, LettersCommand, StoreCommand, SyncArgs},
     config::{Config, Environment, keys::FreshKeys},
     http::health,
     lifecycle::Lifecycle,
@@ -53,6 +53,12 @@ enum Command {
         #[command(subcommand)]
         command: GatesCommand,
     },
+    /// Looks both sides through in a running service, and sets right what differs.
+    #[command(after_help = cli::SYNC_HELP)]
+    Sync {
+        #[command(flatten)]
+        arguments: SyncArgs,
+    },
     /// Looks whether this deployment can work: store, ALC, Attio, keys, clock, public URL, TLS, file limits.
     Doctor,
     /// The store as a whole: copied into another one, or checked. Needs no running service.
@@ -84,8 +90,9 @@ fn main() -> ExitCode {
         Command::DeadLetters { command } => cli::letters(&Environment::of_process(), command).and_then(printed),
         Command::Connections { command } => cli::connections(&Environment::of_process(), command).and_then(printed),
         Command::Gates { command } => cli::gates(&Environment::of_process(), command).and_then(printed),
+        Command::Sync { arguments } => return told(cli::sync(&Environment::of_process(), arguments)),
         Command::Doctor => doctor(),
-        Command::Store { command } => return store(command),
+        Command::Store { command } => return told(cli::store(&Environment::of_process(), command)),
         Command::Keys { command: KeysCommand::Generate } => generate_keys(),
     };
     match done {
@@ -158,8 +165,8 @@ fn doctor() -> Result<(), String> {
 }
 
 /// 0: all is well; 1: something differs or is wrong; 2: it could not be done.
-fn store(command: StoreCommand) -> ExitCode {
-    match cli::store(&Environment::of_process(), command) {
+fn told(done: Result<(String, bool), String>) -> ExitCode {
+    match done {
         Ok((report, is_well)) if print(&report).is_ok() => ExitCode::from(u8::from(!is_well)),
         Ok(_) => ExitCode::from(2),
         Err(message) => {

@@ -1,11 +1,12 @@
 //! The reconciler: leases what is due, hands it to the room that knows it, and sleeps until the next due time.
 //!
 //! Promises that it asks for no more leases than there are free workers, that one tenant takes at most a quarter of
-//! them and all attempts to connect, which strangers can make, no more together; that urgent work has workers of its
-//! own, that trouble with the store only makes it wait, that an aggregate which this version cannot read is left alone
-//! for a while, and that once the process is stopping nothing new is leased. It decides nothing about an aggregate: an
-//! activation re-reads the state, so a restart, a second replica and a lost wake-up are the same code path. All that is
-//! logged while an aggregate is worked on stands in the span `step`, which names the lead or the workspace.
+//! them and all attempts to connect, which strangers can make, no more together, and all full syncs two; that urgent
+//! work has workers of its own, that trouble with the store only makes it wait, that an aggregate which this version
+//! cannot read is left alone for a while, and that once the process is stopping nothing new is leased. It decides
+//! nothing about an aggregate: an activation re-reads the state, so a restart, a second replica and a lost wake-up are
+//! the same code path. All that is logged while an aggregate is worked on stands in the span `step`, which names the
+//! lead or the workspace.
 
 mod resealing;
 
@@ -34,7 +35,7 @@ const SILENT_AT_MOST: Duration = Duration::from_secs(60);
 /// When an aggregate that this version cannot read is looked at again: by a replica of the version that wrote it, or by
 /// this one after its update.
 const UNREADABLE_AGAIN: Duration = Duration::from_secs(5 * 60);
-/// When an attempt is looked at again that found all the attempts' seats taken.
+/// When an attempt or a sync is looked at again that found all the seats of its sort taken.
 const CROWDED_AGAIN: Duration = Duration::from_secs(5);
 
 /// The loop and its workers.
@@ -124,7 +125,7 @@ impl Reconciler {
         let Some(taken) = leased.taken() else { return };
         let now = self.clock.now();
         if let Err(error) = self.store.put_back(&leased.tenant, &taken, later(now, CROWDED_AGAIN), now).await {
-            tracing::warn!(%error, "an attempt that found no worker is left to its lease");
+            tracing::warn!(%error, "what found no worker is left to its lease");
         }
     }
 
@@ -138,6 +139,7 @@ impl Reconciler {
                 trace.came_to(if done.is_ok() { "done" } else { "store_error" });
                 done
             }
+            Kind::Sync => self.leads.sync_step(leased).await,
             // In no index: never due.
             Kind::Receipt => Ok(()),
         }
@@ -204,7 +206,7 @@ fn span(leased: &Leased) -> Span {
         attempt = Empty
     );
     // Tenant and id of an attempt are its OAuth state, which is secret.
-    if matches!(key.kind, Kind::Lead | Kind::Workspace) {
+    if matches!(key.kind, Kind::Lead | Kind::Workspace | Kind::Sync) {
         span.record("workspace", tracing::field::display(tenant));
     }
     if key.kind == Kind::Lead {

@@ -1,7 +1,8 @@
 //! The workers' seats: how many there are, and which work may take them.
 //!
 //! Promises that urgent work and the rest have seats of their own: calls to an ALC that hangs hold none of those from
-//! which results go to Attio. That one tenant is given at most a quarter of the seats of each sort. And that work which
+//! which results go to Attio. That one tenant is given at most a quarter of the seats of each sort, and all full syncs
+//! together two. And that work which
 //! is handed to a worker by the commit that made it due passes nothing that this process has seen waiting in the store:
 //! it gets a seat only where the end of the queue was seen the last time, and nothing was turned away since. What is
 //! handed over while the store is asked sits beside what that leases: for as long there may be more than the seats.
@@ -20,6 +21,8 @@ use crate::store::{Due, Kind, LeaseRequest, Quota, Tenant};
 const WORKERS: usize = 32;
 /// Of these, at most that many of one tenant, and of all attempts.
 const SHARE: usize = WORKERS / 4;
+/// And of all full syncs: each holds a page of hundreds of people for a moment, and nobody waits for it.
+const SYNCS: usize = 2;
 
 /// The seats of one process.
 #[derive(Default)]
@@ -27,6 +30,7 @@ pub struct Seats {
     urgent: Lane,
     others: Lane,
     attempts: Mutex<usize>,
+    syncs: Mutex<usize>,
     freed: Notify,
 }
 
@@ -122,17 +126,17 @@ impl Seats {
         self.urgent.quota().max + self.others.quota().max == 0
     }
 
-    /// A seat for what was leased; `None` where all attempts have theirs.
+    /// A seat for what was leased; `None` where all attempts, or all syncs, have theirs.
     pub fn take(self: &Arc<Self>, tenant: &Tenant, kind: Kind, urgent: bool) -> Option<Seat> {
-        let is_attempt = kind == Kind::Attempt;
-        if is_attempt {
-            let mut attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
-            if *attempts >= SHARE {
+        let few = matches!(kind, Kind::Attempt | Kind::Sync).then_some(kind);
+        if let Some((taken, most)) = self.few(few) {
+            let mut taken = taken.lock().unwrap_or_else(PoisonError::into_inner);
+            if *taken >= most {
                 return None;
             }
-            *attempts += 1;
+            *taken += 1;
         }
-        let seat = Seat { seats: self.clone(), tenant: tenant.clone(), urgent, is_attempt };
+        let seat = Seat { seats: self.clone(), tenant: tenant.clone(), urgent, few };
         self.lane(urgent).taken().sit(tenant);
         Some(seat)
     }
@@ -140,8 +144,17 @@ impl Seats {
     /// A seat for a lead that a commit is about to lease, so that it need not be asked for in the store; `None`: it is
     /// to wait its turn there.
     pub fn hand_over(self: &Arc<Self>, tenant: &Tenant, urgent: bool) -> Option<Seat> {
-        let seat = || Seat { seats: self.clone(), tenant: tenant.clone(), urgent, is_attempt: false };
+        let seat = || Seat { seats: self.clone(), tenant: tenant.clone(), urgent, few: None };
         self.lane(urgent).hand_over(tenant).then(seat)
+    }
+
+    /// How many seats work of this sort has of all tenants together, and how many at most.
+    fn few(&self, kind: Option<Kind>) -> Option<(&Mutex<usize>, usize)> {
+        match kind? {
+            Kind::Attempt => Some((&self.attempts, SHARE)),
+            Kind::Sync => Some((&self.syncs, SYNCS)),
+            Kind::Workspace | Kind::Lead | Kind::Receipt => None,
+        }
     }
 
     fn lane(&self, urgent: bool) -> &Lane {
@@ -170,7 +183,8 @@ pub struct Seat {
     seats: Arc<Seats>,
     tenant: Tenant,
     urgent: bool,
-    is_attempt: bool,
+    /// Of a sort that has few.
+    few: Option<Kind>,
 }
 
 impl Drop for Seat {
@@ -185,8 +199,8 @@ impl Drop for Seat {
             }
         }
         drop(lane);
-        if self.is_attempt {
-            *self.seats.attempts.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        if let Some((taken, _)) = self.seats.few(self.few) {
+            *taken.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
         }
         if is_waited_for {
             self.seats.freed.notify_one();
@@ -248,6 +262,17 @@ mod tests {
         assert!(seats.take(&Tenant::new("workspace"), Kind::Workspace, false).is_some());
         taken.pop();
         assert!(attempt(SHARE).is_some());
+    }
+
+    #[test]
+    fn all_syncs_together_take_two_seats() {
+        let seats = Arc::new(Seats::default());
+        let sync = |n: usize| seats.take(&Tenant::new(n), Kind::Sync, false);
+        let mut taken: Vec<_> = (0..SYNCS).map(|n| sync(n).expect("a seat")).collect();
+        assert!(sync(SYNCS).is_none());
+        assert!(seats.take(&Tenant::new("workspace"), Kind::Attempt, false).is_some(), "those of attempts are others");
+        taken.pop();
+        assert!(sync(SYNCS).is_some());
     }
 
     fn leased(tenant: &Tenant, urgent: bool) -> Leased {

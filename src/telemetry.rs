@@ -20,7 +20,7 @@ use serde::Serialize;
 use tracing_subscriber::EnvFilter;
 
 pub(crate) use self::measures::{
-    breaker, given_up, press, refresh, replayed, result_shown, spans_delivered, step, webhook_look,
+    breaker, given_up, press, refresh, replayed, result_shown, spans_delivered, step, sync_ended, webhook_look,
 };
 pub use self::sparing::Sparing;
 pub(crate) use self::sparing::warn_sparingly;

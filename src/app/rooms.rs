@@ -210,6 +210,7 @@ fn leads(
             titles: attio.titles.clone(),
             note: attio.note,
             pipeline: attio.pipeline.clone(),
+            sync_every: config.sync.every,
             gates: ground.gates,
         },
     )

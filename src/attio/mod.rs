@@ -8,6 +8,7 @@ pub mod lists;
 pub mod notes;
 pub mod oauth;
 pub mod people;
+pub mod query;
 #[cfg(test)]
 mod tests;
 pub mod webhooks;

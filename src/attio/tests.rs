@@ -250,3 +250,51 @@ async fn a_record_with_a_megabyte_of_text_is_read_and_no_record_is_unreadable() 
     let shown = client(&server).read_person(&token(), record(), "alc_status").await;
     assert!(matches!(shown, Err(CallError::Unreadable { .. })), "{shown:?}");
 }
+
+#[tokio::test]
+async fn people_are_picked_by_attio_and_paged() {
+    let mut server = Server::new_async().await;
+    let body = json!({
+        "filter": { "$or": [{ "alc_status": "Pending" }, { "alc_status": "Complete" }] },
+        "sorts": [{ "attribute": "created_at", "direction": "asc" }], "limit": 500, "offset": 1000,
+    });
+    let person = |status: Value| {
+        json!({
+            "id": { "workspace_id": "w", "object_id": "o", "record_id": RECORD },
+            "values": { "name": [{ "value": "Ada" }], "alc_status": status },
+        })
+    };
+    let old = json!({ "active_until": "2026-01-01T00:00:00Z", "option": { "title": "Failed" } });
+    let page = json!({ "data": [
+        person(json!([old, { "active_until": null, "option": { "title": "Pending" } }])),
+        person(json!([{ "active_until": null, "value": "Complete" }])),
+        person(json!([])),
+        { "id": { "record_id": "no id" }, "values": {} },
+    ]});
+    let mock = server.mock("POST", "/v2/objects/people/records/query").match_body(Matcher::Json(body));
+    let mock = mock.match_header("authorization", "Bearer attio-token").with_body(page.to_string());
+    let mock = mock.create_async().await;
+    let part = query::Part { offset: 1000, limit: 500 };
+    let asked = |client: Client| async move {
+        client.people_showing(&token(), "alc_status", &["Pending", "Complete"], part).await
+    };
+    let listed = |status: Option<&str>| query::ListedPerson { record: record(), status: status.map(str::to_owned) };
+    let people = vec![listed(Some("Pending")), listed(Some("Complete")), listed(None)];
+    assert_eq!(asked(client(&server)).await, Ok(query::PeoplePage { people, count: 4 }));
+    mock.assert_async().await;
+
+    let (status, body) = (400, json!({ "status_code": 400, "code": "filter_error", "message": "Error in filter." }));
+    server
+        .mock("POST", "/v2/objects/people/records/query")
+        .with_status(status)
+        .with_body(body.to_string())
+        .create_async()
+        .await;
+    let refused = asked(client(&server)).await;
+    assert!(matches!(refused, Err(CallError::Rejected { status: 400, .. })), "{refused:?}");
+    for strange in ["", "[]", "{\"data\": {}}", "{\"data\": [{\"id\""] {
+        server.mock("POST", "/v2/objects/people/records/query").with_body(strange).create_async().await;
+        let answer = asked(client(&server)).await;
+        assert!(matches!(answer, Err(CallError::Unreadable { .. })), "{strange}: {answer:?}");
+    }
+}

@@ -9,13 +9,17 @@ mod client;
 mod doctor;
 mod show;
 mod store;
+mod sync;
 mod table;
 
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
 use self::client::Client;
-pub use self::store::{StoreCommand, store};
+pub use self::{
+    store::{StoreCommand, store},
+    sync::{SYNC_HELP, SyncArgs, sync},
+};
 use crate::config::Environment;
 
 /// What operators ask of leads.

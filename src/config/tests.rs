@@ -122,6 +122,7 @@ fn every_variable_reaches_its_field() {
         ("ATTIO__TITLES__PENDING", "With ALC, waiting"),
         ("ATTIO__WRITES_PER_SECOND", "5"),
         ("RETRY__SCHEDULE", "1s, 2m"),
+        ("SYNC__EVERY", "24h"),
         ("TELEMETRY__FORMAT", "pretty"),
         ("TELEMETRY__FILTER", "warn,alc_connector=debug"),
     ])
@@ -144,6 +145,8 @@ fn every_variable_reaches_its_field() {
     assert_eq!(config.attio.attributes.lead_id, None);
     assert_eq!(config.attio.titles.pending, "With ALC, waiting");
     assert_eq!(config.attio.writes_per_second, 5);
+    assert_eq!(config.sync.every.map(|every| every.as_secs()), Some(86_400));
+    assert_eq!(load(&[]).expect("all good").sync.every, None, "off unless it is set");
     assert_eq!(config.retry.schedule.iter().map(std::time::Duration::as_secs).collect::<Vec<_>>(), [1, 120]);
     assert_eq!(format!("{:?}", config.telemetry.format), "Pretty");
     assert_eq!(config.telemetry.filter, "warn,alc_connector=debug");
@@ -264,6 +267,8 @@ const FAULTS: &[(&str, &str, &str)] = &[
     ("HTTP__PUBLIC_URL", "https://zzz.example/path", "path"),
     ("HTTP__PUBLIC_URL", "zzz", "absolute URL"),
     ("HTTP__PUBLIC_URL", "", "is not set"),
+    ("SYNC__EVERY", "59m 59s", "at least 1h"),
+    ("SYNC__EVERY", "zzz", "duration"),
     ("MANAGEMENT__BIND", "localhost:zzz", "an IP address and a port"),
     ("STORE__URL", "postgres://u:zzz@h", "none of redis, rediss, redis+cluster"),
     ("STORE__URL", "redis:", "is not usable"),

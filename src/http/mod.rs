@@ -27,6 +27,7 @@ mod request_id;
 mod services;
 mod shared;
 mod standing;
+pub mod syncs;
 pub mod triggers;
 mod waiting;
 
@@ -67,6 +68,7 @@ pub fn management_endpoints() -> Vec<Endpoint> {
         .into_iter()
         .chain(health::operators())
         .chain(operate::endpoints())
+        .chain(syncs::endpoints())
         .chain(page::endpoints())
         .collect()
 }

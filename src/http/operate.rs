@@ -40,8 +40,8 @@ pub fn endpoints() -> [Endpoint; 10] {
 
 /// Every query of these endpoints; each reads its own part.
 #[derive(Deserialize, Default)]
-struct Query {
-    workspace_id: Option<String>,
+pub(super) struct Query {
+    pub(super) workspace_id: Option<String>,
     record_id: Option<String>,
     status: Option<String>,
     reason: Option<String>,
@@ -49,8 +49,8 @@ struct Query {
     waiting: Option<String>,
     failing: Option<String>,
     closed: Option<String>,
-    limit: Option<String>,
-    cursor: Option<String>,
+    pub(super) limit: Option<String>,
+    pub(super) cursor: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -108,13 +108,13 @@ impl Body for ReplayBody {}
 impl Body for RepairBody {}
 impl Body for OpenBody {}
 
-fn answered<T: Serialize>(answer: Result<T, StoreError>) -> Result<HttpResponse, Problem> {
+pub(super) fn answered<T: Serialize>(answer: Result<T, StoreError>) -> Result<HttpResponse, Problem> {
     // Of one moment: no cache between here and an operator's browser may keep it.
     let answer = answer.map_err(|error| standing::store(&error))?;
     Ok(HttpResponse::Ok().insert_header(("cache-control", "no-store")).json(answer))
 }
 
-fn found<T: Serialize>(answer: Result<Option<T>, StoreError>, what: &str) -> Result<HttpResponse, Problem> {
+pub(super) fn found<T: Serialize>(answer: Result<Option<T>, StoreError>, what: &str) -> Result<HttpResponse, Problem> {
     match answer.transpose() {
         Some(answer) => answered(answer),
         None => Err(Problem::new(Slug::NotFound, what)),

@@ -7,11 +7,13 @@
 //! - [`press`]: the button, from a press to its answer.
 //! - [`work`]: what a worker that holds a lead's lease does.
 //! - [`inbound`]: what ALC and Attio call us with.
+//! - [`full_sync`]: both sides of a workspace looked through, and what differs set right.
 //! - [`merges`]: which lead speaks for a record; [`hooks`]: the callback URLs that presses name; [`reads`]: what is
 //!   read; [`operators`]: what operators read and mend; [`facts`]: what connections may ask of a lead's document;
 //!   [`words`]: what ALC says besides a result, and the note that it becomes.
 
 mod facts;
+mod full_sync;
 mod hooks;
 mod inbound;
 mod lead;
@@ -28,6 +30,7 @@ mod work;
 
 pub use self::{
     facts::facts_of,
+    full_sync::{SyncBegun, SyncView, examine_sync},
     inbound::{
         alc::{CallbackOutcome, CallbackRefused},
         attio::EventsRefused,

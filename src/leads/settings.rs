@@ -32,6 +32,8 @@ pub struct Settings {
     pub note: bool,
     /// `ATTIO__PIPELINE__*`; `None`: off.
     pub pipeline: Option<Pipeline>,
+    /// `SYNC__EVERY`; `None`: off.
+    pub sync_every: Option<Duration>,
     /// What every request to an upstream goes through.
     pub gates: Gates,
 }

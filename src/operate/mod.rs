@@ -1,4 +1,5 @@
-//! What operators ask of a running service, over all workspaces: leads, dead letters, connections, gates.
+//! What operators ask of a running service, over all workspaces: leads, dead letters, connections, gates,
+//! full syncs.
 //!
 //! Owns the lists that go from workspace to workspace, and the audit line of whatever is changed. The HTTP
 //! endpoints, and through them the commands, go through these functions, so that none can do what another may not.
@@ -12,6 +13,7 @@ mod gates;
 mod leads;
 mod overview;
 mod pages;
+mod syncs;
 
 use crate::{
     clock::{SharedClock, Timestamp},
@@ -28,6 +30,7 @@ pub use self::{
     leads::{LeadFilter, LeadsPage, Retried, RetriedMany, Retry, RetryMany, Stories},
     overview::{Glance, Overview, Trouble, Waiting},
     pages::{BadPlace, Place},
+    syncs::{SyncsBegun, SyncsPage},
 };
 
 /// What the service works with.

@@ -41,11 +41,13 @@ pub enum Kind {
     Receipt,
     /// A used OAuth state.
     Attempt,
+    /// The full sync of a workspace: the one that runs, or the last one.
+    Sync,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 4] = [Self::Workspace, Self::Lead, Self::Receipt, Self::Attempt];
+    pub const ALL: [Self; 5] = [Self::Workspace, Self::Lead, Self::Receipt, Self::Attempt, Self::Sync];
 
     /// The kind's stable name, as the engines store it.
     pub const fn name(self) -> &'static str {
@@ -54,6 +56,7 @@ impl Kind {
             Self::Lead => "lead",
             Self::Receipt => "receipt",
             Self::Attempt => "attempt",
+            Self::Sync => "sync",
         }
     }
 
@@ -63,7 +66,8 @@ impl Kind {
     }
 }
 
-/// An aggregate within its tenant. The id is empty for the one [`Kind::Workspace`] of a tenant.
+/// An aggregate within its tenant. The id is empty for the one [`Kind::Workspace`] and
+/// the one [`Kind::Sync`] of a tenant.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key {
     /// What it is.

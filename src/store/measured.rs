@@ -89,7 +89,7 @@ pub(super) struct Measured {
     report: Operation,
     gate_waits: [(&'static str, Histogram); 3],
     conflicts: Counter,
-    leases: [Leases; 3],
+    leases: [Leases; 4],
 }
 
 impl Measured {
@@ -110,7 +110,7 @@ impl Measured {
             reserve: Operation::new("reserve"),
             report: Operation::new("report"),
             conflicts: counter!("alc_connector_store_conflicts_total"),
-            leases: [Kind::Lead, Kind::Workspace, Kind::Attempt].map(Leases::new),
+            leases: [Kind::Lead, Kind::Workspace, Kind::Attempt, Kind::Sync].map(Leases::new),
         }
     }
 

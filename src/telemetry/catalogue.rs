@@ -15,7 +15,7 @@ const WAITS: [f64; 14] = [0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 const WAITING: [&str; 3] =
     ["alc_connector_result_delay_seconds", "alc_connector_lease_delay_seconds", "alc_connector_gate_wait_seconds"];
 
-const COUNTERS: [(&str, &str); 14] = [
+const COUNTERS: [(&str, &str); 15] = [
     ("alc_connector_http_requests_total", "Requests answered, by method, route and status"),
     ("alc_connector_callbacks_total", "ALC's callbacks, by what became of them"),
     (
@@ -33,6 +33,7 @@ const COUNTERS: [(&str, &str); 14] = [
         "alc_connector_webhook_looks_total",
         "Looks at a workspace's webhooks, by upstream and by what was found: lost and moved ones are made anew",
     ),
+    ("alc_connector_sync_differences_total", "Differences that full syncs have found, by outcome: mended or left"),
     ("alc_connector_store_errors_total", "Operations that the store did not carry out, by operation"),
     ("alc_connector_store_conflicts_total", "Commits that met a newer version and were decided anew"),
     (

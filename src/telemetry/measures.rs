@@ -26,6 +26,7 @@ pub(super) fn begin(version: &'static str, commit: &'static str) {
     for (kind, reason) in LETTERS {
         metrics::counter!("alc_connector_dead_letters_total", "kind" => kind, "reason" => reason).increment(0);
     }
+    sync_ended(0, 0);
     for outcome in ["refreshed", "dead", "refused", "failed"] {
         metrics::counter!("alc_connector_token_refreshes_total", "outcome" => outcome).increment(0);
     }
@@ -73,6 +74,13 @@ pub(crate) fn given_up(kind: &'static str, reason: &'static str) {
 /// An operator has asked for something to be done once more that was given up.
 pub(crate) fn replayed(kind: &'static str, outcome: &'static str) {
     metrics::counter!("alc_connector_dead_letters_replayed_total", "kind" => kind, "outcome" => outcome).increment(1);
+}
+
+/// A full sync has ended, with so many differences set right and so many that were not.
+pub(crate) fn sync_ended(mended: u64, left: u64) {
+    for (outcome, count) in [("mended", mended), ("left", left)] {
+        metrics::counter!("alc_connector_sync_differences_total", "outcome" => outcome).increment(count);
+    }
 }
 
 /// Spans were delivered to the collector, or were not.

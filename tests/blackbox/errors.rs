@@ -124,7 +124,7 @@ fn every_operation_of_the_contract_is_answered() {
             send(world.client.get(format!("http://{management}{path}"))).await.expect(200);
         }
         let (record, workspace) = (&ada.record_id, &app.workspace_id);
-        for path in ["leads", "dead-letters", "connections", "gates"] {
+        for path in ["leads", "dead-letters", "connections", "gates", "syncs"] {
             send(world.client.get(format!("http://{management}/operate/{path}"))).await.expect(200);
         }
         for path in [format!("leads/{record}"), format!("connections/{workspace}")] {
@@ -136,6 +136,7 @@ fn every_operation_of_the_contract_is_answered() {
             "dead-letters/replay".to_owned(),
             format!("connections/{workspace}/repair"),
             "gates".to_owned(),
+            "syncs".to_owned(),
         ] {
             let all = json!({ "all": true });
             send(world.client.post(format!("http://{management}/operate/{path}")).json(&all)).await.expect(200);

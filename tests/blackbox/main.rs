@@ -27,6 +27,7 @@ mod crash;
 mod deadlines;
 mod errors;
 mod fairness;
+mod full_sync;
 mod guests;
 mod hostile;
 mod idempotency;

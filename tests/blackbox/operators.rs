@@ -231,7 +231,9 @@ fn with_a_token_only_its_holder_operates_and_the_commands_send_it() {
         let token = "operators-token-of-a-test-0123456789";
         secrets::learn(token);
         let world = Setup::sqlite().with("MANAGEMENT__TOKEN", token).start().await;
-        for path in ["/operate/leads", "/operate/dead-letters", "/operate/connections", "/operate/gates"] {
+        for path in
+            ["/operate/leads", "/operate/dead-letters", "/operate/connections", "/operate/gates", "/operate/syncs"]
+        {
             get(&world, path).await.expect_problem(401, "unauthorized");
             send(request(&world, Method::GET, path).bearer_auth(token)).await.expect(200);
             let public = world.client.get(format!("{}{path}", world.url())).send().await.expect("an answer");

@@ -6,6 +6,7 @@ mod hints;
 mod leads;
 mod pipeline;
 mod service;
+mod sync;
 pub(super) mod traces;
 
 pub use self::{
@@ -13,4 +14,5 @@ pub use self::{
     attio::{Attio, AttioApp, AttioCredential, AttioOAuth},
     leads::Leads,
     service::{Http, Keys, Management, Retry, Store, Telemetry},
+    sync::Sync,
 };

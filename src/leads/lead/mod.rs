@@ -7,6 +7,7 @@ pub(super) mod aggregate;
 pub(super) mod alc;
 pub(super) mod attio;
 pub(super) mod calls;
+pub(super) mod compared;
 pub(super) mod dead_letters;
 pub(super) mod end;
 pub(super) mod entry;

@@ -6,6 +6,7 @@ use tracing::Instrument as _;
 use super::{
     answer::{Accepted, NewLead, SendRefused, settled},
     decide::{Course, Pressed, Turn, decide},
+    find::Situation,
     receipt::Idempotency,
     store::Stored,
 };
@@ -46,11 +47,11 @@ impl Leads {
     ) -> Result<Begun, SendRefused> {
         let url = new.finish_callback_url.as_ref();
         let mut tries = self.parts.store.tries(tenant, Patience::Caller(self.settings.send_wait));
-        let mut recent = self.recent.situation(tenant, self.parts.clock.now());
+        let mut recent = self.recent.surroundings(tenant, self.parts.clock.now());
         loop {
             let is_loaded = recent.is_none();
             let found = match recent.take() {
-                Some(found) => found,
+                Some((workspace, gates)) => Situation::without_lead(workspace, gates),
                 None => self.find_situation(tenant, &tries, new.record_id, key).await?,
             };
             let workspace = found.workspace.as_ref();

@@ -11,7 +11,6 @@ use std::{
     time::Duration,
 };
 
-use super::find::Situation;
 use crate::{
     clock::{Timestamp, later},
     connections::Workspace,
@@ -38,13 +37,13 @@ impl Recent {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What surrounds a press on a record without a lead, if it was looked at a moment ago and ALC's gate was open.
-    pub(super) fn situation(&self, tenant: &Tenant, now: Timestamp) -> Option<Situation> {
+    /// Workspace and gates, if they were looked at a moment ago and the gates were open.
+    pub(super) fn surroundings(&self, tenant: &Tenant, now: Timestamp) -> Option<(Versioned<Workspace>, [GateView; 2])> {
         let seen = self.seen();
         // A clock that was set back makes nothing young again.
         let young = |seen: &&Seen| seen.at <= now && now < later(seen.at, LIFE);
         let seen = seen.get(tenant).filter(young)?;
-        Some(Situation::without_lead(seen.workspace.clone(), seen.gates))
+        Some((seen.workspace.clone(), seen.gates))
     }
 
     /// Takes down what was loaded at `at`, before anything was decided.

@@ -95,7 +95,7 @@ impl Leads {
     }
 
     /// Tells a gate how its upstream fares; a gate without failures needs no good news.
-    pub(super) async fn report(&self, tenant: &Tenant, gate: &Gate, pass: &mut Pass, report: GateReport) {
+    pub(in crate::leads) async fn report(&self, tenant: &Tenant, gate: &Gate, pass: &mut Pass, report: GateReport) {
         let view = &mut pass.view;
         match report {
             GateReport::Recovered if view.failures == 0 && view.closed_until.is_none() => return,

@@ -39,9 +39,9 @@ pub(in crate::leads) struct Work {
 
 /// What the gate before one upstream has said to this worker.
 #[derive(Default)]
-pub(super) struct Pass {
+pub(in crate::leads) struct Pass {
     /// The gate as it was loaded.
-    pub(super) view: GateView,
+    pub(in crate::leads) view: GateView,
     /// The gate lets this lead through no earlier.
     pub(super) opens_at: Option<Timestamp>,
     /// The gate has said Go, and the call has not begun.
@@ -60,7 +60,7 @@ pub(super) struct Grants {
 }
 
 impl Pass {
-    fn of(view: GateView) -> Self {
+    pub(in crate::leads) fn of(view: GateView) -> Self {
         Self { view, ..Self::default() }
     }
 

@@ -17,6 +17,6 @@ mod person;
 mod pipeline;
 mod record;
 pub(super) mod run;
-mod triage;
+pub(in crate::leads) mod triage;
 pub(super) mod waiter;
 pub(super) mod workflows;

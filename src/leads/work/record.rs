@@ -205,7 +205,11 @@ impl Leads {
     }
 
     /// Repeats a commit whose answer was lost, under its id, for as long as it may matter.
-    pub(super) async fn commit_surely(&self, tenant: &Tenant, commit: &Commit) -> Result<Committed, StoreError> {
+    pub(in crate::leads) async fn commit_surely(
+        &self,
+        tenant: &Tenant,
+        commit: &Commit,
+    ) -> Result<Committed, StoreError> {
         self.parts.store.tries(tenant, Patience::Fact).commit(commit).await
     }
 

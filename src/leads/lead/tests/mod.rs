@@ -1,3 +1,4 @@
+mod compared;
 mod entries;
 mod history;
 mod life;

@@ -41,7 +41,7 @@ fn meanwhile() -> impl Strategy<Value = Meanwhile> {
     ]
 }
 
-fn event() -> impl Strategy<Value = Event> {
+pub(super) fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         2 => Just(Event::Press),
         8 => (fate(), worker(), prop::collection::vec(meanwhile(), 0..3)).prop_map(|(f, w, m)| Event::Step(f, w, m)),

@@ -11,6 +11,7 @@ use super::super::{
     aggregate::Lead,
     alc::{Again, PostAttempt},
     attio::ShowFailure,
+    compared::Compared,
     merge::{self, Known, Unknown},
     next_step::{AlcAccess, Deadlines, Step, Surroundings},
     outcome::{Reason, Status},
@@ -266,6 +267,31 @@ impl World {
             self.maybe_there.insert(begun.send.outcome.id);
             self.lead = begun;
         }
+    }
+
+    /// A person, or a backup that Attio was restored from, sets a record back to Pending that shows how its send ended.
+    pub(super) fn set_back(&mut self) {
+        if self.attio.is_some() && self.attio == self.lead.wanted() && !self.lead.send.outcome.status.is_live() {
+            self.attio = self.attio.map(|shown| Showing { title: Title::Pending, ..shown });
+        }
+    }
+
+    /// A full sync looks at the record; whether it has set something right.
+    pub(super) fn sync(&mut self) -> bool {
+        if self.deleted || self.attio.is_none_or(|shown| shown.title != Title::Pending) {
+            return false;
+        }
+        let before = self.lead.clone();
+        let Compared::Undone(showing) = self.lead.compared(self.lead.shown_at()) else { return false };
+        assert!(!before.send.outcome.status.is_live(), "what a live send is about is left alone");
+        assert!(showing.title != Title::Pending, "no finished record turns Pending");
+        assert!(self.lead.show_again(showing), "what was found is set right");
+        assert_eq!(self.lead.send, before.send, "of the send nothing changes");
+        let after = self.lead.clone();
+        assert!(!self.lead.show_again(showing) && self.lead == after, "twice is once");
+        assert_ne!(self.lead.compared(self.lead.shown_at()), Compared::Undone(showing), "and it is found no more");
+        self.begun = None;
+        true
     }
 
     /// ALC takes longer for a lead than `LEADS__DEADLINE`.
