@@ -38,7 +38,11 @@ impl Recent {
     }
 
     /// Workspace and gates, if they were looked at a moment ago and the gates were open.
-    pub(super) fn surroundings(&self, tenant: &Tenant, now: Timestamp) -> Option<(Versioned<Workspace>, [GateView; 2])> {
+    pub(super) fn surroundings(
+        &self,
+        tenant: &Tenant,
+        now: Timestamp,
+    ) -> Option<(Versioned<Workspace>, [GateView; 2])> {
         let seen = self.seen();
         // A clock that was set back makes nothing young again.
         let young = |seen: &&Seen| seen.at <= now && now < later(seen.at, LIFE);
