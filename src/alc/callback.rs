@@ -1,5 +1,5 @@
-//! What ALC sends to our webhook: `{"record_id" | "recordId", "status", "lead_id"?, "event"?}`, and, for people to read,
-//! `summary` and `transcript`.
+//! What ALC sends to our webhook: `{"record_id" | "recordId", "status", "lead_id"?, "event"?}`; and, for people to
+//! read, `summary` and `transcript`.
 //!
 //! Promises that no body makes it panic, and that a fault is named by where it is, never by what stands there.
 
