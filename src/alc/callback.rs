@@ -1,4 +1,5 @@
-//! What ALC sends to our webhook: `{"record_id" | "recordId", "status", "lead_id"?, "event"?, "summary"?, "transcript"?}`.
+//! What ALC sends to our webhook: `{"record_id" | "recordId", "status", "lead_id"?, "event"?}`; and, for people to
+//! read, `summary` and `transcript`.
 //!
 //! Promises that no body makes it panic, and that a fault is named by where it is, never by what stands there.
 
@@ -157,7 +158,7 @@ impl<'de> Visitor<'de> for MembersVisitor {
         let mut members = Members::default();
         while let Some(name) = map.next_key::<String>()? {
             if let Some(words) = members.words(&name) {
-                // Whatever it holds, and however often it is there, it costs no other: the first that can be read counts.
+                // Whatever it holds, and however often it is there, it costs no other: the first counts.
                 let value = map.next_value::<Box<RawValue>>()?;
                 if words.is_null() {
                     *words = serde_json::from_str(value.get()).unwrap_or_default();

@@ -1,7 +1,7 @@
 //! What ALC says besides a result: sealed in the lead until it is written on the record, and the note that it becomes.
 //!
-//! Promises that nothing which ALC says can break the note's form, or pass for the line by which a note of ours is found
-//! again.
+//! Promises that nothing which ALC says can break the note's form, or pass for the line by which a note of ours is
+//! found again.
 
 use secrecy::{ExposeSecret as _, SecretString};
 

@@ -61,7 +61,7 @@ impl Connections {
         let found =
             self.seen(attempt, &format!("the list `{list}`"), "list_configuration:read", missing, found).await?;
         if !takes_people(&found, people) {
-            return Err(refused(format!(
+            return Err(refused(&format!(
                 "Attio's list `{list}` takes no people: name a list of people in ATTIO__PIPELINE__LIST"
             )));
         }
@@ -88,7 +88,7 @@ impl Connections {
         };
         if !misfit.is_empty() {
             let change = "in ATTIO__PIPELINE__STAGE_ATTRIBUTE";
-            return Err(refused(format!("Attio's attribute `{slug}` of the list `{list}` {misfit} {change}")));
+            return Err(refused(&format!("Attio's attribute `{slug}` of the list `{list}` {misfit} {change}")));
         }
         self.in_time(attempt)?;
         let found = self.attio.list_stages(token, list, &attribute).await;
@@ -96,7 +96,7 @@ impl Connections {
         let found =
             self.seen(attempt, &format!("the stages of {what}"), "object_configuration:read", missing, found).await?;
         match stages.iter().find(|(_, title)| !is_there(&found, title)) {
-            Some((result, title)) => Err(refused(format!(
+            Some((result, title)) => Err(refused(&format!(
                 "Attio's list `{list}` has no stage `{title}` in `{slug}`, or it is archived: add it in Attio, or give \
                  the result `{result}` another stage in ATTIO__PIPELINE__STAGES"
             ))),
@@ -113,16 +113,16 @@ impl Connections {
         answer: Result<T, CallError>,
     ) -> Result<T, Trouble> {
         match answer {
-            Err(CallError::NotFound) => Err(refused(missing())),
+            Err(CallError::NotFound) => Err(refused(&missing())),
             Err(CallError::Forbidden { detail }) => {
-                Err(refused(format!("Attio's credential may not see {what}: give it the scope {scope} ({detail})")))
+                Err(refused(&format!("Attio's credential may not see {what}: give it the scope {scope} ({detail})")))
             }
             answer => self.judge(attempt, what, answer).await,
         }
     }
 }
 
-fn refused(why: String) -> Trouble {
+fn refused(why: &str) -> Trouble {
     Trouble::Final(ConnectError::Refused(format!("{why}; then connect again")))
 }
 

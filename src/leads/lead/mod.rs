@@ -3,6 +3,7 @@
 //! Pure: no I/O, no clock, no randomness. Promises that every transition is valid in every state, because what an
 //! upstream answered may be recorded when the lead has long gone on.
 
+mod after;
 pub(super) mod aggregate;
 pub(super) mod alc;
 pub(super) mod attio;

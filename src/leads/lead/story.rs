@@ -71,10 +71,10 @@ pub struct LeadStory {
     pub attio_record: AttioStory,
     /// The note about the present send's result.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub note: Option<NoteView>,
+    pub note: Option<Box<NoteView>>,
     /// Where that puts the record in a list.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub pipeline: Option<PlacementView>,
+    pub pipeline: Option<Box<PlacementView>>,
     /// Workflows that wait for the end of the present send.
     pub workflows_waiting: usize,
     /// Calls that are to be made.

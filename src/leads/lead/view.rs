@@ -30,10 +30,10 @@ pub struct LeadView {
     pub attio: AttioView,
     /// The note about its result, where one is owed or was.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub note: Option<NoteView>,
+    pub note: Option<Box<NoteView>>,
     /// Where its result puts the record in a list, if it does.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub pipeline: Option<PlacementView>,
+    pub pipeline: Option<Box<PlacementView>>,
     /// Requests to ALC begun.
     pub attempts: u32,
     /// The last thing that went wrong.
@@ -117,9 +117,9 @@ impl PlacementView {
 impl LeadView {
     fn of(lead: &Lead, outcome: &Outcome, attio: AttioView) -> Self {
         let (record_id, is_gone) = (lead.record_id, lead.attio.gone);
-        let note = lead.notes.of(outcome.id).map(|note| NoteView::of(note, is_gone));
+        let note = lead.notes.of(outcome.id).map(|note| Box::new(NoteView::of(note, is_gone)));
         let pipeline = lead.pipeline.as_ref().filter(|it| it.send == outcome.id);
-        let pipeline = pipeline.map(|it| PlacementView::of(it, is_gone));
+        let pipeline = pipeline.map(|it| Box::new(PlacementView::of(it, is_gone)));
         let outcome = outcome.clone();
         Self {
             record_id,

@@ -1,0 +1,244 @@
+//! What a result is owed in Attio besides the record: owed, written, refused, looked for, given up.
+//!
+//! Promises that every transition is valid in every state, and that what is known of one attempt says nothing of
+//! another one.
+
+use std::time::Duration;
+
+use serde_json::Map;
+
+use super::{
+    aggregate::Lead,
+    alc::Again,
+    note::{LOOK_AFTER, MOST, Note, NoteDue, NoteEnded, NoteFailure, Tried},
+    outcome::Status,
+    pipeline::{Placement, PlacementEnded, PlacementFailure},
+};
+use crate::{
+    clock::{Timestamp, later},
+    ids::{RecordId, SendId},
+    sealing::Sealed,
+};
+
+/// Of what Attio said last, so many characters are kept.
+const ERROR_KEPT: usize = 200;
+
+fn put_off(note: &mut Note, again: Again) {
+    note.failures = again.count(note.failures);
+    note.retry_at = Some(again.at);
+}
+
+impl Lead {
+    /// A result that was not there `before` is owed a note, with what ALC said besides; `None`: the lead has just been
+    /// made.
+    pub fn owe_note(&mut self, before: Option<&Self>, words: Option<&Sealed>, keep_trying: Duration, now: Timestamp) {
+        let was_complete = |send| {
+            let outcome = before.and_then(|before| before.outcome_of(send));
+            outcome.is_some_and(|outcome| outcome.status == Status::Complete)
+        };
+        let earlier = self.earlier.iter().map(|earlier| &earlier.outcome);
+        let complete = earlier.chain([&self.send.outcome]).filter(|outcome| outcome.status == Status::Complete);
+        let sends: Vec<_> = complete.map(|outcome| outcome.id).filter(|send| !was_complete(*send)).collect();
+        for send in sends.into_iter().filter(|_| !self.forwarding) {
+            if self.notes.of(send).is_some() {
+                continue;
+            }
+            self.notes.0.retain(Note::is_owed);
+            self.notes.0.push(Note {
+                send,
+                words: words.cloned(),
+                since: now,
+                until: later(now, keep_trying),
+                ended: None,
+                tried: None,
+                attempts: 0,
+                failures: 0,
+                retry_at: None,
+                refused: false,
+                gone_from: None,
+                last_error: None,
+                extra: Map::new(),
+            });
+            let surplus = self.notes.0.len().saturating_sub(MOST);
+            self.notes.0.drain(..surplus);
+        }
+    }
+
+    /// What is to be done for a note first, and when.
+    pub fn next_note(&self, now: Timestamp) -> Option<(Timestamp, NoteDue)> {
+        let record = self.shown_at();
+        self.notes.0.iter().filter_map(|note| note.due(record, now)).min_by_key(|(at, _)| *at)
+    }
+
+    /// An attempt is about to be made, on that record; `false`: none is to be made.
+    pub fn begin_note(&mut self, send: SendId, now: Timestamp) -> bool {
+        let record = self.shown_at();
+        let Some(note) = self.notes.owed_mut(send).filter(|note| note.tried.is_none() && now < note.until) else {
+            return false;
+        };
+        note.attempts = note.attempts.saturating_add(1);
+        note.gone_from = None;
+        note.tried = Some(Tried { at: now, record, looks: 0, extra: Map::new() });
+        true
+    }
+
+    /// Attio has the note.
+    pub fn note_written(&mut self, send: SendId) {
+        if let Some(note) = self.notes.0.iter_mut().find(|note| note.send == send) {
+            note.end(NoteEnded::Written);
+            note.last_error = None;
+        }
+    }
+
+    /// The note is not tried any more.
+    pub fn give_note_up(&mut self, send: SendId) {
+        if let Some(note) = self.notes.owed_mut(send) {
+            note.end(NoteEnded::GivenUp);
+        }
+    }
+
+    /// Attio did not take an attempt of that number, for all that is known.
+    pub fn note_not_written(
+        &mut self,
+        (send, attempt): (SendId, u32),
+        failure: NoteFailure,
+        again: Again,
+        detail: &str,
+    ) {
+        // What is known of an attempt says nothing of one that another worker has begun since.
+        let Some(note) = self.notes.owed_mut(send).filter(|note| note.attempts == attempt) else { return };
+        put_off(note, again);
+        note.last_error = Some(detail.chars().take(ERROR_KEPT).collect());
+        match failure {
+            // The looks have times of their own.
+            NoteFailure::Unseen => note.retry_at = None,
+            NoteFailure::Later => note.tried = None,
+            NoteFailure::Refused => (note.tried, note.refused) = (None, true),
+            NoteFailure::Gone(record) => {
+                (note.tried, note.words, note.retry_at) = (None, None, None);
+                note.gone_from = Some(record);
+            }
+        }
+    }
+
+    /// Attio was looked through after `looks` looks that had found nothing; whether the note is there.
+    pub fn note_looked_for(&mut self, (send, attempt): (SendId, u32), looks: u8, is_there: bool) {
+        if is_there {
+            return self.note_written(send);
+        }
+        let Some(note) = self.notes.owed_mut(send).filter(|note| note.attempts == attempt) else { return };
+        let Some(tried) = note.tried.as_mut().filter(|tried| tried.looks == looks) else { return };
+        tried.looks = looks.saturating_add(1);
+        if usize::from(tried.looks) >= LOOK_AFTER.len() {
+            note.tried = None;
+        }
+        (note.failures, note.retry_at) = (0, None);
+    }
+
+    /// Attio could not be looked through, and is looked through again then.
+    pub fn note_not_looked_for(&mut self, send: SendId, again: Again, detail: &str) {
+        if let Some(note) = self.notes.owed_mut(send) {
+            put_off(note, again);
+            note.last_error = Some(detail.chars().take(ERROR_KEPT).collect());
+        }
+    }
+
+    /// A person who is gone leaves no words behind.
+    pub(super) fn forget_words(&mut self) {
+        self.notes.0.iter_mut().for_each(|note| note.words = None);
+    }
+
+    /// What waits only for a next try is tried now; whether anything did. A look keeps its time: it comes when nothing
+    /// can be on its way any more.
+    pub(super) fn try_notes_now(&mut self, now: Timestamp) -> bool {
+        let waiting = self.notes.0.iter_mut().filter(|note| note.is_owed());
+        waiting.fold(false, |any, note| any | note.retry_at.take_if(|at| *at > now).is_some())
+    }
+}
+
+impl Lead {
+    /// A result that was not there `before` puts the record where it says; `stage_of` names the stage, if any: a result
+    /// that names none leaves the list alone. What an earlier send came to late says nothing over the present one's
+    /// head.
+    pub fn owe_placement<'a>(
+        &mut self,
+        before: Option<&Self>,
+        stage_of: impl FnOnce(&str) -> Option<&'a str>,
+        keep_trying: Duration,
+        now: Timestamp,
+    ) {
+        let outcome = &self.send.outcome;
+        let was_complete = before.and_then(|before| before.outcome_of(outcome.id));
+        if outcome.status != Status::Complete
+            || was_complete.is_some_and(|before| before.status == Status::Complete)
+            || self.forwarding
+            || self.joined.is_some()
+        {
+            return;
+        }
+        let Some(stage) = outcome.result.as_deref().and_then(stage_of) else { return };
+        self.pipeline = Some(Placement {
+            send: outcome.id,
+            stage: stage.to_owned(),
+            until: later(now, keep_trying),
+            ended: None,
+            failures: 0,
+            retry_at: None,
+            refused: false,
+            gone_from: None,
+            last_error: None,
+            extra: Map::new(),
+        });
+    }
+
+    /// When the record is next to be placed.
+    pub fn next_placement(&self, now: Timestamp) -> Option<Timestamp> {
+        // The lead that speaks for the record has the word.
+        let placement = self.pipeline.as_ref().filter(|it| it.is_owed() && self.joined.is_none())?;
+        if placement.gone_from == Some(self.shown_at()) {
+            return Some(placement.until);
+        }
+        Some(placement.retry_at.unwrap_or(now).min(placement.until))
+    }
+
+    /// Attio has placed the record there, on behalf of that send. Where a merge was told of meanwhile, the record made
+    /// of two has not been placed yet.
+    pub fn placed(&mut self, send: SendId, record: RecordId) {
+        if self.shown_at() == record
+            && let Some(placement) = self.owed_placement(send)
+        {
+            placement.end(PlacementEnded::Placed);
+            placement.last_error = None;
+        }
+    }
+
+    /// Attio did not take it, for all that is known.
+    pub fn not_placed(&mut self, send: SendId, failure: PlacementFailure, again: Again, detail: &str) {
+        let Some(placement) = self.owed_placement(send) else { return };
+        placement.failures = again.count(placement.failures);
+        placement.retry_at = Some(again.at);
+        placement.last_error = Some(detail.chars().take(ERROR_KEPT).collect());
+        match failure {
+            PlacementFailure::Later => {}
+            PlacementFailure::Refused => placement.refused = true,
+            PlacementFailure::Gone(record) => (placement.gone_from, placement.retry_at) = (Some(record), None),
+        }
+    }
+
+    /// It is not tried any more.
+    pub fn give_placement_up(&mut self, send: SendId) {
+        if let Some(placement) = self.owed_placement(send) {
+            placement.end(PlacementEnded::GivenUp);
+        }
+    }
+
+    /// What waits only for a next try is tried now; whether it did.
+    pub(super) fn try_placement_now(&mut self, now: Timestamp) -> bool {
+        let placement = self.pipeline.as_mut().filter(|it| it.is_owed());
+        placement.is_some_and(|it| it.retry_at.take_if(|at| *at > now).is_some())
+    }
+
+    fn owed_placement(&mut self, send: SendId) -> Option<&mut Placement> {
+        self.pipeline.as_mut().filter(|placement| placement.send == send && placement.is_owed())
+    }
+}
