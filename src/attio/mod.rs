@@ -5,6 +5,8 @@
 
 pub mod attributes;
 pub mod entry_list;
+pub mod lists;
+pub mod notes;
 pub mod oauth;
 pub mod people;
 #[cfg(test)]
@@ -16,7 +18,10 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use url::Url;
 
-pub use self::attributes::{Attributes, Titles};
+pub use self::{
+    attributes::{Attributes, Titles},
+    lists::Pipeline,
+};
 use crate::ids::{RecordId, WorkspaceId};
 pub use crate::upstream::CallError;
 use crate::upstream::{Answer, Caller};

@@ -51,6 +51,8 @@ pub struct Settings {
     pub send_on_list: Option<String>,
     /// What the status attribute shows.
     pub titles: attio::Titles,
+    /// Where results put people; `None`: nowhere.
+    pub pipeline: Option<attio::Pipeline>,
     /// What every write to Attio goes through.
     pub attio_gate: Gate,
     /// Whether callbacks have to be signed.

@@ -5,9 +5,12 @@ use std::{collections::BTreeSet, time::Duration};
 use secrecy::SecretString;
 use url::Url;
 
-use super::hints::{AN_URL, DURATION, LONGEST_TIMEOUT};
+use super::{
+    hints::{AN_URL, DURATION, LONGEST_TIMEOUT},
+    pipeline,
+};
 use crate::{
-    attio::{Attributes, Titles},
+    attio::{Attributes, Pipeline, Titles},
     config::{check, reader::Reader},
 };
 
@@ -97,6 +100,10 @@ pub struct Attio {
     pub titles: Titles,
     /// The list whose entries send, by its slug or id; `None`: off.
     pub send_on_list: Option<String>,
+    /// `ATTIO__NOTE`: each result is told in a note.
+    pub note: bool,
+    /// `ATTIO__PIPELINE__…`; `None`: off.
+    pub pipeline: Option<Pipeline>,
     /// Per workspace, over all replicas.
     pub writes_per_second: u32,
     /// Hosts, with their subdomains, that workflow callback URLs may name.
@@ -110,7 +117,15 @@ impl Attio {
         let credential = AttioCredential::read(r);
         let attributes = attributes(r);
         let titles = titles(r);
-        let send_on_list = r.parsed_if_set("attio.send_on_list", check::list);
+        let send_on_list = r.parsed_if_set("attio.send_on_list", check::slug_or_id);
+        let (note, pipeline) = (pipeline::note(r), pipeline::pipeline(r));
+        // Who was pressed is put there once the result is known: that entry would send the person again.
+        if send_on_list.as_ref().is_some_and(|list| pipeline.as_ref().is_some_and(|pipeline| pipeline.list == *list)) {
+            r.fault(
+                "attio.send_on_list",
+                "names the list of ATTIO__PIPELINE__LIST, so that a result would send the person again: use two lists",
+            );
+        }
         let writes_per_second = r.parsed("attio.writes_per_second", "set it to 25", check::positive);
         let mut callback_hosts = Vec::new();
         for host in r.list("attio.callback_hosts") {
@@ -126,6 +141,8 @@ impl Attio {
             attributes: attributes?,
             titles: titles?,
             send_on_list,
+            note: note?,
+            pipeline,
             writes_per_second: writes_per_second?,
             callback_hosts,
         })

@@ -114,6 +114,7 @@ impl Connections {
     async fn carry_out(&self, attempt: &ConnectAttempt) -> Result<Connected, ConnectError> {
         self.check_attio(attempt).await?;
         let people = self.ensure_attributes(attempt).await?;
+        self.check_pipeline(attempt, people.object_id.as_deref()).await?;
         let list = self.find_entry_list(attempt, people.object_id.as_deref()).await?;
         let sent_by = if list.is_some() { people.sent_by() } else { Vec::new() };
         self.subscribe(attempt, &Told { entries_of: list, changes_of: sent_by }).await?;

@@ -12,3 +12,4 @@ mod attio_access;
 mod attio_webhook;
 pub(super) mod attributes;
 mod entry_list;
+mod pipeline;

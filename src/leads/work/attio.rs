@@ -40,7 +40,8 @@ impl Leads {
             let detail = Some("Attio's token cannot be opened: connect the workspace again".to_owned());
             return self.record(work, |lead, now| lead.not_shown(ShowFailure::Later, again, detail.clone(), now)).await;
         };
-        if !self.ensure_time(work).await? || !self.attio_lets_through(work, showing).await? || !self.has_time(work) {
+        let gate = self.gate_for(showing);
+        if !self.ensure_time(work).await? || !self.attio_lets_through(work, gate).await? || !self.has_time(work) {
             return Ok(());
         }
         work.attio.go = false;
