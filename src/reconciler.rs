@@ -138,6 +138,7 @@ impl Reconciler {
                 trace.came_to(if done.is_ok() { "done" } else { "store_error" });
                 done
             }
+            Kind::Prospect => self.leads.step_prospect(leased).await,
             // In no index: never due.
             Kind::Receipt => Ok(()),
         }
@@ -204,7 +205,7 @@ fn span(leased: &Leased) -> Span {
         attempt = Empty
     );
     // Tenant and id of an attempt are its OAuth state, which is secret.
-    if matches!(key.kind, Kind::Lead | Kind::Workspace) {
+    if matches!(key.kind, Kind::Lead | Kind::Workspace | Kind::Prospect) {
         span.record("workspace", tracing::field::display(tenant));
     }
     if key.kind == Kind::Lead {

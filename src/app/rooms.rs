@@ -207,6 +207,7 @@ fn leads(
             attributes: attio.attributes.clone(),
             titles: attio.titles.clone(),
             gates: ground.gates,
+            upserts_prospects: attio.upserts_prospects,
         },
     )
 }

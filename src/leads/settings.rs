@@ -30,4 +30,6 @@ pub struct Settings {
     pub titles: Titles,
     /// What every request to an upstream goes through.
     pub gates: Gates,
+    /// `ATTIO__PROSPECTS`: a person whom ALC brings is upserted at Attio.
+    pub upserts_prospects: bool,
 }

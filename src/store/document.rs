@@ -41,11 +41,13 @@ pub enum Kind {
     Receipt,
     /// A used OAuth state.
     Attempt,
+    /// A person whom ALC has brought, until Attio has them.
+    Prospect,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 4] = [Self::Workspace, Self::Lead, Self::Receipt, Self::Attempt];
+    pub const ALL: [Self; 5] = [Self::Workspace, Self::Lead, Self::Receipt, Self::Attempt, Self::Prospect];
 
     /// The kind's stable name, as the engines store it.
     pub const fn name(self) -> &'static str {
@@ -54,6 +56,7 @@ impl Kind {
             Self::Lead => "lead",
             Self::Receipt => "receipt",
             Self::Attempt => "attempt",
+            Self::Prospect => "prospect",
         }
     }
 

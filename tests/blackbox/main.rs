@@ -37,6 +37,7 @@ mod operations;
 mod operators;
 mod operators_page;
 mod priority;
+mod prospects;
 mod races;
 mod reads;
 mod real_world_browser;

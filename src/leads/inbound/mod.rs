@@ -6,3 +6,4 @@
 pub(super) mod alc;
 pub(super) mod attio;
 mod patience;
+mod prospect;

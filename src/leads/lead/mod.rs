@@ -18,6 +18,7 @@ pub(super) mod next_step;
 pub(super) mod outcome;
 pub(super) mod owed;
 pub(super) mod person;
+pub(super) mod prospect;
 pub(super) mod reach;
 mod refusal;
 pub(super) mod result;

@@ -14,6 +14,6 @@ pub(super) mod leased;
 mod look_ups;
 mod record;
 pub(super) mod run;
-mod triage;
+pub(super) mod triage;
 pub(super) mod waiter;
 pub(super) mod workflows;

@@ -14,15 +14,15 @@ use crate::{
 const AFTER_A_PAUSE: Duration = Duration::from_millis(500);
 
 /// What an error means, whatever the call was for.
-pub(super) struct Triage {
+pub(in crate::leads) struct Triage {
     /// What the upstream's gate is told.
-    pub(super) report: GateReport,
+    pub(in crate::leads) report: GateReport,
     /// The time that the upstream named for another try.
-    pub(super) asked: Option<Timestamp>,
+    pub(in crate::leads) asked: Option<Timestamp>,
 }
 
 /// The one reading of a call's error for the gate and the schedule; what it means for the lead is the step's to say.
-pub(super) fn triage(error: &CallError) -> Triage {
+pub(in crate::leads) fn triage(error: &CallError) -> Triage {
     let (report, asked) = match error {
         CallError::RateLimited { until } => (GateReport::Limited { until: *until }, Some(*until)),
         CallError::Unknown { retry_after, .. } => (GateReport::Failed, *retry_after),
@@ -41,7 +41,7 @@ pub(super) fn triage(error: &CallError) -> Triage {
 
 impl Triage {
     /// When the call is made again, after `failures` failures in a row.
-    pub(super) fn again(&self, leads: &Leads, failures: u32) -> Again {
+    pub(in crate::leads) fn again(&self, leads: &Leads, failures: u32) -> Again {
         match self.report {
             // The gate holds every lead until then; a wait of the lead's own would only come on top of that.
             GateReport::Limited { until } => Again::paused(later(until, AFTER_A_PAUSE.mul_f64(unit_random()))),
