@@ -9,7 +9,7 @@ use secrecy::SecretString;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
-use super::callback::{Malformed, PROCESSED, is_unfinished, malformed, object, text, word};
+use super::callback::{Malformed, PROCESSED, event, is_unfinished, malformed, object, text, word};
 use crate::{ids::RecordId, lenient};
 
 /// The event that carries nothing but a person.
@@ -44,13 +44,11 @@ pub struct Prospect {
 /// The person that a body brings. `None`: it is about something else; a `lead.processed` that is no good is for the
 /// reader of callbacks to refuse.
 pub fn parse(body: &[u8]) -> Option<Result<Prospect, Malformed>> {
-    let object = object::<Object>(body)?;
-    let levels = Levels::of(object);
-    let event = levels.all("event").find_map(text);
-    match event.as_deref() {
+    let levels = Levels::of(object::<Object>(body)?);
+    match event(body).as_deref() {
         Some(UPDATED) => Some(levels.prospect()),
         Some(PROCESSED) | None if !levels.names_a_record() => {
-            levels.prospect().ok().filter(|p| p.status.is_some()).map(Ok)
+            levels.prospect().ok().filter(|prospect| prospect.status.is_some()).map(Ok)
         }
         _ => None,
     }
@@ -120,7 +118,21 @@ impl Levels {
         self.first(&RECORD_ID, |value| value.as_str()?.trim().parse::<RecordId>().ok()).is_some()
     }
 
+    /// Whether a member that is read occurs twice on one level, with two values.
+    fn is_ambiguous(&self) -> bool {
+        let names = EMAIL.iter().chain(&NAME).chain(&LEAD_ID).chain(&RECORD_ID).chain(&["email", "status", "data"]);
+        let differs = |level: &Object, name: &str| {
+            let mut said = level.all(name).filter(|value| !value.is_null());
+            let first = said.next();
+            said.any(|value| Some(value) != first)
+        };
+        names.into_iter().any(|name| differs(&self.outer, name) || differs(&self.inner, name))
+    }
+
     fn prospect(&self) -> Result<Prospect, Malformed> {
+        if self.is_ambiguous() {
+            return Err(malformed("", "a member occurs twice"));
+        }
         let own: Vec<_> = EMAIL.iter().flat_map(|name| self.all(name)).filter_map(text).collect();
         let told = if own.is_empty() { self.all("email").filter_map(text).collect() } else { own };
         let mut emails = told.iter().map(|told| email(told));

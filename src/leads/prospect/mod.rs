@@ -9,4 +9,6 @@
 pub(super) mod aggregate;
 pub(super) mod resealing;
 mod settle;
+#[cfg(test)]
+mod tests;
 mod work;

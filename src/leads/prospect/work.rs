@@ -7,12 +7,14 @@ use super::{
     resealing::logical_key,
 };
 use crate::{
+    clock::Timestamp,
     connections::{AttioAccess, AttioRefusal, Workspace},
     ids::{RecordId, unit_random},
     leads::{lead::alc::Again, places::place, service::Leads, work::triage::triage},
     sealing::OpenError,
     store::{
-        Change, Commit, Committed, Key, Lease, LeaseChange, Leased, Patience, StoreError, Tenant, Versioned, Write,
+        Change, Commit, Committed, Key, Lease, LeaseChange, Leased, Patience, StoreError, Tenant, Version, Versioned,
+        Write,
         gate::{GateReport, GateView, Verdict},
     },
     telemetry::{self, traces},
@@ -200,7 +202,7 @@ impl Leads {
 
     /// Ends the lease, with nothing changed. Should anything have come in meanwhile, the lease runs out, and the next
     /// worker finds it.
-    async fn rest(&self, work: &Work, due: crate::clock::Timestamp) -> Result<Committed, StoreError> {
+    async fn rest(&self, work: &Work, due: Timestamp) -> Result<Committed, StoreError> {
         let change = LeaseChange::End { token: work.lease.token, due: Some(due) };
         let mut commit = Commit::of(vec![work.prospect.put(&work.key.id, change)]);
         commit.checks = checks(work);
@@ -233,7 +235,7 @@ impl Leads {
 }
 
 /// What must still stand for the lease to end: a connect wakes who waits for it, but passes over who is leased.
-fn checks(work: &Work) -> Vec<(Key, crate::store::Version)> {
+fn checks(work: &Work) -> Vec<(Key, Version)> {
     work.workspace.iter().map(|workspace| (Key::workspace(), workspace.version())).collect()
 }
 
