@@ -171,7 +171,7 @@ impl Client {
     }
 
     /// The items of a list, one that cannot be read as `None`: it counts for where the next page begins.
-    async fn listed<T: serde::de::DeserializeOwned>(
+    pub(super) async fn listed<T: serde::de::DeserializeOwned>(
         &self,
         operation: &'static str,
         request: reqwest::RequestBuilder,

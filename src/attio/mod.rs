@@ -4,6 +4,8 @@
 //! Promises that the token appears in the `Authorization` header and nowhere else.
 
 pub mod attributes;
+pub mod lists;
+pub mod notes;
 pub mod oauth;
 pub mod people;
 #[cfg(test)]
@@ -15,7 +17,10 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use url::Url;
 
-pub use self::attributes::{Attributes, Titles};
+pub use self::{
+    attributes::{Attributes, Titles},
+    lists::Pipeline,
+};
 use crate::ids::{RecordId, WorkspaceId};
 pub use crate::upstream::CallError;
 use crate::upstream::{Answer, Caller};

@@ -53,6 +53,13 @@ fn story(lead: &Value) -> String {
         ),
         format!("Workflows   {} wait for the end", of("/workflows_waiting")),
     ];
+    if !lead["note"].is_null() {
+        lines.push(format!("Note        {}, last error {}", of("/note/state"), of("/note/last_error")));
+    }
+    if !lead["pipeline"].is_null() {
+        let [state, stage, error] = ["state", "stage", "last_error"].map(|name| of(&format!("/pipeline/{name}")));
+        lines.push(format!("Pipeline    {state} at {stage}, last error {error}"));
+    }
     if !lead["leased_until"].is_null() {
         lines.push(format!("In hand     of a worker until {}", of("/leased_until")));
     }

@@ -49,6 +49,8 @@ pub struct Settings {
     pub attributes: attio::Attributes,
     /// What the status attribute shows.
     pub titles: attio::Titles,
+    /// Where results put people; `None`: nowhere.
+    pub pipeline: Option<attio::Pipeline>,
     /// What every write to Attio goes through.
     pub attio_gate: Gate,
     /// Whether callbacks have to be signed.

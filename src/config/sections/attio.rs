@@ -5,9 +5,12 @@ use std::{collections::BTreeSet, time::Duration};
 use secrecy::SecretString;
 use url::Url;
 
-use super::hints::{AN_URL, DURATION, LONGEST_TIMEOUT};
+use super::{
+    hints::{AN_URL, DURATION, LONGEST_TIMEOUT},
+    pipeline,
+};
 use crate::{
-    attio::{Attributes, Titles},
+    attio::{Attributes, Pipeline, Titles},
     config::{check, reader::Reader},
 };
 
@@ -95,6 +98,10 @@ pub struct Attio {
     pub attributes: Attributes,
     /// `ATTIO__TITLES__…`.
     pub titles: Titles,
+    /// `ATTIO__NOTE`: each result is told in a note.
+    pub note: bool,
+    /// `ATTIO__PIPELINE__…`; `None`: off.
+    pub pipeline: Option<Pipeline>,
     /// Per workspace, over all replicas.
     pub writes_per_second: u32,
     /// Hosts, with their subdomains, that workflow callback URLs may name.
@@ -110,6 +117,7 @@ impl Attio {
         let credential = AttioCredential::read(r);
         let attributes = attributes(r);
         let titles = titles(r);
+        let (note, pipeline) = (pipeline::note(r), pipeline::pipeline(r));
         let writes_per_second = r.parsed("attio.writes_per_second", "set it to 25", check::positive);
         let upserts_prospects = r.parsed_if_set("attio.prospects", prospects).unwrap_or(false);
         let mut callback_hosts = Vec::new();
@@ -125,6 +133,8 @@ impl Attio {
             credential: credential?,
             attributes: attributes?,
             titles: titles?,
+            note: note?,
+            pipeline,
             writes_per_second: writes_per_second?,
             callback_hosts,
             upserts_prospects,

@@ -111,6 +111,7 @@ impl Connections {
     async fn carry_out(&self, attempt: &ConnectAttempt) -> Result<Connected, ConnectError> {
         self.check_attio(attempt).await?;
         let people = self.ensure_attributes(attempt).await?;
+        self.check_pipeline(attempt, people.as_deref()).await?;
         self.subscribe(attempt).await?;
         self.register_webhook(attempt).await?;
         self.take_over(attempt, people).await

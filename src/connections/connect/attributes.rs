@@ -29,7 +29,7 @@ struct Needed<'a> {
 }
 
 /// Why a round ended early.
-enum Trouble {
+pub(super) enum Trouble {
     /// No clear answer: look again.
     Again(String),
     /// As [`Trouble::Again`]; if it stays so, a person has to act.
@@ -175,7 +175,12 @@ impl Connections {
         self.in_time(attempt)
     }
 
-    async fn judge<T>(&self, attempt: &ConnectAttempt, what: &str, answer: Result<T, CallError>) -> Result<T, Trouble> {
+    pub(super) async fn judge<T>(
+        &self,
+        attempt: &ConnectAttempt,
+        what: &str,
+        answer: Result<T, CallError>,
+    ) -> Result<T, Trouble> {
         let error = match answer {
             Ok(value) => return Ok(value),
             Err(error) => error,

@@ -11,3 +11,4 @@ pub(super) mod attempt;
 mod attio_access;
 mod attio_webhook;
 mod attributes;
+mod pipeline;

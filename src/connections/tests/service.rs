@@ -125,6 +125,7 @@ impl World {
             public_url: "http://127.0.0.1:8080".parse().expect("a URL"),
             attio_api_key: Some(SecretString::from("attio-key")),
             attributes: attio::Attributes { status: "alc_status".to_owned(), lead_id: None, result: None },
+            pipeline: None,
             titles: {
                 let [pending, complete, failed] = ["Pending", "Complete", "Failed"].map(str::to_owned);
                 attio::Titles { pending, complete, failed }

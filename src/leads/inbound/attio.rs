@@ -5,6 +5,7 @@
 
 use super::patience::answered_in_time;
 use crate::{
+    alc::Words,
     attio::webhooks::{self, Malformed, RecordEvent},
     clock::Timestamp,
     connections::{self, Workspace},
@@ -93,28 +94,30 @@ impl Leads {
                 RecordEvent::Merged { into, from } => merge::merged(known, into, from, now),
                 RecordEvent::Deleted(record) => merge::deleted(known, record, call, now),
             });
-            let commit = commit_of(&resolved.await?, now);
+            let commit = self.commit_told(tenant, &resolved.await?, now);
             if commit.writes.is_empty() || matches!(tries.commit(&commit).await?, Committed::Done(_)) {
                 return Ok(());
             }
         }
     }
-}
 
-/// Writes the leads that have changed, all or nothing, if those that were looked at stand as they were.
-fn commit_of(resolved: &Resolved<()>, now: Timestamp) -> Commit {
-    let mut commit = Commit::of(Vec::new());
-    for (record, lead) in &resolved.known {
-        let before = resolved.documents.get(record).and_then(Option::as_ref);
-        match lead {
-            Some(lead) if before.is_none_or(|before| before.value != *lead) => {
-                let change = LeaseChange::Leave { due: Some(now) };
-                let mut lead = lead.clone();
-                lead.keep_history(before.map(|before| &before.value), now);
-                commit.writes.push(put(&lead_key(*record).id, &lead, before.map(Versioned::version), change));
+    /// Writes the leads that have changed, all or nothing, if those that were looked at stand as they were.
+    fn commit_told(&self, tenant: &Tenant, resolved: &Resolved<()>, now: Timestamp) -> Commit {
+        let mut commit = Commit::of(Vec::new());
+        for (record, lead) in &resolved.known {
+            let before = resolved.documents.get(record).and_then(Option::as_ref);
+            match lead {
+                Some(lead) if before.is_none_or(|before| before.value != *lead) => {
+                    let change = LeaseChange::Leave { due: Some(now) };
+                    let (mut lead, last) = (lead.clone(), before.map(|before| &before.value));
+                    // A merge may bring back a send whose result was told after the record's deletion.
+                    self.owe_more(tenant, &mut lead, last, &Words::default(), now);
+                    lead.keep_history(last, now);
+                    commit.writes.push(put(&lead_key(*record).id, &lead, before.map(Versioned::version), change));
+                }
+                _ => commit.checks.extend(before.map(|before| (lead_key(*record), before.version()))),
             }
-            _ => commit.checks.extend(before.map(|before| (lead_key(*record), before.version()))),
         }
+        commit
     }
-    commit
 }

@@ -6,7 +6,9 @@ use serde_json::{Map, Value};
 use super::{
     calls::Calls,
     history::History,
+    note::Notes,
     outcome::Status,
+    pipeline::Placement,
     send::{EarlierSend, PresentSend},
     shown::{Attio, Title},
 };
@@ -55,6 +57,12 @@ pub struct Lead {
     /// No press of this workspace sent it: ALC's callback alone has named it. See [`Lead::is_unproven`].
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub adopted: bool,
+    /// The notes that results are owed on the record.
+    #[serde(default, skip_serializing_if = "Notes::is_empty")]
+    pub notes: Notes,
+    /// Where the last result puts the record in a list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pipeline: Option<Placement>,
     /// What happened to it, for operators.
     #[serde(default, skip_serializing_if = "History::is_empty")]
     pub history: History,
@@ -103,6 +111,8 @@ impl Lead {
             joined: None,
             forwarding: false,
             adopted: false,
+            notes: Notes::default(),
+            pipeline: None,
             history: History::default(),
             extra: Map::new(),
         }

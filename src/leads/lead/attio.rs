@@ -144,6 +144,7 @@ impl Lead {
             ShowFailure::Gone => {
                 self.attio.gone = true;
                 self.send.forget_person();
+                self.forget_words();
             }
         }
         self.attio.failures = again.count(self.attio.failures);

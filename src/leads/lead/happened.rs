@@ -5,7 +5,14 @@
 
 use std::borrow::Cow;
 
-use super::{aggregate::Lead, outcome::Status, reach::Reach, shown::Title};
+use super::{
+    aggregate::Lead,
+    note::{Note, NoteEnded},
+    outcome::Status,
+    pipeline::{Placement, PlacementEnded},
+    reach::Reach,
+    shown::Title,
+};
 use crate::{clock::Timestamp, upstream};
 
 impl Lead {
@@ -46,6 +53,7 @@ fn happened(before: Option<&Lead>, after: &Lead) -> Vec<Cow<'static, str>> {
     let asked = if is_same_send { at_alc(before, after) } else { Vec::new() };
     let end = ended(after).filter(|_| has_ended);
     let shown = at_attio(before, after).into_iter().chain(at_workflows(before, after));
+    let shown = shown.chain(after_the_record(before, after));
     said(begun).chain(said(asked)).chain(end).chain(said(shown)).collect()
 }
 
@@ -101,6 +109,24 @@ fn at_workflows(before: &Lead, after: &Lead) -> [(bool, &'static str); 4] {
         (gone().any(|owed| is_given_up(owed.number)), "workflow-given-up"),
         (gone().any(|owed| !is_given_up(owed.number)), "workflow-told"),
         (has_failed, "workflow-failed"),
+    ]
+}
+
+fn after_the_record(before: &Lead, after: &Lead) -> [(bool, &'static str); 6] {
+    let was_owed = |send| before.notes.of(send).is_none_or(Note::is_owed);
+    let notes = |ended| after.notes.iter().any(|it| it.ended == Some(ended) && was_owed(it.send));
+    let note_failed =
+        after.notes.iter().any(|it| before.notes.of(it.send).is_some_and(|was| it.failures > was.failures));
+    let placed = after.pipeline.as_ref();
+    let was = before.pipeline.as_ref().filter(|was| placed.is_some_and(|it| it.send == was.send));
+    let is_now = |ended| placed.is_some_and(|it| it.ended == Some(ended)) && was.is_none_or(Placement::is_owed);
+    [
+        (notes(NoteEnded::Written), "note-written"),
+        (note_failed, "note-failed"),
+        (notes(NoteEnded::GivenUp), "note-given-up"),
+        (is_now(PlacementEnded::Placed), "placed"),
+        (placed.zip(was).is_some_and(|(it, was)| it.failures > was.failures), "placing-failed"),
+        (is_now(PlacementEnded::GivenUp), "placing-given-up"),
     ]
 }
 

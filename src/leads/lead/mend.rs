@@ -78,9 +78,9 @@ impl Lead {
             }
             _ => {}
         }
-        if (self.is_to_be_shown() || self.next_doubt().is_some())
-            && self.attio.retry_at.take_if(|at| *at > now).is_some()
-        {
+        let is_shown_now = (self.is_to_be_shown() || self.next_doubt().is_some())
+            && self.attio.retry_at.take_if(|at| *at > now).is_some();
+        if is_shown_now | self.try_notes_now(now) | self.try_placement_now(now) {
             sides.push("attio");
         }
         let mut is_called = false;

@@ -103,6 +103,7 @@ impl Lead {
         self.attio.gone = true;
         self.expire(Reason::RecordDeleted, now);
         self.send.forget_person();
+        self.forget_words();
     }
 
     /// Whether it should speak for `record` rather than `other`: a live send goes before a finished one, then the

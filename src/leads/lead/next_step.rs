@@ -4,11 +4,15 @@ use std::time::Duration;
 
 use super::{
     aggregate::Lead,
+    note::NoteDue,
     outcome::{Reason, Status},
     reach::Reach,
     shown::Showing,
 };
-use crate::clock::{Timestamp, later};
+use crate::{
+    clock::{Timestamp, later},
+    ids::SendId,
+};
 
 /// How long a live lead of a removed connection waits for the workspace to connect again.
 pub const DISCONNECT_GRACE: Duration = Duration::from_secs(24 * 60 * 60);
@@ -92,6 +96,12 @@ pub enum Step {
     Poll,
     /// Tell workflows what a send came to.
     Tell,
+    /// Write a note about this send's result on the record.
+    WriteNote(SendId),
+    /// Look whether an attempt without an answer wrote it.
+    LookForNote(SendId),
+    /// Put the record into the list, at the stage that the result of this send names.
+    Place(SendId),
     /// Erase the lead.
     Forget,
     /// Nothing now; again at that time.
@@ -111,6 +121,9 @@ impl Step {
             Self::ReadBack(_) => "read-back",
             Self::Poll => "poll",
             Self::Tell => "tell",
+            Self::WriteNote(_) => "write-note",
+            Self::LookForNote(_) => "look-for-note",
+            Self::Place(_) => "place",
             Self::Forget => "forget",
             Self::Rest(_) => "rest",
         }
@@ -125,7 +138,8 @@ impl Lead {
             .end_of_life(now, around, &mut rest)
             .or_else(|| self.alc_step(now, around, &mut rest))
             .or_else(|| self.attio_step(now, around, &mut rest))
-            .or_else(|| self.tell_step(now, around, &mut rest));
+            .or_else(|| self.tell_step(now, around, &mut rest))
+            .or_else(|| self.after_the_record(now, around, &mut rest));
         // `end_of_life` has put a time into `rest` in every state.
         step.unwrap_or(Step::Rest(rest.0.unwrap_or(now)))
     }
@@ -205,7 +219,24 @@ impl Lead {
         rest.until(at, now).then_some(Step::ReadBack(index))
     }
 
-    /// Comes last, and gives way to what is about to be due: for a while, not for ever.
+    /// What a result is owed besides, once the record itself shows all that it is to show: nothing of it delays that.
+    fn after_the_record(&self, now: Timestamp, around: &Surroundings<'_>, rest: &mut Rest) -> Option<Step> {
+        if !around.attio || self.attio.gone || self.is_to_be_shown() {
+            return None;
+        }
+        let placed = self.next_placement(now).zip(self.pipeline.as_ref());
+        let placed = placed.map(|(at, placement)| (at, Step::Place(placement.send)));
+        let note = self.next_note(now).map(|(at, due)| match due {
+            NoteDue::Write(send) => (at, Step::WriteNote(send)),
+            NoteDue::Look(send) => (at, Step::LookForNote(send)),
+        });
+        let due = |(at, step): (Timestamp, Step)| {
+            rest.until(Some(at).max(around.attio_opens_at).unwrap_or(at), now).then_some(step)
+        };
+        placed.into_iter().chain(note).find_map(due)
+    }
+
+    /// Gives way to what is about to be due: for a while, not for ever.
     fn tell_step(&self, now: Timestamp, around: &Surroundings<'_>, rest: &mut Rest) -> Option<Step> {
         let due = self.calls.next()?;
         let at = Some(due).max(around.workflows_open_at).unwrap_or(due);

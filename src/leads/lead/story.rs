@@ -14,7 +14,7 @@ use super::{
     owed::Owed,
     reach::Reach,
     shown::Title,
-    view::AttioView,
+    view::{AttioView, NoteView, PlacementView},
 };
 use crate::{
     clock::Timestamp,
@@ -69,6 +69,12 @@ pub struct LeadStory {
     pub sends: Vec<SendStory>,
     /// Attio's side.
     pub attio_record: AttioStory,
+    /// The note about the present send's result.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<NoteView>,
+    /// Where that puts the record in a list.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pipeline: Option<PlacementView>,
     /// Workflows that wait for the end of the present send.
     pub workflows_waiting: usize,
     /// Calls that are to be made.
@@ -174,10 +180,15 @@ impl Lead {
             status: view.status,
             reason: view.reason,
             attio: view.attio,
-            waiting: view.status.is_live() || is_shown_late || !self.calls.owed.is_empty(),
+            waiting: view.status.is_live()
+                || is_shown_late
+                || !self.calls.owed.is_empty()
+                || self.owes_more() && !self.attio.gone,
             failing: (view.status.is_live() && self.send.failures > 0)
                 || (is_shown_late && (self.attio.failures > 0 || self.attio.refused))
-                || self.calls.owed.iter().any(|owed| owed.failures > 0),
+                || self.calls.owed.iter().any(|owed| owed.failures > 0)
+                || self.notes.iter().any(|note| note.failures > 0)
+                || self.pipeline.as_ref().is_some_and(|placement| placement.failures > 0),
             attempts: view.attempts,
             owed_calls: self.calls.owed.len(),
             dead_letters: self.dead_letters(workspace).len(),
@@ -210,7 +221,10 @@ impl Lead {
             ..SendStory::of(&earlier.outcome)
         });
         let owed = self.wanted().filter(|wanted| !self.attio.shows(*wanted)).map(|wanted| wanted.title);
+        let view = self.view();
         LeadStory {
+            note: view.note,
+            pipeline: view.pipeline,
             summary: self.summary(workspace, due),
             sends: std::iter::once(present).chain(earlier).collect(),
             attio_record: AttioStory {
@@ -253,6 +267,12 @@ impl Lead {
             }
             Step::Show(_) => format!("Attio failed {} times in a row: the next try", self.attio.failures),
             Step::ReadBack(_) => "a write to Attio had no answer: the record is read back".to_owned(),
+            Step::WriteNote(_) | Step::LookForNote(_) | Step::Place(_) if around.attio_opens_at == Some(at) => {
+                "Attio's gate is closed until then".to_owned()
+            }
+            Step::WriteNote(_) => "Attio did not take the note: the next try".to_owned(),
+            Step::LookForNote(_) => "a note had no answer: Attio is looked through for it".to_owned(),
+            Step::Place(_) => "Attio did not take the stage: the next try".to_owned(),
             Step::Tell => "a workflow was not reached: the next call".to_owned(),
             Step::Forget if self.attio.gone => {
                 "the record is gone from Attio; forgotten after its retention".to_owned()

@@ -10,5 +10,6 @@ pub(super) mod button;
 mod decide;
 mod find;
 pub(super) mod receipt;
+pub(super) mod recent;
 mod store;
 mod wait;

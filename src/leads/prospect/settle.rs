@@ -2,6 +2,7 @@
 
 use super::aggregate::Prospect;
 use crate::{
+    alc::Words,
     ids::{RecordId, SendId},
     leads::{
         lead::{aggregate::Lead, send::PresentSend},
@@ -60,6 +61,7 @@ impl Leads {
                 lead
             }
         };
+        self.owe_more(tenant, &mut lead.value, before.as_ref(), &Words::default(), now);
         lead.value.keep_history(before.as_ref(), now);
         let change = LeaseChange::Leave { due: Some(now) };
         let expected = (lead.version() > 0).then(|| lead.version());

@@ -12,6 +12,8 @@ mod handed_over;
 pub(super) mod in_hand;
 pub(super) mod leased;
 mod look_ups;
+mod notes;
+mod pipeline;
 mod record;
 pub(super) mod run;
 pub(super) mod triage;

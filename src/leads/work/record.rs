@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::leased::Work;
 use crate::{
+    alc::Words,
     clock::{Timestamp, later, until},
     connections::{AttioAccess, Workspace},
     ids::SendId,
@@ -44,6 +45,7 @@ impl Leads {
             let mut lead = work.lead.value.clone();
             self.tell_again(work, &mut lead, now);
             fact(&mut lead, work.workspace.as_ref(), now);
+            self.owe_more(&tenant, &mut lead, Some(&work.lead.value), &Words::default(), now);
             lead.keep_history(Some(&work.lead.value), now);
             if work.lead.value.send.outcome.status.is_live() && !lead.send.outcome.status.is_live() {
                 self.look_for_triggers(work).await;
@@ -199,7 +201,7 @@ impl Leads {
     }
 
     /// The lease, long enough again for what comes next.
-    fn extended(&self, lease: Lease, now: Timestamp) -> Lease {
+    pub(super) fn extended(&self, lease: Lease, now: Timestamp) -> Lease {
         Lease { until: later(now, self.lease_duration()).max(lease.until), ..lease }
     }
 }

@@ -69,6 +69,9 @@ impl Leads {
             Step::ReadBack(doubt) => self.read_back(work, doubt).await,
             Step::Poll => self.poll(work).await,
             Step::Tell => self.call_workflows(work).await,
+            Step::WriteNote(send) => self.write_note(work, send).await,
+            Step::LookForNote(send) => self.look_for_note(work, send).await,
+            Step::Place(send) => self.place(work, send).await,
             Step::Forget => self.forget(work).await,
         }
     }

@@ -1,7 +1,7 @@
 //! Where things are, and how they are spelt.
 //!
 //! Promises that all of one tenant is in one slot of a cluster: the partition's number is the keys' hash tag. The
-//! scripts build the rest of a key (`scripts/common.lua`).
+//! scripts build the rest of a key (`scripts/places.lua`, `common.lua`).
 
 use jiff::Timestamp;
 

@@ -155,6 +155,7 @@ impl World {
                 public_url: url(ISSUER),
                 attio_api_key: Some(SecretString::from("key")),
                 attributes: attio::Attributes { status: "alc_status".to_owned(), lead_id: None, result: None },
+                pipeline: None,
                 titles: {
                     let [pending, complete, failed] = ["Pending", "Complete", "Failed"].map(str::to_owned);
                     attio::Titles { pending, complete, failed }

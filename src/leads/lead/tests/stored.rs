@@ -32,7 +32,11 @@ fn full() -> Lead {
     let first = Showing { send: lead.send.outcome.id, title: Title::Pending };
     lead.shown(first, Some("1".to_owned()), now);
     lead.attio.doubt(first, now);
+    let before = lead.clone();
     lead.finish("qualified", Some("1"), Some("call"), now);
+    lead.owe_note(Some(&before), Some(&sealed), std::time::Duration::from_secs(60), now);
+    assert!(lead.begin_note(lead.send.outcome.id, now));
+    lead.owe_placement(Some(&before), |_| Some("Won"), std::time::Duration::from_secs(60), now);
     lead.note_end([("trigger", now)], std::time::Duration::from_secs(60));
     assert!(matches!(lead.calls.owed[0].to.recipient, Recipient::Step(_)));
     assert!(matches!(lead.calls.owed[1].to.recipient, Recipient::Trigger(_)));
@@ -62,8 +66,9 @@ fn what_a_newer_version_keeps_survives_at_every_level() {
     let mut body: Value = serde_json::from_str(&encode(&full())).expect("JSON");
     let objects = with_unknown_members(&mut body);
     // The lead, both sends, the person, Attio's side, what is shown, the doubt, the calls, what waits, its hook, two
-    // owed calls, their recipients, the hook of one, and a call that was given up with its recipient.
-    assert_eq!(objects, 18, "{body:#}");
+    // owed calls, their recipients, the hook of one, a call that was given up with its recipient, the note with its
+    // attempt, and the place in a list.
+    assert_eq!(objects, 21, "{body:#}");
     let read: Lead = decode(&body.to_string()).expect("a lead");
     let again: Value = serde_json::from_str(&encode(&read)).expect("JSON");
     assert_eq!(again, body);
