@@ -140,6 +140,7 @@ impl Reconciler {
                 done
             }
             Kind::Sync => self.leads.sync_step(leased).await,
+            Kind::Prospect => self.leads.step_prospect(leased).await,
             // In no index: never due.
             Kind::Receipt => Ok(()),
         }
@@ -206,7 +207,7 @@ fn span(leased: &Leased) -> Span {
         attempt = Empty
     );
     // Tenant and id of an attempt are its OAuth state, which is secret.
-    if matches!(key.kind, Kind::Lead | Kind::Workspace | Kind::Sync) {
+    if matches!(key.kind, Kind::Lead | Kind::Workspace | Kind::Sync | Kind::Prospect) {
         span.record("workspace", tracing::field::display(tenant));
     }
     if key.kind == Kind::Lead {

@@ -74,6 +74,10 @@ impl Engine for Nothing {
         self.answer(0)
     }
 
+    async fn unleased(&self, _: &Tenant, _: Kind, _: &[&str]) -> Result<Vec<String>, StoreError> {
+        self.answer(Vec::new())
+    }
+
     async fn page(&self, _: &Tenant, _: &[&str], _: Option<&Cursor>, _: usize) -> Result<Page, StoreError> {
         self.answer(Page { documents: Vec::new(), next: None })
     }

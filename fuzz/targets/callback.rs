@@ -6,6 +6,7 @@ use alc_connector::{
     alc::{
         Words,
         callback::{self, Callback},
+        prospect,
         signature::{self, Headers, TOLERANCE_SECONDS},
     },
     ids::RecordId,
@@ -18,7 +19,7 @@ use base64::{
 };
 use jiff::Timestamp;
 use libfuzzer_sys::fuzz_target;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 
 /// The secret of the specification's example; one seed is that example.
@@ -38,7 +39,20 @@ fuzz_target!(|data: &[u8]| {
     let body = parts.next().unwrap_or_default();
     signed(id, timestamp, signatures, body);
     read(body);
+    brought(body);
 });
+
+/// A person whom a body brings has an address that may be one; and a result that names a record brings nobody.
+fn brought(body: &[u8]) {
+    let Some(Ok(prospect)) = prospect::parse(body) else { return };
+    let email = prospect.email.expose_secret();
+    assert!(email.len() <= 254 && email.matches('@').count() == 1, "no address");
+    assert!(!email.contains(|c: char| c.is_whitespace() || c.is_control()), "blanks in an address");
+    assert!(prospect.name.is_none_or(|name| name.expose_secret().chars().count() <= 200), "a long name");
+    let is_processed = callback::event(body).is_none_or(|event| event == callback::PROCESSED);
+    assert!(!is_processed || prospect.status.is_some(), "a result without a word");
+    assert!(!is_processed || callback::parse(body).is_err(), "two readers take one body");
+}
 
 /// A signature passes if, and only if, it is the right one and its time is near.
 fn signed(id: Option<&str>, timestamp: Option<&str>, signatures: Option<&str>, body: &[u8]) {

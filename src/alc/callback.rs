@@ -5,11 +5,14 @@
 
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserialize, DeserializeOwned, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Value, value::RawValue};
 
 use super::words::Words;
 use crate::{ids::RecordId, lenient};
+
+/// The one event that carries a result.
+pub const PROCESSED: &str = "lead.processed";
 
 /// How often an object may have been put into a text or a list.
 const MOST_WRAPPINGS: usize = 2;
@@ -66,6 +69,31 @@ pub fn event(body: &[u8]) -> Option<String> {
     text(&Members::read(body).ok()?.event)
 }
 
+/// The one object that a body is, as [`parse`] says.
+pub(super) fn object<T: DeserializeOwned>(body: &[u8]) -> Option<T> {
+    object_within(&lenient::json(body), MOST_WRAPPINGS)
+}
+
+fn object_within<T: DeserializeOwned>(text: &str, wrappings: usize) -> Option<T> {
+    let text = text.trim_start();
+    match text.as_bytes().first()? {
+        b'{' => {
+            let mut values = serde_json::Deserializer::from_str(text).into_iter::<T>();
+            let members = values.next()?.ok()?;
+            (!text[values.byte_offset()..].contains(['{', '['])).then_some(members)
+        }
+        b'"' if wrappings > 0 => {
+            let inner = serde_json::from_str::<String>(text).ok()?;
+            object_within(&lenient::json(inner.as_bytes()), wrappings - 1)
+        }
+        b'[' if wrappings > 0 => match serde_json::from_str::<Vec<&RawValue>>(text).ok()?.as_slice() {
+            [only] => object_within(only.get(), wrappings - 1),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
 /// The members that we read, each as whatever it is; `null` where there is none.
 #[derive(Default)]
 struct Members {
@@ -82,27 +110,7 @@ struct Members {
 
 impl Members {
     fn read(body: &[u8]) -> Result<Self, Malformed> {
-        Self::within(&lenient::json(body), MOST_WRAPPINGS).ok_or_else(|| malformed("", "the body is no JSON object"))
-    }
-
-    fn within(text: &str, wrappings: usize) -> Option<Self> {
-        let text = text.trim_start();
-        match text.as_bytes().first()? {
-            b'{' => {
-                let mut values = serde_json::Deserializer::from_str(text).into_iter::<Self>();
-                let members = values.next()?.ok()?;
-                (!text[values.byte_offset()..].contains(['{', '['])).then_some(members)
-            }
-            b'"' if wrappings > 0 => {
-                let inner = serde_json::from_str::<String>(text).ok()?;
-                Self::within(&lenient::json(inner.as_bytes()), wrappings - 1)
-            }
-            b'[' if wrappings > 0 => match serde_json::from_str::<Vec<&RawValue>>(text).ok()?.as_slice() {
-                [only] => Self::within(only.get(), wrappings - 1),
-                _ => None,
-            },
-            _ => None,
-        }
+        object(body).ok_or_else(|| malformed("", "the body is no JSON object"))
     }
 
     fn member(&mut self, name: &str) -> Option<&mut Value> {
@@ -181,16 +189,16 @@ impl<'de> Visitor<'de> for MembersVisitor {
 }
 
 /// A text without the blanks around it; `None` for anything else, and for one that is empty.
-fn text(value: &Value) -> Option<String> {
+pub(super) fn text(value: &Value) -> Option<String> {
     value.as_str().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned)
 }
 
 /// As [`text`]; a number, `true` or `false` is the word that it is written as.
-fn word(value: &Value) -> Option<String> {
+pub(super) fn word(value: &Value) -> Option<String> {
     if value.is_number() || value.is_boolean() { Some(value.to_string()) } else { text(value) }
 }
 
-fn malformed(pointer: &str, detail: &str) -> Malformed {
+pub(super) fn malformed(pointer: &str, detail: &str) -> Malformed {
     Malformed { pointer: pointer.to_owned(), detail: detail.to_owned() }
 }
 

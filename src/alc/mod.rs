@@ -8,6 +8,7 @@ pub mod callback;
 mod features;
 mod listed;
 pub mod oauth;
+pub mod prospect;
 mod shapes;
 pub mod signature;
 #[cfg(test)]

@@ -212,6 +212,7 @@ fn leads(
             pipeline: attio.pipeline.clone(),
             sync_every: config.sync.every,
             gates: ground.gates,
+            upserts_prospects: attio.upserts_prospects,
         },
     )
 }

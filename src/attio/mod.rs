@@ -1,4 +1,4 @@
-//! Attio's REST API v2: who a credential belongs to, the one record that we write, and the attributes it needs.
+//! Attio's REST API v2: who a credential belongs to, the records that we write, and the attributes it needs.
 //!
 //! Owns the shapes of Attio's API (docs.attio.com/rest-api; its OpenAPI document of 2026-03) and what its errors mean.
 //! Promises that the token appears in the `Authorization` header and nowhere else.
@@ -8,6 +8,7 @@ pub mod lists;
 pub mod notes;
 pub mod oauth;
 pub mod people;
+pub mod prospects;
 pub mod query;
 #[cfg(test)]
 mod tests;

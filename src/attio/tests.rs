@@ -298,3 +298,63 @@ async fn people_are_picked_by_attio_and_paged() {
         assert!(matches!(answer, Err(CallError::Unreadable { .. })), "{strange}: {answer:?}");
     }
 }
+
+const EMAIL: &str = "ada@example.com";
+
+fn secret(text: &str) -> SecretString {
+    SecretString::from(text)
+}
+
+#[tokio::test]
+async fn a_person_is_looked_for_by_their_address() {
+    let person = |name: Value| json!({ "id": { "record_id": RECORD }, "values": { "name": name } });
+    let named = json!([{ "active_until": null, "full_name": "Ada", "first_name": "Ada", "last_name": "" }]);
+    for (data, expected) in
+        [(json!([]), None), (json!([person(json!([]))]), Some(false)), (json!([person(named)]), Some(true))]
+    {
+        let mut server = Server::new_async().await;
+        let mock = server
+            .mock("POST", "/v2/objects/people/records/query")
+            .match_body(Matcher::Json(json!({ "filter": { "email_addresses": EMAIL }, "limit": 1 })));
+        let mock = mock.with_body(json!({ "data": data }).to_string()).create_async().await;
+        let found = client(&server).find_by_email(&token(), &secret(EMAIL)).await.expect("an answer");
+        assert_eq!(found, expected.map(|has_name| prospects::Found { record: record(), has_name }));
+        mock.assert_async().await;
+    }
+}
+
+#[tokio::test]
+async fn a_person_is_asserted_as_attios_document_has_it() {
+    let name =
+        |full: &str, first: &str, last: &str| json!([{ "full_name": full, "first_name": first, "last_name": last }]);
+    for (told, expected) in [
+        (Some("Ada King Lovelace"), Some(name("Ada King Lovelace", "Ada", "King Lovelace"))),
+        (Some("Ada"), Some(name("Ada", "Ada", ""))),
+        (None, None),
+    ] {
+        let mut values = json!({ "email_addresses": [EMAIL] });
+        if let Some(name) = expected {
+            values["name"] = name;
+        }
+        let mut server = Server::new_async().await;
+        let mock = server
+            .mock("PUT", "/v2/objects/people/records?matching_attribute=email_addresses")
+            .match_body(Matcher::Json(json!({ "data": { "values": values } })))
+            .with_body(json!({ "data": { "id": { "record_id": RECORD }, "values": {} } }).to_string());
+        let mock = mock.create_async().await;
+        let made = client(&server).assert_person(&token(), &secret(EMAIL), told.map(secret).as_ref()).await;
+        assert_eq!(made, Ok(record()));
+        mock.assert_async().await;
+    }
+}
+
+#[tokio::test]
+async fn what_attio_refuses_of_a_person_quotes_nobody() {
+    let mut server = Server::new_async().await;
+    let message = format!("\"{EMAIL}\" of Ada Lovelace is no good");
+    let body = json!({ "status_code": 400, "code": "validation_type", "message": message }).to_string();
+    server.mock("PUT", Matcher::Any).with_status(400).with_body(body).create_async().await;
+    let refused = client(&server).assert_person(&token(), &secret(EMAIL), Some(&secret("Ada Lovelace"))).await;
+    let said = refused.expect_err("refused").to_string();
+    assert!(!said.contains("ada@") && !said.contains("Lovelace"), "{said}");
+}

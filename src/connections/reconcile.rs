@@ -29,6 +29,8 @@ use crate::{
 /// The leads that have not finished.
 const QUEUED: &str = "queued";
 const UNFINISHED: [&str; 2] = [QUEUED, "pending"];
+/// The people whom ALC has brought, until Attio has them.
+const BROUGHT: [&str; 2] = ["waiting", "failing"];
 /// Those that have; Attio may still be owed what they came to.
 const FINISHED: [&str; 2] = ["complete", "failed"];
 /// Over how long unfinished leads are woken.
@@ -96,6 +98,7 @@ impl Connections {
     async fn wake_leads(&self, work: &mut Work) -> Result<(), StoreError> {
         let now = self.clock.now();
         self.store.wake(&work.tenant, Kind::Lead, &UNFINISHED, WAKE_SPREAD, now).await?;
+        self.store.wake(&work.tenant, Kind::Prospect, &BROUGHT, WAKE_SPREAD, now).await?;
         if work.workspace.value.owes_attio {
             self.wake_owing(&work.tenant).await?;
         }

@@ -71,6 +71,7 @@ async fn call_back(
                 CallbackOutcome::Repeated => "repeated",
                 CallbackOutcome::Unfinished => "unfinished",
                 CallbackOutcome::OtherEvent => "other_event",
+                CallbackOutcome::Prospect => "prospect",
             });
             Ok(HttpResponse::Ok().json(serde_json::json!({})))
         }

@@ -6,6 +6,7 @@
 //! - [`lead`]: the aggregate with its transitions and steps. Pure.
 //! - [`press`]: the button, from a press to its answer.
 //! - [`work`]: what a worker that holds a lead's lease does.
+//! - [`prospect`]: a person whom ALC brings, until Attio has them.
 //! - [`inbound`]: what ALC and Attio call us with.
 //! - [`full_sync`]: both sides of a workspace looked through, and what differs set right.
 //! - [`merges`]: which lead speaks for a record; [`hooks`]: the callback URLs that presses name; [`reads`]: what is
@@ -21,6 +22,7 @@ mod merges;
 mod operators;
 mod places;
 mod press;
+mod prospect;
 mod reads;
 mod resealing;
 mod service;
@@ -50,6 +52,7 @@ pub use self::{
         answer::{Accepted, NewLead, SendRefused},
         batch::ItemResult,
     },
+    prospect::{aggregate::LABELS as PROSPECTS, resealing::examine as examine_prospect},
     reads::{LeadPage, ReadRefused},
     resealing::{examine, examine_receipt},
     service::{Leads, Parts},

@@ -36,4 +36,6 @@ pub struct Settings {
     pub sync_every: Option<Duration>,
     /// What every request to an upstream goes through.
     pub gates: Gates,
+    /// `ATTIO__PROSPECTS`: a person whom ALC brings is upserted at Attio.
+    pub upserts_prospects: bool,
 }

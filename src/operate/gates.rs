@@ -9,7 +9,7 @@ use crate::{
     clock::{Timestamp, later},
     connections,
     ids::WorkspaceId,
-    leads::{Looked, Status},
+    leads::{self, Looked, Status},
     store::{
         Kind, StoreError,
         gate::{Gate, GateReport},
@@ -137,6 +137,9 @@ impl Operate {
             "attio" => &["pending"],
             _ => &[],
         };
+        if line.upstream == "attio" {
+            self.store.wake(&tenant, Kind::Prospect, &leads::PROSPECTS, WOKEN_WITHIN, now).await?;
+        }
         if live.is_empty() { Ok(0) } else { self.store.wake(&tenant, Kind::Lead, live, WOKEN_WITHIN, now).await }
     }
 

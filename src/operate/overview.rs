@@ -34,6 +34,8 @@ pub struct Overview {
     pub now: Timestamp,
     /// How many leads of each status there are, over all workspaces: exact.
     pub totals: Vec<Depth>,
+    /// The same of the people whom ALC has brought and Attio does not have yet.
+    pub prospects: Vec<Depth>,
     /// See [`super::GatesPage::all_of_alc_held_back`].
     pub all_of_alc_held_back: bool,
     /// The workspaces.
@@ -125,8 +127,9 @@ impl Operate {
     /// The workspaces from `from` on, or one alone, at a glance.
     pub async fn overview(&self, only: Option<WorkspaceId>, from: Option<&Place>) -> Result<Overview, StoreError> {
         let now = self.clock.now();
-        let totals: Vec<_> =
-            self.store.depths(now).await?.into_iter().filter(|depth| depth.kind == Kind::Lead).collect();
+        let mut totals = self.store.depths(now).await?;
+        let prospects = totals.extract_if(.., |depth| depth.kind == Kind::Prospect).collect();
+        totals.retain(|depth| depth.kind == Kind::Lead);
         let mut all = self.workspaces(Kind::Workspace, only, from.map(|from| from.workspace)).await?;
         all.extend(self.workspaces(Kind::Lead, only, from.map(|from| from.workspace)).await?);
         all.sort_unstable();
@@ -144,7 +147,7 @@ impl Operate {
                 workspaces.push(glance);
             }
         }
-        Ok(Overview { now, totals, all_of_alc_held_back: self.leads.holds_back_alc(), workspaces, next })
+        Ok(Overview { now, totals, prospects, all_of_alc_held_back: self.leads.holds_back_alc(), workspaces, next })
     }
 
     /// One workspace, and how many leads were read for it.

@@ -1,6 +1,6 @@
 //! The walk over all that is stored, after a change of the sealing key: what the previous key sealed is sealed anew.
 //!
-//! Promises that the walk goes over workspaces, leads and attempts alike; that each document is written by itself, so
+//! Promises that the walk goes over workspaces, leads, prospects and attempts alike; that each document is written by itself, so
 //! that a process may die at any moment; that no worker loses its lease; and that `alc_connector_sealed_by_previous`
 //! says how many documents are left, so that an operator knows when the previous key may go. Replicas that walk at once
 //! do no harm: of two writes one finds the document changed. Without a previous key there is nothing to do.
@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::Reconciler;
 use crate::{
     clock::later,
-    leads::Leads,
+    leads::{self, Leads},
     store::{Kind, Page, Resealed, StoreError, Tenant},
 };
 
@@ -79,6 +79,7 @@ impl Reconciler {
         // To ask the store which tenants have a lead would make it read every lead's place in one go.
         for tenant in &workspaces {
             left += self.walk_leads(tenant, only_look).await?;
+            left += self.walk_prospects(tenant, only_look).await?;
         }
         Ok(left)
     }
@@ -99,6 +100,19 @@ impl Reconciler {
             if cursor.is_none() {
                 break;
             }
+        }
+        Ok(left)
+    }
+
+    /// One that a worker leases is left to the next walk; that worker is about to have it forgotten.
+    async fn walk_prospects(&self, tenant: &Tenant, only_look: bool) -> Result<u64, StoreError> {
+        let mut left = 0;
+        for id in self.store.unleased(tenant, Kind::Prospect, &leads::PROSPECTS).await? {
+            if self.lifecycle.is_stopping() {
+                break;
+            }
+            let resealed = self.leads.reseal_prospect(tenant, &id, only_look).await;
+            left += self.count(tenant, Kind::Prospect, resealed).await;
         }
         Ok(left)
     }

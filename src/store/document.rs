@@ -43,11 +43,14 @@ pub enum Kind {
     Attempt,
     /// The full sync of a workspace: the one that runs, or the last one.
     Sync,
+    /// A person whom ALC has brought, until Attio has them.
+    Prospect,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 5] = [Self::Workspace, Self::Lead, Self::Receipt, Self::Attempt, Self::Sync];
+    pub const ALL: [Self; 6] =
+        [Self::Workspace, Self::Lead, Self::Receipt, Self::Attempt, Self::Sync, Self::Prospect];
 
     /// The kind's stable name, as the engines store it.
     pub const fn name(self) -> &'static str {
@@ -57,6 +60,7 @@ impl Kind {
             Self::Receipt => "receipt",
             Self::Attempt => "attempt",
             Self::Sync => "sync",
+            Self::Prospect => "prospect",
         }
     }
 

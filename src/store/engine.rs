@@ -75,6 +75,10 @@ pub trait Engine: Send + Sync + 'static {
         now: Timestamp,
     ) -> Result<u64, StoreError>;
 
+    /// The ids of every aggregate of that tenant, kind and one of those statuses that no worker leases. Not one atomic
+    /// view, as [`Self::depths`]; for the few of a kind that has no pages, never while a caller waits.
+    async fn unleased(&self, tenant: &Tenant, kind: Kind, statuses: &[&str]) -> Result<Vec<String>, StoreError>;
+
     /// One page of a tenant's leads, newest first, of these statuses, each named once, after `cursor`.
     async fn page(
         &self,

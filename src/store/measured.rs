@@ -89,7 +89,7 @@ pub(super) struct Measured {
     report: Operation,
     gate_waits: [(&'static str, Histogram); 3],
     conflicts: Counter,
-    leases: [Leases; 4],
+    leases: [Leases; 5],
 }
 
 impl Measured {
@@ -110,7 +110,7 @@ impl Measured {
             reserve: Operation::new("reserve"),
             report: Operation::new("report"),
             conflicts: counter!("alc_connector_store_conflicts_total"),
-            leases: [Kind::Lead, Kind::Workspace, Kind::Attempt, Kind::Sync].map(Leases::new),
+            leases: [Kind::Lead, Kind::Workspace, Kind::Attempt, Kind::Sync, Kind::Prospect].map(Leases::new),
         }
     }
 
@@ -174,6 +174,10 @@ impl Engine for Measured {
         now: Timestamp,
     ) -> Result<u64, StoreError> {
         self.wake.of(self.engine.wake(tenant, kind, statuses, spread, now)).await
+    }
+
+    async fn unleased(&self, tenant: &Tenant, kind: Kind, statuses: &[&str]) -> Result<Vec<String>, StoreError> {
+        self.page.of(self.engine.unleased(tenant, kind, statuses)).await
     }
 
     async fn page(

@@ -155,6 +155,10 @@ impl Engine for HeldBack {
         self.engine.wake(tenant, kind, statuses, spread, now).await
     }
 
+    async fn unleased(&self, tenant: &Tenant, kind: Kind, statuses: &[&str]) -> Result<Vec<String>, StoreError> {
+        self.engine.unleased(tenant, kind, statuses).await
+    }
+
     async fn page(
         &self,
         tenant: &Tenant,

@@ -41,6 +41,7 @@ mod operators;
 mod operators_page;
 mod pipeline;
 mod priority;
+mod prospects;
 mod races;
 mod reads;
 mod real_world_browser;

@@ -38,6 +38,7 @@ pub struct Callback {
     event: Option<String>,
     no_event: bool,
     camel_case: bool,
+    prospect: bool,
     fields: Map<String, Value>,
     body: Option<String>,
     bytes: Option<Vec<u8>>,
@@ -53,6 +54,23 @@ impl Callback {
     /// The result of the newest lead of a record, sent to the newest registration that stands.
     pub fn new(record_id: &str, status: &str) -> Self {
         Self { record_id: record_id.to_owned(), status: status.to_owned(), ..Self::default() }
+    }
+
+    /// A person whom ALC brings: `prospect_updated`, without a record. A result is one more [`Callback::field`].
+    pub fn prospect(prospect_id: &str, name: &str, email_address: &str) -> Self {
+        Self { prospect: true, ..Self::default() }
+            .event("prospect_updated")
+            .field("prospectId", json!(prospect_id))
+            .field("prospectName", json!(name))
+            .field("prospectEmail", json!(email_address))
+    }
+
+    /// A result without a record, of the person with that address: `lead.processed`.
+    pub fn of_email(email_address: &str, status: &str) -> Self {
+        Self { prospect: true, ..Self::default() }
+            .event("lead.processed")
+            .field("email", json!(email_address))
+            .field("status", json!(status))
     }
 
     /// With this `lead_id`, instead of the newest lead's.
@@ -247,6 +265,9 @@ impl State {
         });
         let record_field = if callback.camel_case { "recordId" } else { "record_id" };
         let mut body = json!({ record_field: callback.record_id, "status": callback.status });
+        if callback.prospect {
+            body = json!({});
+        }
         let rich = self.settings.rich_callbacks;
         let lead_id = callback.lead_id.clone().or(own_id.filter(|_| rich && !callback.no_lead_id));
         if let Some(lead_id) = lead_id {

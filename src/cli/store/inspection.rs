@@ -86,13 +86,14 @@ fn examined(held: &Held, sealer: &Sealer) -> Result<Examined, CodecError> {
     match held.key.kind {
         Kind::Workspace => connections::examine(document, sealer),
         Kind::Lead => leads::examine(&held.tenant, document, sealer),
+        Kind::Prospect => leads::examine_prospect(&held.tenant, &held.key.id, document, sealer),
         Kind::Receipt => leads::examine_receipt(document),
         Kind::Attempt => authorization::examine(&held.tenant, document, sealer),
         Kind::Sync => leads::examine_sync(document),
     }
 }
 
-/// Every lead, attempt and sync has something left to do: to be forgotten, at last.
+/// Every lead, attempt, sync and prospect has something left to do: to be forgotten, at last.
 fn is_forgotten(kind: Kind, document: &Document) -> bool {
-    matches!(kind, Kind::Lead | Kind::Attempt | Kind::Sync) && document.due.is_none() && document.lease.is_none()
+    matches!(kind, Kind::Lead | Kind::Attempt | Kind::Sync | Kind::Prospect) && document.due.is_none() && document.lease.is_none()
 }

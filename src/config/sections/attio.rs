@@ -108,6 +108,8 @@ pub struct Attio {
     pub writes_per_second: u32,
     /// Hosts, with their subdomains, that workflow callback URLs may name.
     pub callback_hosts: Vec<String>,
+    /// `ATTIO__PROSPECTS`: people whom ALC brings are upserted.
+    pub upserts_prospects: bool,
 }
 
 impl Attio {
@@ -127,6 +129,7 @@ impl Attio {
             r.fault("attio.send_on_list", again);
         }
         let writes_per_second = r.parsed("attio.writes_per_second", "set it to 25", check::positive);
+        let upserts_prospects = r.parsed_if_set("attio.prospects", prospects).unwrap_or(false);
         let mut callback_hosts = Vec::new();
         for host in r.list("attio.callback_hosts") {
             match check::callback_host(&host) {
@@ -145,6 +148,7 @@ impl Attio {
             send_on_list,
             writes_per_second: writes_per_second?,
             callback_hosts,
+            upserts_prospects,
         })
     }
 }
@@ -188,6 +192,14 @@ impl AttioOAuth {
             token_url: token_url?,
             revoke_url: revoke_url?,
         })
+    }
+}
+
+fn prospects(text: &str) -> Result<bool, String> {
+    match text {
+        "off" => Ok(false),
+        "upsert" => Ok(true),
+        _ => Err("must be `upsert` or `off`".to_owned()),
     }
 }
 

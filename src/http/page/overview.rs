@@ -95,7 +95,15 @@ impl OverviewPage {
             let oldest = depth.and_then(|depth| depth.oldest).map(|oldest| self.at.away(&oldest));
             (status.name(), meaning, depth.map_or(0, |depth| depth.count), oldest)
         };
-        meanings.map(total).to_vec()
+        let prospects = self.overview.prospects.iter().filter(|depth| depth.count > 0).map(|depth| {
+            let oldest = depth.oldest.map(|oldest| self.at.away(&oldest));
+            let (name, meaning) = match depth.status.as_str() {
+                "failing" => ("brought, failing", "people whom ALC brings and Attio does not take: see the log"),
+                _ => ("brought", "people whom ALC brings, on their way to Attio"),
+            };
+            (name, meaning, depth.count, oldest)
+        });
+        meanings.map(total).into_iter().chain(prospects).collect()
     }
 }
 

@@ -7,7 +7,8 @@ use tracing::{Span, field::display};
 use super::patience::answered_in_time;
 use crate::{
     alc::{
-        callback::{self, Callback, Malformed, is_unfinished},
+        callback::{self, Callback, Malformed, PROCESSED, is_unfinished},
+        prospect,
         signature::{self, Headers},
     },
     connections::{self, Webhook, WebhookSecret, Workspace},
@@ -22,9 +23,6 @@ use crate::{
     telemetry::traces,
 };
 
-/// The one event that carries a result.
-const PROCESSED: &str = "lead.processed";
-
 /// What an accepted callback came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CallbackOutcome {
@@ -38,6 +36,8 @@ pub enum CallbackOutcome {
     Unfinished,
     /// Another event than `lead.processed`.
     OtherEvent,
+    /// A person whom ALC brings: upserted at Attio from here on.
+    Prospect,
 }
 
 /// Why a callback is not accepted.
@@ -114,6 +114,12 @@ impl Leads {
             traces::tell("alc_connector.workspace", workspace.value.id);
             if let Ok(callback) = &parsed {
                 traces::tell("alc_connector.record", callback.record_id);
+            }
+            if self.settings.upserts_prospects
+                && let Some(prospect) = prospect::parse(body)
+            {
+                let prospect = prospect.map_err(CallbackRefused::Malformed)?;
+                return Ok(self.take_prospect(&tenant, webhook.id, &prospect, headers.id).await?);
             }
             // Another event has another form: it is not asked for a record.
             if callback::event(body).is_some_and(|event| event != PROCESSED) {

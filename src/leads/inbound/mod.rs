@@ -7,3 +7,4 @@ pub(super) mod alc;
 pub(super) mod attio;
 mod entered;
 mod patience;
+mod prospect;

@@ -24,6 +24,7 @@ pub(super) mod outcome;
 pub(super) mod owed;
 pub(super) mod person;
 pub(super) mod pipeline;
+pub(super) mod prospect;
 pub(super) mod reach;
 mod refusal;
 pub(super) mod result;

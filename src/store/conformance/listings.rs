@@ -82,6 +82,26 @@ pub(super) async fn depths_count_by_kind_and_status(engine: &dyn Engine) {
     assert_eq!(depths, expected);
 }
 
+pub(super) async fn what_no_worker_leases_is_found_by_kind_and_status(engine: &dyn Engine) {
+    let prospect = |n: u64| Key::new(Kind::Prospect, format!("p|{n}"));
+    let writes = (0..5).map(|n| {
+        let status = if n % 2 == 0 { "waiting" } else { "failing" };
+        put_as(&prospect(n), None, status, at(n), LeaseChange::Leave { due: Some(at(100 + n)) })
+    });
+    let commit = plain(writes.chain([put_as(&lead("a"), None, "waiting", at(0), IDLE)]).collect());
+    assert_eq!(engine.commit(&tenant(), &commit, at(0)).await.expect("answers"), DONE);
+    let found = async |statuses: &[&str]| {
+        let mut ids = engine.unleased(&tenant(), Kind::Prospect, statuses).await.expect("answers");
+        ids.sort_unstable();
+        ids
+    };
+    assert_eq!(found(&["waiting"]).await, ["p|0", "p|2", "p|4"]);
+    assert_eq!(found(&["failing", "waiting", "failing"]).await, ["p|0", "p|1", "p|2", "p|3", "p|4"]);
+    assert_eq!(lease_due(engine, 1, at(100)).await.len(), 1);
+    assert_eq!(found(&["waiting"]).await, ["p|2", "p|4"]);
+    assert_eq!(found(&["another"]).await, Vec::<String>::new());
+}
+
 pub(super) async fn every_tenant_of_a_kind_is_found_once(engine: &dyn Engine) {
     let workspaces: BTreeSet<_> = (0..40).map(|n| Tenant::new(format!("w{n}"))).collect();
     for (n, tenant) in workspaces.iter().enumerate() {

@@ -206,7 +206,8 @@ suite! {
         pages_are_newest_first_with_ties_and_by_status,
         a_cursor_stands_still_while_others_write,
         depths_count_by_kind_and_status,
-        every_tenant_of_a_kind_is_found_once;
+        every_tenant_of_a_kind_is_found_once,
+        what_no_worker_leases_is_found_by_kind_and_status;
     gates:
         a_slot_is_kept_beside_the_aggregate_and_honoured,
         a_reservation_comes_with_its_commit_or_not_at_all,

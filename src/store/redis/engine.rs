@@ -126,6 +126,33 @@ impl RedisEngine {
         self.connection.call(call, insist).await.map_err(|error| failure(&error))
     }
 
+    /// What no worker leases, as the index has it: the time of creation, `|`, the id. In that order.
+    async fn entries_unleased(
+        &self,
+        tenant: &Tenant,
+        kind: Kind,
+        statuses: &[&str],
+    ) -> Result<Vec<String>, StoreError> {
+        let statuses: BTreeSet<_> = statuses.iter().collect();
+        let mut found = Vec::new();
+        for status in &statuses {
+            let mut after = String::new();
+            loop {
+                let mut call = self.scripts.unleased.key(self.keys.of(tenant));
+                call.arg(tenant.as_str()).arg(kind.name()).arg(status).arg(&after).arg(WAKEN_AT_ONCE);
+                let (looked, entries): (String, Vec<String>) = self.call(&call, Insist::Patiently).await?;
+                found.extend(entries);
+                after = looked;
+                if after.is_empty() {
+                    break;
+                }
+            }
+        }
+        found.sort_unstable();
+        found.dedup();
+        Ok(found)
+    }
+
     fn everywhere(&self) -> Everywhere<'_> {
         Everywhere { connection: &self.connection, keys: &self.keys, at_once: self.is_whole }
     }
@@ -239,24 +266,8 @@ impl Engine for RedisEngine {
         spread: Duration,
         now: Timestamp,
     ) -> Result<u64, StoreError> {
+        let found = self.entries_unleased(tenant, kind, statuses).await?;
         let statuses: BTreeSet<_> = statuses.iter().collect();
-        let mut found = Vec::new();
-        for status in &statuses {
-            let mut after = String::new();
-            loop {
-                let mut call = self.scripts.unleased.key(self.keys.of(tenant));
-                call.arg(tenant.as_str()).arg(kind.name()).arg(status).arg(&after).arg(WAKEN_AT_ONCE);
-                let (looked, entries): (String, Vec<String>) = self.call(&call, Insist::Patiently).await?;
-                found.extend(entries);
-                after = looked;
-                if after.is_empty() {
-                    break;
-                }
-            }
-        }
-        // An entry begins with the time of creation.
-        found.sort_unstable();
-        found.dedup();
         let mut woken = 0;
         for round in evenly(found, spread, now).chunks(WAKEN_AT_ONCE) {
             let mut call = self.scripts.wake.key(self.keys.of(tenant));
@@ -271,6 +282,11 @@ impl Engine for RedisEngine {
             woken += self.call::<u64>(&call, Insist::Patiently).await?;
         }
         Ok(woken)
+    }
+
+    async fn unleased(&self, tenant: &Tenant, kind: Kind, statuses: &[&str]) -> Result<Vec<String>, StoreError> {
+        let found = self.entries_unleased(tenant, kind, statuses).await?;
+        Ok(found.iter().filter_map(|entry| entry.split_once('|')).map(|(_, id)| id.to_owned()).collect())
     }
 
     async fn page(

@@ -142,6 +142,11 @@ impl Engine for SqliteEngine {
         Ok(woken)
     }
 
+    async fn unleased(&self, tenant: &Tenant, kind: Kind, statuses: &[&str]) -> Result<Vec<String>, StoreError> {
+        let (tenant, statuses) = (tenant.clone(), statuses.iter().map(|&status| status.to_owned()).collect::<Vec<_>>());
+        self.read(move |c| due::unleased(c, &tenant, kind, &statuses)).await
+    }
+
     async fn page(
         &self,
         tenant: &Tenant,

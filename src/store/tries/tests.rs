@@ -123,6 +123,10 @@ impl Engine for One {
         gone()
     }
 
+    async fn unleased(&self, _: &Tenant, _: Kind, _: &[&str]) -> Result<Vec<String>, StoreError> {
+        gone()
+    }
+
     async fn page(&self, _: &Tenant, _: &[&str], _: Option<&Cursor>, _: usize) -> Result<Page, StoreError> {
         gone()
     }

@@ -79,6 +79,10 @@ impl<F: Fn(&Commit) -> Fate + Send + Sync + 'static> Engine for Stumbling<F> {
         self.engine.wake(tenant, kind, statuses, spread, now).await
     }
 
+    async fn unleased(&self, tenant: &Tenant, kind: Kind, statuses: &[&str]) -> Result<Vec<String>, StoreError> {
+        self.engine.unleased(tenant, kind, statuses).await
+    }
+
     async fn page(
         &self,
         tenant: &Tenant,
