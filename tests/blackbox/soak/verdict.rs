@@ -1,21 +1,26 @@
 //! What was lost or doubled, by the books of ALC and of Attio. The connector's own word counts only for whether it
 //! still has something to do.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
-use sandbox::Attio;
+use sandbox::{Alc, Attio};
 
 use super::{
     life::{Callers, Life, PATIENCE, Story},
+    records::Merged,
     rig::Rig,
 };
-use crate::support::{ambient::Stopwatch, http::try_send};
+use crate::support::{ambient::Stopwatch, attio_app::AttioApp, harness::Person, http::try_send};
 
 /// One line for each.
 pub async fn of(rig: &Rig, callers: &Callers, story: &Story) -> Vec<String> {
     let attio = &rig.world.attio;
     let unfinished = || story.lives.iter().filter(|life| !is_shown(attio, life));
-    comes(async || unfinished().next().is_none()).await;
+    comes(async || {
+        callers.consent_if_asked(&rig.world).await;
+        unfinished().next().is_none()
+    })
+    .await;
     let mut losses = Vec::new();
     for life in unfinished() {
         let (record, happened) = (&life.person.record_id, callers.happened_to(&life.person).await);
@@ -37,17 +42,117 @@ pub async fn of(rig: &Rig, callers: &Callers, story: &Story) -> Vec<String> {
             losses.push(format!("{record}: the connector still has something to do"));
         }
     }
+    for merged in &story.merged {
+        losses.extend(of_a_merge(rig, callers, merged).await);
+    }
+    for person in &story.deleted {
+        losses.extend(of_a_deletion(rig, callers, person).await);
+    }
+    losses.extend(of_those_before(rig, callers).await);
     losses
 }
 
-/// Nothing is left behind when the workspace leaves: no webhook at ALC, no grant, no token that is good for anything.
-pub async fn of_removal(rig: &Rig, callers: &Callers) -> Vec<String> {
-    let alc = &rig.world.alc;
-    callers.app().connection_removed().await.expect(202);
-    if comes(async || alc.webhooks().is_empty() && alc.living_grants() == 0).await {
+/// The new record shows the result of the lead that speaks, and nothing of the other.
+async fn of_a_merge(rig: &Rig, callers: &Callers, merged: &Merged) -> Vec<String> {
+    let (attio, record) = (&rig.world.attio, &merged.record_id);
+    let shown = || (attio.status(record), attio.value(record, "alc_result"));
+    let right = (Some("Complete".to_owned()), Some(merged.result.to_owned()));
+    comes(async || shown() == right).await;
+    let mut losses = Vec::new();
+    if shown() != right {
+        let happened = callers.happened_to(&merged.speaker).await;
+        losses.push(format!("{record}, merged: Attio shows {:?}: {happened}", shown()));
+    }
+    if stepped_back(&attio.history(record)) {
+        losses.push(format!("{record}, merged: Attio showed {:?}", attio.history(record)));
+    }
+    let leads = |person: &Person| rig.world.alc.leads_of(&person.record_id).len();
+    if leads(&merged.speaker) != 1 || leads(&merged.other) > 1 {
+        let (speaker, other) = (leads(&merged.speaker), leads(&merged.other));
+        losses.push(format!("{record}, merged: ALC has {speaker} leads of the one and {other} of the other"));
+    }
+    if !is_at_rest(callers, record).await {
+        losses.push(format!("{record}, merged: the connector still has something to do"));
+    }
+    losses
+}
+
+/// Whoever asks is told what became of it, and nobody is asked twice.
+async fn of_a_deletion(rig: &Rig, callers: &Callers, person: &Person) -> Vec<String> {
+    let (record, leads) = (&person.record_id, rig.world.alc.leads_of(&person.record_id).len());
+    let told = async || {
+        let lead = asked(&callers.app(), &format!("/v1/leads/{record}")).await;
+        lead["status"] == "failed" && lead["reason"] == "record-deleted"
+    };
+    if comes(told).await && leads <= 1 {
         return Vec::new();
     }
-    vec![format!("left at ALC: {} webhooks, {} grants", alc.webhooks().len(), alc.living_grants())]
+    vec![format!("{record}, deleted: ALC has {leads} leads; {}", callers.happened_to(person).await)]
+}
+
+/// What was replaced or removed has left nothing beside what the connection that stands has.
+async fn of_those_before(rig: &Rig, callers: &Callers) -> Vec<String> {
+    let mut losses = Vec::new();
+    let alone = |alc: &Alc, attio: &Attio| {
+        (alc.webhooks().len(), attio.webhooks().len(), alc.living_grants() - unnameable(alc).min(alc.living_grants()))
+    };
+    let (alc, attio) = (&rig.world.alc, &rig.world.attio);
+    if !comes(async || alone(alc, attio) == (1, 1, 1)).await {
+        losses.push(format!(
+            "webhooks at ALC, at Attio, and grants, where one connection stands: {:?}",
+            alone(alc, attio)
+        ));
+    }
+    for app in callers.before() {
+        if !comes(async || is_refused(&app).await).await {
+            losses.push("the token of a connection that is gone still works".to_owned());
+        }
+    }
+    losses
+}
+
+/// How many living grants there are whose refresh token nobody can name: ALC's answer to a refresh that rotated it was
+/// lost. One that was handed out with the grant, or was ever named since, the connector has had.
+fn unnameable(alc: &Alc) -> usize {
+    let tokens = alc.journal().requests("token");
+    let handed_out: BTreeSet<_> = tokens
+        .iter()
+        .filter(|seen| seen.body.contains("authorization_code"))
+        .filter_map(|seen| serde_json::from_str::<serde_json::Value>(seen.answer.as_deref()?).ok())
+        .filter_map(|answer| answer["refresh_token"].as_str().map(str::to_owned))
+        .collect();
+    let named =
+        |token: &str| tokens.iter().chain(&alc.journal().requests("revoke")).any(|seen| seen.body.contains(token));
+    let state = alc.state();
+    let grants = state["grants"].as_array().into_iter().flatten();
+    let living = grants.filter(|grant| grant["revoked"] == false).filter_map(|grant| grant["refresh_token"].as_str());
+    living.filter(|token| !handed_out.contains(*token) && !named(token)).count()
+}
+
+async fn is_refused(app: &AttioApp) -> bool {
+    let request = app.request(reqwest::Method::GET, "/v1/connection");
+    try_send(request).await.is_ok_and(|answer| answer.status == 401)
+}
+
+async fn asked(app: &AttioApp, path: &str) -> serde_json::Value {
+    let answer = try_send(app.request(reqwest::Method::GET, path)).await;
+    if answer.as_ref().is_ok_and(|answer| answer.status == 401) {
+        app.try_refresh().await;
+    }
+    answer.map(|answer| answer.json()).unwrap_or_default()
+}
+
+/// Nothing is left behind when the workspace leaves: no webhook, no grant, no token that is good for anything.
+pub async fn of_removal(rig: &Rig, callers: &Callers) -> Vec<String> {
+    let (alc, attio, app) = (&rig.world.alc, &rig.world.attio, callers.app());
+    callers.remove(&app).await;
+    let left = || {
+        (alc.webhooks().len(), attio.webhooks().len(), alc.living_grants() - unnameable(alc).min(alc.living_grants()))
+    };
+    if comes(async || left() == (0, 0, 0) && is_refused(&app).await).await {
+        return Vec::new();
+    }
+    vec![format!("left after the removal: webhooks at ALC, at Attio, and grants: {:?}", left())]
 }
 
 /// Whether it is so before patience ends. Unlike `eventually` it lets the verdict go on: what is lost is told all at
@@ -82,8 +187,7 @@ async fn is_told(attio: &Attio, step: &str) -> bool {
 
 async fn is_at_rest(callers: &Callers, record: &str) -> bool {
     comes(async || {
-        let request = callers.app().request(reqwest::Method::GET, &format!("/v1/leads/{record}"));
-        let lead = try_send(request).await.map(|answer| answer.json()).unwrap_or_default();
+        let lead = asked(&callers.app(), &format!("/v1/leads/{record}")).await;
         lead["status"] == "complete" && lead["attio"] == "synced"
     })
     .await
