@@ -14,13 +14,15 @@ use crate::support::{ambient::Stopwatch, attio_app::AttioApp, harness::Person, h
 
 /// One line for each.
 pub async fn of(rig: &Rig, callers: &Callers, story: &Story) -> Vec<String> {
+    let patience = Patience::begun();
     let attio = &rig.world.attio;
     let unfinished = || story.lives.iter().filter(|life| !is_shown(attio, life));
-    comes(async || {
-        callers.consent_if_asked(&rig.world).await;
-        unfinished().next().is_none()
-    })
-    .await;
+    patience
+        .comes(async || {
+            callers.consent_if_asked(&rig.world).await;
+            unfinished().next().is_none()
+        })
+        .await;
     let mut losses = Vec::new();
     for life in unfinished() {
         let (record, happened) = (&life.person.record_id, callers.happened_to(&life.person).await);
@@ -35,29 +37,29 @@ pub async fn of(rig: &Rig, callers: &Callers, story: &Story) -> Vec<String> {
         if life.sends == 1 && stepped_back(&attio.history(record)) {
             losses.push(format!("{record}: Attio showed {:?}", attio.history(record)));
         }
-        if life.is_waited_for && !is_told(attio, record).await {
+        if life.is_waited_for && !is_told(patience, attio, record).await {
             losses.push(format!("{record}: the waiting step was told {:?}", attio.told(record)));
         }
-        if !is_at_rest(callers, record).await {
+        if !is_at_rest(patience, callers, record).await {
             losses.push(format!("{record}: the connector still has something to do"));
         }
     }
     for merged in &story.merged {
-        losses.extend(of_a_merge(rig, callers, merged).await);
+        losses.extend(of_a_merge(patience, rig, callers, merged).await);
     }
     for person in &story.deleted {
-        losses.extend(of_a_deletion(rig, callers, person).await);
+        losses.extend(of_a_deletion(patience, rig, callers, person).await);
     }
-    losses.extend(of_those_before(rig, callers).await);
+    losses.extend(of_those_before(patience, rig, callers).await);
     losses
 }
 
 /// The new record shows the result of the lead that speaks, and nothing of the other.
-async fn of_a_merge(rig: &Rig, callers: &Callers, merged: &Merged) -> Vec<String> {
+async fn of_a_merge(patience: Patience, rig: &Rig, callers: &Callers, merged: &Merged) -> Vec<String> {
     let (attio, record) = (&rig.world.attio, &merged.record_id);
     let shown = || (attio.status(record), attio.value(record, "alc_result"));
     let right = (Some("Complete".to_owned()), Some(merged.result.to_owned()));
-    comes(async || shown() == right).await;
+    patience.comes(async || shown() == right).await;
     let mut losses = Vec::new();
     if shown() != right {
         let happened = callers.happened_to(&merged.speaker).await;
@@ -71,40 +73,40 @@ async fn of_a_merge(rig: &Rig, callers: &Callers, merged: &Merged) -> Vec<String
         let (speaker, other) = (leads(&merged.speaker), leads(&merged.other));
         losses.push(format!("{record}, merged: ALC has {speaker} leads of the one and {other} of the other"));
     }
-    if !is_at_rest(callers, record).await {
+    if !is_at_rest(patience, callers, record).await {
         losses.push(format!("{record}, merged: the connector still has something to do"));
     }
     losses
 }
 
 /// Whoever asks is told what became of it, and nobody is asked twice.
-async fn of_a_deletion(rig: &Rig, callers: &Callers, person: &Person) -> Vec<String> {
+async fn of_a_deletion(patience: Patience, rig: &Rig, callers: &Callers, person: &Person) -> Vec<String> {
     let (record, leads) = (&person.record_id, rig.world.alc.leads_of(&person.record_id).len());
     let told = async || {
         let lead = asked(&callers.app(), &format!("/v1/leads/{record}")).await;
         lead["status"] == "failed" && lead["reason"] == "record-deleted"
     };
-    if comes(told).await && leads <= 1 {
+    if patience.comes(told).await && leads <= 1 {
         return Vec::new();
     }
     vec![format!("{record}, deleted: ALC has {leads} leads; {}", callers.happened_to(person).await)]
 }
 
 /// What was replaced or removed has left nothing beside what the connection that stands has.
-async fn of_those_before(rig: &Rig, callers: &Callers) -> Vec<String> {
+async fn of_those_before(patience: Patience, rig: &Rig, callers: &Callers) -> Vec<String> {
     let mut losses = Vec::new();
     let alone = |alc: &Alc, attio: &Attio| {
         (alc.webhooks().len(), attio.webhooks().len(), alc.living_grants() - unnameable(alc).min(alc.living_grants()))
     };
     let (alc, attio) = (&rig.world.alc, &rig.world.attio);
-    if !comes(async || alone(alc, attio) == (1, 1, 1)).await {
+    if !patience.comes(async || alone(alc, attio) == (1, 1, 1)).await {
         losses.push(format!(
             "webhooks at ALC, at Attio, and grants, where one connection stands: {:?}",
             alone(alc, attio)
         ));
     }
     for app in callers.before() {
-        if !comes(async || is_refused(&app).await).await {
+        if !patience.comes(async || is_refused(&app).await).await {
             losses.push("the token of a connection that is gone still works".to_owned());
         }
     }
@@ -146,26 +148,36 @@ async fn asked(app: &AttioApp, path: &str) -> serde_json::Value {
 pub async fn of_removal(rig: &Rig, callers: &Callers) -> Vec<String> {
     let (alc, attio, app) = (&rig.world.alc, &rig.world.attio, callers.app());
     callers.remove(&app).await;
+    let patience = Patience::begun();
     let left = || {
         (alc.webhooks().len(), attio.webhooks().len(), alc.living_grants() - unnameable(alc).min(alc.living_grants()))
     };
-    if comes(async || left() == (0, 0, 0) && is_refused(&app).await).await {
+    if patience.comes(async || left() == (0, 0, 0) && is_refused(&app).await).await {
         return Vec::new();
     }
     vec![format!("left after the removal: webhooks at ALC, at Attio, and grants: {:?}", left())]
 }
 
-/// Whether it is so before patience ends. Unlike `eventually` it lets the verdict go on: what is lost is told all at
-/// once.
-async fn comes(mut so: impl AsyncFnMut() -> bool) -> bool {
-    let watch = Stopwatch::start();
-    while !so().await {
-        if watch.elapsed() > PATIENCE {
-            return false;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
+/// How long the verdict waits for all of it together: what was lost would cost a patience of its own each time.
+#[derive(Clone, Copy)]
+struct Patience(Stopwatch);
+
+impl Patience {
+    fn begun() -> Self {
+        Self(Stopwatch::start())
     }
-    true
+
+    /// Whether it is so before patience ends. Unlike `eventually` it lets the verdict go on: what is lost is told all at
+    /// once.
+    async fn comes(self, mut so: impl AsyncFnMut() -> bool) -> bool {
+        while !so().await {
+            if self.0.elapsed() > PATIENCE {
+                return false;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        true
+    }
 }
 
 fn is_shown(attio: &Attio, life: &Life) -> bool {
@@ -179,16 +191,17 @@ fn stepped_back(history: &[String]) -> bool {
 }
 
 /// Soon at the latest: once or, where an answer of Attio was lost, more often, and always the same.
-async fn is_told(attio: &Attio, step: &str) -> bool {
-    comes(async || !attio.told(step).is_empty()).await;
+async fn is_told(patience: Patience, attio: &Attio, step: &str) -> bool {
+    patience.comes(async || !attio.told(step).is_empty()).await;
     let told = attio.told(step);
     told.first().is_some_and(|first| first["result"] == "qualified" && told.iter().all(|one| one == first))
 }
 
-async fn is_at_rest(callers: &Callers, record: &str) -> bool {
-    comes(async || {
-        let lead = asked(&callers.app(), &format!("/v1/leads/{record}")).await;
-        lead["status"] == "complete" && lead["attio"] == "synced"
-    })
-    .await
+async fn is_at_rest(patience: Patience, callers: &Callers, record: &str) -> bool {
+    patience
+        .comes(async || {
+            let lead = asked(&callers.app(), &format!("/v1/leads/{record}")).await;
+            lead["status"] == "complete" && lead["attio"] == "synced"
+        })
+        .await
 }
