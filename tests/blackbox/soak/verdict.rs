@@ -95,15 +95,13 @@ async fn of_a_deletion(patience: Patience, rig: &Rig, callers: &Callers, person:
 /// What was replaced or removed has left nothing beside what the connection that stands has.
 async fn of_those_before(patience: Patience, rig: &Rig, callers: &Callers) -> Vec<String> {
     let mut losses = Vec::new();
-    let alone = |alc: &Alc, attio: &Attio| {
-        (alc.webhooks().len(), attio.webhooks().len(), alc.living_grants() - unnameable(alc).min(alc.living_grants()))
-    };
     let (alc, attio) = (&rig.world.alc, &rig.world.attio);
-    if !patience.comes(async || alone(alc, attio) == (1, 1, 1)).await {
-        losses.push(format!(
-            "webhooks at ALC, at Attio, and grants, where one connection stands: {:?}",
-            alone(alc, attio)
-        ));
+    let webhooks = || (alc.webhooks().len(), attio.webhooks().len());
+    // Which of a rotating ALC's refresh tokens is the one that stands, only the connector knows.
+    let alone = || webhooks() == (1, 1) && alc.living_grants() >= 1 && nameable(alc) <= 1;
+    if !patience.comes(async || alone()).await {
+        let (webhooks, grants) = (webhooks(), alc.living_grants());
+        losses.push(format!("where one connection stands: {webhooks:?} webhooks at ALC and Attio, {grants} grants"));
     }
     for app in callers.before() {
         if !patience.comes(async || is_refused(&app).await).await {
@@ -113,9 +111,10 @@ async fn of_those_before(patience: Patience, rig: &Rig, callers: &Callers) -> Ve
     losses
 }
 
-/// How many living grants there are whose refresh token nobody can name: ALC's answer to a refresh that rotated it was
-/// lost. One that was handed out with the grant, or was ever named since, the connector has had.
-fn unnameable(alc: &Alc) -> usize {
+/// How many living grants there are whose refresh token the connector must have had: it was handed out with the grant,
+/// or was named since, or an access token beside it was used. Another one's was lost with ALC's answer to a refresh that
+/// rotated it, or is yet to be used.
+fn nameable(alc: &Alc) -> usize {
     let tokens = alc.journal().requests("token");
     let handed_out: BTreeSet<_> = tokens
         .iter()
@@ -125,10 +124,18 @@ fn unnameable(alc: &Alc) -> usize {
         .collect();
     let named =
         |token: &str| tokens.iter().chain(&alc.journal().requests("revoke")).any(|seen| seen.body.contains(token));
+    let used = |grant: &serde_json::Value| {
+        let seen = alc.journal().all();
+        let mut bearers = seen.iter().filter_map(|seen| seen.headers.get("authorization")?.strip_prefix("Bearer "));
+        bearers.any(|bearer| grant["access_tokens"].get(bearer).is_some())
+    };
     let state = alc.state();
-    let grants = state["grants"].as_array().into_iter().flatten();
-    let living = grants.filter(|grant| grant["revoked"] == false).filter_map(|grant| grant["refresh_token"].as_str());
-    living.filter(|token| !handed_out.contains(*token) && !named(token)).count()
+    let living = state["grants"].as_array().into_iter().flatten().filter(|grant| grant["revoked"] == false);
+    let had = |grant: &&serde_json::Value| {
+        let refresh = grant["refresh_token"].as_str().unwrap_or_default();
+        handed_out.contains(refresh) || named(refresh) || used(grant)
+    };
+    living.filter(had).count()
 }
 
 async fn is_refused(app: &AttioApp) -> bool {
@@ -149,9 +156,7 @@ pub async fn of_removal(rig: &Rig, callers: &Callers) -> Vec<String> {
     let (alc, attio, app) = (&rig.world.alc, &rig.world.attio, callers.app());
     callers.remove(&app).await;
     let patience = Patience::begun();
-    let left = || {
-        (alc.webhooks().len(), attio.webhooks().len(), alc.living_grants() - unnameable(alc).min(alc.living_grants()))
-    };
+    let left = || (alc.webhooks().len(), attio.webhooks().len(), nameable(alc));
     if patience.comes(async || left() == (0, 0, 0) && is_refused(&app).await).await {
         return Vec::new();
     }
