@@ -73,8 +73,8 @@ impl Process {
         command.clone_into(&mut self.before);
     }
 
-    /// From now on its files may not grow past so many bytes, as if its disk were full; none: as they like. One that was
-    /// not told to leave SIGXFSZ alone ([`Self::after`]) dies of it.
+    /// From now on its files may not grow past so many bytes, as if its disk were full; none: as they like. One that
+    /// was not told to leave SIGXFSZ alone ([`Self::after`]) dies of it.
     pub fn limit_its_files(&self, bytes: Option<u64>) {
         let pid = self.child.as_ref().expect("it runs").id();
         let limit = bytes.map_or_else(|| "unlimited".to_owned(), |bytes| bytes.to_string());

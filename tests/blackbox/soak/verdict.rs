@@ -112,8 +112,8 @@ async fn of_those_before(patience: Patience, rig: &Rig, callers: &Callers) -> Ve
 }
 
 /// How many living grants there are whose refresh token the connector must have had: it was handed out with the grant,
-/// or was named since, or an access token beside it was used. Another one's was lost with ALC's answer to a refresh that
-/// rotated it, or is yet to be used.
+/// or was named since, or an access token beside it was used. Another one's was lost with ALC's answer to a refresh
+/// that rotated it, or is yet to be used.
 fn nameable(alc: &Alc) -> usize {
     let tokens = alc.journal().requests("token");
     let handed_out: BTreeSet<_> = tokens
@@ -172,8 +172,8 @@ impl Patience {
         Self(Stopwatch::start())
     }
 
-    /// Whether it is so before patience ends. Unlike `eventually` it lets the verdict go on: what is lost is told all at
-    /// once.
+    /// Whether it is so before patience ends. Unlike `eventually` it lets the verdict go on: what is lost is told all
+    /// at once.
     async fn comes(self, mut so: impl AsyncFnMut() -> bool) -> bool {
         while !so().await {
             if self.0.elapsed() > PATIENCE {

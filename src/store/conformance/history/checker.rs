@@ -36,7 +36,7 @@ struct Link<'a> {
     after: Option<Version>,
 }
 
-/// Somebody's lease.
+/// One worker's lease.
 struct Term {
     lease: Lease,
     began: u64,

@@ -5,6 +5,7 @@
 //! engine, only when each call began and ended: the checker complains of nothing that some order explains.
 
 mod checker;
+mod tests;
 mod workers;
 
 use std::{

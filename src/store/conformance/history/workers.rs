@@ -1,8 +1,7 @@
 //! Drawn workers on one engine: they lease, hold, end, put back, die, repeat what had no answer, and try what they may
 //! not; then their history is checked.
 //!
-//! The same seed draws the same moves; which of them meet, the machine decides. `make soak` plays as many seeds as
-//! `SOAK_MODEL_SEEDS` says.
+//! The same seed draws the same moves; which of them meet, the machine decides.
 
 use super::{super::model::Random, *};
 use crate::clock::{Clock as _, ManualClock};
@@ -136,7 +135,7 @@ impl Worker<'_> {
 }
 
 /// Lets the workers loose on an engine once for each seed, and leaves nothing in it.
-async fn play(engine: Arc<dyn Engine>, seeds: std::ops::Range<u64>) {
+pub(super) async fn play(engine: Arc<dyn Engine>, seeds: std::ops::Range<u64>) {
     let recorded = Recorded::new(engine);
     let clock = ManualClock::new(at(0));
     let (mut leased, mut done) = (0, 0);
@@ -164,29 +163,4 @@ async fn play(engine: Arc<dyn Engine>, seeds: std::ops::Range<u64>) {
     }
     println!("{leased} leases, {done} commits");
     assert!(leased > 0 && done > 0, "something happened");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn histories_on_sqlite_can_be_true() {
-    let (engine, _folder) = sqlite().await;
-    play(Arc::new(engine), 0..200).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn histories_on_redis_can_be_true() {
-    let server = redis_server::RedisServer::start();
-    play(Arc::new(redis(&server).await), 0..60).await;
-}
-
-/// `make soak`.
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "as many as SOAK_MODEL_SEEDS says: make soak"]
-async fn histories_of_as_many_seeds_as_asked_can_be_true() {
-    #[expect(clippy::disallowed_methods, reason = "how long a run is to be, nothing but the environment can say")]
-    let asked = std::env::var("SOAK_MODEL_SEEDS").ok().filter(|value| !value.is_empty());
-    let seeds = asked.map_or(3_000, |value| value.parse().expect("a number"));
-    let (engine, _folder) = sqlite().await;
-    play(Arc::new(engine), 1_000..1_000 + seeds).await;
-    let server = redis_server::RedisServer::start();
-    play(Arc::new(redis(&server).await), 1_000..1_000 + seeds).await;
 }
