@@ -54,6 +54,14 @@ id! {
     RecordId
 }
 id! {
+    /// A list in Attio.
+    ListId
+}
+id! {
+    /// A record's entry in a list in Attio: each time that a record is put there it has another one.
+    EntryId
+}
+id! {
     /// One send of a lead to ALC; its `Idempotency-Key` there.
     SendId
 }

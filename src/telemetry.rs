@@ -19,7 +19,9 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use serde::Serialize;
 use tracing_subscriber::EnvFilter;
 
-pub(crate) use self::measures::{breaker, press, refresh, result_shown, spans_delivered, step, webhook_look};
+pub(crate) use self::measures::{
+    breaker, given_up, press, refresh, replayed, result_shown, spans_delivered, step, webhook_look,
+};
 pub use self::sparing::Sparing;
 pub(crate) use self::sparing::warn_sparingly;
 

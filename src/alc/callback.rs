@@ -1,4 +1,4 @@
-//! What ALC sends to our webhook: `{"record_id" | "recordId", "status", "lead_id"?, "event"?}`.
+//! What ALC sends to our webhook: `{"record_id" | "recordId", "status", "lead_id"?, "event"?, "summary"?, "transcript"?}`.
 //!
 //! Promises that no body makes it panic, and that a fault is named by where it is, never by what stands there.
 
@@ -7,6 +7,7 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Value, value::RawValue};
 
+use super::words::Words;
 use crate::{ids::RecordId, lenient};
 
 /// How often an object may have been put into a text or a list.
@@ -23,6 +24,8 @@ pub struct Callback {
     pub lead_id: Option<String>,
     /// `None` counts as `lead.processed`.
     pub event: Option<String>,
+    /// What ALC says of the talk besides.
+    pub words: Words,
 }
 
 /// The body is no callback.
@@ -53,6 +56,7 @@ pub fn parse(body: &[u8]) -> Result<Callback, Malformed> {
         status: word(&members.status).ok_or_else(|| malformed("/status", "is missing, empty or no text"))?,
         lead_id: lenient::id(&members.lead_id),
         event: text(&members.event),
+        words: Words::read(&members.summary, &members.transcript),
     })
 }
 
@@ -69,6 +73,8 @@ struct Members {
     status: Value,
     lead_id: Value,
     event: Value,
+    summary: Value,
+    transcript: Value,
     /// One of them occurs twice, with two values.
     ambiguous: bool,
 }
@@ -109,6 +115,15 @@ impl Members {
         }
     }
 
+    /// What means something to people only.
+    fn words(&mut self, name: &str) -> Option<&mut Value> {
+        match name {
+            "summary" => Some(&mut self.summary),
+            "transcript" => Some(&mut self.transcript),
+            _ => None,
+        }
+    }
+
     fn record(&self) -> Result<RecordId, Malformed> {
         let read = |value: &Value| value.as_str().and_then(|text| text.trim().parse::<RecordId>().ok());
         match (read(&self.record_id), read(&self.record_id_camel)) {
@@ -141,6 +156,14 @@ impl<'de> Visitor<'de> for MembersVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
         let mut members = Members::default();
         while let Some(name) = map.next_key::<String>()? {
+            if let Some(words) = members.words(&name) {
+                // Whatever it holds, and however often it is there, it costs no other: the first that can be read counts.
+                let value = map.next_value::<Box<RawValue>>()?;
+                if words.is_null() {
+                    *words = serde_json::from_str(value.get()).unwrap_or_default();
+                }
+                continue;
+            }
             let Some(member) = members.member(&name) else {
                 map.next_value::<IgnoredAny>()?;
                 continue;
@@ -203,6 +226,7 @@ mod tests {
             status: "qualified".to_owned(),
             lead_id: None,
             event: None,
+            words: Words::default(),
         };
         for body in [
             json!({"record_id": ID, "status": "qualified"}),

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::words::Words;
+
 /// A lead as ALC lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListedLead {
@@ -9,6 +11,8 @@ pub struct ListedLead {
     pub id: String,
     /// ALC's word for where it stands.
     pub status: Option<String>,
+    /// What ALC says of the talk besides.
+    pub words: Words,
 }
 
 /// A webhook as ALC lists it.

@@ -13,6 +13,7 @@ pub mod signature;
 #[cfg(test)]
 mod tests;
 pub mod webhook_key;
+mod words;
 
 use features::{Feature, Features};
 use reqwest::{Method, RequestBuilder, header::ACCEPT};
@@ -20,7 +21,10 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use url::Url;
 
-pub use self::listed::{ListedLead, ListedWebhook};
+pub use self::{
+    listed::{ListedLead, ListedWebhook},
+    words::Words,
+};
 use crate::ids::{RecordId, SendId};
 pub use crate::upstream::CallError;
 use crate::upstream::{Answer, Caller, Repeat};
@@ -141,7 +145,7 @@ impl Client {
         match shapes::lead(&value) {
             Some(lead) if lead.id != id => Err(unreadable("it is about another lead")),
             Some(lead) => Ok(lead),
-            None => Ok(ListedLead { id: id.to_owned(), status: shapes::status(&value) }),
+            None => Ok(ListedLead { id: id.to_owned(), status: shapes::status(&value), words: shapes::words(&value) }),
         }
     }
 

@@ -7,7 +7,7 @@
 use secrecy::SecretString;
 use serde_json::Value;
 
-use super::{ListedLead, ListedWebhook};
+use super::{ListedLead, ListedWebhook, words::Words};
 use crate::{ids::RecordId, lenient};
 
 /// The longest status that is kept, in characters.
@@ -66,7 +66,15 @@ pub(super) fn webhook_secret(value: &Value) -> Option<SecretString> {
 /// The id of a lead and its status, which stands where the id stands or further inside: what an envelope around them
 /// calls `status` (`"success"`) is about the answer.
 pub(super) fn lead(value: &Value) -> Option<ListedLead> {
-    first(value, "lead", &|value| Some(ListedLead { id: id_under(value, LEAD)?, status: status(value) }))
+    first(value, "lead", &|value| {
+        Some(ListedLead { id: id_under(value, LEAD)?, status: status(value), words: words(value) })
+    })
+}
+
+/// What ALC says of the talk, which stands where the status stands or further inside.
+pub(super) fn words(value: &Value) -> Words {
+    let found = |name: &str| first(value, "lead", &|value| member(value, &[name]).filter(|it| !it.is_null()).cloned());
+    Words::read(&found("summary").unwrap_or_default(), &found("transcript").unwrap_or_default())
 }
 
 /// The status of a lead, where ALC does not say its id; as for its id.
@@ -183,6 +191,13 @@ mod tests {
     }
 
     #[test]
+    fn what_was_said_is_read_where_the_lead_is() {
+        let answer = json!({"data": {"id": 17, "status": "done", "summary": "short", "transcript": ["a", "b"]}});
+        let lead = lead(&answer).expect("a lead");
+        assert_eq!((lead.words.summary.as_deref(), lead.words.transcript.as_deref()), (Some("short"), Some("a\nb")));
+    }
+
+    #[test]
     fn of_a_cut_answer_only_the_id_counts_that_nothing_behind_the_cut_could_replace() {
         assert_eq!(lead_id_of_remains(&json!({"id": 17, "more": 1})).as_deref(), Some("17"));
         for left in [json!({"lead_id": "ext-5"}), json!({"data": {"id": 3}}), json!([{"id": 3}])] {
@@ -266,8 +281,8 @@ mod tests {
             "junk",
         ]);
         let expected = vec![
-            ListedLead { id: "a".into(), status: Some("done".into()) },
-            ListedLead { id: "4".into(), status: None },
+            ListedLead { id: "a".into(), status: Some("done".into()), words: Words::default() },
+            ListedLead { id: "4".into(), status: None, words: Words::default() },
         ];
         for value in [list.clone(), json!({"leads": list}), json!({"data": list, "total": 6})] {
             assert_eq!(leads(&value, ours), Some(expected.clone()));

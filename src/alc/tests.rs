@@ -213,14 +213,17 @@ async fn leads_are_found_by_record() {
     let mock = mock.match_header("authorization", "Bearer alc-token").with_body(list.to_string());
     let mock = mock.create_async().await;
     let found = client(&server).find_leads(&token(), record()).await;
-    assert_eq!(found, Ok(vec![ListedLead { id: "L-1".to_owned(), status: Some("done".to_owned()) }]));
+    assert_eq!(
+        found,
+        Ok(vec![ListedLead { id: "L-1".to_owned(), status: Some("done".to_owned()), words: Words::default() }])
+    );
     mock.assert_async().await;
 }
 
 #[tokio::test]
 async fn lists_and_webhooks_are_read_as_tolerantly() {
     let lead = format!(r#"{{"id": 17.0, "recordId": "{}", "status": "done", "score": NaN}}"#, record());
-    let found = ListedLead { id: "17".to_owned(), status: Some("done".to_owned()) };
+    let found = ListedLead { id: "17".to_owned(), status: Some("done".to_owned()), words: Words::default() };
     for body in [
         format!("\u{feff}[{lead}]"),
         format!(r#"{{"data": {{"items": [{lead},]}}}}"#),
@@ -313,7 +316,11 @@ async fn one_lead_is_looked_up_by_its_id() {
     let _other = server.mock("GET", "/api/v1/leads/mine").with_body(r#"{"id": "theirs"}"#).create_async().await;
     let _bare = server.mock("GET", "/api/v1/leads/17").with_body(r#"{"id": 17}"#).create_async().await;
     let client = client(&server);
-    let lead = |id: &str, status: Option<&str>| ListedLead { id: id.to_owned(), status: status.map(ToOwned::to_owned) };
+    let lead = |id: &str, status: Option<&str>| ListedLead {
+        id: id.to_owned(),
+        status: status.map(ToOwned::to_owned),
+        words: Words::default(),
+    };
     assert_eq!(client.get_lead(&token(), "L/1?").await, Ok(lead("L/1?", Some("done"))));
     assert_eq!(client.get_lead(&token(), "17").await, Ok(lead("17", None)));
     assert!(matches!(client.get_lead(&token(), "mine").await, Err(CallError::Unreadable { .. })));
@@ -402,5 +409,21 @@ async fn the_token_is_in_the_authorization_header_and_nowhere_else() {
         assert_eq!(request.matches(TOKEN).count(), 1, "{request}");
         assert!(request.contains("\r\nauthorization: Bearer alc-token\r\n"), "{request}");
         assert!(request.contains("\r\nuser-agent: alc-connector/"), "{request}");
+    }
+}
+
+#[test]
+fn what_was_said_costs_no_result_in_whatever_form_it_is() {
+    let id = "bf071e1f-6035-429d-b874-d83ea64ea13b";
+    let deep = format!("{}{}", "[".repeat(5_000), "]".repeat(5_000));
+    for (words, summary) in [
+        (r#""summary": "short""#, Some("short")),
+        (r#""summary": "one", "summary": "two""#, Some("one")),
+        (r#""summary": 5, "transcript": {"a": [1, null]}"#, None),
+        (&format!(r#""transcript": {deep}, "summary": "short""#), Some("short")),
+    ] {
+        let body = format!(r#"{{{words}, "record_id": "{id}", "status": "good"}}"#);
+        let callback = callback::parse(body.as_bytes()).expect("a callback");
+        assert_eq!((callback.status.as_str(), callback.words.summary.as_deref()), ("good", summary), "{words:.60}");
     }
 }

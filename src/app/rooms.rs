@@ -162,7 +162,9 @@ fn connections(config: &Config, ground: &Ground, upstreams: &Upstreams) -> Conne
             public_url: http.public_url.clone(),
             attio_api_key,
             attributes: attio.attributes.clone(),
+            send_on_list: attio.send_on_list.clone(),
             titles: attio.titles.clone(),
+            pipeline: attio.pipeline.clone(),
             attio_gate: ground.gates.attio,
             webhook_signature: alc.webhook_signature,
             retry_schedule: ground.schedule.clone(),
@@ -206,6 +208,8 @@ fn leads(
             default_region: leads.default_region.clone(),
             attributes: attio.attributes.clone(),
             titles: attio.titles.clone(),
+            note: attio.note,
+            pipeline: attio.pipeline.clone(),
             gates: ground.gates,
         },
     )

@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 
 use super::{CallError, Client, error, flag, list, unreadable};
 
+/// The attributes that a person is sent by.
+pub const SENT_BY: [&str; 2] = ["name", "phone_numbers"];
 /// Attributes asked for at a time.
 const PAGE: usize = 100;
 /// No workspace has more: an answer without an end is not read for ever.
@@ -25,6 +27,17 @@ pub struct Attributes {
     pub lead_id: Option<String>,
     /// Shows ALC's result, or the reason of a failure; `None`: is not written.
     pub result: Option<String>,
+}
+
+impl Attributes {
+    /// All that are written.
+    pub fn slugs(&self) -> Vec<&str> {
+        [Some(&self.status), self.lead_id.as_ref(), self.result.as_ref()]
+            .into_iter()
+            .flatten()
+            .map(String::as_str)
+            .collect()
+    }
 }
 
 /// What the status attribute shows: the titles of its options where it is a select.
@@ -54,12 +67,22 @@ pub struct People {
     pub attributes: Vec<Attribute>,
 }
 
+impl People {
+    /// Attio's ids of the attributes that a person is sent by, as far as they were found.
+    pub fn sent_by(&self) -> Vec<String> {
+        let sent_by = |attribute: &&Attribute| SENT_BY.contains(&attribute.api_slug.as_str());
+        let mut ids: Vec<_> = self.attributes.iter().filter(sent_by).filter_map(|it| it.ids[1].clone()).collect();
+        ids.sort_unstable();
+        ids
+    }
+}
+
 /// An attribute of People.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Attribute {
-    /// Attio's id of the object that it belongs to, which is People.
-    #[serde(default, rename = "id", deserialize_with = "object_named")]
-    pub object_id: Option<String>,
+    /// Attio's ids of the object that it belongs to, which is People, and of itself.
+    #[serde(default, rename = "id", deserialize_with = "ids_named")]
+    pub ids: [Option<String>; 2],
     /// Its slug.
     pub api_slug: String,
     /// `text`, `select`, …
@@ -113,8 +136,9 @@ fn tolerant_flag<'de, D: serde::Deserializer<'de>>(from: D) -> Result<bool, D::E
     Ok(flag(&Value::deserialize(from)?).unwrap_or_default())
 }
 
-fn object_named<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
-    Ok(Value::deserialize(from)?.get("object_id").and_then(Value::as_str).map(str::to_owned))
+fn ids_named<'de, D: serde::Deserializer<'de>>(from: D) -> Result<[Option<String>; 2], D::Error> {
+    let ids = Value::deserialize(from)?;
+    Ok(["object_id", "attribute_id"].map(|name| ids.get(name).and_then(Value::as_str).map(str::to_owned)))
 }
 
 impl Client {
@@ -129,7 +153,7 @@ impl Client {
             let last = page.is_empty() || page.len() > PAGE;
             offset += page.len();
             let page: Vec<_> = page.into_iter().flatten().collect();
-            let object_id = page.iter().find_map(|attribute| attribute.object_id.clone());
+            let object_id = page.iter().find_map(|attribute| attribute.ids[0].clone());
             people.object_id = people.object_id.or(object_id);
             let found = page.into_iter().filter(|attribute| slugs.contains(&attribute.api_slug.as_str()));
             people.attributes.extend(found);
@@ -171,7 +195,7 @@ impl Client {
     }
 
     /// The items of a list, one that cannot be read as `None`: it counts for where the next page begins.
-    async fn listed<T: serde::de::DeserializeOwned>(
+    pub(super) async fn listed<T: serde::de::DeserializeOwned>(
         &self,
         operation: &'static str,
         request: reqwest::RequestBuilder,

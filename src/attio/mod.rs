@@ -4,7 +4,10 @@
 //! Promises that the token appears in the `Authorization` header and nowhere else.
 
 pub mod attributes;
+pub mod lists;
+pub mod notes;
 pub mod oauth;
+pub mod people;
 #[cfg(test)]
 mod tests;
 pub mod webhooks;
@@ -14,7 +17,10 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use url::Url;
 
-pub use self::attributes::{Attributes, Titles};
+pub use self::{
+    attributes::{Attributes, Titles},
+    lists::Pipeline,
+};
 use crate::ids::{RecordId, WorkspaceId};
 pub use crate::upstream::CallError;
 use crate::upstream::{Answer, Caller};
@@ -139,10 +145,15 @@ fn flag(value: &Value) -> Option<bool> {
 /// What a value shows, if it is the active one: `{"active_until": null, "option": {"title"}}` of a select,
 /// `{"active_until": null, "value"}` of a text.
 fn shown(value: &Value) -> Option<&str> {
-    if value.get("active_until").is_some_and(|until| !until.is_null()) {
+    if !is_active(value) {
         return None;
     }
     value.pointer("/option/title").or_else(|| value.get("value"))?.as_str()
+}
+
+/// Whether a value counts now.
+fn is_active(value: &Value) -> bool {
+    value.get("active_until").is_none_or(Value::is_null)
 }
 
 /// Attio's errors: 403 has a meaning of its own here.

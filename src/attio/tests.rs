@@ -165,7 +165,8 @@ async fn answers_are_read_whatever_stands_around_or_beside_them() {
     ] {
         let mut server = Server::new_async().await;
         let _mock = server.mock("POST", "/v2/webhooks").with_body(&body).create_async().await;
-        let made = client(&server).create_webhook(&token(), &SecretString::from("https://us.example/w")).await;
+        let (url, told) = (SecretString::from("https://us.example/w"), super::webhooks::Told::default());
+        let made = client(&server).create_webhook(&token(), &url, &told).await;
         assert_eq!(made.expect("made").id, id, "{body}");
     }
     for id in ["{\"webhook_id\": \"w-1\"}", "\"w-1\""] {
@@ -181,7 +182,8 @@ async fn answers_are_read_whatever_stands_around_or_beside_them() {
     for body in ["OK", r#"{"data": {"id": {"webhook_id": "w-1"}, "secr"#, "{}"] {
         let mut server = Server::new_async().await;
         let _mock = server.mock("POST", "/v2/webhooks").with_body(body).create_async().await;
-        let made = client(&server).create_webhook(&token(), &SecretString::from("https://us.example/w")).await;
+        let (url, told) = (SecretString::from("https://us.example/w"), super::webhooks::Told::default());
+        let made = client(&server).create_webhook(&token(), &url, &told).await;
         assert!(matches!(made, Err(CallError::Unreadable { .. })), "{body}: {made:?}");
     }
 }

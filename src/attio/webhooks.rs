@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::{CallError, Client, error, list, unreadable};
 use crate::{
-    ids::{RecordId, WorkspaceId},
+    ids::{EntryId, ListId, RecordId, WorkspaceId},
     lenient,
 };
 
@@ -29,6 +29,15 @@ pub struct CreatedWebhook {
     pub id: String,
     /// What it signs with; told this once.
     pub secret: SecretString,
+}
+
+/// What a webhook tells of besides merged and deleted records.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Told {
+    /// The entries of this list.
+    pub entries_of: Option<ListId>,
+    /// Changes of these attributes, by Attio's ids.
+    pub changes_of: Vec<String>,
 }
 
 /// A webhook as Attio lists it.
@@ -47,7 +56,7 @@ impl fmt::Debug for ListedWebhook {
     }
 }
 
-/// Something that happened to a record.
+/// Something that happened to a record, or to a list that has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RecordEvent {
     /// Two records became a new one. There is an event for each of the two.
@@ -59,6 +68,17 @@ pub enum RecordEvent {
     },
     /// The record is gone.
     Deleted(RecordId),
+    /// An attribute of the record has another value.
+    Changed(RecordId),
+    /// The record was put into a list.
+    Entered {
+        /// The list.
+        list: ListId,
+        /// Its entry there.
+        entry: EntryId,
+        /// The record.
+        record: RecordId,
+    },
 }
 
 /// The body is not what Attio sends.
@@ -72,14 +92,25 @@ pub struct Malformed {
 }
 
 impl Client {
-    /// `POST /v2/webhooks` for merged and deleted records. Without a filter: which fields of a record's event one may
-    /// name is not documented. Events of other objects are dropped here, see [`events`].
-    pub async fn create_webhook(&self, token: &SecretString, url: &SecretString) -> Result<CreatedWebhook, CallError> {
+    /// `POST /v2/webhooks` for merged and deleted records, and for what else is `told`. Events of other objects
+    /// are dropped here, see [`events`]: People's id may not be known yet.
+    pub async fn create_webhook(
+        &self,
+        token: &SecretString,
+        url: &SecretString,
+        told: &Told,
+    ) -> Result<CreatedWebhook, CallError> {
         let subscription = |event_type: &str| json!({ "event_type": event_type, "filter": null });
-        let body = json!({ "data": {
-            "target_url": url.expose_secret(),
-            "subscriptions": [subscription("record.merged"), subscription("record.deleted")],
-        } });
+        let is = |field: &str, value: &dyn fmt::Display| json!({ "field": field, "operator": "equals", "value": value.to_string() });
+        let entries = told
+            .entries_of
+            .map(|list| json!({ "event_type": "list-entry.created", "filter": { "$and": [is("id.list_id", &list)] } }));
+        let changes: Vec<_> = told.changes_of.iter().map(|attribute| is("id.attribute_id", attribute)).collect();
+        let changes =
+            (!changes.is_empty()).then(|| json!({ "event_type": "record.updated", "filter": { "$or": changes } }));
+        let both = [subscription("record.merged"), subscription("record.deleted")];
+        let subscriptions: Vec<_> = both.into_iter().chain(entries).chain(changes).collect();
+        let body = json!({ "data": { "target_url": url.expose_secret(), "subscriptions": subscriptions } });
         let request = self.request(Method::POST, &["webhooks"], token).json(&body);
         let answer = self.caller.call("create_webhook", request).await?;
         if !answer.status.is_success() {
@@ -169,19 +200,26 @@ pub fn events(
     let read = |at: usize, event: &Value| {
         let kind = event.get("event_type").and_then(Value::as_str);
         let kind = kind.ok_or_else(|| malformed(format!("/events/{at}/event_type"), "must be a string"))?;
-        let record = |pointer: &str| {
-            let id = event.pointer(pointer).and_then(Value::as_str).and_then(|id| id.parse::<RecordId>().ok());
+        let uuid = |pointer: &str| {
+            let id = event.pointer(pointer).and_then(Value::as_str).and_then(|id| id.parse().ok());
             id.ok_or_else(|| malformed(format!("/events/{at}{pointer}"), "must be a UUID"))
         };
+        let record = |pointer: &str| uuid(pointer).map(RecordId);
         let read = match kind {
             "record.merged" => {
                 RecordEvent::Merged { into: record("/id/record_id")?, from: record("/duplicate_record_id")? }
             }
             "record.deleted" => RecordEvent::Deleted(record("/id/record_id")?),
+            "record.updated" => RecordEvent::Changed(record("/id/record_id")?),
+            "list-entry.created" => RecordEvent::Entered {
+                list: ListId(uuid("/id/list_id")?),
+                entry: EntryId(uuid("/id/entry_id")?),
+                record: record("/parent_record_id")?,
+            },
             _ => return Ok(None),
         };
         let theirs = event.pointer("/id/workspace_id").and_then(Value::as_str).and_then(|id| id.parse().ok());
-        let object = event.pointer("/id/object_id").and_then(Value::as_str);
+        let object = event.pointer("/id/object_id").or_else(|| event.get("parent_object_id")).and_then(Value::as_str);
         let is_ours = theirs.is_none_or(|theirs: WorkspaceId| theirs == workspace)
             && people.zip(object).is_none_or(|(people, object)| people == object);
         Ok(is_ours.then_some(read))

@@ -29,7 +29,8 @@ pub enum LeadsCommand {
         /// queued, pending, complete or failed.
         #[arg(long)]
         status: Option<String>,
-        /// Failed for this reason: rejected, not-sent, timed-out, superseded, record-deleted or disconnected.
+        /// Failed for this reason: rejected, not-sent, timed-out, superseded, record-deleted, disconnected,
+        /// no-phone-number or no-name.
         #[arg(long)]
         reason: Option<String>,
         /// Only those for which something is still to be done.
@@ -56,13 +57,29 @@ pub enum LeadsCommand {
         #[command(flatten)]
         output: Output,
     },
-    /// Tries now what waits only for its next try.
+    /// Tries now what waits only for its next try: of one record's lead, or of all leads that the filter finds.
     Retry {
-        /// The record's id in Attio.
-        record: String,
-        /// Where two workspaces share the id.
+        /// The record's id in Attio; without it the filter says which leads.
+        #[arg(conflicts_with_all = ["status", "reason", "waiting", "failing", "all"])]
+        record: Option<String>,
+        /// Of this workspace only; with a record where two workspaces share the id.
         #[arg(long)]
         workspace: Option<String>,
+        /// queued, pending, complete or failed.
+        #[arg(long)]
+        status: Option<String>,
+        /// Failed for this reason, as in `leads list`.
+        #[arg(long)]
+        reason: Option<String>,
+        /// Only those for which something is still to be done.
+        #[arg(long)]
+        waiting: bool,
+        /// Only those of which the last try has failed.
+        #[arg(long)]
+        failing: bool,
+        /// Every lead that there is.
+        #[arg(long)]
+        all: bool,
         /// Who asks.
         #[command(flatten)]
         by: ByWhom,
@@ -219,6 +236,7 @@ pub struct Printed {
 /// `alc-connector leads …`.
 pub fn leads(environment: &Environment, command: LeadsCommand) -> Result<Printed, String> {
     run(environment, async |client| {
+        let mut then = None;
         let told: Told = match command {
             LeadsCommand::List { workspace, status, reason, waiting, failing, limit, output } => {
                 let query = [
@@ -234,13 +252,21 @@ pub fn leads(environment: &Environment, command: LeadsCommand) -> Result<Printed
                 let path = format!("/operate/leads/{}", client::segment(&record));
                 (client.get(&path, &[("workspace_id", workspace)]).await?, output, show::stories)
             }
-            LeadsCommand::Retry { record, workspace, by, output } => {
+            LeadsCommand::Retry { record: Some(record), workspace, by, output, .. } => {
                 let path = format!("/operate/leads/{}/retry", client::segment(&record));
                 let body = members([("workspace_id", workspace), ("by", by.by)]);
                 (client.post(&path, &body).await?, output, show::tried)
             }
+            LeadsCommand::Retry { record: None, workspace, status, reason, waiting, failing, all, by, output } => {
+                let named = [("workspace_id", workspace), ("status", status), ("reason", reason), ("by", by.by)];
+                let mut body = members(named);
+                (body["waiting"], body["failing"], body["all"]) = (json!(waiting), json!(failing), json!(all));
+                let (answer, error) = client.post_pages("/operate/leads/retry", body, "retried").await?;
+                then = error;
+                (answer, output, show::retried)
+            }
         };
-        Ok((told, None))
+        Ok((told, then))
     })
 }
 

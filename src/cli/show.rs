@@ -53,6 +53,16 @@ fn story(lead: &Value) -> String {
         ),
         format!("Workflows   {} wait for the end", of("/workflows_waiting")),
     ];
+    if !lead["attio_record"]["last_error"].is_null() {
+        lines.insert(5, format!("Attio says  {}", of("/attio_record/last_error")));
+    }
+    if !lead["note"].is_null() {
+        lines.push(format!("Note        {}, last error {}", of("/note/state"), of("/note/last_error")));
+    }
+    if !lead["pipeline"].is_null() {
+        let [state, stage, error] = ["state", "stage", "last_error"].map(|name| of(&format!("/pipeline/{name}")));
+        lines.push(format!("Pipeline    {state} at {stage}, last error {error}"));
+    }
     if !lead["leased_until"].is_null() {
         lines.push(format!("In hand     of a worker until {}", of("/leased_until")));
     }
@@ -105,6 +115,23 @@ pub(super) fn tried(answer: &Value) -> String {
         ),
         tried => format!("Tried now: {tried}{advice}"),
     }
+}
+
+/// Those that are tried now, and how many others were found.
+pub(super) fn retried(answer: &Value) -> String {
+    let is_tried = |lead: &&Value| lead["tried"].as_array().is_some_and(|tried| !tried.is_empty());
+    let tried: Vec<_> = each(answer, "retried").filter(is_tried).cloned().collect();
+    let left = each(answer, "retried").count() - tried.len();
+    let mut lines = Vec::new();
+    if !tried.is_empty() {
+        lines.push(columns(&Value::Array(tried), &["workspace_id", "record_id", "tried"]));
+    }
+    if left > 0 {
+        lines.push(format!(
+            "Of {left} more leads nothing waits for a next try that may be hurried; `leads show` has what comes next."
+        ));
+    }
+    if lines.is_empty() { "There are no such leads.".to_owned() } else { lines.join("\n") }
 }
 
 pub(super) fn connections(answer: &Value) -> String {

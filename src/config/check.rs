@@ -97,6 +97,16 @@ pub(super) fn slug(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
+/// What Attio names a list or an attribute of a list by: a slug, or an id.
+pub(super) fn slug_or_id(text: &str) -> Result<String, String> {
+    unharmed(text)?;
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    if text.len() > 64 || !text.bytes().all(is_part) {
+        return Err("must be a slug or an id: letters, digits, _ and -".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
 /// The title of an option: one line of text.
 pub(super) fn title(text: &str) -> Result<String, String> {
     unharmed(text).map(|()| text.to_owned())

@@ -35,6 +35,12 @@ impl Reader {
         self.faults.push(Fault::new(variable(key), message));
     }
 
+    /// Whether something is wrong with `key` already.
+    pub(super) fn is_faulty(&self, key: &str) -> bool {
+        let variable = variable(key);
+        self.faults.iter().any(|fault| fault.variable == variable)
+    }
+
     /// The text of `key`; `None` if it is not set. An empty one counts as not set: an env file cannot say it otherwise.
     pub(super) fn optional(&mut self, key: &'static str) -> Option<String> {
         self.written(key).filter(|text| !text.is_empty())

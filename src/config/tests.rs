@@ -188,6 +188,39 @@ fn addresses_that_work_are_taken() {
 }
 
 #[test]
+fn what_a_result_is_owed_is_off_until_it_is_set() {
+    let off = load(&[]).expect("complete").attio;
+    assert!(!off.note && off.pipeline.is_none());
+    for word in ["", "off"] {
+        assert!(!load(&[("ATTIO__NOTE", word)]).expect("off").attio.note, "{word}");
+    }
+    let on = load(&[
+        ("ATTIO__NOTE", "on-result"),
+        ("ATTIO__PIPELINE__LIST", "sales"),
+        ("ATTIO__PIPELINE__STAGE_ATTRIBUTE", "stage"),
+        ("ATTIO__PIPELINE__STAGES", "qualified:Qualified, not_interested: Lost: for good"),
+    ]);
+    let on = on.expect("complete").attio;
+    let pipeline = on.pipeline.expect("on");
+    assert!(on.note);
+    assert_eq!((pipeline.list.as_str(), pipeline.stage_attribute.as_str()), ("sales", "stage"));
+    assert_eq!(pipeline.stage_of("NOT_interested"), Some("Lost: for good"));
+}
+
+#[test]
+fn a_list_that_results_put_people_into_does_not_send_them() {
+    let pipeline = [
+        ("ATTIO__PIPELINE__LIST", "sales"),
+        ("ATTIO__PIPELINE__STAGE_ATTRIBUTE", "stage"),
+        ("ATTIO__PIPELINE__STAGES", "qualified:Qualified"),
+    ];
+    let with = |sends| [&pipeline[..], &[("ATTIO__SEND_ON_LIST", sends)]].concat();
+    let faults = faults(&with("Sales"));
+    assert!(faults.len() == 1 && faults[0].starts_with("ATTIO__SEND_ON_LIST"), "{faults:?}");
+    assert_eq!(load(&with("to-call")).expect("two lists").attio.send_on_list.as_deref(), Some("to-call"));
+}
+
+#[test]
 fn no_secret_shows_in_debug() {
     let shown = format!("{:?}", load(&[]).expect("complete"));
     for (name, value) in complete() {
@@ -224,6 +257,8 @@ fn production_with_nothing_set_names_every_missing_setting() {
 
 /// A variable, a value that it must not have, and what the fault says of it.
 const FAULTS: &[(&str, &str, &str)] = &[
+    ("ATTIO__NOTE", "zzz", "off or on-result"),
+    ("ATTIO__PIPELINE__LIST", "zzz/list", "a slug or an id"),
     ("HTTP__BIND", "8080-zzz", "an IP address and a port"),
     ("HTTP__PUBLIC_URL", "http://zzz.example", "https://"),
     ("HTTP__PUBLIC_URL", "https://zzz.example/path", "path"),

@@ -50,6 +50,14 @@ pub enum NoGrant {
         /// Why, without secrets.
         detail: String,
     },
+    /// The token is there, and no sealing key opens it.
+    #[error("ALC's token cannot be opened: {detail}")]
+    Unopened {
+        /// When it is tried again.
+        retry_at: Timestamp,
+        /// Why, without secrets.
+        detail: String,
+    },
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -140,7 +148,7 @@ impl Connections {
 
     fn cannot_open(&self, connection: ConnectionId, error: &OpenError) -> NoGrant {
         tracing::error!(%connection, %error, "a stored token cannot be opened");
-        NoGrant::Unavailable { retry_at: later(self.clock.now(), OPENED_AGAIN), detail: error.to_string() }
+        NoGrant::Unopened { retry_at: later(self.clock.now(), OPENED_AGAIN), detail: error.to_string() }
     }
 }
 

@@ -28,6 +28,11 @@ pub enum AttioRefusal {
     Stray,
 }
 
+const OF_THE_KEY: &str = "if Attio means the credential, set an ATTIO__API_KEY that lives and has the scopes record_permission:read-write and \
+                          object_configuration:read-write, then replay or retry the lead";
+const OF_THE_GRANT: &str = "if Attio means the credential, give the app at Attio the scopes record_permission:read-write and \
+                            object_configuration:read-write and connect the workspace again, then replay or retry the lead";
+
 impl Connections {
     /// Attio's token for what is written under this workspace; `None`: nothing may be written there now.
     pub fn attio_token(&self, workspace: &Workspace) -> Option<SecretString> {
@@ -37,6 +42,11 @@ impl Connections {
             return self.key_of(workspace.id);
         }
         self.attio_token_of(workspace.id, workspace.current()?)
+    }
+
+    /// What a person can do where Attio refuses the credential as such.
+    pub fn attio_advice(&self) -> &'static str {
+        if self.settings.attio_api_key.is_some() { OF_THE_KEY } else { OF_THE_GRANT }
     }
 
     /// Whether [`Connections::attio_token`] has one, which is asked at each step.

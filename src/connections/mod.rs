@@ -17,6 +17,7 @@ mod clean_up;
 mod codes;
 mod connect;
 mod consent;
+mod entry_list;
 mod give_back;
 mod identify;
 mod key_owner;

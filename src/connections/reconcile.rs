@@ -87,6 +87,7 @@ impl Connections {
             Step::DeleteWebhook(side, id) => self.delete_webhook(work, side, id).await,
             Step::CheckWebhook(Side::Alc, id) => self.check_alc_webhook(work, id).await,
             Step::CheckWebhook(Side::Attio, id) => self.check_attio_webhook(work, id).await,
+            Step::CheckSchema => self.check_schema(work).await,
             Step::RetireWebhook(id) => self.retire_webhook(work, id).await,
             Step::Revoke(side, id) => self.revoke_leaving(work, side, id).await,
         }

@@ -52,6 +52,11 @@ impl Connections {
         self.opens_alc_tokens(connection) && attio.is_none_or(|grant| self.sealer.knows_key_of(&grant.token))
     }
 
+    /// Whether the sealing keys of now are those of the tokens under which ALC is asked.
+    pub fn opens_alc_grant(&self, workspace: &Workspace) -> bool {
+        workspace.current().is_none_or(|current| self.opens_alc_tokens(current))
+    }
+
     fn opens_alc_tokens(&self, connection: &Connection) -> bool {
         let refresh = connection.alc.refresh.as_ref();
         self.sealer.knows_key_of(&connection.alc.access) && refresh.is_none_or(|it| self.sealer.knows_key_of(it))

@@ -132,7 +132,7 @@ impl Connections {
         Ok(match loaded.value.standing(connection) {
             standing @ (Standing::Replaced | Standing::Unknown) => Err(standing),
             standing => {
-                let view = loaded.value.view(connection, self.base()).ok_or(standing);
+                let view = loaded.value.view(connection, self.base(), self.asked_list()).ok_or(standing);
                 view.map(|view| self.without_grant(&loaded.value, view))
             }
         })

@@ -47,8 +47,12 @@ pub struct Settings {
     pub attio_api_key: Option<SecretString>,
     /// What Attio's People need.
     pub attributes: attio::Attributes,
+    /// `ATTIO__SEND_ON_LIST`.
+    pub send_on_list: Option<String>,
     /// What the status attribute shows.
     pub titles: attio::Titles,
+    /// Where results put people; `None`: nowhere.
+    pub pipeline: Option<attio::Pipeline>,
     /// What every write to Attio goes through.
     pub attio_gate: Gate,
     /// Whether callbacks have to be signed.

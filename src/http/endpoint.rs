@@ -7,6 +7,7 @@ use std::future::{Future, ready};
 
 use actix_web::{
     FromRequest, Handler, HttpResponse, Resource, Responder, ResponseError as _, Route,
+    dev::{Service as _, ServiceResponse},
     http::{Method, header},
     web::{self, ServiceConfig},
 };
@@ -18,6 +19,7 @@ pub struct Endpoint {
     path: &'static str,
     resource: Resource,
     allowed: Vec<Method>,
+    retell: Option<fn(ServiceResponse) -> ServiceResponse>,
 }
 
 macro_rules! methods {
@@ -40,7 +42,13 @@ macro_rules! methods {
 impl Endpoint {
     /// A path with no method yet.
     pub fn new(path: &'static str) -> Self {
-        Self { path, resource: web::resource(path), allowed: Vec::new() }
+        Self { path, resource: web::resource(path), allowed: Vec::new(), retell: None }
+    }
+
+    /// Has every answer of its handlers, and of what they extract, go through this.
+    #[must_use]
+    pub fn retold(self, retell: fn(ServiceResponse) -> ServiceResponse) -> Self {
+        Self { retell: Some(retell), ..self }
     }
 
     /// The path's template.
@@ -75,7 +83,14 @@ impl Endpoint {
     /// Puts it in place.
     pub fn register(self, cfg: &mut ServiceConfig) {
         let allow = self.allowed.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
-        cfg.service(self.resource.default_service(web::to(move || refuse(&allow))));
+        let resource = self.resource.default_service(web::to(move || refuse(&allow)));
+        match self.retell {
+            Some(retell) => cfg.service(resource.wrap_fn(move |request, service| {
+                let answer = service.call(request);
+                async move { answer.await.map(retell) }
+            })),
+            None => cfg.service(resource),
+        };
     }
 }
 

@@ -21,6 +21,7 @@ pub mod operator;
 pub mod page;
 mod probes;
 pub mod problem;
+mod reading;
 pub mod request;
 mod request_id;
 mod services;

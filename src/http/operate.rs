@@ -9,23 +9,24 @@ use super::{
     json::{Body, JsonBody},
     operator::Operator,
     problem::{Fault, Problem, Slug},
+    reading::Reading,
     standing,
 };
 use crate::{
     ids::{RecordId, WorkspaceId},
-    leads::{LetterId, LetterKind, Reason, Status},
-    operate::{LeadFilter, LetterFilter, OpenGates, Operate, Place, Replay, Retry},
+    leads::LetterId,
+    operate::{LeadFilter, LetterFilter, OpenGates, Operate, Replay, Retry, RetryMany},
     store::StoreError,
 };
 
-const LIMITS: std::ops::RangeInclusive<usize> = 1..=200;
-const USUAL_LIMIT: usize = 50;
 pub(super) const UPSTREAMS: [&str; 3] = ["alc", "attio", "workflow"];
 
 /// The endpoints of operators.
-pub fn endpoints() -> [Endpoint; 9] {
+pub fn endpoints() -> [Endpoint; 10] {
     [
         Endpoint::new("/operate/leads").get(leads),
+        // Before `/operate/leads/{record_id}`.
+        Endpoint::new("/operate/leads/retry").post(retry_many),
         Endpoint::new("/operate/leads/{record_id}").get(lead),
         Endpoint::new("/operate/leads/{record_id}/retry").post(retry),
         Endpoint::new("/operate/dead-letters").get(dead_letters),
@@ -55,6 +56,19 @@ struct Query {
 #[derive(Deserialize)]
 struct RetryBody {
     workspace_id: Option<Uuid>,
+    by: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct RetryManyBody {
+    workspace_id: Option<Uuid>,
+    status: Option<String>,
+    reason: Option<String>,
+    waiting: Option<bool>,
+    failing: Option<bool>,
+    all: Option<bool>,
+    limit: Option<usize>,
+    cursor: Option<String>,
     by: Option<String>,
 }
 
@@ -89,95 +103,10 @@ struct OpenBody {
 }
 
 impl Body for RetryBody {}
+impl Body for RetryManyBody {}
 impl Body for ReplayBody {}
 impl Body for RepairBody {}
 impl Body for OpenBody {}
-
-/// Reads texts, and gathers what is wrong with them.
-pub(super) struct Reading {
-    before: &'static str,
-    faults: Vec<Fault>,
-}
-
-impl Reading {
-    pub(super) const fn of_query() -> Self {
-        Self { before: "#/query/", faults: Vec::new() }
-    }
-
-    pub(super) const fn of_body() -> Self {
-        Self { before: "/", faults: Vec::new() }
-    }
-
-    pub(super) fn fault(&mut self, name: &str, detail: impl Into<String>) {
-        self.faults.push(Fault { pointer: format!("{}{name}", self.before), detail: detail.into() });
-    }
-
-    pub(super) fn read<T>(
-        &mut self,
-        name: &str,
-        text: Option<&String>,
-        expected: &str,
-        read: impl Fn(&str) -> Option<T>,
-    ) -> Option<T> {
-        let read = read(text?);
-        if read.is_none() {
-            self.fault(name, expected);
-        }
-        read
-    }
-
-    pub(super) fn uuid(&mut self, name: &str, text: Option<&String>) -> Option<Uuid> {
-        self.read(name, text, "must be a UUID", |text| text.parse().ok())
-    }
-
-    /// Of which dead letters; all, where nothing narrows them down.
-    pub(super) fn letters(
-        &mut self,
-        workspace: Option<&String>,
-        record: Option<&String>,
-        kind: Option<&String>,
-        reason: Option<&String>,
-    ) -> LetterFilter {
-        LetterFilter {
-            workspace: self.uuid("workspace_id", workspace).map(WorkspaceId),
-            record: self.uuid("record_id", record).map(RecordId),
-            kind: self.kind(kind),
-            reason: reason.cloned(),
-            id: None,
-        }
-    }
-
-    pub(super) fn flag(&mut self, name: &str, text: Option<&String>) -> bool {
-        self.read(name, text, "must be true or false", |text| text.parse().ok()).unwrap_or(false)
-    }
-
-    pub(super) fn place(&mut self, text: Option<&String>) -> Option<Place> {
-        let expected = "not a cursor: pass `next_cursor` of the previous page unchanged";
-        self.read("cursor", text, expected, |text| text.parse().ok())
-    }
-
-    fn limit(&mut self, limit: Option<&String>) -> usize {
-        let expected = format!("must be a whole number from {} to {}", LIMITS.start(), LIMITS.end());
-        let read = |text: &str| text.parse().ok().filter(|limit| LIMITS.contains(limit));
-        self.read("limit", limit, &expected, read).unwrap_or(USUAL_LIMIT)
-    }
-
-    fn limit_of_body(&mut self, limit: Option<usize>) -> usize {
-        let limit = limit.unwrap_or(USUAL_LIMIT);
-        if !LIMITS.contains(&limit) {
-            self.fault("limit", format!("must be a whole number from {} to {}", LIMITS.start(), LIMITS.end()));
-        }
-        limit
-    }
-
-    pub(super) fn kind(&mut self, text: Option<&String>) -> Option<LetterKind> {
-        self.read("kind", text, "must be one of lead, attio-write, workflow-call", LetterKind::from_name)
-    }
-
-    pub(super) fn done(self) -> Result<(), Problem> {
-        if self.faults.is_empty() { Ok(()) } else { Err(Problem::invalid(self.faults)) }
-    }
-}
 
 fn answered<T: Serialize>(answer: Result<T, StoreError>) -> Result<HttpResponse, Problem> {
     // Of one moment: no cache between here and an operator's browser may keep it.
@@ -200,18 +129,8 @@ async fn leads(_: Operator, operate: web::Data<Operate>, query: web::Query<Query
     let mut reading = Reading::of_query();
     let filter = LeadFilter {
         workspace: reading.uuid("workspace_id", query.workspace_id.as_ref()).map(WorkspaceId),
-        status: reading.read(
-            "status",
-            query.status.as_ref(),
-            "must be one of queued, pending, complete, failed",
-            Status::from_name,
-        ),
-        reason: reading.read(
-            "reason",
-            query.reason.as_ref(),
-            "must be one of rejected, not-sent, timed-out, superseded, record-deleted, disconnected",
-            Reason::from_name,
-        ),
+        status: reading.status(query.status.as_ref()),
+        reason: reading.reason(query.reason.as_ref()),
         waiting: reading.flag("waiting", query.waiting.as_ref()),
         failing: reading.flag("failing", query.failing.as_ref()),
     };
@@ -254,6 +173,29 @@ async fn retry(
     }
 }
 
+async fn retry_many(
+    operator: Operator,
+    operate: web::Data<Operate>,
+    body: JsonBody<RetryManyBody>,
+) -> Result<HttpResponse, Problem> {
+    let body = body.0;
+    let mut reading = Reading::of_body();
+    let filter = LeadFilter {
+        workspace: body.workspace_id.map(WorkspaceId),
+        status: reading.status(body.status.as_ref()),
+        reason: reading.reason(body.reason.as_ref()),
+        waiting: body.waiting.unwrap_or_default(),
+        failing: body.failing.unwrap_or_default(),
+    };
+    let from = reading.place(body.cursor.as_ref());
+    let limit = reading.limit_of_body(body.limit);
+    let detail = "name workspace_id, status, reason, waiting or failing (--workspace, --status, --reason, --waiting, \
+                  --failing); or all: true (--all) for every lead that there is";
+    reading.is_meant_for_all(filter.is_narrowed(), body.all == Some(true), "", detail);
+    reading.done()?;
+    answered(operate.retry_many(&RetryMany { filter, from, limit }, &operator.named(body.by.as_deref())).await)
+}
+
 async fn dead_letters(
     _: Operator,
     operate: web::Data<Operate>,
@@ -288,13 +230,9 @@ async fn replay(
     };
     let from = reading.place(body.cursor.as_ref());
     let limit = reading.limit_of_body(body.limit);
-    let is_narrowed =
-        body.record_id.is_some() || body.kind.is_some() || body.reason.is_some() || body.workspace_id.is_some();
-    if !is_narrowed && body.all != Some(true) {
-        let detail = "name workspace_id, record_id, kind or reason (--workspace, --record, --kind, --reason); or all: true (--all) \
-                      for every dead letter that there is";
-        reading.faults.push(Fault { pointer: String::new(), detail: detail.to_owned() });
-    }
+    let detail = "name workspace_id, record_id, kind or reason (--workspace, --record, --kind, --reason); or all: true (--all) \
+                  for every dead letter that there is";
+    reading.is_meant_for_all(filter.is_narrowed(), body.all == Some(true), "", detail);
     reading.done()?;
     answered(operate.replay(&Replay { filter, from, limit }, &operator.named(body.by.as_deref())).await)
 }
@@ -349,10 +287,10 @@ async fn open_gates(
     let upstream = reading.read("upstream", body.upstream.as_ref(), expected, known);
     let from = reading.place(body.cursor.as_ref());
     let limit = reading.limit_of_body(body.limit);
-    if body.workspace_id.is_none() && body.upstream.is_none() && body.all != Some(true) {
-        let detail = "name workspace_id or upstream (--workspace, --upstream); or all: true (--all) for every gate that there is";
-        reading.faults.push(Fault { pointer: String::new(), detail: detail.to_owned() });
-    }
+    let detail =
+        "name workspace_id or upstream (--workspace, --upstream); or all: true (--all) for every gate that there is";
+    let is_narrowed = body.workspace_id.is_some() || upstream.is_some();
+    reading.is_meant_for_all(is_narrowed, body.all == Some(true), "", detail);
     reading.done()?;
     let open = OpenGates { workspace: body.workspace_id.map(WorkspaceId), upstream, from, limit };
     answered(operate.open_gates(&open, &operator.named(body.by.as_deref())).await)

@@ -198,6 +198,11 @@ impl Problem {
         self.slug
     }
 
+    /// What is wrong with the request, place by place.
+    pub fn faults(&self) -> &[Fault] {
+        &self.faults
+    }
+
     /// The body, as `application/problem+json` has it. For an item of a batch there is no `request_id`.
     pub fn to_value(&self, request_id: Option<&str>) -> Value {
         let mut body = self.extensions.clone();

@@ -8,7 +8,8 @@
 //! - [`work`]: what a worker that holds a lead's lease does.
 //! - [`inbound`]: what ALC and Attio call us with.
 //! - [`merges`]: which lead speaks for a record; [`hooks`]: the callback URLs that presses name; [`reads`]: what is
-//!   read; [`operators`]: what operators read and mend; [`facts`]: what connections may ask of a lead's document.
+//!   read; [`operators`]: what operators read and mend; [`facts`]: what connections may ask of a lead's document;
+//!   [`words`]: what ALC says besides a result, and the note that it becomes.
 
 mod facts;
 mod hooks;
@@ -22,6 +23,7 @@ mod reads;
 mod resealing;
 mod service;
 mod settings;
+mod words;
 mod work;
 
 pub use self::{
@@ -38,7 +40,7 @@ pub use self::{
         outcome::{Reason, Status},
         person::{Name, PhoneNumber},
         story::{AttioStory, CallStory, LeadStory, LeadSummary, NextStep, SendStory},
-        view::{AttioView, LeadView},
+        view::{AttioView, LeadView, NoteView, OwedView, PlacementView},
     },
     operators::{Looked, Replayed},
     press::{

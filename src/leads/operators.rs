@@ -4,6 +4,8 @@
 //! Promises that whatever is done is decided on the lead that is written, so that two operators who replay the same
 //! dead letter at once have it done once.
 
+use std::time::Duration;
+
 use super::{
     lead::{
         aggregate::Lead,
@@ -12,7 +14,7 @@ use super::{
         next_step::Surroundings,
         outcome::Status,
         send::PresentSend,
-        story::{LeadStory, LeadSummary},
+        story::{Kept, LeadStory, LeadSummary},
     },
     service::{Leads, lead_key},
     work::leased::Work,
@@ -101,7 +103,8 @@ impl Leads {
         let views: [_; 3] = loaded.gates();
         let work = Work::new(tenant, lead_key(record), lead, found, [views[0], views[1]]);
         let document = &work.lead.document;
-        let kept = (document.due, document.lease.map(|lease| lease.until));
+        let leased_until = document.lease.map(|lease| lease.until);
+        let kept = Kept { due: document.due, leased_until, opens: self.opens_what_alc_takes(&work) };
         let around = self.surroundings(&work);
         let closed = |view: usize| views[view].closed_until.filter(|until| *until > now);
         let around = Surroundings {
@@ -113,21 +116,42 @@ impl Leads {
         Ok(Some(work.lead.value.story(workspace, kept, &around, now)))
     }
 
-    /// What waits only for its next try is tried now; the sides that this concerns. `None`: there is no such lead.
+    /// Whether the sealing keys of now are those of name, number and token.
+    fn opens_what_alc_takes(&self, work: &Work) -> bool {
+        let person = work.lead.value.send.person.as_ref();
+        let sealer = &self.parts.sealer;
+        person.is_none_or(|person| sealer.knows_key_of(&person.name) && sealer.knows_key_of(&person.phone_number))
+            && work.workspace.as_ref().is_none_or(|found| self.parts.connections.opens_alc_grant(&found.value))
+    }
+
+    /// What waits only for its next try is tried now, or in its `turn` of those that are tried together: all at once
+    /// they would crowd before the gates. The sides that this concerns; `None`: there is no such lead.
     pub async fn try_now(
         &self,
         workspace: WorkspaceId,
         record: RecordId,
+        turn: Option<u32>,
     ) -> Result<Option<Vec<&'static str>>, StoreError> {
         let tenant = connections::tenant(workspace);
-        let try_now = |lead: &mut Lead, now| {
-            let sides = lead.try_now(now);
+        let pace = self.pace();
+        let change = |found: &mut Option<Versioned<Lead>>, now| {
+            let Some(lead) = found else { return Decision::Leave(None) };
+            let sides = lead.value.try_now(now);
             if !sides.is_empty() {
-                lead.keep_request("retried", now);
+                lead.value.keep_request("retried", now);
+            } else if turn.is_some() {
+                // Of many those that have nothing to hurry are left alone.
+                return Decision::Leave(Some(sides));
             }
-            (Some(sides), true)
+            let at = Some(later(now, pace.saturating_mul(turn.unwrap_or(0))));
+            Decision::Write(LeaseChange::Leave { due: lead.document.due.min(at).or(at) }, Some(sides))
         };
-        self.mend(&tenant, record, try_now).await
+        Ok(self.parts.store.change(&tenant, &lead_key(record).id, Patience::CALLER, change).await?.0)
+    }
+
+    /// How far apart the leads of a workspace are taken up that an operator has asked for together.
+    fn pace(&self) -> Duration {
+        self.settings.gates.attio.interval().unwrap_or_default()
     }
 
     /// Has a worker look at a record's lead by then; `false`: there is none, or one does so before.
@@ -189,14 +213,14 @@ impl Leads {
         send: SendId,
         turn: u32,
     ) -> Result<Replayed, StoreError> {
-        let pace = self.settings.gates.attio.interval().unwrap_or_default();
+        let pace = self.pace();
         let mut tries = self.parts.store.tries(tenant, Patience::CALLER);
         loop {
             let mut loaded = tries.load(&[Key::workspace(), lead_key(record)], &[]).await?;
             let (workspace, lead) = (loaded.take::<Workspace>()?, loaded.take::<Lead>()?);
             let Some(mut lead) = lead else { return Ok(Replayed::Already) };
             let person = match lead.value.may_be_sent_again(send) {
-                Ok(person) => person.clone(),
+                Ok(person) => person.cloned(),
                 Err(NotAgain::Over) => return Ok(Replayed::Already),
                 Err(refused) => return Ok(Replayed::Refused(refused.advice())),
             };
@@ -207,11 +231,14 @@ impl Leads {
             });
             let Some(workspace) = workspace else { return Ok(Replayed::Refused(NOT_CONNECTED)) };
             let now = self.parts.clock.now();
-            let mut next = PresentSend::new(SendId::random(), now);
+            let mut next = match person {
+                Some(person) => PresentSend { person: Some(person), ..PresentSend::new(SendId::random(), now) },
+                None => PresentSend::by_entry(SendId::random(), now),
+            };
             next.put_under(workspace.value.sending_webhook());
-            next.person = Some(person);
             let before = lead.value.clone();
             lead.value.follow_with(next, &workspace.value.triggers(), self.settings.deadlines.result);
+            lead.value.read_from_memory(now);
             lead.value.keep_request("replayed", now);
             lead.value.keep_history(Some(&before), now);
             let at = Some(later(now, pace.saturating_mul(turn)));
@@ -222,6 +249,7 @@ impl Leads {
             // No send begins after a removal.
             commit.checks.push((Key::workspace(), workspace.version()));
             if let Committed::Done(_) = tries.commit(&commit).await? {
+                Self::count_given_up(Some(&before), &lead.value);
                 return Ok(Replayed::Done);
             }
         }

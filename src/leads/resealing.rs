@@ -1,7 +1,8 @@
 //! What of a lead is sealed, for the rotation of the sealing key.
 //!
-//! Promises that whatever a lead keeps sealed is named here: name and number until ALC has them, and the callback URLs
-//! of workflows that wait, are owed a call or were given up, with the fingerprints by which they are told apart.
+//! Promises that whatever a lead keeps sealed is named here: name and number until ALC has them, what Attio had of them a
+//! moment ago, what ALC said until it is written on the record, and the callback URLs of workflows that wait, are owed a
+//! call or were given up, with the fingerprints by which they are told apart.
 
 use secrecy::ExposeSecret as _;
 
@@ -14,6 +15,7 @@ use super::{
     places::{logical_key, place},
     press::receipt::Receipt,
     service::Leads,
+    words,
 };
 use crate::{
     sealing::{OpenError, Sealed, Sealer},
@@ -74,12 +76,14 @@ pub fn examine_receipt(document: &Document) -> Result<Examined, CodecError> {
 
 /// Everything sealed of a lead, with the name of its field.
 fn sealed_of(lead: &mut Lead) -> Vec<(&'static str, &mut Sealed)> {
-    let Lead { send, calls, .. } = lead;
+    let Lead { send, calls, notes, known, .. } = lead;
     let mut sealed = Vec::new();
-    if let Some(person) = &mut send.person {
+    let known = known.as_mut().map(|known| &mut known.person);
+    for person in send.person.as_mut().into_iter().chain(known) {
         sealed.push(("name", &mut person.name));
         sealed.push(("phone_number", &mut person.phone_number));
     }
+    sealed.extend(notes.words_mut().map(|said| (words::FIELD, said)));
     sealed.extend(hooks_of(calls).map(|hook| (hooks::FIELD, &mut hook.url)));
     sealed
 }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{settings::Settings, work::in_hand::InHand};
+use super::{press::recent::Recent, settings::Settings, work::in_hand::InHand};
 use crate::{
     alc, attio,
     clock::{SharedClock, Timestamp},
@@ -45,6 +45,7 @@ pub struct Leads {
     pub(super) parts: Parts,
     pub(super) settings: Arc<Settings>,
     pub(super) in_hand: InHand,
+    pub(super) recent: Recent,
     /// Over ALC as a whole; each workspace has a gate of its own besides.
     pub(super) alc_breaker: Arc<Breaker>,
 }
@@ -52,7 +53,8 @@ pub struct Leads {
 impl Leads {
     /// The service over its parts.
     pub fn new(parts: Parts, settings: Settings) -> Self {
-        Self { parts, settings: Arc::new(settings), in_hand: InHand::default(), alc_breaker: Arc::default() }
+        let (in_hand, recent) = (InHand::default(), Recent::default());
+        Self { parts, settings: Arc::new(settings), in_hand, recent, alc_breaker: Arc::default() }
     }
 
     /// The region that numbers without `+` belong to.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::lead::next_step::Deadlines;
 use crate::{
-    attio::{Attributes, Titles},
+    attio::{Attributes, Pipeline, Titles},
     store::gate::Gates,
     upstream::Schedule,
 };
@@ -28,6 +28,10 @@ pub struct Settings {
     pub attributes: Attributes,
     /// `ATTIO__TITLES__*`.
     pub titles: Titles,
+    /// `ATTIO__NOTE`: results are told in notes.
+    pub note: bool,
+    /// `ATTIO__PIPELINE__*`; `None`: off.
+    pub pipeline: Option<Pipeline>,
     /// What every request to an upstream goes through.
     pub gates: Gates,
 }

@@ -7,6 +7,7 @@ use crate::{
     ids::{RecordId, WorkspaceId},
     leads::{DeadLetter, LetterId, LetterKind, Looked, Replayed, Status},
     store::{Cursor, StoreError},
+    telemetry,
 };
 
 /// Which dead letters are meant.
@@ -91,6 +92,11 @@ impl ReplayOutcome {
 }
 
 impl LetterFilter {
+    /// Whether it leaves anything out.
+    pub fn is_narrowed(&self) -> bool {
+        self.workspace.is_some() || self.record.is_some() || self.kind.is_some() || self.reason.is_some()
+    }
+
     fn takes(&self, letter: &DeadLetter) -> bool {
         self.record.is_none_or(|record| letter.record_id == record)
             && self.kind.is_none_or(|kind| letter.kind == kind)
@@ -163,6 +169,7 @@ impl Operate {
             Replayed::Refused(advice) => (ReplayOutcome::Refused, Some(advice)),
         };
         by.did("replay", &of, outcome.name());
+        telemetry::replayed(id.kind().name(), outcome.name());
         Ok(ReplaySummary { workspace_id: workspace, record_id: record, id, outcome, advice })
     }
 

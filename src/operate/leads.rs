@@ -62,7 +62,32 @@ pub struct Retried {
     pub tried: Vec<&'static str>,
 }
 
+/// A retry of whatever the filter finds from some place on.
+#[derive(Debug, Clone)]
+pub struct RetryMany {
+    /// What.
+    pub filter: LeadFilter,
+    /// From where on.
+    pub from: Option<Place>,
+    /// At most so many in this request.
+    pub limit: usize,
+}
+
+/// What a retry of many leads came to, lead by lead.
+#[derive(Debug, Clone, Serialize)]
+pub struct RetriedMany {
+    /// Each lead that was found and is still there.
+    pub retried: Vec<Retried>,
+    /// Where the rest begins.
+    pub next_cursor: Option<String>,
+}
+
 impl LeadFilter {
+    /// Whether it leaves anything out.
+    pub fn is_narrowed(&self) -> bool {
+        self.workspace.is_some() || self.status.is_some() || self.reason.is_some() || self.waiting || self.failing
+    }
+
     fn statuses(&self) -> Vec<Status> {
         let failed = self.reason.map(|_| Status::Failed);
         self.status.or(failed).map_or(Status::ALL.to_vec(), |status| vec![status])
@@ -114,10 +139,35 @@ impl Operate {
             _ => return Ok(Retry::Ambiguous(found)),
         };
         let of = format_args!("{workspace}/{record}");
-        let tried = self.leads.try_now(workspace, record).await;
+        let tried = self.leads.try_now(workspace, record, None).await;
         let tried = tried.inspect_err(|_| by.may_have_done("retry", &of))?;
         let Some(tried) = tried else { return Ok(Retry::Unknown) };
         by.did("retry", &of, &tried.join(","));
         Ok(Retry::Done(Retried { workspace_id: workspace, record_id: record, tried }))
+    }
+
+    /// Tries now what of the leads that the filter finds waits for its next try.
+    pub async fn retry_many(&self, retry: &RetryMany, by: &By) -> Result<RetriedMany, StoreError> {
+        let found = self.leads(&retry.filter, retry.from.as_ref(), retry.limit).await?;
+        let leads: Vec<_> = found.leads.iter().map(|lead| (lead.workspace_id, lead.record_id)).collect();
+        let done = self.retry_these(&leads, by).await?;
+        Ok(RetriedMany { next_cursor: found.next_cursor, ..done })
+    }
+
+    /// Tries these and no others, whatever else a filter would find by now. What has nothing to be tried, as where this
+    /// is asked for again before a worker has come by, is left alone and has no audit line.
+    pub async fn retry_these(&self, leads: &[(WorkspaceId, RecordId)], by: &By) -> Result<RetriedMany, StoreError> {
+        let (mut retried, mut turn) = (Vec::new(), 0);
+        for (workspace, record) in leads.iter().copied() {
+            let of = format_args!("{workspace}/{record}");
+            let tried = self.leads.try_now(workspace, record, Some(turn)).await;
+            let Some(tried) = tried.inspect_err(|_| by.may_have_done("retry", &of))? else { continue };
+            if !tried.is_empty() {
+                turn += 1;
+                by.did("retry", &of, &tried.join(","));
+            }
+            retried.push(Retried { workspace_id: workspace, record_id: record, tried });
+        }
+        Ok(RetriedMany { retried, next_cursor: None })
     }
 }

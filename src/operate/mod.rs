@@ -25,7 +25,7 @@ pub use self::{
     connections::{ConnectionsPage, Repaired},
     dead_letters::{LetterFilter, LettersPage, Replay, ReplayDone, ReplayOutcome, ReplaySummary},
     gates::{GateLine, GatesOpened, GatesPage, OpenGates},
-    leads::{LeadFilter, LeadsPage, Retried, Retry, Stories},
+    leads::{LeadFilter, LeadsPage, Retried, RetriedMany, Retry, RetryMany, Stories},
     overview::{Glance, Overview, Trouble, Waiting},
     pages::{BadPlace, Place},
 };

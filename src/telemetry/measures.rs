@@ -2,6 +2,17 @@
 
 use std::time::Duration;
 
+/// What is given up that an operator can mend, and is told by an alert.
+const LETTERS: [(&str, &str); 7] = [
+    ("lead", "not-sent"),
+    ("lead", "disconnected"),
+    ("attio-write", "refused"),
+    ("attio-write", "result-refused"),
+    ("attio-write", "lead-id-refused"),
+    ("workflow-call", "deadline"),
+    ("workflow-call", "crowded-out"),
+];
+
 /// What is there from the start: a gauge that appears with its first alarm cannot be told from one that is missing.
 pub(super) fn begin(version: &'static str, commit: &'static str) {
     metrics::gauge!("alc_connector_build_info", "version" => version, "commit" => commit).set(1.0);
@@ -11,6 +22,9 @@ pub(super) fn begin(version: &'static str, commit: &'static str) {
             metrics::counter!("alc_connector_webhook_looks_total", "upstream" => upstream, "found" => found)
                 .increment(0);
         }
+    }
+    for (kind, reason) in LETTERS {
+        metrics::counter!("alc_connector_dead_letters_total", "kind" => kind, "reason" => reason).increment(0);
     }
     for outcome in ["refreshed", "dead", "refused", "failed"] {
         metrics::counter!("alc_connector_token_refreshes_total", "outcome" => outcome).increment(0);
@@ -49,6 +63,16 @@ pub(crate) fn refresh(outcome: &'static str) {
 /// A worker has asked an upstream whether it still has a workspace's webhook.
 pub(crate) fn webhook_look(upstream: &'static str, found: &'static str) {
     metrics::counter!("alc_connector_webhook_looks_total", "upstream" => upstream, "found" => found).increment(1);
+}
+
+/// Something was given up.
+pub(crate) fn given_up(kind: &'static str, reason: &'static str) {
+    metrics::counter!("alc_connector_dead_letters_total", "kind" => kind, "reason" => reason).increment(1);
+}
+
+/// An operator has asked for something to be done once more that was given up.
+pub(crate) fn replayed(kind: &'static str, outcome: &'static str) {
+    metrics::counter!("alc_connector_dead_letters_replayed_total", "kind" => kind, "outcome" => outcome).increment(1);
 }
 
 /// Spans were delivered to the collector, or were not.

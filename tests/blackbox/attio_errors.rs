@@ -34,7 +34,8 @@ scenario! {
         world.attio.faults().always("patch_record", error(403, "auth_error", "billing_error"));
         app.press(&ada).await.expect(201);
         let lead = is_told(&app, &ada, "failed").await;
-        assert!(lead["last_error"].is_string(), "{lead}");
+        let said = lead["last_error"].as_str().unwrap_or_default();
+        assert!(said.starts_with("Attio: forbidden") && said.contains("scopes"), "what a person can do: {lead}");
         world.call_back(&ada, "qualified").await;
         world.attio.faults().clear("patch_record");
         let shown = async || world.attio.status(&ada.record_id).as_deref() == Some("Complete");

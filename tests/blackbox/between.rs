@@ -56,6 +56,8 @@ struct Hold {
     late: AtomicBool,
     /// One of those has come.
     delayed: AtomicBool,
+    /// So often what surrounds a press was loaded.
+    looked: AtomicUsize,
     /// So many commits that write nothing were done.
     empty: watch::Sender<usize>,
     together: AtomicUsize,
@@ -118,6 +120,9 @@ impl Engine for HeldBack {
     }
 
     async fn load(&self, tenant: &Tenant, keys: &[Key], gates: &[Gate], now: Timestamp) -> Result<Loaded, StoreError> {
+        if !gates.is_empty() && keys.iter().any(|key| key.kind == Kind::Lead) {
+            self.hold.looked.fetch_add(1, Ordering::SeqCst);
+        }
         self.engine.load(tenant, keys, gates, now).await
     }
 
@@ -201,6 +206,30 @@ async fn connected(setup: Setup) -> (World, AttioApp, Arc<Hold>, tempfile::TempD
     world.start_replica_on(Store::new(Arc::new(HeldBack { engine: Arc::new(engine), hold: Arc::clone(&hold) }))).await;
     let app = world.connect().await;
     (world, app, hold, folder)
+}
+
+#[test]
+fn of_many_presses_within_a_second_one_looks_at_what_surrounds_it() {
+    run(async {
+        let (world, app, hold, _folder) = connected(Setup::sqlite()).await;
+        let looked = || hold.looked.load(Ordering::SeqCst);
+        let first = world.person();
+        app.press(&first).await.expect(201);
+        let before = looked();
+        for _ in 0..8 {
+            app.press(&world.person()).await.expect(201);
+        }
+        // What goes on behind a connect may write the workspace meanwhile, and then it is looked at again.
+        assert!(looked() - before < 4, "what the first one found is a moment old: {before}, then {}", looked());
+        let before = looked();
+        app.press(&first).await.expect(200);
+        assert!(looked() > before, "its record has a lead");
+        assert_eq!(world.alc.leads_of(&first.record_id).len(), 1);
+        let before = looked();
+        world.pass(Duration::from_secs(2)).await;
+        app.press(&world.person()).await.expect(201);
+        assert!(looked() > before, "what is two seconds old is looked at again");
+    });
 }
 
 #[test]

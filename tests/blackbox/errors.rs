@@ -79,11 +79,12 @@ async fn ask_for_the_operators_pages(world: &World, workspace: &str, record: &st
     }
     for path in [
         format!("leads/{workspace}/{record}/retry"),
+        "leads/retry".to_owned(),
         "dead-letters/replay".to_owned(),
         "gates/open".to_owned(),
         format!("connections/{workspace}/repair"),
     ] {
-        let form = [("workspace_id", workspace)];
+        let form = [("workspace_id", workspace), ("these", "")];
         send(world.client.post(format!("http://{management}/operate/page/{path}")).form(&form)).await.expect(303);
     }
 }
@@ -131,6 +132,7 @@ fn every_operation_of_the_contract_is_answered() {
         }
         for path in [
             format!("leads/{record}/retry"),
+            "leads/retry".to_owned(),
             "dead-letters/replay".to_owned(),
             format!("connections/{workspace}/repair"),
             "gates".to_owned(),

@@ -169,6 +169,10 @@ fn a_write_that_attio_refused_is_replayed_and_shown() {
         let letter = letters(&world).await.into_iter().find(|letter| letter["kind"] == "attio-write").expect("there");
         assert_eq!((&letter["reason"], &letter["advice"]), (&json!("refused"), &Value::Null));
         world.attio.faults().clear("patch_record");
+        let metrics = get(&world, "/metrics").await.body;
+        let counter = "alc_connector_dead_letters_total{kind=\"attio-write\",reason=\"refused\"} ";
+        let counted = metrics.lines().find_map(|line| line.strip_prefix(counter)?.parse::<u64>().ok());
+        assert!(counted.is_some_and(|counted| counted > 0), "{metrics}");
         let filter = json!({ "kind": "attio-write", "reason": "refused", "by": "ada" });
         let done = post(&world, "/operate/dead-letters/replay", &filter).await.expect(200).json();
         assert_eq!(done["replayed"][0]["outcome"], "replayed", "{done}");

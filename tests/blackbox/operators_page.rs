@@ -42,6 +42,11 @@ async fn form(world: &World, path: &str, fields: &[(&str, &str)]) -> Answer {
     send(request(world, Method::POST, path).form(fields)).await
 }
 
+/// Whether a browser shows it.
+fn is_page(answer: &Answer) -> bool {
+    answer.header("content-type") == Some("text/html; charset=utf-8") && answer.body.contains("<h1>")
+}
+
 fn lead_page(workspace: &str, person: &Person) -> String {
     format!("/operate/page/leads/{workspace}/{}", person.record_id)
 }
@@ -185,7 +190,8 @@ fn the_page_is_for_operators_alone_and_changes_nothing_for_another_page() {
         let (world, app) = Setup::sqlite().with("MANAGEMENT__TOKEN", token).connected().await;
         let lead = format!("/operate/page/leads/{}/{}", app.workspace_id, world.person().record_id);
         for path in ["/operate", "/operate/page/leads", "/operate/page/dead-letters", &lead] {
-            let refused = send(request(&world, Method::GET, path)).await.expect_problem(401, "unauthorized");
+            let refused = send(request(&world, Method::GET, path)).await.expect(401);
+            assert!(is_page(&refused) && refused.body.contains("the token as the password"), "{}", refused.body);
             let mut challenges = refused.headers.get_all("www-authenticate").iter();
             let asks = |value: &reqwest::header::HeaderValue| value.as_bytes().starts_with(b"Basic realm=");
             assert!(challenges.any(asks), "a browser asks for a password: {:?}", refused.headers);
@@ -197,9 +203,10 @@ fn the_page_is_for_operators_alone_and_changes_nothing_for_another_page() {
         let fields = [("workspace_id", &*app.workspace_id)];
         for path in ["dead-letters/replay", "gates/open", &format!("connections/{}/repair", app.workspace_id)] {
             let post = || request(&world, Method::POST, &format!("/operate/page/{path}")).form(&fields);
-            send(post()).await.expect_problem(401, "unauthorized");
+            assert!(is_page(&send(post()).await.expect(401)));
             let foreign = post().basic_auth("ada", Some(token)).header("origin", "http://attacker.example");
-            send(foreign).await.expect_problem(403, "forbidden");
+            let refused = send(foreign).await.expect(403);
+            assert!(is_page(&refused) && refused.body.contains("a page of another origin"), "{}", refused.body);
             send(post().basic_auth("ada", Some(token)).header("sec-fetch-site", "same-origin")).await.expect(303);
         }
         let audit = secrets::lines_with("an operator has changed something");
@@ -208,6 +215,15 @@ fn the_page_is_for_operators_alone_and_changes_nothing_for_another_page() {
         let refused = send(json.json(&json!({}))).await.expect(415);
         assert!(refused.body.contains("<h1>"), "a page: {}", refused.body);
         let odd = request(&world, Method::GET, "/operate?cursor=x&workspace_id=y").basic_auth("ada", Some(token));
-        assert!(send(odd).await.expect(400).body.contains("Correct what"), "a page");
+        let odd = send(odd).await.expect(400);
+        assert!(is_page(&odd) && odd.body.contains("Correct what"), "{}", odd.body);
+        for named in ["#/query/cursor", "#/query/workspace_id", "must be a UUID"] {
+            assert!(odd.body.contains(named), "no {named} in:\n{}", odd.body);
+        }
+        for gone in ["/operate/page/leads/x/y", "/operate/page/connections/x/repair"] {
+            let method = if gone.ends_with("repair") { Method::POST } else { Method::GET };
+            let gone = request(&world, method, gone).basic_auth("ada", Some(token)).form(&[("only", "")]);
+            assert!(is_page(&send(gone).await.expect(404)));
+        }
     });
 }

@@ -77,6 +77,30 @@ fn a_press_at_each_of_two_replicas_sends_once() {
 }
 
 #[test]
+fn a_press_notices_at_once_what_another_replica_has_done_to_the_connection() {
+    run(async {
+        let (world, app) = Setup::two_replicas().connected().await;
+        let [one, other] = [0, 1].map(|at| world.replicas()[at].public);
+        let by = |replica| world.lead_to(vec![replica]);
+        by(one);
+        app.press(&world.person()).await.expect(201);
+        by(other);
+        app.connection_removed().await.expect(202);
+        // Not a moment passes: this replica has just seen the workspace connected.
+        by(one);
+        let ada = world.person();
+        let refused = app.press(&ada).await;
+        assert!(refused.status >= 400, "{refused:?}");
+        assert_eq!(world.alc.leads_of(&ada.record_id).len(), 0);
+        by(other);
+        let again = world.connect().await;
+        by(one);
+        again.press(&ada).await.expect(201);
+        assert_eq!(world.alc.leads_of(&ada.record_id).len(), 1);
+    });
+}
+
+#[test]
 fn two_processes_on_one_redis_live_the_whole_life() {
     run(async {
         let mut world = Setup::redis().start().await;

@@ -30,8 +30,14 @@ const PROOF: &str = "Bearer proof-for-the-collector";
 const INTERNAL: i32 = 1;
 const SERVER: i32 = 2;
 const CLIENT: i32 = 3;
-/// Counts deliveries that failed.
-const FAILED: &str = r#"alc_connector_trace_exports_total{outcome="failed"}"#;
+/// How many deliveries have come to that.
+async fn counted(world: &World, process: &Process, outcome: &str) -> u64 {
+    let metrics = format!("http://{}/metrics", process.management());
+    let text = send(world.client.get(metrics)).await.expect(200).body;
+    let name = format!("alc_connector_trace_exports_total{{outcome=\"{outcome}\"}} ");
+    text.lines().find_map(|line| line.strip_prefix(&name)?.parse().ok()).unwrap_or_default()
+}
+
 /// How long one delivery may take.
 const DELIVERY: Duration = Duration::from_secs(5);
 
@@ -230,12 +236,7 @@ fn a_collector_that_is_away_is_one_warning_and_one_line_more_when_it_is_back() {
         let address = SocketAddr::from(([127, 0, 0, 1], ports::free()));
         let (world, mut process, app) = telling(&format!("http://{address}"), &[]).await;
         let lines = |words: &str| process.log().matches(words).count();
-        let failures = async || {
-            let metrics = format!("http://{}/metrics", process.management());
-            let text = world.client.get(metrics).send().await.ok()?.text().await.ok()?;
-            let failed = text.lines().find(|line| line.starts_with(FAILED))?.rsplit(' ').next()?.parse::<u64>();
-            (failed.ok()? >= 3).then_some(())
-        };
+        let failures = async || (counted(&world, &process, "failed").await >= 3).then_some(());
         eventually("deliveries fail again and again", failures).await;
         assert_eq!(lines("the collector does not take spans"), 1);
         let collector = Collector::start_on(address);
@@ -246,6 +247,27 @@ fn a_collector_that_is_away_is_one_warning_and_one_line_more_when_it_is_back() {
         assert_eq!(process.terminate().await, Some(0));
         the(&collector.spans(), "press", |span| span.name == "POST /v1/leads");
         secrets::hear(&collector.raw());
+    });
+}
+
+#[test]
+fn spans_that_a_collector_takes_and_throws_away_are_counted_and_told_once() {
+    run(async {
+        let collector = Collector::start();
+        collector.reject();
+        let (world, mut process, app) = telling(&collector.url(), &[]).await;
+        app.press(&world.person()).await.expect(201);
+        let rejected = async || {
+            // Each has something to tell.
+            world.client.get(format!("http://{}/v1/connection", process.public)).send().await.ok()?;
+            (counted(&world, &process, "rejected").await >= 2).then_some(())
+        };
+        eventually("spans are thrown away again and again", rejected).await;
+        assert_eq!(counted(&world, &process, "failed").await, 0, "the deliveries were taken");
+        let log = process.log();
+        let told: Vec<_> = log.lines().filter(|line| line.contains("has thrown spans away")).collect();
+        assert!(told.len() == 1 && told[0].contains("one is too old"), "{told:?}");
+        assert_eq!(process.terminate().await, Some(0));
     });
 }
 

@@ -179,6 +179,9 @@ async function clickThrough(page, management, person) {
   await page.locator("select[name=only]").selectOption("failing");
   await page.getByRole("button", { name: "Show" }).click();
   await shot("leads");
+  await page.getByRole("button", { name: "Try these now" }).click();
+  await shows("Leads tried now");
+  assert.ok(page.url().includes("only=failing"), "it comes back to the same list");
 
   await page.getByRole("link", { name: "Dead letters" }).first().click();
   await shows("a lead of this record is there already");

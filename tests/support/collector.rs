@@ -3,12 +3,15 @@
 use std::{
     collections::BTreeMap,
     net::{SocketAddr, TcpListener},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, dev::ServerHandle, web};
 use opentelemetry_proto::tonic::{
-    collector::trace::v1::ExportTraceServiceRequest,
+    collector::trace::v1::{ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse},
     common::v1::{KeyValue, any_value::Value},
 };
 use prost::Message as _;
@@ -23,7 +26,7 @@ pub struct Collector {
 }
 
 #[derive(Default)]
-struct Kept(Mutex<Vec<Delivery>>);
+struct Kept(Mutex<Vec<Delivery>>, AtomicBool);
 
 struct Delivery {
     authorization: String,
@@ -79,6 +82,11 @@ impl Collector {
         let handle = server.handle();
         drop(spawn(server));
         Self { url, kept, server: handle }
+    }
+
+    /// From now on it answers each delivery with 200, and that it has thrown a span of it away.
+    pub fn reject(&self) {
+        self.kept.1.store(true, Ordering::Relaxed);
     }
 
     /// Where it is.
@@ -141,7 +149,11 @@ async fn take(kept: web::Data<Kept>, request: HttpRequest, body: web::Bytes) -> 
         |name| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
     assert_eq!(header("content-type"), "application/x-protobuf");
     kept.deliveries().push(Delivery { authorization: header("authorization"), body: body.to_vec() });
-    HttpResponse::Ok().content_type("application/x-protobuf").finish()
+    let error_message = "one is too old".to_owned();
+    let partial_success = Some(ExportTracePartialSuccess { rejected_spans: 1, error_message });
+    let rejects = kept.1.load(Ordering::Relaxed);
+    let answer = ExportTraceServiceResponse { partial_success: partial_success.filter(|_| rejects) };
+    HttpResponse::Ok().content_type("application/x-protobuf").body(answer.encode_to_vec())
 }
 
 fn texts(attributes: Vec<KeyValue>) -> impl Iterator<Item = (String, String)> {

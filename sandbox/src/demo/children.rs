@@ -25,6 +25,9 @@ use tokio::{
 use super::telling::say;
 use crate::{Alc, Attio, ambient};
 
+/// The list of people that results put a person into.
+pub(super) const LIST: &str = "sales";
+
 /// What the connector has to know.
 pub(super) struct ConnectorPlan<'a> {
     pub(super) binary: &'a Path,
@@ -126,6 +129,10 @@ fn settings(
         ("ATTIO__BASE_URL", plan.attio.url()),
         ("ATTIO__API_KEY", plan.attio.api_key()),
         ("ATTIO__CALLBACK_HOSTS", "127.0.0.1".to_owned()),
+        ("ATTIO__NOTE", "on-result".to_owned()),
+        ("ATTIO__PIPELINE__LIST", LIST.to_owned()),
+        ("ATTIO__PIPELINE__STAGE_ATTRIBUTE", "stage".to_owned()),
+        ("ATTIO__PIPELINE__STAGES", "qualified:Qualified,not_interested:Lost".to_owned()),
     ];
     pairs.into_iter().map(|(name, value)| (format!("ALC_CONNECTOR__{name}"), value)).collect()
 }

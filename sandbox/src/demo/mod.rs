@@ -80,6 +80,7 @@ impl Plan {
 pub async fn run(plan: &Plan) -> io::Result<bool> {
     let alc = Alc::start_on(0, Settings::rich()).await?;
     let attio = Attio::start().await?;
+    attio.add_list(children::LIST, &["Qualified", "Lost"]);
     if plan.attio_refuses {
         attio
             .faults()

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::{
     app::{App, WAITING_STEP},
     button::Button,
-    children::Children,
+    children::{Children, LIST},
     telling::{Failed, say, told},
 };
 
@@ -43,6 +43,7 @@ pub(super) async fn life(app: &App, button: &Button) -> Result<(), Failed> {
     shows(app, "Complete").await?;
     result_shown(app).await?;
     step_told(app).await?;
+    noted(app).await?;
     disconnect(app).await
 }
 
@@ -158,6 +159,19 @@ async fn step_told(app: &App) -> Result<(), Failed> {
     let right = text("record_id") == app.person().record_id && text("status") == "complete" && text("result") == RESULT;
     let found = format!("{}, {}", text("status"), text("result"));
     told(right, "the waiting workflow step was told", &format!("complete, {RESULT}, for this record"), &found)
+}
+
+/// Where sales people look.
+async fn noted(app: &App) -> Result<(), Failed> {
+    let record_id = app.person().record_id;
+    let notes = || app.attio.notes(&record_id);
+    let first = eventually(|| notes().into_iter().next()).await;
+    let right = first.as_ref().is_some_and(|note| note.title == format!("ALC: {RESULT}")) && notes().len() == 1;
+    let found =
+        first.map_or_else(|| "none".to_owned(), |note| format!("one of {}, titled {}", notes().len(), note.title));
+    told(right, "a note on the record", &format!("one note, titled ALC: {RESULT}"), &found)?;
+    let stage = eventually(|| app.attio.entry_value(LIST, &record_id, "stage")).await.unwrap_or_default();
+    told(stage == "Qualified", "a place in the pipeline", "the stage Qualified", &stage)
 }
 
 async fn disconnect(app: &App) -> Result<(), Failed> {

@@ -5,9 +5,12 @@ use std::{collections::BTreeSet, time::Duration};
 use secrecy::SecretString;
 use url::Url;
 
-use super::hints::{AN_URL, DURATION, LONGEST_TIMEOUT};
+use super::{
+    hints::{AN_URL, DURATION, LONGEST_TIMEOUT},
+    pipeline,
+};
 use crate::{
-    attio::{Attributes, Titles},
+    attio::{Attributes, Pipeline, Titles},
     config::{check, reader::Reader},
 };
 
@@ -95,6 +98,12 @@ pub struct Attio {
     pub attributes: Attributes,
     /// `ATTIO__TITLES__…`.
     pub titles: Titles,
+    /// `ATTIO__NOTE`: each result is told in a note.
+    pub note: bool,
+    /// `ATTIO__PIPELINE__…`; `None`: off.
+    pub pipeline: Option<Pipeline>,
+    /// The list whose entries send, by its slug or id; `None`: off.
+    pub send_on_list: Option<String>,
     /// Per workspace, over all replicas.
     pub writes_per_second: u32,
     /// Hosts, with their subdomains, that workflow callback URLs may name.
@@ -108,6 +117,15 @@ impl Attio {
         let credential = AttioCredential::read(r);
         let attributes = attributes(r);
         let titles = titles(r);
+        let (note, pipeline) = (pipeline::note(r), pipeline::pipeline(r));
+        let send_on_list = r.parsed_if_set("attio.send_on_list", check::slug_or_id);
+        if let (Some(pipeline), Some(sends)) = (&pipeline, &send_on_list)
+            && pipeline.list.eq_ignore_ascii_case(sends)
+        {
+            // A slug beside an id of the same list is found out when the workspace connects.
+            let again = "names the list of ATTIO__PIPELINE__LIST, where each result would send again: name two lists";
+            r.fault("attio.send_on_list", again);
+        }
         let writes_per_second = r.parsed("attio.writes_per_second", "set it to 25", check::positive);
         let mut callback_hosts = Vec::new();
         for host in r.list("attio.callback_hosts") {
@@ -122,6 +140,9 @@ impl Attio {
             credential: credential?,
             attributes: attributes?,
             titles: titles?,
+            note: note?,
+            pipeline,
+            send_on_list,
             writes_per_second: writes_per_second?,
             callback_hosts,
         })

@@ -4,6 +4,7 @@ mod alc;
 mod attio;
 mod hints;
 mod leads;
+mod pipeline;
 mod service;
 pub(super) mod traces;
 

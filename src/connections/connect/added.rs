@@ -10,6 +10,7 @@ use super::{
         workspace::{
             aggregate::Workspace,
             claim::Claim,
+            schema::Found,
             view::{ConnectionView, Standing},
         },
         writing::Edit,
@@ -17,8 +18,9 @@ use super::{
     attempt::{ConnectAttempt, ConnectError, Connected},
 };
 use crate::{
+    attio::{attributes::People, webhooks::Told},
     clock::later,
-    ids::{ConnectionId, WorkspaceId},
+    ids::{ConnectionId, ListId, WorkspaceId},
     lifecycle,
     store::Patience,
 };
@@ -78,8 +80,9 @@ impl Connections {
             // The last request may begin just before the deadline; until it has ended no other task begins.
             let until = later(attempt.deadline, self.claim_duration());
             let claim = Claim::new(attempt.owner, until);
-            let claim_it =
-                |found: Option<&mut Workspace>, now| claim_it(found, attempt.connection, &claim, self.base(), now);
+            let claim_it = |found: Option<&mut Workspace>, now| {
+                claim_it(found, attempt.connection, &claim, (self.base(), self.asked_list()), now)
+            };
             let (claiming, _) = self.update(&attempt.tenant, claim_it).await?;
             match claiming {
                 Claiming::Claimed => break,
@@ -111,12 +114,23 @@ impl Connections {
     async fn carry_out(&self, attempt: &ConnectAttempt) -> Result<Connected, ConnectError> {
         self.check_attio(attempt).await?;
         let people = self.ensure_attributes(attempt).await?;
-        self.subscribe(attempt).await?;
+        let list = self.find_entry_list(attempt, people.object_id.as_deref()).await?;
+        self.check_pipeline(attempt, people.object_id.as_deref(), list).await?;
+        let sent_by = if list.is_some() { people.sent_by() } else { Vec::new() };
+        self.subscribe(attempt, &Told { entries_of: list, changes_of: sent_by }).await?;
         self.register_webhook(attempt).await?;
-        self.take_over(attempt, people).await
+        self.take_over(attempt, people, list).await
     }
 
-    async fn take_over(&self, attempt: &ConnectAttempt, people: Option<String>) -> Result<Connected, ConnectError> {
+    async fn take_over(
+        &self,
+        attempt: &ConnectAttempt,
+        people: People,
+        list: Option<ListId>,
+    ) -> Result<Connected, ConnectError> {
+        let asked = self.asked_list().map(|asked| (asked.to_owned(), list));
+        let found = Found { problems: Vec::new(), list: asked, sent_by: people.sent_by() };
+        let people = people.object_id;
         let (connected, workspace) = self
             .update(&attempt.tenant, |workspace, now| {
                 let Some(workspace) = workspace else { return Edit::Leave(Err(ConnectError::Leaving)) };
@@ -125,11 +139,15 @@ impl Connections {
                 }
                 workspace.people = people.clone().or(workspace.people.take());
                 let connected = workspace.connected(attempt.connection, attempt.owner, now);
+                if connected {
+                    workspace.schema_checked(&found, now);
+                }
                 if connected { Edit::Write(Ok(())) } else { Edit::Leave(Err(ConnectError::Leaving)) }
             })
             .await?;
         connected?;
-        let view = workspace.and_then(|workspace| workspace.value.view(attempt.connection, self.base()));
+        let view =
+            workspace.and_then(|workspace| workspace.value.view(attempt.connection, self.base(), self.asked_list()));
         Ok(Connected { newly: true, view: view.ok_or(ConnectError::Leaving)? })
     }
 
@@ -142,7 +160,7 @@ impl Connections {
                 Edit::Write(None)
             }
             Some(workspace) if workspace.current().is_some_and(|it| it.id == attempt.connection) => {
-                Edit::Leave(workspace.view(attempt.connection, self.base()))
+                Edit::Leave(workspace.view(attempt.connection, self.base(), self.asked_list()))
             }
             _ => Edit::Leave(None),
         };
@@ -155,7 +173,7 @@ fn claim_it(
     workspace: Option<&mut Workspace>,
     id: ConnectionId,
     claim: &Claim,
-    base: &str,
+    (base, asked): (&str, Option<&str>),
     now: Timestamp,
 ) -> Edit<Claiming> {
     let Some(workspace) = workspace else { return Edit::Leave(Claiming::Refused(ConnectError::Unknown)) };
@@ -163,7 +181,7 @@ fn claim_it(
         Standing::Unknown => Edit::Leave(Claiming::Refused(ConnectError::Unknown)),
         Standing::Leaving => Edit::Leave(Claiming::Refused(ConnectError::Leaving)),
         Standing::Replaced => Edit::Leave(Claiming::Refused(ConnectError::Replaced)),
-        Standing::Current | Standing::ReauthorizationRequired => Edit::Leave(match workspace.view(id, base) {
+        Standing::Current | Standing::ReauthorizationRequired => Edit::Leave(match workspace.view(id, base, asked) {
             Some(view) => Claiming::Connected(view),
             None => Claiming::Refused(ConnectError::Unknown),
         }),

@@ -209,6 +209,9 @@ fn no_grant(error: NoGrant) -> ConnectError {
         NoGrant::ReauthorizationRequired => ConnectError::ReauthorizationRequired,
         NoGrant::NotConnected => ConnectError::Leaving,
         NoGrant::Unavailable { detail, .. } => ConnectError::Unavailable(format!("ALC's token endpoint: {detail}")),
+        NoGrant::Unopened { detail, .. } => {
+            ConnectError::Unavailable(format!("ALC's token cannot be opened: {detail}"))
+        }
         NoGrant::Store(error) => ConnectError::Store(error),
     }
 }

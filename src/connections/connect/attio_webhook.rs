@@ -14,11 +14,15 @@ use super::{
     },
     attempt::{CALL_AGAIN, CALLS, ConnectAttempt, ConnectError},
 };
-use crate::{attio::CallError, ids::WebhookId};
+use crate::{
+    attio::{CallError, webhooks::Told},
+    ids::WebhookId,
+};
 
 impl Connections {
-    /// Subscribes to what happens to records. Attio may refuse it: then merges and deletions go unheard.
-    pub(super) async fn subscribe(&self, attempt: &ConnectAttempt) -> Result<(), ConnectError> {
+    /// Subscribes to what happens to records, and to what else is to be `told`. Attio may refuse it: then merges,
+    /// deletions and entries go unheard.
+    pub(super) async fn subscribe(&self, attempt: &ConnectAttempt, told: &Told) -> Result<(), ConnectError> {
         let Some(token) = self.attio_token_for(attempt).await? else { return Ok(()) };
         let mut last = String::new();
         for tries in 0..CALLS {
@@ -26,7 +30,7 @@ impl Connections {
                 pause(CALL_AGAIN).await;
             }
             self.in_time(attempt)?;
-            match self.subscribe_once(attempt, &token).await? {
+            match self.subscribe_once(attempt, &token, told).await? {
                 None => return Ok(()),
                 Some(why) => last = why,
             }
@@ -39,13 +43,15 @@ impl Connections {
         &self,
         attempt: &ConnectAttempt,
         token: &SecretString,
+        told: &Told,
     ) -> Result<Option<String>, ConnectError> {
         let (webhook, url) = self.new_webhook(Side::Attio, attempt.workspace, attempt.connection);
+        let webhook = webhook.telling(told);
         let id = webhook.id;
         // Takes no turn at the gate: one write of a connect fits into what the gate leaves free, and the workspace's
         // first lead must not be shown later for it.
         self.change_own(attempt, move |workspace, _| workspace.attio_webhooks.push(webhook.clone())).await?;
-        match self.attio.create_webhook(token, &url).await {
+        match self.attio.create_webhook(token, &url, told).await {
             Ok(made) => {
                 let sealed = self.seal(attempt.workspace, id, ATTIO_SECRET, &made.secret);
                 let made = move |workspace: &mut Workspace, now| {
@@ -73,7 +79,7 @@ impl Connections {
             Err(error) => {
                 tracing::warn!(
                     workspace = %attempt.workspace, %error,
-                    "Attio refuses the webhook, so merged and deleted records go unheard: \
+                    "Attio refuses the webhook, so merged and deleted records, and entries of lists, go unheard: \
                      it wants the scope webhook:read-write and an https PUBLIC_URL"
                 );
                 self.drop_attio_webhook(attempt, id).await?;

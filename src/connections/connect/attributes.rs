@@ -9,9 +9,12 @@ use super::{
     super::service::{Connections, pause},
     attempt::{CALL_AGAIN, CALLS, ConnectAttempt, ConnectError},
 };
-use crate::attio::{
-    Attributes, CallError,
-    attributes::{Attribute, NewAttribute, People},
+use crate::{
+    attio::{
+        Attributes, CallError, Titles,
+        attributes::{Attribute, NewAttribute, People, SENT_BY, SelectOption},
+    },
+    connections::workspace::schema::SchemaProblem,
 };
 
 const SCOPE: &str = "object_configuration:read-write";
@@ -29,7 +32,7 @@ struct Needed<'a> {
 }
 
 /// Why a round ended early.
-enum Trouble {
+pub(super) enum Trouble {
     /// No clear answer: look again.
     Again(String),
     /// As [`Trouble::Again`]; if it stays so, a person has to act.
@@ -87,15 +90,45 @@ impl Needed<'_> {
         } else {
             return None;
         };
-        Some(format!("Attio's attribute `{slug}` on People {misfit}; then connect again"))
+        Some(format!("Attio's attribute `{slug}` on People {misfit}"))
     }
+}
+
+/// What a person has to mend of these attributes, as they were found with the status's `options`. What connect would
+/// make is named all the same: it is not made behind the back of a person who has taken it away.
+pub(in crate::connections) fn problems_of(
+    attributes: &Attributes,
+    titles: &Titles,
+    found: &People,
+    options: Option<&[SelectOption]>,
+) -> Vec<SchemaProblem> {
+    let of = |slug: &str| found.attributes.iter().find(|attribute| attribute.api_slug == slug);
+    let problem = |needed: &Needed<'_>| match of(needed.slug) {
+        Some(found) => needed.misfit(found),
+        None => {
+            Some(format!("Attio's attribute `{}` on People is missing: connect again, which makes it", needed.slug))
+        }
+    };
+    let unfit = needed(attributes)
+        .into_iter()
+        .filter_map(|needed| problem(&needed).map(|problem| SchemaProblem::of_attribute(needed.slug, problem)));
+    let slug = &attributes.status;
+    let is_there = |title: &str| options.is_none_or(|all| all.iter().any(|it| it.title == title && !it.is_archived));
+    let without = titles.all().into_iter().filter(|title| !is_there(title)).map(|title| {
+        let problem = "is missing or archived: restore it in Attio's settings, or connect again, which does so";
+        SchemaProblem::of_attribute(
+            slug,
+            format!("the option `{title}` of Attio's attribute `{slug}` on People {problem}"),
+        )
+    });
+    unfit.chain(without).collect()
 }
 
 impl Connections {
     /// Makes the attributes and options that are missing; refuses those that cannot be written.
-    /// What comes back is Attio's id of People, where it says so.
-    pub(super) async fn ensure_attributes(&self, attempt: &ConnectAttempt) -> Result<Option<String>, ConnectError> {
-        let Some(token) = self.attio_token_for(attempt).await? else { return Ok(None) };
+    /// What comes back is People as it was found.
+    pub(super) async fn ensure_attributes(&self, attempt: &ConnectAttempt) -> Result<People, ConnectError> {
+        let Some(token) = self.attio_token_for(attempt).await? else { return Ok(People::default()) };
         let mut last = ConnectError::Timeout;
         for tries in 0..CALLS {
             if tries > 0 {
@@ -111,20 +144,15 @@ impl Connections {
         Err(last)
     }
 
-    async fn attributes_round(
-        &self,
-        attempt: &ConnectAttempt,
-        token: &SecretString,
-    ) -> Result<Option<String>, Trouble> {
+    async fn attributes_round(&self, attempt: &ConnectAttempt, token: &SecretString) -> Result<People, Trouble> {
         let attributes = &self.settings.attributes;
         let needed = needed(attributes);
-        let slugs: Vec<_> = needed.iter().map(|needed| needed.slug).collect();
         self.in_time(attempt)?;
-        let found = self.attio.find_attributes(token, &slugs).await;
-        let People { object_id, attributes: found } = self.judge(attempt, "the attributes of People", found).await?;
-        let of = |slug: &str| found.iter().find(|attribute| attribute.api_slug == slug);
+        let found = self.attio.find_attributes(token, &self.slugs_looked_for()).await;
+        let found = self.judge(attempt, "the attributes of People", found).await?;
+        let of = |slug: &str| found.attributes.iter().find(|attribute| attribute.api_slug == slug);
         if let Some(misfit) = needed.iter().find_map(|needed| needed.misfit(of(needed.slug)?)) {
-            return Err(ConnectError::Refused(misfit).into());
+            return Err(ConnectError::Refused(format!("{misfit}; then connect again")).into());
         }
         let mut status_is_select = true;
         for needed in &needed {
@@ -143,7 +171,13 @@ impl Connections {
         if status_is_select {
             self.ensure_options(attempt, token).await?;
         }
-        Ok(object_id)
+        Ok(found)
+    }
+
+    /// The slugs of the attributes that are written and, where entries of a list send, of those that are read.
+    pub(in crate::connections) fn slugs_looked_for(&self) -> Vec<&str> {
+        let read = self.asked_list().into_iter().flat_map(|_| SENT_BY);
+        self.settings.attributes.slugs().into_iter().chain(read).collect()
     }
 
     async fn ensure_options(&self, attempt: &ConnectAttempt, token: &SecretString) -> Result<(), Trouble> {
@@ -175,7 +209,12 @@ impl Connections {
         self.in_time(attempt)
     }
 
-    async fn judge<T>(&self, attempt: &ConnectAttempt, what: &str, answer: Result<T, CallError>) -> Result<T, Trouble> {
+    pub(super) async fn judge<T>(
+        &self,
+        attempt: &ConnectAttempt,
+        what: &str,
+        answer: Result<T, CallError>,
+    ) -> Result<T, Trouble> {
         let error = match answer {
             Ok(value) => return Ok(value),
             Err(error) => error,

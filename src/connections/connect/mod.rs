@@ -10,4 +10,6 @@ mod alc_webhook;
 pub(super) mod attempt;
 mod attio_access;
 mod attio_webhook;
-mod attributes;
+pub(super) mod attributes;
+mod entry_list;
+mod pipeline;

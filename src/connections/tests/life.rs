@@ -18,6 +18,7 @@ use crate::{
             claim::Claim,
             code::Code,
             grant::{AttioGrant, FreshTokens},
+            schema::Found,
             settle::CLEAN_UP_LIMIT,
             side::Side,
             transitions::MOST_INCOMING,
@@ -334,6 +335,11 @@ impl World {
                         workspace.webhook_replaced(side, webhook, next.id, (Some("next".to_owned()), None), now);
                     })
                 }
+            },
+            Step::CheckSchema => match outcome {
+                Outcome::Done => Box::new(move |workspace, now| workspace.schema_checked(&Found::default(), now)),
+                Outcome::Failed => Box::new(move |workspace, now| workspace.check_postponed(Some(retry_at), now)),
+                _ => Box::new(move |workspace, now| workspace.check_postponed(None, now)),
             },
             Step::RetireWebhook(webhook) => match outcome {
                 Outcome::Done => Box::new(move |workspace, _| workspace.webhook_retired(webhook)),

@@ -125,10 +125,12 @@ impl World {
             public_url: "http://127.0.0.1:8080".parse().expect("a URL"),
             attio_api_key: Some(SecretString::from("attio-key")),
             attributes: attio::Attributes { status: "alc_status".to_owned(), lead_id: None, result: None },
+            pipeline: None,
             titles: {
                 let [pending, complete, failed] = ["Pending", "Complete", "Failed"].map(str::to_owned);
                 attio::Titles { pending, complete, failed }
             },
+            send_on_list: None,
             attio_gate: Gates::new(25).attio,
             webhook_signature,
             retry_schedule: Schedule::new([1, 5, 30].map(Duration::from_secs).to_vec()),

@@ -10,10 +10,11 @@ use crate::{
             claim::Claim,
             code::Code,
             grant::{AttioGrant, FreshTokens},
+            schema::{Found, SchemaProblem},
             side::Side,
         },
     },
-    ids::{ConnectionId, OpaqueToken, WebhookId, WorkspaceId, random_uuid},
+    ids::{ConnectionId, ListId, OpaqueToken, WebhookId, WorkspaceId, random_uuid},
     sealing::Sealed,
     store::{decode, encode, with_unknown_members},
 };
@@ -60,6 +61,12 @@ fn full() -> Workspace {
     workspace.access_refused(current, 1, now);
     workspace.refresh_denied(current, 1, random_uuid(), now, now);
     workspace.put_trigger("activation", sealed(), now).expect("room");
+    let found = Found {
+        problems: vec![SchemaProblem::of_attribute("alc_status", "is archived".to_owned())],
+        list: Some(("to-alc".to_owned(), Some(ListId::random()))),
+        sent_by: vec!["name".to_owned()],
+    };
+    workspace.schema_checked(&found, now);
     workspace.disconnected_at = Some(now);
     assert!(workspace.remember_what_is_owed(MINUTE, now));
     workspace
@@ -90,8 +97,8 @@ fn what_a_newer_version_keeps_survives_at_every_level() {
     }
     let objects = with_unknown_members(&mut body);
     // The workspace, three connections with a code and two grants each, two that refresh, one that connects, six
-    // webhooks, a replacement, a trigger and two suspicions.
-    assert_eq!(objects, 1 + 3 * 4 + 2 + 1 + 6 + 1 + 1 + 2, "{body:#}");
+    // webhooks, a replacement, a trigger, two suspicions, the list, and what was found of Attio with a problem.
+    assert_eq!(objects, 1 + 3 * 4 + 2 + 1 + 6 + 1 + 1 + 2 + 3, "{body:#}");
     let read: Workspace = decode(&body.to_string()).expect("a workspace");
     assert_eq!(json_of(&read), body);
 }

@@ -7,9 +7,9 @@ use crate::{
     clock::later,
     connections::{
         WebhookState,
-        workspace::{agenda::Step, side::Side, webhook::Webhook},
+        workspace::{agenda::Step, schema::Found, side::Side, webhook::Webhook},
     },
-    ids::WebhookId,
+    ids::{ListId, WebhookId},
 };
 
 /// A workspace with a current connection, and its webhook at that side.
@@ -28,8 +28,9 @@ fn connected(side: Side) -> (World, WebhookId) {
     (world, webhook)
 }
 
-fn seconds_until_due(world: &World) -> i64 {
-    world.workspace.due(world.now).expect("a look").as_second() - world.now.as_second()
+fn seconds_until_look(world: &World, side: Side) -> i64 {
+    let webhook = world.workspace.watched(side).expect("a webhook");
+    webhook.look_at.expect("a look").as_second() - world.now.as_second()
 }
 
 /// What the webhook has become.
@@ -43,7 +44,7 @@ fn edit(world: &mut World, side: Side, id: WebhookId, change: impl FnOnce(&mut W
 
 #[test]
 fn looks_are_spread_and_each_is_within_a_day() {
-    let looks: Vec<_> = (0..200).map(|_| seconds_until_due(&connected(Side::Alc).0)).collect();
+    let looks: Vec<_> = (0..200).map(|_| seconds_until_look(&connected(Side::Alc).0, Side::Alc)).collect();
     assert!(looks.iter().all(|look| (16 * 3600..24 * 3600).contains(look)), "{looks:?}");
     let (first, last) = (looks.iter().min().expect("some"), looks.iter().max().expect("some"));
     assert!(last - first > 5 * 3600, "from {first} to {last}");
@@ -55,8 +56,8 @@ fn what_an_older_version_never_planned_is_looked_at_within_a_day() {
         let (mut world, webhook) = connected(side);
         let expected = Step::CheckWebhook(side, webhook);
         edit(&mut world, side, webhook, |webhook| webhook.look_at = None);
-        assert!(world.workspace.plan_looks(BASE, world.now));
-        assert!(!world.workspace.plan_looks(BASE, world.now), "once");
+        assert!(world.workspace.plan_looks(BASE, None, world.now));
+        assert!(!world.workspace.plan_looks(BASE, None, world.now), "once");
         let steps: Vec<_> = (0..24)
             .map(|_| {
                 world.now = later(world.now, HOUR);
@@ -74,9 +75,9 @@ fn one_with_an_earlier_public_url_is_looked_at_within_the_hour_after_a_start() {
     for side in Side::BOTH {
         let (mut world, webhook) = connected(side);
         edit(&mut world, side, webhook, |webhook| webhook.base = Some(BASE.to_owned()));
-        assert!(!world.workspace.plan_looks(BASE, world.now));
-        assert!(world.workspace.plan_looks("https://next.example", world.now));
-        assert!(seconds_until_due(&world) <= 3600);
+        assert!(!world.workspace.plan_looks(BASE, None, world.now));
+        assert!(world.workspace.plan_looks("https://next.example", None, world.now));
+        assert!(seconds_until_look(&world, side) <= 3600);
     }
 }
 
@@ -93,7 +94,7 @@ fn a_lost_webhook_answers_and_is_shown_as_gone_until_another_one_is_there() {
         assert_eq!(state(&world, side, last), Some(WebhookState::Registered), "it is not deleted yet");
         let current = world.workspace.current().expect("connected").id;
         let view = |world: &World| {
-            let view = world.workspace.view(current, BASE).expect("connected");
+            let view = world.workspace.view(current, BASE, None).expect("connected");
             let shown = if side == Side::Alc { view.webhook } else { view.attio_webhook }.expect("a webhook");
             (shown.id, shown.status)
         };
@@ -154,5 +155,40 @@ fn a_look_that_fails_comes_again_sooner_than_tomorrow() {
     world.workspace.look_postponed(Side::Alc, webhook, Some(soon), world.now);
     assert_eq!(world.workspace.due(world.now), Some(soon));
     world.workspace.look_postponed(Side::Alc, webhook, None, world.now);
-    assert!(seconds_until_due(&world) > 15 * 3600);
+    assert!(seconds_until_look(&world, Side::Alc) > 15 * 3600);
+}
+
+#[test]
+fn attio_is_looked_at_every_half_hour_and_the_looks_are_spread() {
+    let worlds: Vec<_> = (0..100).map(|_| connected(Side::Attio).0).collect();
+    let mut looks = Vec::new();
+    for mut world in worlds {
+        world.workspace.schema_checked(&Found::default(), world.now);
+        let due = world.workspace.due(world.now).expect("a look");
+        assert_eq!(world.workspace.next_step(due), Step::CheckSchema);
+        looks.push(due.as_second() - world.now.as_second());
+    }
+    assert!(looks.iter().all(|look| (1800..=2100).contains(look)), "{looks:?}");
+    assert!(looks.iter().max().expect("some") - looks.iter().min().expect("some") > 120, "{looks:?}");
+}
+
+#[test]
+fn a_list_that_is_named_later_is_looked_for_at_once_and_the_webhook_replaced() {
+    let (mut world, webhook) = connected(Side::Attio);
+    let (now, list) = (world.now, ListId::random());
+    world.workspace.schema_checked(&Found::default(), now);
+    assert!(world.workspace.plan_looks(BASE, Some("to-alc"), now));
+    assert!(world.workspace.due(now).is_some_and(|due| due <= later(now, MINUTE)));
+    let found = |id| Found { list: Some(("to-alc".to_owned(), id)), ..Found::default() };
+    world.workspace.schema_checked(&found(Some(list)), now);
+    assert_eq!(world.workspace.next_step(now), Step::CheckWebhook(Side::Attio, webhook));
+    assert_eq!(world.workspace.list_that_sends(Some("to-alc")), Some(list));
+    assert_eq!(world.workspace.list_that_sends(Some("another")), None, "not of a list that is not named");
+    assert_eq!(world.workspace.list_that_sends(None), None);
+    // A list that cannot be found for once is still the list: who enters it meanwhile is sent.
+    world.workspace.schema_checked(&found(None), now);
+    assert_eq!(world.workspace.list_that_sends(Some("to-alc")), Some(list));
+    edit(&mut world, Side::Attio, webhook, |webhook| webhook.entries_of = Some(list));
+    world.workspace.schema_checked(&Found::default(), now);
+    assert_eq!(world.workspace.next_step(now), Step::CheckWebhook(Side::Attio, webhook), "the list is named no more");
 }

@@ -41,7 +41,11 @@ impl Connections {
         };
         self.delete_orphans_at_attio(work, &token, &list).await?;
         let base = self.base();
-        let seen = look_for(Side::Attio, &webhook, work.workspace.value.id, base, &list);
+        let seen = match look_for(Side::Attio, &webhook, work.workspace.value.id, base, &list) {
+            // It tells of another list than the operator names now.
+            Seen::Listed(_) if webhook.told() != work.workspace.value.told(self.asked_list()) => Seen::Moved,
+            seen => seen,
+        };
         telemetry::webhook_look(Side::Attio.label(), seen.name());
         match seen {
             Seen::Lost | Seen::Moved => self.replace_at_attio(work, (&webhook, seen == Seen::Lost), &token).await,
@@ -89,11 +93,13 @@ impl Connections {
     ) -> Result<(), StoreError> {
         let workspace = work.workspace.value.id;
         let (next, url) = self.new_webhook(Side::Attio, workspace, last.connection);
+        let told = work.workspace.value.told(self.asked_list());
+        let next = next.telling(&told);
         if !self.intend_next(work, Side::Attio, (last.id, lost), &next).await? {
             return Ok(());
         }
         self.attio_turn(&work.tenant).await?;
-        match self.attio.create_webhook(token, &url).await {
+        match self.attio.create_webhook(token, &url, &told).await {
             Ok(made) => {
                 let known = (Some(made.id), Some(self.seal(workspace, next.id, ATTIO_SECRET, &made.secret)));
                 self.note(work, |workspace, now| {

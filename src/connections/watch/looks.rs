@@ -18,11 +18,12 @@ use crate::{
 /// Orphans deleted at one look; the next look finds the others.
 const ORPHANS_AT_ONCE: usize = 5;
 /// The longest pause after a look that failed.
-const AGAIN_WITHIN: Duration = Duration::from_secs(60 * 60);
+pub(super) const AGAIN_WITHIN: Duration = Duration::from_secs(60 * 60);
 
 impl Connections {
     /// Workspaces that an earlier version has left without a time for their first look get one, spread over a day; and
-    /// those whose webhooks lead to an earlier `PUBLIC_URL` are looked at soon. For the start of a process.
+    /// those are looked at soon whose webhooks lead to an earlier `PUBLIC_URL` or tell of another list than the operator
+    /// names now. For the start of a process.
     pub async fn plan_looks(&self) {
         let tenants = match self.store.tenants(Kind::Workspace).await {
             Ok(tenants) => tenants,
@@ -37,7 +38,7 @@ impl Connections {
             }
             let plan = |found: &mut Option<Versioned<Workspace>>, now| {
                 let Some(found) = found else { return Decision::Leave(()) };
-                let planned = found.value.plan_looks(self.base(), now);
+                let planned = found.value.plan_looks(self.base(), self.asked_list(), now);
                 let due = found.value.due(now);
                 // A replica of a version that does not look again ends its work without a due time for the next look.
                 let is_late = due.is_some_and(|due| found.document.due.is_none_or(|stored| due < stored));

@@ -43,6 +43,8 @@ pub(in crate::connections) enum Step {
     /// Ask the side whether it still has the webhook that the current connection is called through, and make another
     /// one if not.
     CheckWebhook(Side, WebhookId),
+    /// Ask Attio whether it has what is needed there.
+    CheckSchema,
     /// Stop answering for a webhook at ALC, unless leads sent under it are unfinished.
     RetireWebhook(WebhookId),
     /// Give the grant back, unless another connection holds the same token.
@@ -63,6 +65,7 @@ impl Step {
             Self::FindWebhook(..) => "find-webhook",
             Self::DeleteWebhook(..) => "delete-webhook",
             Self::CheckWebhook(..) => "check-webhook",
+            Self::CheckSchema => "check-schema",
             Self::RetireWebhook(_) => "retire-webhook",
             Self::Revoke(..) => "revoke",
             Self::WakeLeads => "wake-leads",
@@ -105,6 +108,11 @@ impl Workspace {
             for webhook in self.webhooks(side) {
                 self.plan_webhook(side, webhook, now, &mut agenda);
             }
+        }
+        match self.check_at() {
+            Some(at) => agenda.push((at, Step::CheckSchema)),
+            None if self.is_checked() => agenda.push((now, Step::Settle)),
+            None => {}
         }
         if self.is_empty() {
             let at = self.disconnected_at.map_or(now, |since| later(since, REMEMBERED));

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::{
     connection::{Connection, Phase},
+    schema::{EntryList, Schema},
     side::Side,
     trigger::Trigger,
     webhook::{Webhook, WebhookState},
@@ -52,6 +53,12 @@ pub struct Workspace {
     /// Attio's id of the object People, if it has said so: events about other objects do not count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub people: Option<String>,
+    /// The list whose entries send, if it was found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) entry_list: Option<EntryList>,
+    /// What was found of what is needed in Attio.
+    #[serde(default, skip_serializing_if = "Schema::is_default")]
+    pub(in crate::connections) attio_schema: Schema,
     /// Workflows that hear of every lead that finishes.
     #[serde(default)]
     pub(in crate::connections) triggers: Vec<Trigger>,
@@ -109,6 +116,8 @@ impl Workspace {
             owes_attio: false,
             without_key: false,
             people: None,
+            entry_list: None,
+            attio_schema: Schema::default(),
             triggers: Vec::new(),
             extra: Map::new(),
         }

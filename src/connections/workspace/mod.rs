@@ -13,6 +13,7 @@ pub(super) mod connection;
 mod facts;
 pub(super) mod grant;
 mod retry;
+pub(super) mod schema;
 pub(super) mod settle;
 pub(super) mod side;
 pub(super) mod story;

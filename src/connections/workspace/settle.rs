@@ -27,6 +27,7 @@ impl Workspace {
             self.settle_webhooks(side, now);
             self.plan_first_look(side, now);
         }
+        self.plan_first_check(now);
         self.settle_leaving(now);
         *self != before
     }

@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::{
     aggregate::Workspace,
     connection::Phase,
+    schema::SchemaProblem,
     side::Side,
     webhook::{Webhook, WebhookState},
 };
@@ -42,8 +43,46 @@ pub struct ConnectionView {
     /// The webhook at Attio, if Attio has made one for the current connection.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attio_webhook: Option<WebhookView>,
+    /// What Attio has of what is needed there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attio: Option<AttioStanding>,
     /// When ALC granted it.
     pub created_at: Timestamp,
+}
+
+/// Attio's side of a connection as `GET /v1/connection` shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AttioStanding {
+    /// The attributes that are written, and the list whose entries send.
+    pub schema: SchemaView,
+}
+
+/// What the last look at Attio has found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SchemaView {
+    /// When it was.
+    pub checked_at: Timestamp,
+    /// What a person has to mend.
+    pub problems: Vec<ProblemView>,
+}
+
+/// Something of Attio's that a person has to mend.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ProblemView {
+    /// The attribute of People that it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attribute: Option<String>,
+    /// The list that it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub list: Option<String>,
+    /// What is wrong, and what to do.
+    pub problem: String,
+}
+
+impl From<SchemaProblem> for ProblemView {
+    fn from(SchemaProblem { attribute, list, problem, .. }: SchemaProblem) -> Self {
+        Self { attribute, list, problem }
+    }
 }
 
 /// A webhook as `GET /v1/connection` shows it.
@@ -88,8 +127,9 @@ impl Workspace {
         }
     }
 
-    /// The connection as it is shown under the `PUBLIC_URL` that is `base`; `None` if it is not there.
-    pub fn view(&self, id: ConnectionId, base: &str) -> Option<ConnectionView> {
+    /// The connection as it is shown under the `PUBLIC_URL` that is `base`, where the entries of the list that is
+    /// `asked` send; `None` if it is not there.
+    pub fn view(&self, id: ConnectionId, base: &str, asked: Option<&str>) -> Option<ConnectionView> {
         let connection = self.connection(id)?;
         let status = match self.standing(id) {
             Standing::Incoming => "incoming",
@@ -100,6 +140,9 @@ impl Workspace {
             Standing::Leaving | Standing::Replaced | Standing::Unknown => "removing",
         };
         let webhook = connection.webhook.and_then(|id| self.webhook(Side::Alc, id));
+        let checked_at = self.attio_schema.checked_at.filter(|_| connection.phase == Phase::Current);
+        let problems = || self.schema_problems(asked).into_iter().map(ProblemView::from).collect();
+        let schema = checked_at.map(|checked_at| SchemaView { checked_at, problems: problems() });
         let attio_webhook = self.watched(Side::Attio).filter(|webhook| webhook.connection == id);
         Some(ConnectionView {
             id,
@@ -107,6 +150,7 @@ impl Workspace {
             status,
             webhook: webhook.map(|webhook| WebhookView::of(webhook, base)),
             attio_webhook: attio_webhook.map(|webhook| WebhookView::of(webhook, base)),
+            attio: schema.map(|schema| AttioStanding { schema }),
             created_at: connection.created_at,
         })
     }

@@ -77,13 +77,16 @@ impl Workspace {
         }
     }
 
-    /// The process has started under the `PUBLIC_URL` that is `base`: a webhook with an earlier one need not wait for
-    /// its daily look. Returns whether anything was planned anew.
-    pub(in crate::connections) fn plan_looks(&mut self, base: &str, now: Timestamp) -> bool {
+    /// The process has started under the `PUBLIC_URL` that is `base`, to send by the entries of the list that is
+    /// `asked`: a webhook with another need not wait for its daily look. Returns whether anything was planned anew.
+    pub(in crate::connections) fn plan_looks(&mut self, base: &str, asked: Option<&str>, now: Timestamp) -> bool {
         let before = self.clone();
+        self.plan_check(asked, now);
+        let told = self.told(asked);
         for side in Side::BOTH {
             self.plan_first_look(side, now);
-            let outdated = self.watched(side).filter(|webhook| webhook.is_outdated(base)).map(|webhook| webhook.id);
+            let is_outdated = |it: &&Webhook| it.is_outdated(base) || (side == Side::Attio && it.told() != told);
+            let outdated = self.watched(side).filter(is_outdated).map(|webhook| webhook.id);
             if let Some(webhook) = outdated.and_then(|id| self.webhook_mut(side, id)) {
                 let soon = later(now, webhook.own_part_of(OUTDATED_WITHIN));
                 webhook.look_at = webhook.look_at.map(|at| at.min(soon));

@@ -11,8 +11,9 @@ use serde_json::{Map, Value};
 
 use super::retry::Retry;
 use crate::{
+    attio::webhooks::Told,
     clock::until,
-    ids::{ConnectionId, SecretHash, WebhookId},
+    ids::{ConnectionId, ListId, SecretHash, WebhookId},
     sealing::Sealed,
 };
 
@@ -61,6 +62,12 @@ pub struct Webhook {
     /// The `PUBLIC_URL` that its own begins with, where that is remembered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::connections) base: Option<String>,
+    /// The list whose entries Attio tells of through it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::connections) entries_of: Option<ListId>,
+    /// The attributes whose changes Attio tells of through it, by their ids.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(in crate::connections) changes_of: Vec<String>,
     /// Its upstream lists its webhooks, and this one is not among them any more.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(in crate::connections) lost: bool,
@@ -99,6 +106,8 @@ impl Webhook {
             deleting_since: None,
             leads_seen: None,
             base: None,
+            entries_of: None,
+            changes_of: Vec::new(),
             lost: false,
             instead_of_lost: false,
             confirmed_at: None,
@@ -106,6 +115,16 @@ impl Webhook {
             retry: Retry::default(),
             extra: Map::new(),
         }
+    }
+
+    /// What Attio tells of through it.
+    pub(in crate::connections) fn told(&self) -> Told {
+        Told { entries_of: self.entries_of, changes_of: self.changes_of.clone() }
+    }
+
+    /// The same, of one that is about to be created.
+    pub(in crate::connections) fn telling(self, told: &Told) -> Self {
+        Self { entries_of: told.entries_of, changes_of: told.changes_of.clone(), ..self }
     }
 
     /// What ALC knows it by.

@@ -7,6 +7,7 @@ use std::{fmt, sync::LazyLock};
 
 use actix_web::{
     HttpResponse, ResponseError,
+    dev::ServiceResponse,
     http::{
         StatusCode,
         header::{self, HeaderMap, HeaderValue},
@@ -17,7 +18,10 @@ use aws_lc_rs::digest;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use super::{
-    super::{problem::Problem, request_id, standing},
+    super::{
+        problem::{Fault, Problem},
+        request_id, standing,
+    },
     notice::Told,
 };
 use crate::{store::StoreError, telemetry};
@@ -104,6 +108,15 @@ fn protect(headers: &mut HeaderMap) {
     }
 }
 
+/// What an extractor has refused is a page, too: of a caller who is no operator, say.
+pub(super) fn as_page(response: ServiceResponse) -> ServiceResponse {
+    let problem = response.response().error().and_then(|error| error.as_error::<Problem>()).cloned();
+    match problem {
+        Some(problem) => response.into_response(Failure(problem).error_response()),
+        None => response,
+    }
+}
+
 /// A problem, as a page.
 #[derive(Debug)]
 pub(super) struct Failure(Problem);
@@ -114,6 +127,7 @@ struct FailurePage {
     frame: Frame,
     title: &'static str,
     detail: String,
+    faults: Vec<Fault>,
     request_id: Option<String>,
 }
 
@@ -149,6 +163,8 @@ impl ResponseError for Failure {
             frame: if passes { frame.refreshed(15, "/operate") } else { frame },
             title: self.0.slug().title(),
             detail: self.0.to_value(None)["detail"].as_str().unwrap_or_default().to_owned(),
+            // Of one alone the detail says it.
+            faults: Some(self.0.faults()).filter(|faults| faults.len() > 1).unwrap_or_default().to_vec(),
             request_id: request_id::current().map(|id| id.to_string()),
         };
         let body = page.render().unwrap_or_else(|_| page.title.to_owned());

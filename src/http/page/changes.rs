@@ -9,13 +9,14 @@ use uuid::Uuid;
 
 use super::{
     super::{
-        operate::{NO_LEAD, NO_WORKSPACE, Reading, UPSTREAMS},
+        operate::{NO_LEAD, NO_WORKSPACE, UPSTREAMS},
         operator::Operator,
         problem::{Problem, Slug},
+        reading::Reading,
     },
     answer::{Failure, see},
     form::{Form, given},
-    lists::{self, LIMIT},
+    lists::{self, LIMIT, LeadsAt},
     notice, one, overview,
 };
 use crate::{
@@ -35,6 +36,17 @@ pub(super) struct ReplayForm {
     cursor: Option<String>,
     /// The letters that the page shows, so that a second click or a sending again replays no others.
     these: Option<String>,
+}
+
+/// The leads that a page shows, and where the form stood.
+#[derive(Deserialize)]
+pub(super) struct RetryForm {
+    workspace_id: Option<String>,
+    status: Option<String>,
+    only: Option<String>,
+    cursor: Option<String>,
+    /// As those of [`ReplayForm`], each as `workspace/record`.
+    these: String,
 }
 
 /// With where the form stood: the overview has pages.
@@ -66,6 +78,22 @@ pub(super) async fn retry(
     Ok(see(&one::here(workspace, record, notice::tried(&retried.tried))))
 }
 
+pub(super) async fn retry_these(
+    operator: Operator,
+    operate: web::Data<Operate>,
+    form: Form<RetryForm>,
+) -> Result<HttpResponse, Failure> {
+    let form = form.0;
+    let mut reading = Reading::of_body();
+    let place = LeadsAt::read(&mut reading, &form.workspace_id, &form.status, &form.only);
+    reading.place(given(&form.cursor));
+    let expected = "must be the leads that the page shows";
+    let these = reading.read("these", Some(&form.these), expected, |text| shown(text, lead_of));
+    reading.done()?;
+    let done = operate.retry_these(&these.unwrap_or_default(), &operator.0).await?;
+    Ok(see(&place.address(form.cursor, Some(notice::retried(&done)))))
+}
+
 pub(super) async fn replay(
     operator: Operator,
     operate: web::Data<Operate>,
@@ -80,14 +108,13 @@ pub(super) async fn replay(
     let filter = LetterFilter { id, ..filter };
     let from = reading.place(given(&form.cursor));
     let all = reading.flag("all", given(&form.all));
-    if !lists::is_narrowed(&filter) && !all {
-        reading.fault("all", "tick it to replay every dead letter that there is, or narrow the list down first");
-    }
+    let detail = "tick it to replay every dead letter that there is, or narrow the list down first";
+    reading.is_meant_for_all(filter.is_narrowed(), all, "all", detail);
     if filter.id.is_some() && (filter.workspace.is_none() || filter.record.is_none()) {
         reading.fault("id", "names a letter only together with workspace_id and record_id");
     }
     let expected = "must be the dead letters that the page shows";
-    let these = reading.read("these", given(&form.these), expected, shown);
+    let these = reading.read("these", given(&form.these), expected, |text| shown(text, letter_of));
     reading.done()?;
     if let Some(these) = these {
         let told = notice::replayed(&operate.replay_these(&these, &operator.0).await?);
@@ -103,14 +130,22 @@ pub(super) async fn replay(
     Ok(see(&lists::letters_at(&filter, done.next_cursor, Some(told))))
 }
 
-/// At most a page of letters, each as `workspace/record/id`.
-fn shown(text: &str) -> Option<Vec<(WorkspaceId, RecordId, LetterId)>> {
-    let letter = |text: &str| {
-        let mut parts = text.splitn(3, '/');
-        let workspace = WorkspaceId(parts.next()?.parse().ok()?);
-        Some((workspace, RecordId(parts.next()?.parse().ok()?), parts.next()?.parse().ok()?))
-    };
-    text.split_ascii_whitespace().map(letter).collect::<Option<Vec<_>>>().filter(|letters| letters.len() <= LIMIT)
+/// At most a page of what `one` reads.
+fn shown<T>(text: &str, one: impl Fn(&str) -> Option<T>) -> Option<Vec<T>> {
+    text.split_ascii_whitespace().map(one).collect::<Option<Vec<_>>>().filter(|all| all.len() <= LIMIT)
+}
+
+/// `workspace/record`.
+fn lead_of(text: &str) -> Option<(WorkspaceId, RecordId)> {
+    let (workspace, record) = text.split_once('/')?;
+    Some((WorkspaceId(workspace.parse().ok()?), RecordId(record.parse().ok()?)))
+}
+
+/// `workspace/record/id`.
+fn letter_of(text: &str) -> Option<(WorkspaceId, RecordId, LetterId)> {
+    let (lead, id) = text.rsplit_once('/')?;
+    let (workspace, record) = lead_of(lead)?;
+    Some((workspace, record, id.parse().ok()?))
 }
 
 pub(super) async fn open_gates(

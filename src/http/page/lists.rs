@@ -5,7 +5,7 @@ use askama::Template;
 use serde::Deserialize;
 
 use super::{
-    super::{operate::Reading, operator::Operator},
+    super::{operator::Operator, reading::Reading},
     answer::{Failure, Frame, address, page},
     form::given,
     moments::Moments,
@@ -43,6 +43,47 @@ struct LeadsPage {
     next: Option<String>,
 }
 
+/// Which leads the list shows.
+pub(super) struct LeadsAt {
+    workspace: Option<WorkspaceId>,
+    status: Option<Status>,
+    only: Option<String>,
+}
+
+impl LeadsAt {
+    pub(super) fn read(
+        reading: &mut Reading,
+        workspace: &Option<String>,
+        status: &Option<String>,
+        only: &Option<String>,
+    ) -> Self {
+        let known = |only: &str| ["waiting", "failing"].contains(&only).then(|| only.to_owned());
+        Self {
+            workspace: reading.uuid("workspace_id", given(workspace)).map(WorkspaceId),
+            status: reading.status(given(status)),
+            only: reading.read("only", given(only), "must be waiting or failing", known),
+        }
+    }
+
+    fn filter(&self) -> LeadFilter {
+        let is = |word| self.only.as_deref() == Some(word);
+        let (waiting, failing) = (is("waiting"), is("failing"));
+        LeadFilter { workspace: self.workspace, status: self.status, reason: None, waiting, failing }
+    }
+
+    /// The address of the list.
+    pub(super) fn address(&self, cursor: Option<String>, notice: Option<String>) -> String {
+        let query = [
+            ("workspace_id", self.workspace.map(|workspace| workspace.to_string())),
+            ("status", self.status.map(|status| status.name().to_owned())),
+            ("only", self.only.clone()),
+            ("cursor", cursor.filter(|cursor| !cursor.is_empty())),
+            ("notice", notice),
+        ];
+        address("/operate/page/leads", &query)
+    }
+}
+
 pub(super) async fn leads(
     _: Operator,
     operate: web::Data<Operate>,
@@ -50,34 +91,27 @@ pub(super) async fn leads(
 ) -> Result<HttpResponse, Failure> {
     let query = query.into_inner();
     let mut reading = Reading::of_query();
-    let workspace = reading.uuid("workspace_id", given(&query.workspace_id)).map(WorkspaceId);
     let record = reading.uuid("record_id", given(&query.record_id)).map(RecordId);
-    let statuses = "must be one of queued, pending, complete, failed";
-    let status = reading.read("status", given(&query.status), statuses, Status::from_name);
-    let known = |only: &str| ["waiting", "failing"].contains(&only).then(|| only.to_owned());
-    let only = reading.read("only", given(&query.only), "must be waiting or failing", known);
+    let place = LeadsAt::read(&mut reading, &query.workspace_id, &query.status, &query.only);
     let from = reading.place(given(&query.cursor));
     reading.done()?;
     let (leads, next) = if let Some(record) = record {
-        let stories = operate.lead(workspace, record).await?;
+        let stories = operate.lead(place.workspace, record).await?;
         (stories.leads.into_iter().map(|story| story.summary).collect(), None)
     } else {
-        let is = |word| only.as_deref() == Some(word);
-        let filter = LeadFilter { workspace, status, reason: None, waiting: is("waiting"), failing: is("failing") };
-        let found = operate.leads(&filter, from.as_ref(), LIMIT).await?;
+        let found = operate.leads(&place.filter(), from.as_ref(), LIMIT).await?;
         (found.leads, found.next_cursor)
     };
-    let next = next.map(|cursor| {
-        let query = [
-            ("workspace_id", given(&query.workspace_id).cloned()),
-            ("status", given(&query.status).cloned()),
-            ("only", given(&query.only).cloned()),
-            ("cursor", Some(cursor)),
-        ];
-        address("/operate/page/leads", &query)
-    });
+    let next = next.map(|cursor| place.address(Some(cursor), None));
     let at = Moments { now: operate.now() };
-    page(&LeadsPage { frame: Frame::new("Leads"), at, query, leads, next })
+    page(&LeadsPage { frame: Frame::new("Leads").telling(query.notice.as_ref()), at, query, leads, next })
+}
+
+impl LeadsPage {
+    /// Those for which something is still to be done: what else is shown has nothing to be tried.
+    fn waiting(&self) -> Vec<&LeadSummary> {
+        self.leads.iter().filter(|lead| lead.waiting).collect()
+    }
 }
 
 #[derive(Template)]
@@ -105,14 +139,9 @@ pub(super) async fn dead_letters(
     let found = operate.dead_letters(&filter, from.as_ref(), LIMIT).await?;
     let next = found.next_cursor.map(|cursor| letters_at(&filter, Some(cursor), None));
     let frame = Frame::new("Dead letters").telling(query.notice.as_ref());
-    let is_narrowed = is_narrowed(&filter);
+    let is_narrowed = filter.is_narrowed();
     let at = Moments { now: operate.now() };
     page(&LettersPage { frame, at, query, letters: found.dead_letters, next, is_narrowed })
-}
-
-/// Whether a filter leaves anything out.
-pub(super) fn is_narrowed(filter: &LetterFilter) -> bool {
-    filter.workspace.is_some() || filter.record.is_some() || filter.kind.is_some() || filter.reason.is_some()
 }
 
 /// The address of the list of what that filter finds.

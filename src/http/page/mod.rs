@@ -17,10 +17,11 @@ mod overview;
 use super::endpoint::Endpoint;
 
 /// The pages, and what their forms ask for.
-pub fn endpoints() -> [Endpoint; 8] {
+pub fn endpoints() -> [Endpoint; 9] {
     [
         Endpoint::new("/operate").get(overview::overview),
         Endpoint::new("/operate/page/leads").get(lists::leads),
+        Endpoint::new("/operate/page/leads/retry").post(changes::retry_these),
         Endpoint::new("/operate/page/leads/{workspace_id}/{record_id}").get(one::lead),
         Endpoint::new("/operate/page/leads/{workspace_id}/{record_id}/retry").post(changes::retry),
         Endpoint::new("/operate/page/dead-letters").get(lists::dead_letters),
@@ -28,4 +29,5 @@ pub fn endpoints() -> [Endpoint; 8] {
         Endpoint::new("/operate/page/gates/open").post(changes::open_gates),
         Endpoint::new("/operate/page/connections/{workspace_id}/repair").post(changes::repair),
     ]
+    .map(|endpoint| endpoint.retold(answer::as_page))
 }

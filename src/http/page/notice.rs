@@ -5,7 +5,7 @@
 
 use crate::{
     leads::Replayed,
-    operate::{GatesOpened, ReplayDone, ReplayOutcome},
+    operate::{GatesOpened, ReplayDone, ReplayOutcome, RetriedMany},
 };
 
 const TRIED: [&str; 8] = [
@@ -54,6 +54,12 @@ pub(super) fn replayed(done: &ReplayDone) -> String {
     format!("replayed.{replayed}.{already}.{}{more}", count(ReplayOutcome::Refused))
 }
 
+/// What of the leads that a page has shown is tried now.
+pub(super) fn retried(done: &RetriedMany) -> String {
+    let tried = done.retried.iter().filter(|lead| !lead.tried.is_empty()).count();
+    format!("retried.{tried}.{}", done.retried.len() - tried)
+}
+
 /// What was opened.
 pub(super) fn opened(done: &GatesOpened) -> String {
     format!("opened.{}.{}", done.opened.len(), done.leads_woken)
@@ -71,6 +77,14 @@ impl Told {
             ["tried", ref names @ ..] => {
                 let names: Option<Vec<_>> = names.iter().map(|name| TRIED.into_iter().find(|it| it == name)).collect();
                 done(format!("Tried now: {}.", names?.join(", ")))
+            }
+            ["retried", tried, left] => {
+                let (tried, left) = (number(tried)?, number(left)?);
+                let mut words = format!("Leads tried now: {tried}, one after the other.");
+                if left > 0 {
+                    words.push_str(&format!(" Nothing of {left} waits for a next try that may be hurried."));
+                }
+                if tried > 0 { done(words) } else { not(words) }
             }
             ["already"] => {
                 not("There was nothing left to replay: it was replayed before, or has mended itself.".to_owned())
@@ -117,6 +131,8 @@ mod tests {
             "refused.x",
             "hello",
             "replayed.1.0.0.evil",
+            "retried.1",
+            "retried.1.x",
         ] {
             assert_eq!(Told::read(foreign), None, "{foreign}");
         }
@@ -127,6 +143,8 @@ mod tests {
         let told = |notice: &str| Told::read(notice).map(|told| (told.is_done, told.words)).expect("ours");
         assert_eq!(told(&tried(&["alc", "attio"])), (true, "Tried now: alc, attio.".to_owned()));
         assert!(!told(&tried(&[])).0);
+        assert_eq!(told("retried.2.0"), (true, "Leads tried now: 2, one after the other.".to_owned()));
+        assert!(!told("retried.0.3").0);
         assert_eq!(told("opened.2.17"), (true, "Gates opened: 2. Leads woken: 17.".to_owned()));
         for (at, advice) in Replayed::ADVICE.iter().enumerate() {
             assert!(told(&format!("refused.{at}")).1.contains(advice));

@@ -5,7 +5,7 @@ use askama::Template;
 use serde::Deserialize;
 
 use super::{
-    super::{operate::Reading, operator::Operator},
+    super::{operator::Operator, reading::Reading},
     answer::{Failure, Frame, address, page},
     form::given,
     moments::Moments,

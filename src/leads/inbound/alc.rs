@@ -175,6 +175,7 @@ impl Leads {
                     return Ok(Some(CallbackOutcome::Repeated));
                 }
                 traces::link(lead.value.send.trace.as_deref());
+                self.owe_more(tenant, &mut lead.value, Some(&before), &callback.words, now);
                 lead.value.keep_history(Some(&before), now);
                 match finished {
                     Finished::Now => (lead, None, CallbackOutcome::Finished),
@@ -191,6 +192,7 @@ impl Leads {
                 lead.value.send.webhook = Some(webhook);
                 lead.value.adopt(&callback.status, lead_id, id, now);
                 let back = self.move_to_end(tenant, &mut lead, now).await?;
+                self.owe_more(tenant, &mut lead.value, last.as_ref(), &callback.words, now);
                 lead.value.keep_history(last.as_ref(), now);
                 (lead, back, CallbackOutcome::Adopted)
             }

@@ -1,10 +1,11 @@
-//! What Attio tells of records: merged, deleted.
+//! What Attio tells of records: merged, deleted, put into the list that sends by itself.
 //!
 //! Promises that each event is one commit over all the leads that it concerns. What it means is decided in
 //! [`crate::leads::lead::merge`].
 
 use super::patience::answered_in_time;
 use crate::{
+    alc::Words,
     attio::webhooks::{self, Malformed, RecordEvent},
     clock::Timestamp,
     connections::{self, Workspace},
@@ -74,47 +75,69 @@ impl Leads {
         let mut malformed = Ok(());
         for event in webhooks::events(body, id, workspace.value.people.as_deref()).map_err(EventsRefused::Malformed)? {
             match event {
-                Ok(event) => self.take_event(&tenant, event, call.as_deref()).await?,
+                Ok(event) => self.take_event(&workspace.value, &tenant, event, call.as_deref()).await?,
                 Err(bad) => malformed = Err(EventsRefused::Malformed(bad)),
             }
         }
         malformed
     }
 
-    async fn take_event(&self, tenant: &Tenant, event: RecordEvent, call: Option<&str>) -> Result<(), StoreError> {
+    async fn take_event(
+        &self,
+        workspace: &Workspace,
+        tenant: &Tenant,
+        event: RecordEvent,
+        call: Option<&str>,
+    ) -> Result<(), StoreError> {
+        if let RecordEvent::Entered { list, entry, record } = event {
+            let is_wanted = self.parts.connections.list_that_sends(workspace) == Some(list);
+            return if is_wanted { self.take_entry(tenant, (record, entry), call).await } else { Ok(()) };
+        }
+        if let RecordEvent::Changed(record) = event {
+            return self.forget_known(tenant, record).await;
+        }
         let mut tries = self.parts.store.tries(tenant, Patience::CALLER);
         loop {
             let now = self.parts.store.now();
             let concerned = match event {
                 RecordEvent::Merged { into, from } => vec![into, from],
                 RecordEvent::Deleted(record) => vec![record],
+                RecordEvent::Entered { .. } | RecordEvent::Changed(_) => Vec::new(),
             };
             let resolved = self.resolve(tenant, Documents::new(), concerned, |known| match event {
                 RecordEvent::Merged { into, from } => merge::merged(known, into, from, now),
                 RecordEvent::Deleted(record) => merge::deleted(known, record, call, now),
+                RecordEvent::Entered { .. } | RecordEvent::Changed(_) => Ok(()),
             });
-            let commit = commit_of(&resolved.await?, now);
+            let resolved = resolved.await?;
+            let commit = self.commit_told(tenant, &resolved, now);
             if commit.writes.is_empty() || matches!(tries.commit(&commit).await?, Committed::Done(_)) {
+                for (record, lead) in &resolved.known {
+                    let before = resolved.documents.get(record).and_then(Option::as_ref).map(|lead| &lead.value);
+                    lead.iter().for_each(|lead| Self::count_given_up(before, lead));
+                }
                 return Ok(());
             }
         }
     }
-}
 
-/// Writes the leads that have changed, all or nothing, if those that were looked at stand as they were.
-fn commit_of(resolved: &Resolved<()>, now: Timestamp) -> Commit {
-    let mut commit = Commit::of(Vec::new());
-    for (record, lead) in &resolved.known {
-        let before = resolved.documents.get(record).and_then(Option::as_ref);
-        match lead {
-            Some(lead) if before.is_none_or(|before| before.value != *lead) => {
-                let change = LeaseChange::Leave { due: Some(now) };
-                let mut lead = lead.clone();
-                lead.keep_history(before.map(|before| &before.value), now);
-                commit.writes.push(put(&lead_key(*record).id, &lead, before.map(Versioned::version), change));
+    /// Writes the leads that have changed, all or nothing, if those that were looked at stand as they were.
+    fn commit_told(&self, tenant: &Tenant, resolved: &Resolved<()>, now: Timestamp) -> Commit {
+        let mut commit = Commit::of(Vec::new());
+        for (record, lead) in &resolved.known {
+            let before = resolved.documents.get(record).and_then(Option::as_ref);
+            match lead {
+                Some(lead) if before.is_none_or(|before| before.value != *lead) => {
+                    let change = LeaseChange::Leave { due: Some(now) };
+                    let (mut lead, last) = (lead.clone(), before.map(|before| &before.value));
+                    // A merge may bring back a send whose result was told after the record's deletion.
+                    self.owe_more(tenant, &mut lead, last, &Words::default(), now);
+                    lead.keep_history(last, now);
+                    commit.writes.push(put(&lead_key(*record).id, &lead, before.map(Versioned::version), change));
+                }
+                _ => commit.checks.extend(before.map(|before| (lead_key(*record), before.version()))),
             }
-            _ => commit.checks.extend(before.map(|before| (lead_key(*record), before.version()))),
         }
+        commit
     }
-    commit
 }

@@ -5,4 +5,5 @@
 
 pub(super) mod alc;
 pub(super) mod attio;
+mod entered;
 mod patience;

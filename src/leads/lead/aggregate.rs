@@ -6,13 +6,16 @@ use serde_json::{Map, Value};
 use super::{
     calls::Calls,
     history::History,
+    known::KnownPerson,
+    note::Notes,
     outcome::Status,
+    pipeline::Placement,
     send::{EarlierSend, PresentSend},
     shown::{Attio, Title},
 };
 use crate::{
     clock::Timestamp,
-    ids::RecordId,
+    ids::{EntryId, RecordId},
     store::{Aggregate, Kind},
 };
 
@@ -37,6 +40,12 @@ pub struct Lead {
     /// Digests of the `webhook-id`s that have been counted, oldest first: a repeat has no second effect.
     #[serde(default)]
     pub callbacks: Vec<String>,
+    /// Entries of the list that sends by itself which have been counted, oldest first: each asks once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub entries: Vec<EntryId>,
+    /// Who the person is, as Attio had it for the last entry. Not for long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known: Option<KnownPerson>,
     /// Workflows that wait for an end, or are owed one.
     #[serde(default)]
     pub calls: Calls,
@@ -55,6 +64,12 @@ pub struct Lead {
     /// No press of this workspace sent it: ALC's callback alone has named it. See [`Lead::is_unproven`].
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub adopted: bool,
+    /// The notes that results are owed on the record.
+    #[serde(default, skip_serializing_if = "Notes::is_empty")]
+    pub notes: Notes,
+    /// Where the last result puts the record in a list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pipeline: Option<Placement>,
     /// What happened to it, for operators.
     #[serde(default, skip_serializing_if = "History::is_empty")]
     pub history: History,
@@ -65,7 +80,12 @@ pub struct Lead {
 
 impl Aggregate for Lead {
     const KIND: Kind = Kind::Lead;
-    const SCHEMA: u32 = 1;
+    const SCHEMA: u32 = 2;
+
+    /// A version that knows of no person to be read would take the send for one whose person was erased, and end it.
+    fn schema(&self) -> u32 {
+        if self.send.to_read.is_some() { 2 } else { 1 }
+    }
 
     fn status(&self) -> &'static str {
         if self.forwarding { FORWARDING } else { self.send.outcome.status.name() }
@@ -97,12 +117,16 @@ impl Lead {
             earlier: Vec::new(),
             attio: Attio::default(),
             callbacks: Vec::new(),
+            entries: Vec::new(),
+            known: None,
             calls: Calls::default(),
             attio_record: None,
             merged_into: None,
             joined: None,
             forwarding: false,
             adopted: false,
+            notes: Notes::default(),
+            pipeline: None,
             history: History::default(),
             extra: Map::new(),
         }

@@ -2,6 +2,7 @@
 
 use super::{
     aggregate::Lead,
+    next_step::Deadlines,
     outcome::{Reason, Status},
     reach::Reach,
 };
@@ -84,6 +85,7 @@ impl Lead {
         send.reach = send.reach.there(now);
         send.failures = 0;
         send.retry_at = None;
+        send.unopened = false;
         // Also where it counts as failed: ALC's late answer says that no replay may send it again.
         send.person = None;
         let outcome = &mut send.outcome;
@@ -158,8 +160,16 @@ impl Lead {
         false
     }
 
+    /// ALC is not asked before then, as no sealing key opens what that takes: that is no failure of ALC's, and is over
+    /// when the key is put back.
+    pub fn not_opened(&mut self, at: Timestamp, detail: String, now: Timestamp) {
+        self.delay(Again::failed(at), Some(detail), now);
+        self.send.unopened = self.send.outcome.status.is_live();
+    }
+
     /// ALC could not be asked, and is asked again then.
     pub fn delay(&mut self, again: Again, detail: Option<String>, now: Timestamp) {
+        self.send.unopened = false;
         self.send.failures = again.count(self.send.failures);
         match self.send.outcome.status {
             Status::Queued => self.send.retry_at = Some(again.at),
@@ -180,10 +190,15 @@ impl Lead {
         }
     }
 
-    /// A look-up of a pending lead brought nothing; the next one at `poll_at`.
-    pub fn polled(&mut self, poll_at: Option<Timestamp>) {
-        self.send.polls = self.send.polls.saturating_add(1);
-        self.send.poll_at = poll_at;
+    /// A look-up of a pending lead brought nothing. One that an operator asked for comes besides those of the schedule,
+    /// which goes on from where it was: else each asking would put the next one off.
+    pub fn polled(&mut self, deadlines: &Deadlines, now: Timestamp) {
+        let then = self.send.poll_then.take().filter(|then| *then > now);
+        if then.is_none() {
+            self.send.polls = self.send.polls.saturating_add(1);
+        }
+        self.send.poll_at = then.or_else(|| deadlines.next_poll(self.send.polls, now));
+        self.send.unopened = false;
     }
 
     /// Ends a live send without a result. One that ALC has accepted, if unreadably, is not one that was never sent: it

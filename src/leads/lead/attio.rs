@@ -29,6 +29,9 @@ pub enum ShowFailure {
     Gone,
 }
 
+/// How the words begin that this service keeps of Attio's trouble.
+const ATTIOS: [&str; 2] = ["Attio: ", "Attio's token "];
+
 impl Lead {
     /// What Attio is to show; `None`: nothing.
     pub fn wanted(&self) -> Option<Showing> {
@@ -105,6 +108,7 @@ impl Lead {
 
     /// Attio took it.
     pub fn shown(&mut self, showing: Showing, lead_id: Option<String>, now: Timestamp) {
+        self.part_errors();
         self.attio.set_shown(Some(showing));
         self.adopted = false;
         if lead_id.is_some() {
@@ -119,13 +123,14 @@ impl Lead {
             self.attio.lead_id_refused = false;
         }
         if !self.attio.leaves_something_out() {
-            self.note_attios_error(None);
+            self.attio.error = None;
         }
         self.send.outcome.updated_at = now;
     }
 
     /// Attio did not take it; another PATCH then.
     pub fn not_shown(&mut self, failure: ShowFailure, again: Again, detail: Option<String>, now: Timestamp) {
+        self.part_errors();
         match failure {
             ShowFailure::Later => {}
             ShowFailure::Unseen(showing) => self.attio.doubt(showing, now),
@@ -144,21 +149,36 @@ impl Lead {
             ShowFailure::Gone => {
                 self.attio.gone = true;
                 self.send.forget_person();
+                self.forget_words();
             }
         }
         self.attio.failures = again.count(self.attio.failures);
         self.attio.retry_at = Some(again.at);
         if detail.is_some() {
-            self.note_attios_error(detail);
+            self.attio.error = detail;
         }
         self.send.outcome.updated_at = now;
     }
 
-    /// ALC's words of refusal stay: a person who asks why a send was refused is told those, and not Attio's.
-    fn note_attios_error(&mut self, detail: Option<String>) {
-        if self.send.outcome.reason != Some(Reason::Rejected) {
-            self.send.outcome.last_error = detail;
+    /// Versions before this one kept Attio's words in the place of the send's own, and so lost why the send had failed:
+    /// what they have put there is not to outlive Attio's success.
+    pub(super) fn part_errors(&mut self) {
+        let outcome = &mut self.send.outcome;
+        // ALC's words of refusal stand there as ALC said them, and they never wrote over those.
+        let may_be_attios = outcome.reason != Some(Reason::Rejected);
+        let is_attios = |error: &mut String| may_be_attios && ATTIOS.iter().any(|begin| error.starts_with(begin));
+        if let Some(error) = outcome.last_error.take_if(is_attios) {
+            self.attio.error.get_or_insert(error);
         }
+    }
+
+    /// The last thing that went wrong. Why ALC does not have the send yet, and ALC's words of refusal, are what a
+    /// person asks for; else what Attio does not take came after it.
+    pub fn last_error(&self) -> Option<&str> {
+        let (alc, attio) = (self.send.outcome.last_error.as_deref(), self.attio.present_error());
+        let goes_first =
+            self.send.outcome.status == Status::Queued || self.send.outcome.reason == Some(Reason::Rejected);
+        if goes_first { alc.or(attio) } else { attio.or(alc) }
     }
 
     /// A doubt was read back. With `shows_doubted`, Attio shows the doubted title instead of the wanted one: write

@@ -132,34 +132,53 @@ pub struct DeadLetter {
 impl Lead {
     /// Everything of this lead that was given up.
     pub fn dead_letters(&self, workspace: WorkspaceId) -> Vec<DeadLetter> {
-        let letter = |id: LetterId, reason, since, last_error| DeadLetter {
-            workspace_id: workspace,
-            record_id: self.record_id,
-            id,
-            kind: id.kind(),
-            reason,
-            since,
-            last_error,
-            advice: None,
-        };
-        let mut letters = Vec::new();
-        let outcome = &self.send.outcome;
-        if outcome.status == Status::Failed && !self.forwarding && self.joined.is_none() {
-            let since = self.send.finished_at.unwrap_or(outcome.updated_at);
-            let reason = outcome.reason.map_or("unknown", Reason::name);
-            let advice = self.may_be_sent_again(outcome.id).err().map(NotAgain::advice);
-            let letter = letter(LetterId::Lead(outcome.id), reason, since, outcome.last_error.clone());
-            letters.push(DeadLetter { advice, ..letter });
-        }
-        if let Some((showing, reason)) = self.attio_write_given_up() {
-            let id = LetterId::AttioWrite(showing.send);
-            letters.push(letter(id, reason, outcome.updated_at, outcome.last_error.clone()));
-        }
-        for given_up in self.calls.given_up.iter() {
-            let id = LetterId::WorkflowCall(given_up.call.number);
-            letters.push(letter(id, given_up.why.name(), given_up.at, None));
+        let (outcome, mut letters) = (&self.send.outcome, Vec::new());
+        for (id, reason) in self.letters() {
+            let (since, said, advice) = match id {
+                LetterId::Lead(send) => {
+                    let since = self.send.finished_at.unwrap_or(outcome.updated_at);
+                    let advice = self.may_be_sent_again(send).err().map(NotAgain::advice);
+                    (since, outcome.last_error.as_deref(), advice)
+                }
+                LetterId::AttioWrite(_) => {
+                    (outcome.updated_at, self.attio.present_error().or(outcome.last_error.as_deref()), None)
+                }
+                LetterId::WorkflowCall(number) => {
+                    let call = self.calls.given_up.iter().find(|given_up| given_up.call.number == number);
+                    (call.map_or(outcome.updated_at, |call| call.at), None, None)
+                }
+            };
+            letters.push(DeadLetter {
+                workspace_id: workspace,
+                record_id: self.record_id,
+                id,
+                kind: id.kind(),
+                reason,
+                since,
+                last_error: said.map(str::to_owned),
+                advice,
+            });
         }
         letters
+    }
+
+    /// What was given up of it since it was `before`; `None`: it has just been made. A letter that is there again after
+    /// its replay is one more.
+    pub fn given_up_since(&self, before: Option<&Self>) -> Vec<(LetterKind, &'static str)> {
+        let known = before.map(Self::letters).unwrap_or_default();
+        let now = self.letters().into_iter();
+        now.filter(|letter| !known.contains(letter)).map(|(id, reason)| (id.kind(), reason)).collect()
+    }
+
+    /// Each letter and its reason.
+    fn letters(&self) -> Vec<(LetterId, &'static str)> {
+        let outcome = &self.send.outcome;
+        let is_failed = outcome.status == Status::Failed && !self.forwarding && self.joined.is_none();
+        let lead = is_failed.then(|| (LetterId::Lead(outcome.id), outcome.reason.map_or("unknown", Reason::name)));
+        let write = self.attio_write_given_up().map(|(showing, reason)| (LetterId::AttioWrite(showing.send), reason));
+        let calls = self.calls.given_up.iter();
+        let calls = calls.map(|given_up| (LetterId::WorkflowCall(given_up.call.number), given_up.why.name()));
+        lead.into_iter().chain(write).chain(calls).collect()
     }
 
     /// What Attio is to show and does not, or not all of it, because it has refused; and why.

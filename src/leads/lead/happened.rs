@@ -5,15 +5,28 @@
 
 use std::borrow::Cow;
 
-use super::{aggregate::Lead, outcome::Status, reach::Reach, shown::Title};
+use super::{
+    aggregate::Lead,
+    note::{Note, NoteEnded},
+    outcome::Status,
+    pipeline::{Placement, PlacementEnded},
+    reach::Reach,
+    send::PresentSend,
+    shown::Title,
+};
 use crate::{clock::Timestamp, upstream};
 
 impl Lead {
     /// Writes down what has happened since it was `before`; `None`: it has just been made.
     pub fn keep_history(&mut self, before: Option<&Self>, now: Timestamp) {
         for what in happened(before, self) {
-            let is_answer = ["alc-", "attio-f", "attio-un", "attio-r", "failed-"].iter().any(|it| what.starts_with(it));
-            let said = self.send.outcome.last_error.as_deref().filter(|_| is_answer).map(upstream::masked);
+            let is_of = |words: &[&str]| words.iter().any(|word| what.starts_with(word));
+            let said = if is_of(&["alc-", "failed-", "not-opened"]) {
+                self.send.outcome.last_error.as_deref()
+            } else {
+                self.attio.error.as_deref().filter(|_| is_of(&["attio-f", "attio-un", "attio-r"]))
+            };
+            let said = said.map(upstream::masked);
             self.history.add(what, said.as_deref(), now);
         }
     }
@@ -27,7 +40,12 @@ impl Lead {
 /// In the order in which a send goes its way.
 fn happened(before: Option<&Lead>, after: &Lead) -> Vec<Cow<'static, str>> {
     let Some(before) = before else {
-        let made = [(after.forwarding, "merged"), (after.adopted, "adopted"), (!after.forwarding, "pressed")];
+        let made = [
+            (after.forwarding, "merged"),
+            (after.adopted, "adopted"),
+            (after.send.by_entry, "entered-list"),
+            (!after.forwarding, "pressed"),
+        ];
         let made = made.into_iter().find(|(is_so, _)| *is_so);
         let waits = (!after.calls.waiting.is_empty(), "workflow-waits");
         return said(made).chain(said([waits])).chain(ended(after)).collect();
@@ -36,16 +54,20 @@ fn happened(before: Option<&Lead>, after: &Lead) -> Vec<Cow<'static, str>> {
     let has_ended = before.send.outcome.status.is_live()
         || !is_same_send
         || before.send.outcome.status != after.send.outcome.status;
+    let is_entered = before.entries != after.entries;
     let begun = [
         (is_merged(before, after), "merged"),
         (before.joined.is_none() && after.joined.is_some(), "joined"),
         (before.joined.is_some() && after.joined.is_none(), "speaks-again"),
         (!is_same_send && after.adopted, "adopted"),
-        (!is_same_send && !after.adopted, "pressed"),
+        (!is_same_send && !after.adopted && !is_entered, "pressed"),
+        (is_entered, "entered-list"),
     ];
     let asked = if is_same_send { at_alc(before, after) } else { Vec::new() };
+    let asked = read(before, after).into_iter().filter(|_| is_same_send).chain(asked);
     let end = ended(after).filter(|_| has_ended);
     let shown = at_attio(before, after).into_iter().chain(at_workflows(before, after));
+    let shown = shown.chain(after_the_record(before, after));
     said(begun).chain(said(asked)).chain(end).chain(said(shown)).collect()
 }
 
@@ -57,14 +79,25 @@ fn is_merged(before: &Lead, after: &Lead) -> bool {
     before.merged_into != after.merged_into || before.attio_record != after.attio_record
 }
 
+/// Who the person is that a list entry named.
+fn read(before: &Lead, after: &Lead) -> [(bool, &'static str); 2] {
+    let (was, is) = (&before.send, &after.send);
+    let failures = |send: &PresentSend| send.to_read.as_ref().map_or(0, |to_read| to_read.failures);
+    [(failures(is) > failures(was), "attio-failed"), (was.to_read.is_some() && is.person.is_some(), "person-read")]
+}
+
 fn at_alc(before: &Lead, after: &Lead) -> Vec<(bool, &'static str)> {
     let (was, is) = (&before.send, &after.send);
     let is_unanswered = was.reach != is.reach && is.reach == Reach::InDoubt;
+    // A look-up that an operator had asked for is not one of the schedule's.
+    let is_asked_besides = was.poll_then.is_some() && is.poll_then.is_none() && is.outcome.status == Status::Pending;
+    let has_failed = !is_unanswered && is.failures > was.failures;
     let has_accepted = was.outcome.status == Status::Queued && is.outcome.status == Status::Pending;
     vec![
         (is_unanswered, "alc-unanswered"),
-        (!is_unanswered && is.failures > was.failures, "alc-failed"),
-        (is.polls > was.polls, "alc-asked"),
+        (has_failed && is.unopened, "not-opened"),
+        (has_failed && !is.unopened, "alc-failed"),
+        (is.polls > was.polls || is_asked_besides, "alc-asked"),
         (has_accepted, "accepted"),
     ]
 }
@@ -101,6 +134,24 @@ fn at_workflows(before: &Lead, after: &Lead) -> [(bool, &'static str); 4] {
         (gone().any(|owed| is_given_up(owed.number)), "workflow-given-up"),
         (gone().any(|owed| !is_given_up(owed.number)), "workflow-told"),
         (has_failed, "workflow-failed"),
+    ]
+}
+
+fn after_the_record(before: &Lead, after: &Lead) -> [(bool, &'static str); 6] {
+    let was_owed = |send| before.notes.of(send).is_none_or(Note::is_owed);
+    let notes = |ended| after.notes.iter().any(|it| it.ended == Some(ended) && was_owed(it.send));
+    let note_failed =
+        after.notes.iter().any(|it| before.notes.of(it.send).is_some_and(|was| it.failures > was.failures));
+    let placed = after.pipeline.as_ref();
+    let was = before.pipeline.as_ref().filter(|was| placed.is_some_and(|it| it.send == was.send));
+    let is_now = |ended| placed.is_some_and(|it| it.ended == Some(ended)) && was.is_none_or(Placement::is_owed);
+    [
+        (notes(NoteEnded::Written), "note-written"),
+        (note_failed, "note-failed"),
+        (notes(NoteEnded::GivenUp), "note-given-up"),
+        (is_now(PlacementEnded::Placed), "placed"),
+        (placed.zip(was).is_some_and(|(it, was)| it.failures > was.failures), "placing-failed"),
+        (is_now(PlacementEnded::GivenUp), "placing-given-up"),
     ]
 }
 

@@ -19,8 +19,17 @@ const KEPT: usize = 50;
 const SAID_KEPT: usize = 100;
 
 /// What may be told again and again; it is counted in one entry for as long as nothing else comes in between.
-const REPEATED: [&str; 6] =
-    ["alc-failed", "alc-unanswered", "attio-failed", "attio-unanswered", "workflow-failed", "alc-asked"];
+const REPEATED: [&str; 9] = [
+    "alc-failed",
+    "alc-unanswered",
+    "attio-failed",
+    "attio-unanswered",
+    "workflow-failed",
+    "alc-asked",
+    "note-failed",
+    "placing-failed",
+    "not-opened",
+];
 
 /// All that is kept, oldest first.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

@@ -46,8 +46,9 @@ impl NotAgain {
 }
 
 impl Lead {
-    /// Whether the failed send of that id may be sent once more, as a new send with the same name and number.
-    pub fn may_be_sent_again(&self, send: SendId) -> Result<&SealedPerson, NotAgain> {
+    /// Whether the failed send of that id may be sent once more, as a new send with the same name and number; `None`:
+    /// a list entry asked for it, and Attio is asked who the person is.
+    pub fn may_be_sent_again(&self, send: SendId) -> Result<Option<&SealedPerson>, NotAgain> {
         let outcome = &self.send.outcome;
         if outcome.id != send || outcome.status != Status::Failed {
             return Err(NotAgain::Over);
@@ -62,7 +63,10 @@ impl Lead {
         if self.send.reach != Reach::NotThere || self.earlier.iter().any(EarlierSend::may_go_on_at_alc) {
             return Err(NotAgain::MayBeAtAlc);
         }
-        self.send.person.as_ref().ok_or(NotAgain::Forgotten)
+        match &self.send.person {
+            None if !self.send.by_entry || self.send.beside_another => Err(NotAgain::Forgotten),
+            person => Ok(person.as_ref()),
+        }
     }
 
     /// What waits only for a next try is tried now; the names of the sides that this concerns. A send of which it is
@@ -72,15 +76,19 @@ impl Lead {
         let is_doubted = self.send.reach.was_doubted();
         match self.send.outcome.status {
             Status::Queued if !is_doubted && self.send.retry_at.take().is_some_and(|at| at > now) => sides.push("alc"),
-            Status::Pending if self.send.poll_at.is_some_and(|at| at > now) => {
-                self.send.poll_at = Some(now);
-                sides.push("alc");
+            Status::Pending => {
+                if let Some(at) = self.send.poll_at.take_if(|at| *at > now) {
+                    self.send.poll_then.get_or_insert(at);
+                    self.send.poll_at = Some(now);
+                    sides.push("alc");
+                }
             }
             _ => {}
         }
-        if (self.is_to_be_shown() || self.next_doubt().is_some())
-            && self.attio.retry_at.take_if(|at| *at > now).is_some()
-        {
+        let is_read = self.send.to_read.as_mut().and_then(|to_read| to_read.retry_at.take_if(|at| *at > now)).is_some();
+        let is_written = (self.is_to_be_shown() || self.next_doubt().is_some())
+            && self.attio.retry_at.take_if(|at| *at > now).is_some();
+        if is_read | is_written | self.try_notes_now(now) | self.try_placement_now(now) {
             sides.push("attio");
         }
         let mut is_called = false;

@@ -50,6 +50,7 @@ impl Lead {
     fn move_to(&mut self, record: RecordId, now: Timestamp) {
         // Attio tells only of the workspace's own records.
         self.adopted = false;
+        self.known = None;
         if self.shown_at() == record {
             return;
         }
@@ -97,12 +98,14 @@ impl Lead {
     }
 
     /// The record at which it is shown is gone.
-    fn record_deleted(&mut self, now: Timestamp) {
+    pub(super) fn record_deleted(&mut self, now: Timestamp) {
         // Attio tells only of the workspace's own records.
         self.adopted = false;
+        self.known = None;
         self.attio.gone = true;
         self.expire(Reason::RecordDeleted, now);
         self.send.forget_person();
+        self.forget_words();
     }
 
     /// Whether it should speak for `record` rather than `other`: a live send goes before a finished one, then the

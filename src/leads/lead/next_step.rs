@@ -4,11 +4,15 @@ use std::time::Duration;
 
 use super::{
     aggregate::Lead,
+    note::NoteDue,
     outcome::{Reason, Status},
     reach::Reach,
     shown::Showing,
 };
-use crate::clock::{Timestamp, later};
+use crate::{
+    clock::{Timestamp, later},
+    ids::SendId,
+};
 
 /// How long a live lead of a removed connection waits for the workspace to connect again.
 pub const DISCONNECT_GRACE: Duration = Duration::from_secs(24 * 60 * 60);
@@ -82,6 +86,10 @@ pub enum Step {
     TakeBaseline,
     /// Ask ALC whether it has this send.
     LookUp,
+    /// Ask Attio for the name and the number of a person whom a list entry named.
+    ReadPerson,
+    /// Forget what Attio had of the person.
+    ForgetPerson,
     /// Post the lead to ALC.
     Submit,
     /// Write the record in Attio.
@@ -92,6 +100,12 @@ pub enum Step {
     Poll,
     /// Tell workflows what a send came to.
     Tell,
+    /// Write a note about this send's result on the record.
+    WriteNote(SendId),
+    /// Look whether an attempt without an answer wrote it.
+    LookForNote(SendId),
+    /// Put the record into the list, at the stage that the result of this send names.
+    Place(SendId),
     /// Erase the lead.
     Forget,
     /// Nothing now; again at that time.
@@ -106,11 +120,16 @@ impl Step {
             Self::NoteEnd => "note-end",
             Self::TakeBaseline => "take-baseline",
             Self::LookUp => "look-up",
+            Self::ReadPerson => "read-person",
+            Self::ForgetPerson => "forget-person",
             Self::Submit => "submit",
             Self::Show(_) => "show",
             Self::ReadBack(_) => "read-back",
             Self::Poll => "poll",
             Self::Tell => "tell",
+            Self::WriteNote(_) => "write-note",
+            Self::LookForNote(_) => "look-for-note",
+            Self::Place(_) => "place",
             Self::Forget => "forget",
             Self::Rest(_) => "rest",
         }
@@ -123,9 +142,12 @@ impl Lead {
         let mut rest = Rest::default();
         let step = self
             .end_of_life(now, around, &mut rest)
+            .or_else(|| self.read_step(now, around, &mut rest))
+            .or_else(|| rest.until(self.known.as_ref()?.until(), now).then_some(Step::ForgetPerson))
             .or_else(|| self.alc_step(now, around, &mut rest))
             .or_else(|| self.attio_step(now, around, &mut rest))
-            .or_else(|| self.tell_step(now, around, &mut rest));
+            .or_else(|| self.tell_step(now, around, &mut rest))
+            .or_else(|| self.after_the_record(now, around, &mut rest));
         // `end_of_life` has put a time into `rest` in every state.
         step.unwrap_or(Step::Rest(rest.0.unwrap_or(now)))
     }
@@ -159,9 +181,19 @@ impl Lead {
         }
     }
 
+    /// Without a grant at ALC nothing is read: name and number would only lie here.
+    fn read_step(&self, now: Timestamp, around: &Surroundings<'_>, rest: &mut Rest) -> Option<Step> {
+        let to_read = self.send.to_read.as_ref()?;
+        if !around.attio || around.alc != AlcAccess::Connected {
+            return None;
+        }
+        let at = to_read.retry_at.max(around.attio_opens_at).unwrap_or(now);
+        rest.until(at, now).then_some(Step::ReadPerson)
+    }
+
     fn alc_step(&self, now: Timestamp, around: &Surroundings<'_>, rest: &mut Rest) -> Option<Step> {
         let send = &self.send;
-        if around.alc != AlcAccess::Connected {
+        if around.alc != AlcAccess::Connected || send.to_read.is_some() {
             return None;
         }
         let (at, step) = match send.outcome.status {
@@ -205,7 +237,24 @@ impl Lead {
         rest.until(at, now).then_some(Step::ReadBack(index))
     }
 
-    /// Comes last, and gives way to what is about to be due: for a while, not for ever.
+    /// What a result is owed besides, once the record itself shows all that it is to show: nothing of it delays that.
+    fn after_the_record(&self, now: Timestamp, around: &Surroundings<'_>, rest: &mut Rest) -> Option<Step> {
+        if !around.attio || self.attio.gone || self.is_to_be_shown() {
+            return None;
+        }
+        let placed = self.next_placement(now).zip(self.pipeline.as_ref());
+        let placed = placed.map(|(at, placement)| (at, Step::Place(placement.send)));
+        let note = self.next_note(now).map(|(at, due)| match due {
+            NoteDue::Write(send) => (at, Step::WriteNote(send)),
+            NoteDue::Look(send) => (at, Step::LookForNote(send)),
+        });
+        let due = |(at, step): (Timestamp, Step)| {
+            rest.until(Some(at).max(around.attio_opens_at).unwrap_or(at), now).then_some(step)
+        };
+        placed.into_iter().chain(note).find_map(due)
+    }
+
+    /// Gives way to what is about to be due: for a while, not for ever.
     fn tell_step(&self, now: Timestamp, around: &Surroundings<'_>, rest: &mut Rest) -> Option<Step> {
         let due = self.calls.next()?;
         let at = Some(due).max(around.workflows_open_at).unwrap_or(due);

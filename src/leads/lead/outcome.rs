@@ -59,14 +59,26 @@ pub enum Reason {
     Superseded,
     /// The record is gone from Attio.
     RecordDeleted,
+    /// The record that a list entry asked for has no valid phone number.
+    NoPhoneNumber,
+    /// The record that a list entry asked for has no name, and ALC takes no lead without one.
+    NoName,
     /// The workspace disconnected and did not come back within a day.
     Disconnected,
 }
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 6] =
-        [Self::Rejected, Self::NotSent, Self::TimedOut, Self::Superseded, Self::RecordDeleted, Self::Disconnected];
+    pub const ALL: [Self; 8] = [
+        Self::Rejected,
+        Self::NotSent,
+        Self::TimedOut,
+        Self::Superseded,
+        Self::RecordDeleted,
+        Self::Disconnected,
+        Self::NoPhoneNumber,
+        Self::NoName,
+    ];
 
     /// The reason of that name.
     pub fn from_name(name: &str) -> Option<Self> {
@@ -82,6 +94,8 @@ impl Reason {
             Self::Superseded => "superseded",
             Self::RecordDeleted => "record-deleted",
             Self::Disconnected => "disconnected",
+            Self::NoPhoneNumber => "no-phone-number",
+            Self::NoName => "no-name",
         }
     }
 }

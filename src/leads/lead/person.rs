@@ -32,6 +32,16 @@ impl Name {
         }
     }
 
+    /// Makes a name of what a record has: what a press would be refused for is mended, because no caller is there to
+    /// be told; `None`: nothing is left of it.
+    pub fn of_record(text: &str) -> Option<Self> {
+        let blanks = |character: char| if character.is_control() { ' ' } else { character };
+        let words: String = text.chars().map(blanks).collect();
+        let words: Vec<_> = words.split_whitespace().collect();
+        let fits: String = words.join(" ").chars().take(LONGEST_NAME).collect();
+        Self::parse(&fits).ok()
+    }
+
     /// The name.
     pub fn as_secret(&self) -> &SecretString {
         &self.0

@@ -51,9 +51,11 @@ impl Lead {
             return Finished::Already;
         }
         self.complete(result, now);
+        self.part_errors();
+        // What went wrong before is over; that the id is missing in Attio is not.
+        self.send.outcome.last_error = None;
         if !self.attio.lead_id_refused {
-            // What went wrong before is over; that the id is missing in Attio is not.
-            self.send.outcome.last_error = None;
+            self.attio.error = None;
         }
         // What Attio refused was another word.
         self.attio.result_refused = false;

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use super::{
     outcome::{Outcome, Reason, Status},
     reach::Reach,
+    to_read::ToRead,
 };
 use crate::{
     clock::Timestamp,
@@ -46,6 +47,12 @@ pub struct PresentSend {
     /// Erased once ALC has them or will not be sent them any more. See [`PresentSend::keeps_person`] for which failed
     /// sends keep them.
     pub person: Option<SealedPerson>,
+    /// A list entry asked for it, and no press.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_entry: bool,
+    /// The entry did not say who the person is: Attio is to be asked before ALC is sent anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to_read: Option<ToRead>,
     /// When it became complete or failed.
     pub finished_at: Option<Timestamp>,
     /// ALC answered an attempt 2xx, and no id could be read: ALC has it, so that another such answer ends the asking.
@@ -67,6 +74,12 @@ pub struct PresentSend {
     pub polls: u32,
     /// The next look-up of a pending lead.
     pub poll_at: Option<Timestamp>,
+    /// The look-up that was next when an operator had ALC asked at once: the schedule goes on with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub poll_then: Option<Timestamp>,
+    /// ALC was not asked the last time, because no sealing key opened what that takes.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unopened: bool,
     /// Until then its caller waits: a refusal is first the caller's to be told, and shown by Attio only if it was not.
     #[serde(default)]
     pub waited_until: Option<Timestamp>,
@@ -124,6 +137,8 @@ impl PresentSend {
             webhook: None,
             other_webhooks: Vec::new(),
             person: None,
+            by_entry: false,
+            to_read: None,
             finished_at: None,
             accepted_unreadably: false,
             listed_before: Vec::new(),
@@ -132,6 +147,8 @@ impl PresentSend {
             retry_at: None,
             polls: 0,
             poll_at: None,
+            poll_then: None,
+            unopened: false,
             waited_until: None,
             beside_another: false,
             trace: None,
@@ -181,6 +198,8 @@ impl PresentSend {
             self.forget_person();
         }
         self.retry_at = None;
-        self.poll_at = None;
+        (self.poll_at, self.poll_then) = (None, None);
+        self.to_read = None;
+        self.unopened = false;
     }
 }

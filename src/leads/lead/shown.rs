@@ -106,6 +106,9 @@ pub struct Attio {
     /// What may still arrive.
     #[serde(default)]
     pub doubts: Vec<Doubt>,
+    /// What Attio last said against a write; see [`Attio::present_error`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
     /// What a newer version keeps here.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
@@ -120,6 +123,14 @@ impl Attio {
     /// Whether something that goes with the title was refused, and is left out.
     pub fn leaves_something_out(&self) -> bool {
         self.result_refused || self.lead_id_refused
+    }
+
+    /// What Attio says against a write that it still owes, or against what was left out of one. A version before this
+    /// one shows a lead without taking the words away: they count only as long as something is amiss.
+    pub fn present_error(&self) -> Option<&str> {
+        // A pause that Attio asks for is no failure, and holds the lead up all the same.
+        let is_amiss = self.failures > 0 || self.retry_at.is_some() || self.is_stuck() || self.leaves_something_out();
+        self.error.as_deref().filter(|_| is_amiss)
     }
 
     /// Whether `showing` is what Attio has certainly taken last.
@@ -147,6 +158,7 @@ impl Attio {
         self.lead_id_refused = false;
         self.failures = 0;
         self.retry_at = None;
+        self.error = None;
     }
 
     /// One doubt a showing: the later one's last look comes after everything that the earlier one can still do.

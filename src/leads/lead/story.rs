@@ -14,7 +14,7 @@ use super::{
     owed::Owed,
     reach::Reach,
     shown::Title,
-    view::AttioView,
+    view::{AttioView, NoteView, PlacementView},
 };
 use crate::{
     clock::Timestamp,
@@ -69,6 +69,12 @@ pub struct LeadStory {
     pub sends: Vec<SendStory>,
     /// Attio's side.
     pub attio_record: AttioStory,
+    /// The note about the present send's result.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<NoteView>,
+    /// Where that puts the record in a list.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pipeline: Option<PlacementView>,
     /// Workflows that wait for the end of the present send.
     pub workflows_waiting: usize,
     /// Calls that are to be made.
@@ -127,6 +133,8 @@ pub struct AttioStory {
     pub retry_at: Option<Timestamp>,
     /// Writes without an answer that are read back.
     pub doubts: usize,
+    /// What it says against a write that it still owes, or against what was left out of one.
+    pub last_error: Option<String>,
 }
 
 /// A call to a workflow.
@@ -148,6 +156,17 @@ pub struct CallStory {
     pub due: Timestamp,
     /// Until when it is tried.
     pub until: Timestamp,
+}
+
+/// What of a lead only the store and the sealing keys tell.
+#[derive(Debug, Clone, Copy)]
+pub struct Kept {
+    /// When a worker looks at it next.
+    pub due: Option<Timestamp>,
+    /// Until when a worker has it in hand.
+    pub leased_until: Option<Timestamp>,
+    /// The sealing keys of now open what is needed to ask ALC.
+    pub opens: bool,
 }
 
 /// What comes next.
@@ -174,10 +193,16 @@ impl Lead {
             status: view.status,
             reason: view.reason,
             attio: view.attio,
-            waiting: view.status.is_live() || is_shown_late || !self.calls.owed.is_empty(),
+            waiting: view.status.is_live()
+                || is_shown_late
+                || !self.calls.owed.is_empty()
+                || self.owes_more() && !self.attio.gone,
             failing: (view.status.is_live() && self.send.failures > 0)
+                || self.send.to_read.as_ref().is_some_and(|to_read| to_read.failures > 0)
                 || (is_shown_late && (self.attio.failures > 0 || self.attio.refused))
-                || self.calls.owed.iter().any(|owed| owed.failures > 0),
+                || self.calls.owed.iter().any(|owed| owed.failures > 0)
+                || self.notes.iter().any(|note| note.failures > 0)
+                || self.pipeline.as_ref().is_some_and(|placement| placement.failures > 0),
             attempts: view.attempts,
             owed_calls: self.calls.owed.len(),
             dead_letters: self.dead_letters(workspace).len(),
@@ -189,13 +214,8 @@ impl Lead {
     }
 
     /// All that is known of it at `now`.
-    pub fn story(
-        &self,
-        workspace: WorkspaceId,
-        (due, leased_until): (Option<Timestamp>, Option<Timestamp>),
-        around: &Surroundings<'_>,
-        now: Timestamp,
-    ) -> LeadStory {
+    pub fn story(&self, workspace: WorkspaceId, kept: Kept, around: &Surroundings<'_>, now: Timestamp) -> LeadStory {
+        let Kept { due, leased_until, opens } = kept;
         let present = SendStory {
             at_alc: at_alc(self.send.reach),
             failures: self.send.failures,
@@ -210,7 +230,10 @@ impl Lead {
             ..SendStory::of(&earlier.outcome)
         });
         let owed = self.wanted().filter(|wanted| !self.attio.shows(*wanted)).map(|wanted| wanted.title);
+        let view = self.view();
         LeadStory {
+            note: view.note,
+            pipeline: view.pipeline,
             summary: self.summary(workspace, due),
             sends: std::iter::once(present).chain(earlier).collect(),
             attio_record: AttioStory {
@@ -220,19 +243,20 @@ impl Lead {
                 failures: self.attio.failures,
                 retry_at: self.attio.retry_at,
                 doubts: self.attio.doubts.len(),
+                last_error: self.attio.present_error().map(str::to_owned),
             },
             workflows_waiting: self.calls.waiting.len(),
             calls: self.calls.owed.iter().map(CallStory::of).collect(),
             letters: self.dead_letters(workspace),
             history: self.history.told(),
-            next: self.next(around, now),
+            next: self.next(around, opens, now).looked_at(due.filter(|_| leased_until.is_none())),
             leased_until,
             joined: self.joined,
         }
     }
 
-    /// The step that comes next, when, and why not before.
-    pub fn next(&self, around: &Surroundings<'_>, now: Timestamp) -> NextStep {
+    /// The step that comes next, when, and why not before. `opens`: see [`Kept`].
+    pub fn next(&self, around: &Surroundings<'_>, opens: bool, now: Timestamp) -> NextStep {
         let (step, at) = match self.next_step(now, around) {
             Step::Rest(at) => (self.next_step(at, around), at),
             step => (step, now),
@@ -243,9 +267,23 @@ impl Lead {
             Step::Submit | Step::LookUp | Step::TakeBaseline if around.alc_opens_at == Some(at) => {
                 "ALC's gate is closed until then".to_owned()
             }
+            Step::Submit | Step::LookUp | Step::TakeBaseline | Step::Poll if self.send.unopened && opens => {
+                "what no sealing key opened at the last try opens again: the next try".to_owned()
+            }
+            Step::Submit | Step::LookUp | Step::TakeBaseline | Step::Poll if self.send.unopened => {
+                "no sealing key that is set opens what this takes: the next try. Set KEYS__SEALING_PREVIOUS to the key \
+                 that sealed it"
+                    .to_owned()
+            }
             Step::Submit | Step::LookUp | Step::TakeBaseline => {
                 format!("ALC failed {} times in a row: the next try", self.send.failures)
             }
+            Step::ReadPerson if around.attio_opens_at == Some(at) => "Attio's gate is closed until then".to_owned(),
+            Step::ReadPerson => {
+                let failures = self.send.to_read.as_ref().map_or(0, |to_read| to_read.failures);
+                format!("Attio, asked for name and number, failed {failures} times in a row: the next try")
+            }
+            Step::ForgetPerson => "name and number, as Attio had them, are forgotten then".to_owned(),
             Step::Poll => "ALC has it and has not called back: it is asked for the result then".to_owned(),
             Step::Show(_) if around.attio_opens_at == Some(at) => "Attio's gate is closed until then".to_owned(),
             Step::Show(_) if self.attio.refused => {
@@ -253,6 +291,12 @@ impl Lead {
             }
             Step::Show(_) => format!("Attio failed {} times in a row: the next try", self.attio.failures),
             Step::ReadBack(_) => "a write to Attio had no answer: the record is read back".to_owned(),
+            Step::WriteNote(_) | Step::LookForNote(_) | Step::Place(_) if around.attio_opens_at == Some(at) => {
+                "Attio's gate is closed until then".to_owned()
+            }
+            Step::WriteNote(_) => "Attio did not take the note: the next try".to_owned(),
+            Step::LookForNote(_) => "a note had no answer: Attio is looked through for it".to_owned(),
+            Step::Place(_) => "Attio did not take the stage: the next try".to_owned(),
             Step::Tell => "a workflow was not reached: the next call".to_owned(),
             Step::Forget if self.attio.gone => {
                 "the record is gone from Attio; forgotten after its retention".to_owned()
@@ -271,10 +315,26 @@ impl Lead {
         };
         let otherwise = if self.send.outcome.status == Status::Pending {
             "ALC has it and has not called back"
+        } else if self.send.to_read.is_some() {
+            "it waits for Attio to name the person"
         } else {
             "it waits for ALC"
         };
         format!("{}; else it fails then as {}", blocked.unwrap_or(otherwise), reason.name())
+    }
+}
+
+impl NextStep {
+    /// No worker does it before it looks at the lead. What held the step up may have ended since, and nothing wakes the
+    /// lead for that: a sealing key that was put back, say.
+    fn looked_at(self, due: Option<Timestamp>) -> Self {
+        match due.filter(|due| *due > self.at) {
+            Some(at) => {
+                let why = "nothing holds it up any more: a worker looks at it then, or at once after `leads retry`";
+                Self { at, why: why.to_owned(), ..self }
+            }
+            None => self,
+        }
     }
 }
 

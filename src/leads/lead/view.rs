@@ -4,7 +4,9 @@ use serde::Serialize;
 
 use super::{
     aggregate::Lead,
+    note::{Note, NoteEnded},
     outcome::{Outcome, Reason, Status},
+    pipeline::{Placement, PlacementEnded},
 };
 use crate::{
     clock::Timestamp,
@@ -26,6 +28,12 @@ pub struct LeadView {
     pub result: Option<String>,
     /// Whether Attio shows that.
     pub attio: AttioView,
+    /// The note about its result, where one is owed or was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<NoteView>,
+    /// Where its result puts the record in a list, if it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pipeline: Option<PlacementView>,
     /// Requests to ALC begun.
     pub attempts: u32,
     /// The last thing that went wrong.
@@ -48,8 +56,70 @@ pub enum AttioView {
     Failed,
 }
 
+/// How far something is that a result is owed in Attio besides the record itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OwedView {
+    /// Attio has it.
+    Written,
+    /// It will.
+    Scheduled,
+    /// It refuses, and is asked again slowly; or the record is gone.
+    Failed,
+    /// It is not tried any more.
+    GivenUp,
+}
+
+/// The note about a result.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct NoteView {
+    /// How far it is.
+    pub state: OwedView,
+    /// What went wrong last.
+    pub last_error: Option<String>,
+}
+
+/// A place in a list.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PlacementView {
+    /// How far it is.
+    pub state: OwedView,
+    /// The stage's title.
+    pub stage: String,
+    /// What went wrong last.
+    pub last_error: Option<String>,
+}
+
+impl NoteView {
+    fn of(note: &Note, is_gone: bool) -> Self {
+        let state = match note.ended {
+            Some(NoteEnded::Written) => OwedView::Written,
+            Some(NoteEnded::GivenUp) => OwedView::GivenUp,
+            None if note.refused || note.gone_from.is_some() || is_gone => OwedView::Failed,
+            None => OwedView::Scheduled,
+        };
+        Self { state, last_error: note.last_error.clone() }
+    }
+}
+
+impl PlacementView {
+    fn of(placement: &Placement, is_gone: bool) -> Self {
+        let state = match placement.ended {
+            Some(PlacementEnded::Placed) => OwedView::Written,
+            Some(PlacementEnded::GivenUp) => OwedView::GivenUp,
+            None if placement.refused || placement.gone_from.is_some() || is_gone => OwedView::Failed,
+            None => OwedView::Scheduled,
+        };
+        Self { state, stage: placement.stage.clone(), last_error: placement.last_error.clone() }
+    }
+}
+
 impl LeadView {
-    fn of(record_id: RecordId, outcome: &Outcome, attio: AttioView) -> Self {
+    fn of(lead: &Lead, outcome: &Outcome, attio: AttioView) -> Self {
+        let (record_id, is_gone) = (lead.record_id, lead.attio.gone);
+        let note = lead.notes.of(outcome.id).map(|note| NoteView::of(note, is_gone));
+        let pipeline = lead.pipeline.as_ref().filter(|it| it.send == outcome.id);
+        let pipeline = pipeline.map(|it| PlacementView::of(it, is_gone));
         let outcome = outcome.clone();
         Self {
             record_id,
@@ -58,6 +128,8 @@ impl LeadView {
             reason: outcome.reason,
             result: outcome.result,
             attio,
+            note,
+            pipeline,
             attempts: outcome.attempts,
             last_error: outcome.last_error,
             created_at: outcome.created_at,
@@ -69,7 +141,8 @@ impl LeadView {
 impl Lead {
     /// As the interface shows it.
     pub fn view(&self) -> LeadView {
-        LeadView::of(self.record_id, &self.send.outcome, self.attio_view())
+        let last_error = self.last_error().map(str::to_owned);
+        LeadView { last_error, ..LeadView::of(self, &self.send.outcome, self.attio_view()) }
     }
 
     /// The send of that id, present or earlier, as the interface shows it.
@@ -81,13 +154,18 @@ impl Lead {
         // Attio shows the present send, or what came of an earlier one until the present one has something to show.
         let is_owed = self.wanted().is_some_and(|wanted| wanted.send == send && !self.attio.shows(wanted));
         let attio = if is_owed { AttioView::Scheduled } else { AttioView::Synced };
-        Some(LeadView::of(self.record_id, &earlier.outcome, attio))
+        Some(LeadView::of(self, &earlier.outcome, attio))
     }
 
     /// What the send of that id, present or earlier, has come to.
     pub fn outcome_of(&self, send: SendId) -> Option<&Outcome> {
         let earlier = self.earlier.iter().map(|earlier| &earlier.outcome);
         std::iter::once(&self.send.outcome).chain(earlier).find(|outcome| outcome.id == send)
+    }
+
+    /// Whether a result is still owed something in Attio besides what the record shows.
+    pub fn owes_more(&self) -> bool {
+        self.notes.iter().any(Note::is_owed) || self.pipeline.as_ref().is_some_and(Placement::is_owed)
     }
 
     fn attio_view(&self) -> AttioView {

@@ -46,12 +46,19 @@ impl Leads {
     ) -> Result<Begun, SendRefused> {
         let url = new.finish_callback_url.as_ref();
         let mut tries = self.parts.store.tries(tenant, Patience::Caller(self.settings.send_wait));
+        let mut recent = self.recent.situation(tenant, self.parts.clock.now());
         loop {
-            let found = self.find_situation(tenant, &tries, new, key).await?;
+            let is_loaded = recent.is_none();
+            let found = match recent.take() {
+                Some(found) => found,
+                None => self.find_situation(tenant, &tries, new.record_id, key).await?,
+            };
             let workspace = found.workspace.as_ref();
             let standing =
                 workspace.map_or(Standing::Unknown, |found| self.parts.connections.standing(&found.value, connection));
             match decide(standing, self.judge_key(key, &found), found.lead.as_ref().map(|lead| &lead.value)) {
+                // The caller may have connected again a moment ago, at another replica.
+                Turn::Refuse(_) if !is_loaded => {}
                 Turn::Refuse(refused) => return Err(refused),
                 Turn::Repeat(send, view) => {
                     if self.store_repeat(tenant, &mut tries, &found, send, url).await? {

@@ -1,13 +1,12 @@
 //! What surrounds a press: one wait for the store, and one more for each merge on the way to the lead.
 
 use super::{
-    answer::NewLead,
     decide::KeySeen,
     receipt::{Idempotency, Receipt},
 };
 use crate::{
     connections::Workspace,
-    ids::SendId,
+    ids::{RecordId, SendId},
     leads::{
         lead::aggregate::Lead,
         service::{Leads, lead_key},
@@ -16,10 +15,10 @@ use crate::{
 };
 
 /// What was found, before anything is decided.
-pub(super) struct Situation {
-    pub(super) workspace: Option<Versioned<Workspace>>,
+pub(in crate::leads) struct Situation {
+    pub(in crate::leads) workspace: Option<Versioned<Workspace>>,
     /// The lead that speaks for the record.
-    pub(super) lead: Option<Versioned<Lead>>,
+    pub(in crate::leads) lead: Option<Versioned<Lead>>,
     /// The leads that merges have led past.
     passed: Vec<Versioned<Lead>>,
     pub(super) receipt: Option<Versioned<Receipt>>,
@@ -28,6 +27,11 @@ pub(super) struct Situation {
 }
 
 impl Situation {
+    /// A press on a record that has no lead, under a key that was never seen.
+    pub(super) fn without_lead(workspace: Versioned<Workspace>, gates: [GateView; 2]) -> Self {
+        Self { workspace: Some(workspace), lead: None, passed: Vec::new(), receipt: None, gates }
+    }
+
     /// The lead that has this send.
     pub(super) fn lead_of(&self, send: SendId) -> Option<&Versioned<Lead>> {
         self.lead.iter().chain(&self.passed).find(|lead| lead.value.outcome_of(send).is_some())
@@ -36,18 +40,18 @@ impl Situation {
 
 impl Leads {
     /// Loads what surrounds a press.
-    pub(super) async fn find_situation(
+    pub(in crate::leads) async fn find_situation(
         &self,
         tenant: &Tenant,
         tries: &Tries<'_>,
-        new: &NewLead,
+        record: RecordId,
         key: Option<&Idempotency>,
     ) -> Result<Situation, StoreError> {
-        let record = new.record_id;
+        let asked_at = self.parts.clock.now();
         let mut keys = vec![Key::workspace(), lead_key(record)];
         keys.extend(key.map(|key| key.key.clone()));
         let mut loaded = tries.load(&keys, &self.gates()).await?;
-        let workspace = loaded.take()?;
+        let workspace: Option<Versioned<Workspace>> = loaded.take()?;
         let mut lead = loaded.take::<Lead>()?;
         let receipt = loaded.take::<Receipt>()?.filter(|receipt| receipt.value.expires_at > self.parts.store.now());
         let mut passed = Vec::new();
@@ -58,7 +62,11 @@ impl Leads {
             lead = followed.documents.remove(&speaks).flatten();
             passed.extend(followed.documents.into_values().flatten());
         }
-        Ok(Situation { workspace, lead, passed, receipt, gates: loaded.gates() })
+        let gates = loaded.gates();
+        if let Some(workspace) = &workspace {
+            self.recent.remember(tenant, workspace, gates, asked_at);
+        }
+        Ok(Situation { workspace, lead, passed, receipt, gates })
     }
 
     /// What the key of a press is known for.

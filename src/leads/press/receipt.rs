@@ -54,7 +54,7 @@ impl Aggregate for Receipt {
 }
 
 /// The key of a press.
-pub(super) struct Idempotency {
+pub(in crate::leads) struct Idempotency {
     pub(super) key: Key,
     /// What the caller named; merges may have put the lead under another record.
     record: RecordId,

@@ -144,7 +144,7 @@ impl Leads {
         commit.checks.push((Key::workspace(), workspace.version()));
         // Repeated under its id while the caller waits: 503 says that nothing was stored.
         match tries.commit(&commit).await {
-            Ok(Committed::Done(_)) => {}
+            Ok(Committed::Done(_)) => Self::count_given_up(last.as_ref(), &lead.value),
             Ok(Committed::Conflict) => return Ok(None),
             Err(error) => {
                 if let LeaseChange::Take(lease) = change {

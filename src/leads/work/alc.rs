@@ -50,9 +50,14 @@ impl Leads {
             Some(Ok(person)) => person,
             Some(Err(error)) => {
                 tracing::error!(%error, "a lead's name and number cannot be opened");
-                let again = Again::failed(self.retry_at(failures, None));
+                let at = self.retry_at(failures, None);
                 return self
-                    .record(work, move |lead, now| lead.not_sent(attempt, again, Some(error.to_string()), now))
+                    .record(work, move |lead, now| {
+                        lead.not_sent(attempt, Again::paused(at), None, now);
+                        if lead.attempt() == attempt {
+                            lead.not_opened(at, error.to_string(), now);
+                        }
+                    })
                     .await;
             }
             // Its name and number are erased once ALC has the lead, and this worker has just loaded it as not there.

@@ -40,7 +40,8 @@ impl Leads {
             let detail = Some("Attio's token cannot be opened: connect the workspace again".to_owned());
             return self.record(work, |lead, now| lead.not_shown(ShowFailure::Later, again, detail.clone(), now)).await;
         };
-        if !self.ensure_time(work).await? || !self.attio_lets_through(work, showing).await? || !self.has_time(work) {
+        let gate = self.gate_for(showing);
+        if !self.ensure_time(work).await? || !self.attio_lets_through(work, gate).await? || !self.has_time(work) {
             return Ok(());
         }
         work.attio.go = false;
@@ -62,7 +63,7 @@ impl Leads {
             }
             Err(error) => error,
         };
-        let detail = Some(format!("Attio: {error}"));
+        let detail = Some(self.attios_words(&error));
         if error == CallError::Unauthorized
             && let Some(again) = self.after_attios_401(work, &token, failures).await?
         {
@@ -80,6 +81,15 @@ impl Leads {
         Ok(())
     }
 
+    /// What is kept of a failure. Where only a person can mend it, it says how: Attio says at most what it refuses.
+    fn attios_words(&self, error: &CallError) -> String {
+        let advice = match error {
+            CallError::Forbidden { .. } | CallError::Unauthorized => self.parts.connections.attio_advice(),
+            _ => return format!("Attio: {error}"),
+        };
+        format!("Attio: {error}; {advice}")
+    }
+
     /// How long a person has waited for what the present send came to.
     fn measure_delay(&self, lead: &Lead, showing: Showing) {
         let title = match showing.title {
@@ -92,7 +102,7 @@ impl Leads {
         }
     }
 
-    fn attio_token(&self, work: &Work) -> Option<SecretString> {
+    pub(super) fn attio_token(&self, work: &Work) -> Option<SecretString> {
         self.parts.connections.attio_token(&work.workspace.as_ref()?.value)
     }
 
@@ -121,7 +131,7 @@ impl Leads {
     /// Attio said 401: when it is tried again. At once where a connection's own token has ended: with a newer one, or
     /// when the workspace has connected again. `None`: the API key has ended and an operator has to set another, or the
     /// token lives and is refused all the same, so that a person has to look.
-    async fn after_attios_401(
+    pub(super) async fn after_attios_401(
         &self,
         work: &mut Work,
         token: &SecretString,

@@ -18,7 +18,7 @@ pub(in crate::leads) struct Telling {
     step: Step,
     version: Version,
     failures: u32,
-    retries: [Option<Timestamp>; 2],
+    retries: [Option<Timestamp>; 3],
     trace: traces::Span,
 }
 
@@ -91,13 +91,17 @@ impl Telling {
 /// How often in a row what the step asks has failed.
 fn failures(lead: &Lead, step: Step) -> u32 {
     match step {
+        Step::ReadPerson => lead.send.to_read.as_ref().map_or(0, |to_read| to_read.failures),
         Step::TakeBaseline | Step::LookUp | Step::Submit | Step::Poll => lead.send.failures,
         Step::Show(_) | Step::ReadBack(_) => lead.attio.failures,
+        Step::WriteNote(send) | Step::LookForNote(send) => lead.notes.of(send).map_or(0, |note| note.failures),
+        Step::Place(_) => lead.pipeline.as_ref().map_or(0, |placement| placement.failures),
         Step::Tell => lead.calls.owed.iter().map(|owed| owed.failures).max().unwrap_or(0),
-        Step::Expire(_) | Step::NoteEnd | Step::Forget | Step::Rest(_) => 0,
+        Step::Expire(_) | Step::NoteEnd | Step::ForgetPerson | Step::Forget | Step::Rest(_) => 0,
     }
 }
 
-fn retries(lead: &Lead) -> [Option<Timestamp>; 2] {
-    [lead.send.retry_at, lead.attio.retry_at]
+fn retries(lead: &Lead) -> [Option<Timestamp>; 3] {
+    let to_read = lead.send.to_read.as_ref().and_then(|to_read| to_read.retry_at);
+    [lead.send.retry_at, lead.attio.retry_at, to_read]
 }

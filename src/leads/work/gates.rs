@@ -48,12 +48,12 @@ impl Leads {
     }
 
     /// Leave from Attio's gate, which paces: the lead keeps the slot that it is given.
-    pub(super) async fn attio_lets_through(&self, work: &mut Work, showing: Showing) -> Result<bool, StoreError> {
+    pub(super) async fn attio_lets_through(&self, work: &mut Work, gate: Gate) -> Result<bool, StoreError> {
         if work.attio.go {
             return Ok(true);
         }
         let now = self.parts.clock.now();
-        let verdict = self.parts.store.reserve(&work.tenant, &self.gate_for(showing), Some(&work.key), now).await?;
+        let verdict = self.parts.store.reserve(&work.tenant, &gate, Some(&work.key), now).await?;
         Ok(work.attio.take_down(verdict))
     }
 
@@ -103,6 +103,8 @@ impl Leads {
             GateReport::Failed => view.failures = view.failures.saturating_add(1),
             GateReport::Limited { .. } => {}
         }
+        // The next press is to see the gate as it is then.
+        self.recent.forget(tenant);
         if let Err(error) = self.parts.store.report(tenant, gate, report, self.parts.clock.now()).await {
             // The gate is advice; the lead's own back-off stands without it.
             tracing::warn!(%error, upstream = gate.upstream, "could not report to the gate");

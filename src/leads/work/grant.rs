@@ -79,6 +79,10 @@ impl Leads {
                 let detail = Some(format!("ALC's token endpoint: {detail}"));
                 self.record(work, |lead, now| lead.delay(Again::failed(retry_at), detail.clone(), now)).await
             }
+            NoGrant::Unopened { retry_at, detail } => {
+                let detail = format!("ALC's token cannot be opened: {detail}");
+                self.record(work, |lead, now| lead.not_opened(retry_at, detail.clone(), now)).await
+            }
             NoGrant::Store(error) => Err(error),
         }
     }

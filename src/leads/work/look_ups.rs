@@ -100,7 +100,7 @@ impl Leads {
 
     pub(super) async fn polled(&self, work: &mut Work) -> Result<(), StoreError> {
         let deadlines = &self.settings.deadlines;
-        self.record(work, |lead, now| lead.polled(deadlines.next_poll(lead.send.polls + 1, now))).await
+        self.record(work, |lead, now| lead.polled(deadlines, now)).await
     }
 
     /// ALC has the lead, perhaps with its result already.
@@ -108,13 +108,16 @@ impl Leads {
         let send = work.lead.value.send.outcome.id;
         let deadlines = &self.settings.deadlines;
         let result = listed.status.as_deref().filter(|status| !status.trim().is_empty() && !is_unfinished(status));
+        let tenant = work.tenant.clone();
         self.record(work, |lead, now| {
             if lead.send.outcome.status == Status::Pending {
-                lead.polled(deadlines.next_poll(lead.send.polls + 1, now));
+                lead.polled(deadlines, now);
             }
             lead.submitted(send, Some(listed.id.clone()), deadlines.next_poll(0, now), now);
             if let (Some(result), true) = (result, lead.send.outcome.id == send) {
+                let before = lead.clone();
                 lead.finish(result, Some(&listed.id), None, now);
+                self.owe_more(&tenant, lead, Some(&before), &listed.words, now);
             }
         })
         .await

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::leased::Work;
 use crate::{
+    alc::Words,
     clock::{Timestamp, later, until},
     connections::{AttioAccess, Workspace},
     ids::SendId,
@@ -18,6 +19,7 @@ use crate::{
         service::Leads,
     },
     store::{Commit, Committed, Key, Lease, LeaseChange, Patience, StoreError, Tenant, Versioned, put},
+    telemetry,
 };
 
 impl Leads {
@@ -44,6 +46,7 @@ impl Leads {
             let mut lead = work.lead.value.clone();
             self.tell_again(work, &mut lead, now);
             fact(&mut lead, work.workspace.as_ref(), now);
+            self.owe_more(&tenant, &mut lead, Some(&work.lead.value), &Words::default(), now);
             lead.keep_history(Some(&work.lead.value), now);
             if work.lead.value.send.outcome.status.is_live() && !lead.send.outcome.status.is_live() {
                 self.look_for_triggers(work).await;
@@ -51,6 +54,7 @@ impl Leads {
             let (commit, change) = self.commit_of(work, &lead, now);
             match tries.commit(&commit).await? {
                 Committed::Done(verdict) => {
+                    Self::count_given_up(Some(&work.lead.value), &lead);
                     work.written(lead, change, &commit);
                     if commit.reserve.is_some() {
                         work.attio.take_down(verdict);
@@ -64,6 +68,13 @@ impl Leads {
                     }
                 }
             }
+        }
+    }
+
+    /// Counts what a commit that is stored has given up of a lead.
+    pub(in crate::leads) fn count_given_up(before: Option<&Lead>, after: &Lead) {
+        for (kind, reason) in after.given_up_since(before) {
+            telemetry::given_up(kind.name(), reason);
         }
     }
 
@@ -199,7 +210,7 @@ impl Leads {
     }
 
     /// The lease, long enough again for what comes next.
-    fn extended(&self, lease: Lease, now: Timestamp) -> Lease {
+    pub(super) fn extended(&self, lease: Lease, now: Timestamp) -> Lease {
         Lease { until: later(now, self.lease_duration()).max(lease.until), ..lease }
     }
 }

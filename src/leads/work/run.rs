@@ -64,11 +64,16 @@ impl Leads {
             Step::NoteEnd => self.note_end(work).await,
             Step::TakeBaseline => self.take_baseline(work).await,
             Step::LookUp => self.look_up(work).await,
+            Step::ReadPerson => self.read_entered(work).await,
+            Step::ForgetPerson => self.record(work, |lead, _| lead.known = None).await,
             Step::Submit => self.submit(work).await,
             Step::Show(showing) => self.show(work, showing).await,
             Step::ReadBack(doubt) => self.read_back(work, doubt).await,
             Step::Poll => self.poll(work).await,
             Step::Tell => self.call_workflows(work).await,
+            Step::WriteNote(send) => self.write_note(work, send).await,
+            Step::LookForNote(send) => self.look_for_note(work, send).await,
+            Step::Place(send) => self.place(work, send).await,
             Step::Forget => self.forget(work).await,
         }
     }

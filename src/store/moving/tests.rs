@@ -275,9 +275,35 @@ async fn of_two_copies_into_one_namespace_only_the_second_makes_it_whole() {
     let to = stores.redis();
     let first = shelf(&to, Purpose::CopyInto).await.expect("it opens");
     let second = shelf(&to, Purpose::CopyInto).await.expect("it opens");
-    let refused = first.finish().await;
-    assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
+    let of = |tenant: &str, body: &str| {
+        let now = SystemClock.now();
+        let document = Document {
+            body: body.to_owned(),
+            version: 1,
+            status: "queued".to_owned(),
+            created_at: now,
+            due: Some(now),
+            lease: None,
+            slot: None,
+            urgent: false,
+        };
+        Held { tenant: Tenant::new(tenant), key: Key::new(Kind::Lead, "1"), document, expires_at: None }
+    };
+    let put = async |by: &Arc<dyn Shelf>, tenant, body| by.put(&[of(tenant, body)], &[], SystemClock.now()).await;
+    let overtaken = |answer: Result<(), StoreError>| {
+        assert!(matches!(answer, Err(StoreError::Unavailable(_))), "{answer:?}");
+    };
+    put(&second, "a", "of the second").await.expect("it is its turn");
+    overtaken(put(&first, "a", "of the first").await);
+    overtaken(put(&first, "b", "of the first").await);
+    overtaken(first.finish().await);
     second.finish().await.expect("it is whole");
+    // It wakes when a service may be at work.
+    overtaken(put(&first, "a", "of the first").await);
+    overtaken(put(&second, "a", "late").await);
+    let found = contents(&to).await;
+    let bodies: Vec<_> = found.0.values().map(|held| held.document.body.as_str()).collect();
+    assert_eq!(bodies, ["of the second"], "nothing of the first");
     open(&to.0, &to.1, &Lifecycle::new()).await.expect("a service opens it").close().await;
 }
 

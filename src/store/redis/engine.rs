@@ -153,7 +153,7 @@ impl Engine for RedisEngine {
     }
 
     async fn commit(&self, tenant: &Tenant, commit: &Commit, now: Timestamp) -> Result<Committed, StoreError> {
-        let script = if is_accepting(commit) { &self.scripts.accept } else { &self.scripts.settle };
+        let script = self.scripts.commit(is_accepting(commit), commit.reserve.is_some());
         let mut call = script.key(self.keys.of(tenant));
         commit_arguments(&mut call, tenant, commit, now);
         let answer: String = match self.call(&call, Insist::Patiently).await {

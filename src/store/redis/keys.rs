@@ -1,7 +1,7 @@
 //! Where things are, and how they are spelt.
 //!
 //! Promises that all of one tenant is in one slot of a cluster: the partition's number is the keys' hash tag. The
-//! scripts build the rest of a key (`scripts/common.lua`).
+//! scripts build the rest of a key (`scripts/places.lua`, `common.lua`).
 
 use jiff::Timestamp;
 
@@ -30,6 +30,11 @@ impl Keys {
 
     pub(super) fn layout(&self) -> String {
         format!("{}:layout", self.namespace)
+    }
+
+    /// Which copy fills a partition, as `scripts/restore.lua` reads it.
+    pub(super) fn copy(&self, partition: u8) -> String {
+        format!("{}copy", self.partition(partition))
     }
 
     /// What every key of a partition begins with.

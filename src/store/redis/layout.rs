@@ -1,6 +1,7 @@
 //! The mark of a namespace as a whole: which layout it has, or that a copy into it has not finished.
 //!
-//! Promises that no service opens a namespace of another layout or a half filled one.
+//! Promises that no service opens a namespace of another layout or a half filled one, and that a copy which another one
+//! has overtaken writes nothing more: each partition names the copy that fills it, and a write looks at that name.
 
 use redis::{RedisError, Value};
 
@@ -55,17 +56,30 @@ impl Layout<'_> {
     /// From now on no service opens the namespace. Returns the mark.
     pub(super) async fn begin_copy(&self) -> Result<String, OpenError> {
         let mark = format!("{UNFINISHED} {}", random_uuid());
-        self.set(&mark).await.map_err(OpenError::Store)?;
+        self.put(self.keys.layout(), &mark).await.map_err(OpenError::Store)?;
         Ok(mark)
+    }
+
+    /// From now on only the copy of that mark writes into any partition.
+    pub(super) async fn claim(&self, mark: &str) -> Result<(), StoreError> {
+        for partition in 0..PARTITIONS {
+            self.put(self.keys.copy(partition), mark).await?;
+        }
+        Ok(())
     }
 
     /// The namespace is whole, unless another copy has begun anew meanwhile.
     pub(super) async fn finish_copy(&self, mark: &str) -> Result<(), StoreError> {
         let found = self.read().await.map_err(|error| failure(&error))?;
         if found.as_deref() != Some(mark) {
-            return Err(StoreError::Unavailable("another copy into it has begun".to_owned()));
+            return Err(overtaken());
         }
-        self.set(&known()).await
+        for partition in 0..PARTITIONS {
+            let mut del = redis::cmd("DEL");
+            del.arg(self.keys.copy(partition));
+            self.connection.insist::<Value>(&del).await.map_err(|error| failure(&error))?;
+        }
+        self.put(self.keys.layout(), &known()).await
     }
 
     async fn found(&self) -> Result<Option<String>, OpenError> {
@@ -78,11 +92,16 @@ impl Layout<'_> {
         self.connection.insist(&get).await
     }
 
-    async fn set(&self, mark: &str) -> Result<(), StoreError> {
+    async fn put(&self, key: String, mark: &str) -> Result<(), StoreError> {
         let mut set = redis::cmd("SET");
-        set.arg(self.keys.layout()).arg(mark);
+        set.arg(key).arg(mark);
         self.connection.insist::<Value>(&set).await.map(drop).map_err(|error| failure(&error))
     }
+}
+
+/// A copy has lost its place to another one.
+pub(super) fn overtaken() -> StoreError {
+    StoreError::Unavailable("another copy into it has begun".to_owned())
 }
 
 fn is_unfinished(mark: &str) -> bool {

@@ -1,4 +1,5 @@
-//! Whether a service runs on a namespace: each replica says so every half minute, and no longer once it has stopped.
+//! Whether a service runs on a namespace: each replica says so every half minute, sooner after a sign that the server
+//! did not take, and no longer once it has stopped.
 //!
 //! Promises that a copy of the store can tell whether a replica is still there, one that was killed for a good minute.
 //! A replica of a release before this one says nothing.
@@ -14,6 +15,10 @@ use super::{
 };
 use crate::ids::random_uuid;
 
+/// How far apart the signs are.
+const SHOWN_EVERY: Duration = Duration::from_secs(30);
+/// How soon another one is tried after one that was not taken: two more that fail would make the replica seem gone.
+const SHOWN_AGAIN: Duration = Duration::from_secs(5);
 /// How long a sign counts; longer than it takes until the next.
 const COUNTS_FOR: Duration = Duration::from_secs(75);
 /// To stop must not wait for a server that is gone.
@@ -34,9 +39,9 @@ impl Life {
         Self { connection, scripts, place, replica: random_uuid() }
     }
 
-    /// A server that does not answer has the next sign.
-    pub(super) async fn show(&self) {
-        drop(self.say(COUNTS_FOR).await);
+    /// Gives a sign; when the next one is due.
+    pub(super) async fn show(&self) -> Duration {
+        if self.say(COUNTS_FOR).await.is_ok() { SHOWN_EVERY } else { SHOWN_AGAIN }
     }
 
     pub(super) async fn leave(&self) {

@@ -2,8 +2,13 @@
 
 use redis::{Cmd, ToRedisArgs};
 
+const PLACES: &str = include_str!("scripts/places.lua");
 const COMMON: &str = include_str!("scripts/common.lua");
 const GATE: &str = include_str!("scripts/gate.lua");
+/// What a script may use. Redis makes every function anew at each call: the scripts that run most often have no others
+/// than they need.
+const ALL: &[&str] = &[PLACES, COMMON, GATE];
+const WITHOUT_GATES: &[&str] = &[PLACES, COMMON];
 
 /// Everything but the accepting commit may run on a full server: else what is there could not even be read, let alone
 /// be settled.
@@ -13,8 +18,10 @@ const READING: &str = "#!lua flags=no-writes,allow-oom";
 const ACCEPTING: &str = "#!lua";
 
 pub(super) struct Scripts {
-    pub(super) accept: Script,
-    pub(super) settle: Script,
+    accept: Script,
+    accept_with_turn: Script,
+    settle: Script,
+    settle_with_turn: Script,
     pub(super) load: Script,
     pub(super) due: Script,
     pub(super) lease: Script,
@@ -44,9 +51,11 @@ impl Scripts {
     pub(super) fn new() -> Self {
         let commit = include_str!("scripts/commit.lua");
         Self {
-            accept: Script::new(ACCEPTING, commit),
-            settle: Script::new(DRAINING, commit),
-            load: Script::new(READING, include_str!("scripts/load.lua")),
+            accept: Script::of(ACCEPTING, WITHOUT_GATES, commit),
+            accept_with_turn: Script::new(ACCEPTING, commit),
+            settle: Script::of(DRAINING, WITHOUT_GATES, commit),
+            settle_with_turn: Script::new(DRAINING, commit),
+            load: Script::of(READING, &[PLACES], include_str!("scripts/load.lua")),
             due: Script::new(READING, include_str!("scripts/due.lua")),
             next: Script::new(READING, include_str!("scripts/next.lua")),
             lease: Script::new(DRAINING, include_str!("scripts/lease.lua")),
@@ -73,6 +82,18 @@ impl Scripts {
     }
 }
 
+impl Scripts {
+    /// The one that commits: `accepting`, a full server refuses it; `turn`, it takes a turn at a gate.
+    pub(super) fn commit(&self, accepting: bool, turn: bool) -> &Script {
+        match (accepting, turn) {
+            (true, false) => &self.accept,
+            (true, true) => &self.accept_with_turn,
+            (false, false) => &self.settle,
+            (false, true) => &self.settle_with_turn,
+        }
+    }
+}
+
 pub(super) struct Script {
     text: String,
     digest: String,
@@ -80,7 +101,11 @@ pub(super) struct Script {
 
 impl Script {
     fn new(flags: &str, body: &str) -> Self {
-        let text = [flags, COMMON, GATE, body].join("\n");
+        Self::of(flags, ALL, body)
+    }
+
+    fn of(flags: &str, parts: &[&str], body: &str) -> Self {
+        let text = [&[flags], parts, &[body]].concat().join("\n");
         let digest = redis::Script::new(&text).get_hash().to_owned();
         Self { text, digest }
     }

@@ -18,6 +18,7 @@ use super::{
     failure::failure,
     fitness::{is_forbidden, refused},
     keys::{self, PARTITIONS, member, sortable},
+    layout,
     scripts::{Call, Script},
 };
 use crate::{
@@ -92,11 +93,19 @@ impl RedisShelf {
         let layout = self.engine.layout();
         if layout.is_unfinished().await? {
             let mark = layout.begin_copy().await?;
+            // Before anything is cleared: what the copy before still writes meanwhile might be missed.
+            layout.claim(&mark).await.map_err(OpenError::Store)?;
             self.clear().await.map_err(OpenError::Store)?;
+            layout.claim(&mark).await.map_err(OpenError::Store)?;
             return Ok(mark);
         }
         let (held, findings) = Tally::of(self, self.now()).await.map_err(OpenError::Store)?;
-        if held.total() > 0 || !findings.is_empty() { Err(OpenError::NotEmpty) } else { layout.begin_copy().await }
+        if held.total() > 0 || !findings.is_empty() {
+            return Err(OpenError::NotEmpty);
+        }
+        let mark = layout.begin_copy().await?;
+        layout.claim(&mark).await.map_err(OpenError::Store)?;
+        Ok(mark)
     }
 
     async fn clear(&self) -> Result<(), StoreError> {
@@ -237,10 +246,12 @@ impl Shelf for RedisShelf {
         }
         for (partition, (aggregates, gates)) in parts {
             let mut call = self.engine.scripts.restore.key(self.engine.keys.partition(partition));
-            call.arg(now.as_microsecond()).arg(aggregates.len()).arg(gates.len());
+            call.arg(now.as_microsecond()).arg(aggregates.len()).arg(gates.len()).arg(&self.mark);
             aggregates.iter().for_each(|held| aggregate_arguments(&mut call, held, now));
             gates.iter().for_each(|gate| gate_arguments(&mut call, gate));
-            self.call::<String>(&call).await?;
+            if self.call::<String>(&call).await? == "stale" {
+                return Err(layout::overtaken());
+            }
         }
         Ok(())
     }

@@ -101,6 +101,18 @@ async fn what_an_earlier_release_does_to_urgent_work_is_noticed() {
 }
 
 #[tokio::test]
+async fn a_sign_of_life_that_was_not_taken_is_given_again_long_before_the_last_one_counts_no_more() {
+    let server = RedisServer::start();
+    let engine = redis(&server).await;
+    assert_eq!(engine.life.show().await, Duration::from_secs(30));
+    assert!(server.command("CONFIG SET min-replicas-to-write 1").starts_with("+OK"));
+    let again = engine.life.show().await;
+    assert!(again <= Duration::from_secs(10), "{again:?}");
+    assert!(server.command("CONFIG SET min-replicas-to-write 0").starts_with("+OK"));
+    assert_eq!(engine.life.show().await, Duration::from_secs(30));
+}
+
+#[tokio::test]
 async fn a_dropped_connection_is_not_even_noticed() {
     let server = RedisServer::start();
     let engine = redis(&server).await;

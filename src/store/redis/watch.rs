@@ -1,5 +1,5 @@
 //! What is watched while the service runs: the server's clock, and whether a new server might drop what is stored. The
-//! replica's signs of life are given at the same pace.
+//! replica's signs of life are given on the way.
 
 use std::{sync::Arc, time::Duration};
 
@@ -42,12 +42,13 @@ impl Watch {
 
     pub(super) async fn keep_measuring(self, closed: CancellationToken, lifecycle: Lifecycle) {
         let heartbeat = lifecycle.steady_heartbeat("store clock", CLOCK_MEASURED_EVERY * 4);
+        let mut pause = CLOCK_MEASURED_EVERY;
         loop {
             heartbeat.beat();
             tokio::select! {
                 () = closed.cancelled() => return,
                 () = lifecycle.stopping() => return,
-                () = tokio::time::sleep(CLOCK_MEASURED_EVERY) => {}
+                () = tokio::time::sleep(pause) => {}
                 () = self.connection.replaced() => {
                     // Too late to refuse it.
                     if let Some(policy) = evicting(&self.connection).await {
@@ -55,7 +56,7 @@ impl Watch {
                     }
                 }
             }
-            self.life.show().await;
+            pause = self.life.show().await.min(CLOCK_MEASURED_EVERY);
             // Without an answer the last offset serves on: the next call notices the loss.
             drop(self.measure().await);
         }

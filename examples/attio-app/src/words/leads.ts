@@ -45,6 +45,14 @@ const REASONS: Record<string, {what: string; todo: string}> = {
     "timed-out": {what: "ALC never answered", todo: "Press Send to ALC again, or ask ALC."},
     superseded: {what: "Sent again under another record", todo: "Nothing to do: the newer one counts."},
     "record-deleted": {what: "The record was deleted", todo: "Nothing to do."},
+    "no-phone-number": {
+        what: "The person has no valid phone number",
+        todo: "Add one, then press Send to ALC, or take the person out of the list and put them in again.",
+    },
+    "no-name": {
+        what: "The person has no name",
+        todo: "Add one, then press Send to ALC, or take the person out of the list and put them in again.",
+    },
     disconnected: {what: "ALC was disconnected", todo: "Connect ALC again, then press Send to ALC again."},
 }
 

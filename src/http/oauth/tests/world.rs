@@ -155,10 +155,12 @@ impl World {
                 public_url: url(ISSUER),
                 attio_api_key: Some(SecretString::from("key")),
                 attributes: attio::Attributes { status: "alc_status".to_owned(), lead_id: None, result: None },
+                pipeline: None,
                 titles: {
                     let [pending, complete, failed] = ["Pending", "Complete", "Failed"].map(str::to_owned);
                     attio::Titles { pending, complete, failed }
                 },
+                send_on_list: None,
                 attio_gate: Gates::new(25).attio,
                 webhook_signature: WebhookSignature::WhenSecretKnown,
                 retry_schedule: upstream::Schedule::new(vec![Duration::from_secs(1)]),

@@ -154,12 +154,12 @@ fn a_refused_id_leaves_the_rest_and_stays_told() {
     assert!(world.lead.attio.lead_id_refused && !world.lead.attio.result_refused, "the id instead of the result");
     let wanted = world.lead.wanted().expect("Pending");
     world.lead.shown(wanted, None, now);
-    assert_eq!(world.lead.send.outcome.last_error, words(), "a person can read why the id is missing");
+    assert_eq!(world.lead.view().last_error, words(), "a person can read why the id is missing");
     world.lead.finish("qualified", Some("1"), None, now);
     assert!(world.lead.attio.lead_id_refused, "another title does not make it acceptable");
     let wanted = world.lead.wanted().expect("Complete");
     world.lead.shown(wanted, None, now);
-    assert_eq!(world.lead.send.outcome.last_error, words(), "nor is the reason forgotten");
+    assert_eq!(world.lead.view().last_error, words(), "nor is the reason forgotten");
     world.lead.send_again(PresentSend::new(SendId::random(), now));
     assert!(!world.lead.attio.lead_id_refused, "another send has another id");
 }

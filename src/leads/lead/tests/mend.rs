@@ -16,6 +16,8 @@ use super::{
         outcome::{Reason, Status},
         reach::Reach,
         send::{PresentSend, SealedPerson},
+        shown::Title,
+        story::Kept,
     },
     world::{HOUR, Telling, World},
 };
@@ -203,8 +205,8 @@ fn what_attio_refused_is_a_dead_letter_until_it_is_written_again() {
 fn a_replayed_send_is_a_new_one_and_its_letter_is_over() {
     let mut world = failed(Reach::NotThere, Reason::NotSent);
     let (now, first) = (world.now, world.lead.send.outcome.id);
-    let person = world.lead.may_be_sent_again(first).expect("it may").clone();
-    let next = PresentSend { person: Some(person), ..PresentSend::new(SendId::random(), now) };
+    let person = world.lead.may_be_sent_again(first).expect("it may").cloned();
+    let next = PresentSend { person, ..PresentSend::new(SendId::random(), now) };
     world.lead.follow_with(next, &[], MONTH);
     assert_eq!(world.lead.may_be_sent_again(first).err(), Some(NotAgain::Over));
     assert_eq!(world.lead.dead_letters(WorkspaceId::random()), []);
@@ -216,13 +218,140 @@ fn the_story_tells_what_comes_next_and_masks_what_alc_said() {
     let (now, at) = (world.now, later(world.now, Duration::from_secs(90)));
     world.lead.begin(now);
     world.lead.not_sent(world.lead.attempt(), Again::failed(at), Some("ALC: no route".to_owned()), now);
-    let next = world.lead.next(&world.around(), now);
+    let next = world.lead.next(&world.around(), true, now);
     assert_eq!((next.step, next.at), ("submit", at));
     assert!(next.why.contains("ALC failed 1 times in a row"), "{}", next.why);
     world.lead.submitted(world.lead.send.outcome.id, Some("7".to_owned()), None, now);
     world.lead.finish("call +1 201 555 0123 \u{1b}[31mnow", Some("7"), None, now);
-    let text = serde_json::to_string(&world.lead.story(WorkspaceId::random(), (None, None), &world.around(), now))
-        .expect("JSON");
+    let kept = Kept { due: None, leased_until: None, opens: true };
+    let text =
+        serde_json::to_string(&world.lead.story(WorkspaceId::random(), kept, &world.around(), now)).expect("JSON");
     assert!(!text.contains("555") && !text.contains("u001b"), "{text}");
     assert!(text.contains("call … [31mnow"), "{text}");
+}
+
+#[test]
+fn why_a_send_has_failed_outlives_attios_trouble_with_showing_it() {
+    let said = |world: &World| world.lead.view().last_error;
+    for reason in [Reason::NotSent, Reason::TimedOut, Reason::Disconnected] {
+        let mut world = World::new(Telling::LeadId);
+        let (now, at) = (world.now, later(world.now, HOUR));
+        world.lead.begin(now);
+        world.lead.not_sent(world.lead.attempt(), Again::failed(at), Some("ALC: no route".to_owned()), now);
+        world.lead.expire(reason, now);
+        assert_eq!(said(&world).as_deref(), Some("ALC: no route"), "{reason:?}");
+        let showing = world.lead.wanted().expect("it is to be shown");
+        assert_eq!(showing.title, Title::Failed);
+        let before = world.lead.clone();
+        world.lead.not_shown(ShowFailure::Refused, Again::failed(at), Some("Attio: no such word".to_owned()), now);
+        world.lead.keep_history(Some(&before), now);
+        assert_eq!(said(&world).as_deref(), Some("Attio: no such word"), "what Attio refuses is the newer trouble");
+        let letters = world.lead.dead_letters(WorkspaceId::random());
+        let told: Vec<_> = letters.iter().map(|letter| letter.last_error.as_deref()).collect();
+        assert_eq!(told, [Some("ALC: no route"), Some("Attio: no such word")], "each letter says its own");
+        world.lead.shown(showing, None, now);
+        assert_eq!(said(&world).as_deref(), Some("ALC: no route"), "{reason:?}");
+        assert_eq!(world.lead.attio.error, None);
+        let limited = Some("Attio: rate limited".to_owned());
+        world.lead.not_shown(ShowFailure::Later, Again::paused(at), limited.clone(), now);
+        assert_eq!(said(&world), limited, "a pause that Attio asks for is no failure, and is told");
+    }
+}
+
+#[test]
+fn words_of_attios_that_an_older_version_kept_in_the_sends_place_end_with_attios_trouble() {
+    for (reason, error, kept) in [
+        (Reason::NotSent, "Attio: forbidden", None),
+        (Reason::NotSent, "Attio's token cannot be opened", None),
+        (Reason::NotSent, "ALC: no route", Some("ALC: no route")),
+        (Reason::Rejected, "Attio: is what ALC said", Some("Attio: is what ALC said")),
+    ] {
+        let mut world = failed(Reach::NotThere, reason);
+        let now = world.now;
+        world.lead.send.outcome.last_error = Some(error.to_owned());
+        let showing = world.lead.wanted().expect("it is to be shown");
+        world.lead.shown(showing, None, now);
+        assert_eq!(world.lead.view().last_error.as_deref(), kept, "{error}");
+    }
+}
+
+#[test]
+fn a_pending_send_that_is_asked_for_by_hand_is_asked_for_by_the_schedule_as_well() {
+    let mut world = World::new(Telling::LeadId);
+    let (start, first) = (world.now, later(world.now, HOUR));
+    world.lead.begin(start);
+    world.lead.submitted(world.lead.send.outcome.id, Some("7".to_owned()), Some(first), start);
+    for minutes in [5, 10] {
+        let now = later(start, Duration::from_secs(60 * minutes));
+        assert_eq!(world.lead.try_now(now), ["alc"]);
+        assert_eq!(world.lead.try_now(now), Vec::<&str>::new(), "it is asked for already");
+        assert_eq!(world.lead.send.poll_at, Some(now), "at once");
+        let before = world.lead.clone();
+        // ALC is away at first.
+        world.lead.delay(Again::failed(later(now, Duration::from_secs(1))), None, now);
+        world.lead.polled(&world.deadlines, now);
+        world.lead.keep_history(Some(&before), now);
+        assert_eq!((world.lead.send.poll_at, world.lead.send.polls), (Some(first), 0), "then as before");
+        assert!(world.lead.history.told().iter().any(|entry| entry.what == "alc-asked"));
+    }
+    world.lead.polled(&world.deadlines, first);
+    assert_eq!(world.lead.send.polls, 1);
+    assert_eq!(world.lead.send.poll_at, world.deadlines.next_poll(1, first), "the schedule goes on");
+    // A hand that comes after the time of the schedule's has no other to go back to.
+    let late = later(first, HOUR * 100);
+    world.lead.send.poll_then = Some(first);
+    world.lead.polled(&world.deadlines, late);
+    assert_eq!((world.lead.send.poll_at, world.lead.send.polls), (world.deadlines.next_poll(2, late), 2));
+}
+
+#[test]
+fn a_key_that_was_put_back_is_what_the_story_tells_of_and_not_a_failure_of_alc() {
+    let mut world = World::new(Telling::LeadId);
+    let (now, at) = (world.now, later(world.now, HOUR));
+    let before = world.lead.clone();
+    world.lead.not_opened(at, "the sealed value was sealed under a key that is not configured".to_owned(), now);
+    world.lead.keep_history(Some(&before), now);
+    let told: Vec<_> = world.lead.history.told().into_iter().map(|entry| (entry.what, entry.said)).collect();
+    assert_eq!(told[0].0, "not-opened");
+    assert!(told[0].1.as_ref().is_some_and(|said| said.contains("a key that is not configured")), "{told:?}");
+    let why = |world: &World, opens| world.lead.next(&world.around(), opens, now).why;
+    assert!(why(&world, false).contains("KEYS__SEALING_PREVIOUS"), "{}", why(&world, false));
+    assert!(why(&world, true).contains("opens again"), "{}", why(&world, true));
+    world.lead.delay(Again::failed(at), Some("ALC: no route".to_owned()), now);
+    assert!(why(&world, true).contains("ALC failed 2 times in a row"), "{}", why(&world, true));
+    // What held it up has ended, and no worker was woken for that.
+    world.lead.send.retry_at = None;
+    let kept = Kept { due: Some(at), leased_until: None, opens: true };
+    let next = world.lead.story(WorkspaceId::random(), kept, &world.around(), now).next;
+    assert_eq!((next.step, next.at), ("submit", at));
+    assert!(next.why.contains("leads retry"), "{}", next.why);
+    let in_hand = Kept { leased_until: Some(at), ..kept };
+    assert_eq!(world.lead.story(WorkspaceId::random(), in_hand, &world.around(), now).next.why, "due now");
+}
+
+#[test]
+fn what_is_given_up_is_counted_once_and_again_after_a_replay_that_came_to_nothing() {
+    let mut world = World::new(Telling::LeadId);
+    let (now, send) = (world.now, world.lead.send.outcome.id);
+    let mut since = world.lead.clone();
+    let mut counted = |lead: &Lead| {
+        let given_up = lead.given_up_since(Some(&since));
+        since = lead.clone();
+        given_up
+    };
+    assert_eq!(world.lead.given_up_since(None), []);
+    world.lead.expire(Reason::NotSent, now);
+    assert_eq!(counted(&world.lead), [(LetterKind::Lead, "not-sent")]);
+    for _ in 0..2 {
+        world.lead.not_shown(ShowFailure::Refused, Again::failed(now), None, now);
+        assert_eq!(counted(&world.lead), [(LetterKind::AttioWrite, "refused")]);
+        world.lead.not_shown(ShowFailure::Refused, Again::failed(now), None, now);
+        assert_eq!(counted(&world.lead), [], "tried again in vain, it is the same letter");
+        assert!(world.lead.write_again(send));
+        assert_eq!(counted(&world.lead), []);
+    }
+    let outcome = world.lead.send.outcome.clone();
+    world.lead.calls.owe(Recipient::Trigger("a".to_owned()), &outcome, now, now, MONTH);
+    world.lead.calls.called(1, CallOutcome::NobodyThere, later(now, BOOKKEEPING), later(now, BOOKKEEPING));
+    assert_eq!(counted(&world.lead), [(LetterKind::WorkflowCall, "nobody-there")]);
 }

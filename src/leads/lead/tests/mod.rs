@@ -1,7 +1,9 @@
+mod entries;
 mod history;
 mod life;
 mod mend;
 mod merges;
+mod notes;
 mod stored;
 mod stories;
 mod world;

@@ -7,13 +7,14 @@ use super::super::{
     alc::Again,
     calls::{Hook, Recipient},
     given_up::GivenUpFor,
+    known::KnownPerson,
     outcome::{Reason, Status},
     send::{PresentSend, SealedPerson},
     shown::{Showing, Title},
 };
 use crate::{
     clock::{from_micros, later},
-    ids::{RecordId, SendId, WebhookId},
+    ids::{EntryId, RecordId, SendId, WebhookId},
     leads::places::place,
     sealing::{Sealer, generate_key},
     store::{CodecError, decode, encode, with_unknown_members},
@@ -32,7 +33,11 @@ fn full() -> Lead {
     let first = Showing { send: lead.send.outcome.id, title: Title::Pending };
     lead.shown(first, Some("1".to_owned()), now);
     lead.attio.doubt(first, now);
+    let before = lead.clone();
     lead.finish("qualified", Some("1"), Some("call"), now);
+    lead.owe_note(Some(&before), Some(&sealed), std::time::Duration::from_secs(60), now);
+    assert!(lead.begin_note(lead.send.outcome.id, now));
+    lead.owe_placement(Some(&before), |_| Some("Won"), std::time::Duration::from_secs(60), now);
     lead.note_end([("trigger", now)], std::time::Duration::from_secs(60));
     assert!(matches!(lead.calls.owed[0].to.recipient, Recipient::Step(_)));
     assert!(matches!(lead.calls.owed[1].to.recipient, Recipient::Trigger(_)));
@@ -51,6 +56,8 @@ fn full() -> Lead {
     lead.send.other_webhooks.push(WebhookId::random());
     let given_up = lead.calls.owed[1].clone();
     lead.calls.given_up.keep(given_up, GivenUpFor::Deadline, now);
+    lead.entries.push(EntryId::random());
+    lead.known = lead.send.person.clone().map(|person| KnownPerson::new(person, now));
     lead.attio_record = Some(RecordId::random());
     lead.merged_into = Some(RecordId::random());
     lead.joined = Some(RecordId::random());
@@ -62,8 +69,9 @@ fn what_a_newer_version_keeps_survives_at_every_level() {
     let mut body: Value = serde_json::from_str(&encode(&full())).expect("JSON");
     let objects = with_unknown_members(&mut body);
     // The lead, both sends, the person, Attio's side, what is shown, the doubt, the calls, what waits, its hook, two
-    // owed calls, their recipients, the hook of one, and a call that was given up with its recipient.
-    assert_eq!(objects, 18, "{body:#}");
+    // owed calls, their recipients, the hook of one, a call that was given up with its recipient, the note with its
+    // attempt, the place in a list, and who is known.
+    assert_eq!(objects, 23, "{body:#}");
     let read: Lead = decode(&body.to_string()).expect("a lead");
     let again: Value = serde_json::from_str(&encode(&read)).expect("JSON");
     assert_eq!(again, body);

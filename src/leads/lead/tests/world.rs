@@ -409,7 +409,7 @@ impl World {
         if !matches!(fate, Fate::Done) {
             let again = Again::failed(later(self.now, Duration::from_secs(1)));
             match step {
-                Step::Poll => self.lead.polled(self.deadlines.next_poll(1, self.now)),
+                Step::Poll => self.lead.polled(&self.deadlines, self.now),
                 Step::ReadBack(_) => self.lead.not_shown(ShowFailure::Later, again, None, self.now),
                 _ => self.lead.delay(again, None, self.now),
             }
@@ -429,14 +429,14 @@ impl World {
                     Some((id, result)) => {
                         let send = self.lead.send.outcome.id;
                         if step == Step::Poll {
-                            self.lead.polled(self.deadlines.next_poll(1, self.now));
+                            self.lead.polled(&self.deadlines, self.now);
                         }
                         self.lead.submitted(send, Some(id.clone()), self.deadlines.next_poll(0, self.now), self.now);
                         if let Some(result) = result {
                             self.lead.finish(&result, Some(&id), None, self.now);
                         }
                     }
-                    None if step == Step::Poll => self.lead.polled(self.deadlines.next_poll(1, self.now)),
+                    None if step == Step::Poll => self.lead.polled(&self.deadlines, self.now),
                     None => self.lead.not_found_at_alc(),
                 }
             }

@@ -6,8 +6,6 @@ local FIRST_COOL_DOWN, LONGEST_COOL_DOWN, FAILURES_TO_OPEN = 5 * SECOND, 300 * S
 -- A gate at rest for so long is garbage.
 local REST_MS = 86400000
 
-local function gate_key(tenant, upstream) return p .. 'g:' .. tenant .. ':' .. upstream end
-
 local GATE_NAMES = { 'grid', 'tail', 'returning', 'paused', 'open', 'probe', 'cool', 'failures', 'left', 'ahead', 'since',
   'last' }
 

@@ -1,7 +1,9 @@
 -- Writes aggregates and gates of one partition as they were elsewhere, with their indexes; what is there already of them is
--- written over. ARGV: now, how many aggregates, how many gates; per aggregate: tenant, member, a life in milliseconds or "",
--- NAMES; per gate: tenant, upstream, GATE_NAMES.
-local now, at = tonumber(ARGV[1]), 4
+-- written over. ARGV: now, how many aggregates, how many gates, the copy's mark; per aggregate: tenant, member, a life in
+-- milliseconds or "", NAMES; per gate: tenant, upstream, GATE_NAMES. Answers "stale" to a copy that hung while another one took
+-- its place: that one may have filled the partition, and a service may be at work on it.
+if redis.call('GET', p .. 'copy') ~= ARGV[4] then return 'stale' end
+local now, at = tonumber(ARGV[1]), 5
 for _ = 1, tonumber(ARGV[2]) do
   local tenant, member, ttl = ARGV[at], ARGV[at + 1], ARGV[at + 2]
   local has = {}

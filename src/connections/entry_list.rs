@@ -1,0 +1,46 @@
+//! The list whose entries send (`ATTIO__SEND_ON_LIST`): which one that is at Attio, and whether it will do.
+
+use secrecy::SecretString;
+
+use super::{service::Connections, workspace::aggregate::Workspace};
+use crate::{attio::CallError, ids::ListId};
+
+/// What entries are of, as lists name it.
+const PEOPLE: &str = "people";
+
+impl Connections {
+    /// The id of the list whose entries send in this workspace; `None`: none does.
+    pub fn list_that_sends(&self, workspace: &Workspace) -> Option<ListId> {
+        workspace.list_that_sends(self.asked_list())
+    }
+
+    /// The list as the operator names it.
+    pub(super) fn asked_list(&self) -> Option<&str> {
+        self.settings.send_on_list.as_deref()
+    }
+
+    /// Looks for the list that is `asked`; inside, what a person has to mend. `people`: Attio's id of People.
+    pub(super) async fn look_for_list(
+        &self,
+        token: &SecretString,
+        asked: &str,
+        people: Option<&str>,
+    ) -> Result<Result<ListId, String>, CallError> {
+        let is_of_people = |parent: &String| parent == PEOPLE || people.is_none_or(|people| people == parent);
+        let problem = match self.attio.find_list(token, asked).await {
+            Ok(list) if list.parents.is_empty() || list.parents.iter().any(is_of_people) => return Ok(Ok(list.id)),
+            Ok(list) => {
+                format!("has {} and no people: make ATTIO__SEND_ON_LIST name one of people", list.parents.join(", "))
+            }
+            Err(CallError::NotFound) => {
+                "is not there: make it in Attio, or make ATTIO__SEND_ON_LIST name another one by its slug or id"
+                    .to_owned()
+            }
+            Err(CallError::Forbidden { detail }) => {
+                format!("cannot be seen: give Attio's credential the scope list_configuration:read ({detail})")
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(Err(format!("Attio's list `{asked}` {problem}")))
+    }
+}

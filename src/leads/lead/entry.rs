@@ -1,0 +1,100 @@
+//! Sends that a list entry in Attio has asked for: each entry once, and the person read from Attio before ALC is asked.
+//!
+//! Promises that an entry which is told again asks for nothing, that nothing is sent before Attio has named a number
+//! and a name, and that a record without one ends as what it lacks, which Attio shows.
+
+use super::{
+    aggregate::Lead,
+    alc::Again,
+    known::KnownPerson,
+    outcome::{Reason, Status},
+    send::{PresentSend, SealedPerson},
+    to_read::ToRead,
+};
+use crate::{
+    clock::Timestamp,
+    ids::{EntryId, SendId},
+};
+
+/// Entries remembered. Attio repeats an event for three days, in which nobody puts a person into a list as often.
+const ENTRIES_KEPT: usize = 20;
+
+impl Lead {
+    /// Remembers an entry, told in that call; `false` if either was counted before.
+    pub fn remember_entry(&mut self, entry: EntryId, call: Option<&str>) -> bool {
+        if self.entries.contains(&entry) || call.is_some_and(|call| !self.remember_call(call)) {
+            return false;
+        }
+        self.entries.push(entry);
+        let surplus = self.entries.len().saturating_sub(ENTRIES_KEPT);
+        self.entries.drain(..surplus);
+        true
+    }
+
+    /// A send of an entry has begun: what Attio had a moment ago need not be asked for.
+    pub fn read_from_memory(&mut self, now: Timestamp) {
+        let known = self.known.as_ref().filter(|known| now < known.until()).map(|known| known.person.clone());
+        if let Some(person) = known.filter(|_| self.send.to_read.is_some()) {
+            self.send.to_read = None;
+            self.send.person = Some(person);
+        }
+    }
+
+    /// Attio may have another name or number by now; `false` if none was remembered.
+    pub fn forget_known(&mut self) -> bool {
+        self.known.take().is_some()
+    }
+
+    /// Attio has named the person.
+    pub fn person_read(&mut self, send: SendId, person: SealedPerson, now: Timestamp) {
+        if self.is_to_be_read(send) {
+            self.send.to_read = None;
+            self.known = Some(KnownPerson::new(person.clone(), now));
+            self.send.person = Some(person);
+            self.send.outcome.last_error = None;
+            self.send.outcome.updated_at = now;
+        }
+    }
+
+    /// Attio has named the person, and not all that ALC needs.
+    pub fn person_lacks(&mut self, send: SendId, what: Reason, now: Timestamp) {
+        if self.is_to_be_read(send) {
+            self.send.outcome.last_error = None;
+            self.send.finish(Status::Failed, Some(what), now);
+        }
+    }
+
+    /// Attio has no such record.
+    pub fn person_gone(&mut self, send: SendId, now: Timestamp) {
+        if self.is_to_be_read(send) {
+            self.record_deleted(now);
+        }
+    }
+
+    /// Attio gave no answer, and is asked again then.
+    pub fn person_not_read(&mut self, send: SendId, again: Again, detail: Option<String>, now: Timestamp) {
+        if !self.is_to_be_read(send) {
+            return;
+        }
+        if let Some(to_read) = &mut self.send.to_read {
+            to_read.failures = again.count(to_read.failures);
+            to_read.retry_at = Some(again.at);
+        }
+        if detail.is_some() {
+            self.send.outcome.last_error = detail;
+        }
+        self.send.outcome.updated_at = now;
+    }
+
+    /// Whether Attio is to be asked who the person of this send is.
+    fn is_to_be_read(&self, send: SendId) -> bool {
+        self.send.outcome.id == send && self.send.to_read.is_some()
+    }
+}
+
+impl PresentSend {
+    /// A queued send that a list entry has asked for.
+    pub fn by_entry(id: SendId, now: Timestamp) -> Self {
+        Self { by_entry: true, to_read: Some(ToRead::default()), ..Self::new(id, now) }
+    }
+}

@@ -1,0 +1,355 @@
+//! The note and the place that a result is owed: the note is written once whatever is lost, the place is the newest.
+//!
+//! The model is Attio's: a POST makes a note each time that it arrives, now, late, or never, whatever its worker sees
+//! of it; a look sees what has arrived.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::super::{
+    aggregate::Lead,
+    alc::Again,
+    merge::{self, Known, Unknown},
+    next_step::{AlcAccess, Deadlines, Step, Surroundings},
+    note::NoteFailure,
+    pipeline::PlacementFailure,
+    send::PresentSend,
+    shown::{Showing, Title},
+    view::OwedView,
+};
+use crate::{
+    clock::{Timestamp, from_micros, later},
+    ids::{RecordId, SendId},
+    sealing::Sealed,
+};
+
+const DAY: Duration = Duration::from_secs(86_400);
+/// No request arrives later than that: less than the last look.
+const LATEST: u64 = 14 * 60;
+
+fn deadlines() -> Deadlines {
+    Deadlines { send: DAY, result: DAY * 30, retention: DAY * 90, poll_after: None }
+}
+
+struct World {
+    now: Timestamp,
+    deadlines: Deadlines,
+    lead: Lead,
+    /// When each POST arrives at Attio, of which send.
+    posts: Vec<(Timestamp, SendId)>,
+    attempts: u32,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Fate {
+    Done,
+    /// Attio does it so many seconds later, and its worker sees nothing.
+    DoneUnseen(u64),
+    LostUnseen,
+    NotTaken,
+    Refused,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Worker {
+    Records,
+    /// It vanishes, and another goes on.
+    Crashes,
+    /// Its lease goes to another; what it learnt is recorded so many seconds later.
+    RecordsLate(u64),
+}
+
+impl World {
+    /// A lead whose result Attio shows, with a note owed.
+    fn new() -> Self {
+        let now = from_micros(1_000_000);
+        let mut world = Self {
+            now,
+            deadlines: deadlines(),
+            lead: Lead::new(RecordId::random(), PresentSend::new(SendId::random(), now)),
+            posts: Vec::new(),
+            attempts: 0,
+        };
+        world.finish("qualified");
+        world
+    }
+
+    /// ALC tells a result of the present send, and Attio shows it.
+    fn finish(&mut self, result: &str) {
+        let before = self.lead.clone();
+        self.lead.begin(self.now);
+        self.lead.finish(result, None, None, self.now);
+        let words = Sealed::from_text("what was said");
+        self.lead.owe_note(Some(&before), Some(&words), self.deadlines.retention, self.now);
+        let stage = |result: &str| (result == "qualified").then_some("Won");
+        self.lead.owe_placement(Some(&before), stage, self.deadlines.retention, self.now);
+    }
+
+    fn show(&mut self) {
+        let send = self.lead.send.outcome.id;
+        self.lead.shown(Showing { send, title: Title::Complete }, None, self.now);
+    }
+
+    fn next(&self) -> Step {
+        self.lead.next_step(
+            self.now,
+            &Surroundings {
+                alc: AlcAccess::Connected,
+                attio: true,
+                alc_opens_at: None,
+                attio_opens_at: None,
+                workflows_open_at: None,
+                triggers_since: None,
+                deadlines: &self.deadlines,
+            },
+        )
+    }
+
+    fn arrived(&self, send: SendId) -> usize {
+        self.posts.iter().filter(|(at, of)| *at <= self.now && *of == send).count()
+    }
+
+    /// Time passes up to the next step that is about a note; `None`: there is none.
+    fn next_of_note(&mut self) -> Option<Step> {
+        loop {
+            match self.next() {
+                step @ (Step::WriteNote(_) | Step::LookForNote(_)) => return Some(step),
+                Step::Place(send) => self.lead.placed(send, self.lead.shown_at()),
+                Step::Rest(at) if at > later(self.now, DAY * 10) => return None,
+                Step::Rest(at) => self.now = at,
+                Step::Show(showing) => self.lead.shown(showing, None, self.now),
+                step => panic!("{step:?}"),
+            }
+        }
+    }
+
+    /// One attempt, or one look.
+    fn take(&mut self, fate: Fate, worker: Worker) {
+        let Some(step) = self.next_of_note() else { return };
+        let before = self.lead.clone();
+        let soon = Again::failed(later(self.now, Duration::from_secs(5)));
+        match step {
+            Step::WriteNote(send) => {
+                assert!(self.lead.begin_note(send, self.now), "a step that is to be taken");
+                self.attempts += 1;
+                let attempt = self.lead.notes.of(send).expect("owed").attempts;
+                let fact: Box<dyn Fn(&mut Lead)> = match fate {
+                    Fate::Done => {
+                        self.posts.push((self.now, send));
+                        Box::new(move |lead| lead.note_written(send))
+                    }
+                    Fate::DoneUnseen(after) => {
+                        self.posts.push((later(self.now, Duration::from_secs(after)), send));
+                        Box::new(move |lead| lead.note_not_written((send, attempt), NoteFailure::Unseen, soon, "lost"))
+                    }
+                    Fate::LostUnseen => {
+                        Box::new(move |lead| lead.note_not_written((send, attempt), NoteFailure::Unseen, soon, "lost"))
+                    }
+                    Fate::NotTaken => {
+                        Box::new(move |lead| lead.note_not_written((send, attempt), NoteFailure::Later, soon, "429"))
+                    }
+                    Fate::Refused => {
+                        Box::new(move |lead| lead.note_not_written((send, attempt), NoteFailure::Refused, soon, "403"))
+                    }
+                };
+                match worker {
+                    Worker::Records => fact(&mut self.lead),
+                    Worker::Crashes => self.now = later(self.now, Duration::from_secs(30)),
+                    Worker::RecordsLate(after) => {
+                        // Another worker takes steps of its own first.
+                        let recorded_at = later(self.now, Duration::from_secs(after));
+                        while self.now < recorded_at {
+                            match self.next() {
+                                Step::LookForNote(_) => self.look(),
+                                Step::Rest(at) => self.now = at.min(recorded_at),
+                                _ => break,
+                            }
+                        }
+                        fact(&mut self.lead);
+                    }
+                }
+            }
+            Step::LookForNote(send) if matches!(fate, Fate::NotTaken | Fate::Refused) => {
+                self.lead.note_not_looked_for(send, soon, "no answer");
+            }
+            Step::LookForNote(_) => self.look(),
+            step => panic!("{step:?}"),
+        }
+        self.lead.keep_history(Some(&before), self.now);
+    }
+
+    fn look(&mut self) {
+        let Step::LookForNote(send) = self.next() else { panic!("{:?}", self.next()) };
+        let note = self.lead.notes.of(send).expect("owed");
+        let (attempt, looks) = (note.attempts, note.tried.as_ref().expect("tried").looks);
+        let is_there = self.arrived(send) > 0;
+        self.lead.note_looked_for((send, attempt), looks, is_there);
+        if usize::from(looks) == 0 {
+            // Two workers that looked at the same time count as one look.
+            self.lead.note_looked_for((send, attempt), looks, is_there);
+        }
+    }
+}
+
+fn fate() -> impl Strategy<Value = Fate> {
+    prop_oneof![
+        2 => Just(Fate::Done),
+        3 => (0..LATEST).prop_map(Fate::DoneUnseen),
+        2 => Just(Fate::LostUnseen),
+        1 => Just(Fate::NotTaken),
+        1 => Just(Fate::Refused),
+    ]
+}
+
+fn worker() -> impl Strategy<Value = Worker> {
+    prop_oneof![
+        3 => Just(Worker::Records),
+        2 => Just(Worker::Crashes),
+        1 => (0u64..LATEST).prop_map(Worker::RecordsLate),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases.max(2_000)))]
+
+    /// However often an answer is lost, a worker vanishes or ALC tells the result once more, each send that has a
+    /// result has one note in the end, and nothing is kept of what was said.
+    #[test]
+    fn never_two_notes_and_never_none(
+        stories in prop::collection::vec(prop::collection::vec((fate(), worker()), 0..8), 1..3),
+    ) {
+        let mut world = World::new();
+        let mut sends = vec![world.lead.send.outcome.id];
+        for (index, story) in stories.into_iter().enumerate() {
+            if index > 0 {
+                // The last one's note may be owed still.
+                world.lead.send_again(PresentSend::new(SendId::random(), world.now));
+                sends.push(world.lead.send.outcome.id);
+                world.finish("not interested");
+            }
+            world.show();
+            for (fate, worker) in story {
+                world.take(fate, worker);
+                world.finish("another word");
+            }
+        }
+        for _ in 0..20 {
+            world.take(Fate::Done, Worker::Records);
+        }
+        world.now = later(world.now, DAY);
+        for send in sends {
+            prop_assert_eq!(world.arrived(send), 1);
+        }
+        prop_assert!(world.lead.notes.iter().all(|note| note.words.is_none() && !note.is_owed()));
+        prop_assert!(world.lead.history.told().iter().any(|entry| entry.what == "note-written"));
+    }
+}
+
+#[test]
+fn nothing_delays_the_record_itself() {
+    let mut world = World::new();
+    assert!(matches!(world.next(), Step::Show(_)));
+    world.lead.attio.retry_at = Some(later(world.now, Duration::from_secs(60)));
+    assert_eq!(world.next(), Step::Rest(later(world.now, Duration::from_secs(60))), "it goes first");
+    assert_eq!(world.lead.view().note.expect("owed").state, OwedView::Scheduled);
+    world.show();
+    let send = world.lead.send.outcome.id;
+    assert_eq!(world.next(), Step::Place(send));
+    world.lead.placed(send, world.lead.shown_at());
+    assert_eq!(world.next(), Step::WriteNote(send));
+    world.lead.begin_note(send, world.now);
+    world.lead.note_written(send);
+    assert!(matches!(world.next(), Step::Rest(_)));
+    let view = world.lead.view();
+    assert_eq!(view.note.expect("written").state, OwedView::Written);
+    let pipeline = view.pipeline.expect("placed");
+    assert_eq!((pipeline.state, pipeline.stage.as_str()), (OwedView::Written, "Won"));
+}
+
+#[test]
+fn an_attempt_without_an_answer_is_looked_for_twice_before_the_next() {
+    let mut world = World::new();
+    world.show();
+    let send = world.lead.send.outcome.id;
+    world.lead.placed(send, world.lead.shown_at());
+    let begun = world.now;
+    assert!(world.lead.begin_note(send, begun));
+    assert!(!world.lead.begin_note(send, begun), "it is under way");
+    assert_eq!(world.next(), Step::Rest(later(begun, Duration::from_secs(10))));
+    world.now = later(begun, Duration::from_secs(10));
+    world.look();
+    assert_eq!(world.next(), Step::Rest(later(begun, Duration::from_secs(15 * 60))));
+    world.now = later(begun, Duration::from_secs(15 * 60));
+    world.look();
+    assert_eq!(world.next(), Step::WriteNote(send));
+}
+
+#[test]
+fn what_is_refused_is_given_up_in_the_end_and_forgets_what_was_said() {
+    let mut world = World::new();
+    world.show();
+    let send = world.lead.send.outcome.id;
+    world.lead.placed(send, world.lead.shown_at());
+    world.lead.begin_note(send, world.now);
+    let never = Again::failed(later(world.now, DAY * 365));
+    world.lead.note_not_written((send, 1), NoteFailure::Refused, never, "Attio: forbidden");
+    let view = world.lead.view().note.expect("owed");
+    assert_eq!((view.state, view.last_error.as_deref()), (OwedView::Failed, Some("Attio: forbidden")));
+    assert_eq!(world.lead.try_now(world.now), ["attio"], "an operator may have it tried");
+    assert_eq!(world.next(), Step::WriteNote(send));
+    world.lead.give_note_up(send);
+    assert_eq!(world.lead.view().note.expect("there").state, OwedView::GivenUp);
+    assert!(world.lead.notes.iter().all(|note| note.words.is_none()));
+}
+
+#[test]
+fn a_record_that_is_gone_gets_nothing_and_leaves_no_words() {
+    let mut world = World::new();
+    world.show();
+    let (send, record) = (world.lead.send.outcome.id, world.lead.record_id);
+    let soon = Again::failed(world.now);
+    world.lead.begin_note(send, world.now);
+    world.lead.note_not_written((send, 1), NoteFailure::Gone(record), soon, "Attio: not found");
+    world.lead.not_placed(send, PlacementFailure::Gone(record), soon, "Attio: not found");
+    assert!(matches!(world.next(), Step::Rest(at) if at > later(world.now, DAY)), "{:?}", world.next());
+    assert!(world.lead.notes.iter().all(|note| note.words.is_none()));
+    // The record was merged into another one, which is told later.
+    let into = RecordId::random();
+    let mut known = Known::from([(record, Some(world.lead.clone()))]);
+    while let Err(Unknown(other)) = merge::merged(&mut known, into, record, world.now) {
+        known.insert(other, None);
+    }
+    world.lead = known.remove(&record).flatten().expect("still there");
+    assert_eq!(world.next(), Step::Place(send));
+}
+
+#[test]
+fn a_deletion_erases_what_was_said() {
+    let world = World::new();
+    let record = world.lead.record_id;
+    let mut known = Known::from([(record, Some(world.lead.clone()))]);
+    merge::deleted(&mut known, record, None, world.now).expect("known");
+    let lead = known.remove(&record).flatten().expect("still there");
+    assert!(lead.notes.iter().all(|note| note.words.is_none()));
+    assert_eq!(lead.next_note(world.now).map(|_| ()), Some(()), "should a merge bring it back");
+    let around = World { lead, ..World::new() };
+    assert!(matches!(around.next(), Step::Rest(_)));
+}
+
+#[test]
+fn a_result_that_names_no_stage_leaves_the_list_alone_and_a_newer_one_decides() {
+    let mut world = World::new();
+    let first = world.lead.send.outcome.id;
+    world.show();
+    world.lead.send_again(PresentSend::new(SendId::random(), world.now));
+    world.finish("no idea");
+    assert_eq!(world.lead.pipeline.as_ref().map(|it| it.send), Some(first), "it is owed as before");
+    assert!(world.lead.view().pipeline.is_none());
+    world.show();
+    world.lead.send_again(PresentSend::new(SendId::random(), world.now));
+    world.finish("qualified");
+    assert_eq!(world.lead.pipeline.as_ref().map(|it| it.send), Some(world.lead.send.outcome.id));
+    world.lead.placed(first, world.lead.record_id);
+    assert!(world.lead.pipeline.as_ref().is_some_and(|it| it.is_owed()), "what another one came to says nothing of it");
+}

@@ -1,0 +1,20 @@
+//! A person whom Attio has yet to name: the entry of a list that asked for a send says only which record it is of.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::clock::Timestamp;
+
+/// What is known of asking Attio.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ToRead {
+    /// Failures in a row.
+    #[serde(default)]
+    pub failures: u32,
+    /// Attio is not asked before then.
+    #[serde(default)]
+    pub retry_at: Option<Timestamp>,
+    /// What a newer version keeps here.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}

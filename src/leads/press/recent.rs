@@ -1,0 +1,73 @@
+//! What surrounded the last press of each workspace, for a second.
+//!
+//! A person who sends a whole list presses many times a second, and each press would load the same workspace and the
+//! same gates. Promises that a press which goes by what is remembered can only begin a send: the commit that stores the
+//! send checks the workspace's version, that the record has no lead and that the key has no receipt, and whatever else
+//! the press might come to is decided by what is loaded. Memory is bounded.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use super::find::Situation;
+use crate::{
+    clock::{Timestamp, later},
+    connections::Workspace,
+    store::{Tenant, Versioned, gate::GateView},
+};
+
+/// What is older is loaded. Also for so long a press may not notice that another replica has closed ALC's gate.
+const LIFE: Duration = Duration::from_secs(1);
+/// So many workspaces are remembered, then all are forgotten: each costs one load more.
+const MOST: usize = 1_024;
+
+/// Clones share everything.
+#[derive(Clone, Default)]
+pub(in crate::leads) struct Recent(Arc<Mutex<HashMap<Tenant, Seen>>>);
+
+struct Seen {
+    workspace: Versioned<Workspace>,
+    gates: [GateView; 2],
+    at: Timestamp,
+}
+
+impl Recent {
+    fn seen(&self) -> MutexGuard<'_, HashMap<Tenant, Seen>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What surrounds a press on a record without a lead, if it was looked at a moment ago and ALC's gate was open.
+    pub(super) fn situation(&self, tenant: &Tenant, now: Timestamp) -> Option<Situation> {
+        let seen = self.seen();
+        // A clock that was set back makes nothing young again.
+        let young = |seen: &&Seen| seen.at <= now && now < later(seen.at, LIFE);
+        let seen = seen.get(tenant).filter(young)?;
+        Some(Situation::without_lead(seen.workspace.clone(), seen.gates))
+    }
+
+    /// Takes down what was loaded at `at`, before anything was decided.
+    pub(super) fn remember(
+        &self,
+        tenant: &Tenant,
+        workspace: &Versioned<Workspace>,
+        gates: [GateView; 2],
+        at: Timestamp,
+    ) {
+        let mut all = self.seen();
+        if gates.iter().any(|gate| gate.closed_until.is_some() || gate.failures > 0) {
+            all.remove(tenant);
+            return;
+        }
+        if all.len() >= MOST && !all.contains_key(tenant) {
+            all.clear();
+        }
+        all.insert(tenant.clone(), Seen { workspace: workspace.clone(), gates, at });
+    }
+
+    /// The workspace or its gates are known to stand otherwise by now.
+    pub(in crate::leads) fn forget(&self, tenant: &Tenant) {
+        self.seen().remove(tenant);
+    }
+}
