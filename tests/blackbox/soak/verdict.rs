@@ -60,12 +60,12 @@ async fn of_a_merge(patience: Patience, rig: &Rig, callers: &Callers, merged: &M
     let shown = || (attio.status(record), attio.value(record, "alc_result"));
     let mut results = vec![merged.result];
     if rig.file().is_some() {
-        // The newer lead speaks, and SQLite's time is the machine's: one that was put back over a restart turns it round.
+        // The newer lead speaks, and SQLite's time is the machine's: put back over a restart, it turns that round.
         results.push("unqualified");
     }
     let is_right = || {
         let (status, result) = shown();
-        status.as_deref() == Some("Complete") && result.is_some_and(|result| results.contains(&result.as_str()))
+        status.as_deref() == Some("Complete") && result.is_some_and(|result| results.iter().any(|one| *one == result))
     };
     patience.comes(async || is_right()).await;
     let mut losses = Vec::new();
