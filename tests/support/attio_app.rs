@@ -9,6 +9,7 @@ use super::{
     browser::Browser,
     harness::{Person, World},
     http::{Answer, send, try_send},
+    secrets,
     settings::{CLIENT_ID, CLIENT_SECRET, REDIRECT_URI},
 };
 
@@ -63,6 +64,18 @@ impl AttioApp {
             token.clone_into(&mut self.access_token.lock().unwrap_or_else(PoisonError::into_inner));
         }
         answer
+    }
+
+    /// As [`Self::refresh`], where the connection may break before the answer.
+    pub async fn try_refresh(&self) {
+        let form = [("grant_type", "refresh_token"), ("refresh_token", self.refresh_token.as_str())];
+        let answer = token_request(&self.client, &self.url, &form).send().await;
+        let Ok(answer) = answer else { return };
+        let tokens: Value = answer.json().await.unwrap_or_default();
+        if let Some(token) = tokens["access_token"].as_str() {
+            secrets::learn(token);
+            token.clone_into(&mut self.access_token.lock().unwrap_or_else(PoisonError::into_inner));
+        }
     }
 
     /// A request with the token, not yet sent.

@@ -7,6 +7,7 @@ pub mod attio_shapes;
 pub mod browser;
 pub mod collector;
 pub mod contract;
+pub mod faketime;
 pub mod harness;
 pub mod http;
 pub mod nginx;

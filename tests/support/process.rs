@@ -31,7 +31,7 @@ pub struct Process {
     complaints: tempfile::NamedTempFile,
     settings: Settings,
     binary: PathBuf,
-    before: &'static str,
+    before: String,
     /// Where its public listener is, over all restarts.
     pub public: SocketAddr,
     management: SocketAddr,
@@ -51,7 +51,16 @@ impl Process {
         let (log, complaints) =
             (tempfile::NamedTempFile::new().expect("a file"), tempfile::NamedTempFile::new().expect("a file"));
         settings.set("TELEMETRY__FILTER", "info,alc_connector=trace");
-        Self { child: None, log, complaints, settings, binary: binary.to_owned(), before: ":", public, management }
+        Self {
+            child: None,
+            log,
+            complaints,
+            settings,
+            binary: binary.to_owned(),
+            before: ":".to_owned(),
+            public,
+            management,
+        }
     }
 
     /// Another version takes its place at the next start.
@@ -60,8 +69,20 @@ impl Process {
     }
 
     /// What a shell does before it becomes the process, such as to lower a limit.
-    pub fn after(&mut self, command: &'static str) {
-        self.before = command;
+    pub fn after(&mut self, command: &str) {
+        command.clone_into(&mut self.before);
+    }
+
+    /// From now on its files may not grow past so many bytes, as if its disk were full; none: as they like. One that
+    /// was not told to leave SIGXFSZ alone ([`Self::after`]) dies of it.
+    pub fn limit_its_files(&self, bytes: Option<u64>) {
+        let pid = self.child.as_ref().expect("it runs").id();
+        let limit = bytes.map_or_else(|| "unlimited".to_owned(), |bytes| bytes.to_string());
+        let status = Command::new("prlimit")
+            .args(["--pid", &pid.to_string(), &format!("--fsize={limit}:unlimited")])
+            .status()
+            .expect("prlimit runs (util-linux)");
+        assert!(status.success(), "its limit can be set");
     }
 
     /// The system's limits of it.

@@ -84,6 +84,11 @@ impl Alc {
         change(&mut self.shared.state().settings);
     }
 
+    /// Whether a refresh ends the old refresh token.
+    pub fn rotates_refresh_tokens(&self) -> bool {
+        self.shared.state().settings.rotate_refresh_tokens
+    }
+
     /// Everything it remembers, as `GET /_sandbox/state` shows it.
     pub fn state(&self) -> Value {
         json!(*self.shared.state())

@@ -4,6 +4,7 @@
 
 mod commits;
 mod gates;
+mod history;
 mod leases;
 mod listings;
 mod model;

@@ -1,6 +1,7 @@
 //! What goes on meanwhile: callers press, and ALC calls back. Both repeat what had no answer, as Attio and ALC do.
 
 use std::{
+    future::Future,
     net::SocketAddr,
     sync::{
         Mutex, PoisonError,
@@ -12,10 +13,10 @@ use std::{
 use sandbox::{Alc, Attio, Callback};
 use serde_json::json;
 
-use super::{Plan, rig::Rig};
+use super::{Plan, records::Merged, rig::Rig};
 use crate::support::{
     ambient::{Stopwatch, eventually_within},
-    attio_app::{AttioApp, lead_body},
+    attio_app::{AttioApp, connection_event, lead_body},
     harness::{Person, World},
     http::try_send,
     turns::Dice,
@@ -26,13 +27,20 @@ pub const PATIENCE: Duration = Duration::from_secs(420);
 
 /// Attio's users and ALC.
 pub struct Callers {
-    alc: Alc,
-    attio: Attio,
+    pub alc: Alc,
+    pub attio: Attio,
     app: Mutex<AttioApp>,
+    /// The connections before it, replaced or removed.
+    before: Mutex<Vec<AttioApp>>,
+    consents: AtomicUsize,
     /// A replica's.
     management: SocketAddr,
     client: reqwest::Client,
     people: Vec<Person>,
+    /// Each two that become one record.
+    pub pairs: Vec<(Person, Person)>,
+    /// Whose records are deleted.
+    pub doomed: Vec<Person>,
     cut: AtomicUsize,
     repeated: AtomicUsize,
 }
@@ -51,6 +59,9 @@ pub struct Life {
 /// All of it.
 pub struct Story {
     pub lives: Vec<Life>,
+    pub merged: Vec<Merged>,
+    pub deleted: Vec<Person>,
+    consents: usize,
     cut: usize,
     repeated: usize,
 }
@@ -59,8 +70,11 @@ impl Story {
     pub fn summary(&self) -> String {
         let sends: usize = self.lives.iter().map(|life| life.sends).sum();
         format!(
-            "{} people, {sends} sends, {} presses cut, {} callbacks repeated",
+            "{} people, {sends} sends, {} merges, {} deletions, {} consents asked for, {} presses cut, {} callbacks repeated",
             self.lives.len(),
+            self.merged.len(),
+            self.deleted.len(),
+            self.consents,
             self.cut,
             self.repeated
         )
@@ -70,13 +84,18 @@ impl Story {
 impl Callers {
     pub async fn new(rig: &Rig, plan: &Plan) -> Self {
         let app = Mutex::new(rig.world.connect().await);
+        let few = plan.leads.div_ceil(20);
         Self {
             alc: rig.world.alc.clone(),
             attio: rig.world.attio.clone(),
             app,
+            before: Mutex::default(),
+            consents: AtomicUsize::new(0),
             management: rig.seats[0].process.management(),
             client: rig.world.client.clone(),
             people: (0..plan.leads).map(|_| rig.world.person()).collect(),
+            pairs: (0..few).map(|_| (rig.world.person(), rig.world.person())).collect(),
+            doomed: (0..few).map(|_| rig.world.person()).collect(),
             cut: AtomicUsize::new(0),
             repeated: AtomicUsize::new(0),
         }
@@ -87,11 +106,53 @@ impl Callers {
         self.app.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Those that were replaced or removed.
+    pub fn before(&self) -> Vec<AttioApp> {
+        self.before.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// The workspace connects once more, in a lull, as a customer's browser does not try again; leads are under way.
     pub async fn takeover(&self, world: &World) {
         world.alc.faults().clear("token");
         let app = world.connect().await;
-        *self.app.lock().unwrap_or_else(PoisonError::into_inner) = app;
+        let before = std::mem::replace(&mut *self.app.lock().unwrap_or_else(PoisonError::into_inner), app);
+        self.before.lock().unwrap_or_else(PoisonError::into_inner).push(before);
+    }
+
+    /// Attio tells that the connection is gone, until that is taken.
+    pub async fn remove(&self, app: &AttioApp) {
+        let event = connection_event("workspace", &app.workspace_id);
+        eventually_within(PATIENCE, "the removal is taken", async || {
+            let request = app.request(reqwest::Method::POST, "/v1/events/connection-removed").json(&event);
+            if request.send().await.is_ok_and(|answer| answer.status() == 202) {
+                return Some(());
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            None
+        })
+        .await;
+    }
+
+    /// The customer consents anew if the connector says that ALC's grant is dead: a rotated refresh token was lost with
+    /// ALC's answer.
+    pub async fn consent_if_asked(&self, world: &World) {
+        let asked = self.app().request(reqwest::Method::GET, "/v1/connection").send().await;
+        let Ok(answer) = asked else { return };
+        let connection: serde_json::Value = answer.json().await.unwrap_or_default();
+        if connection["status"] == "reauthorization-required" {
+            self.consents.fetch_add(1, Ordering::SeqCst);
+            self.takeover(world).await;
+        }
+    }
+
+    /// What comes of `lives`, with a customer who consents when asked.
+    pub async fn consenting<T>(&self, world: &World, mut lives: std::pin::Pin<&mut impl Future<Output = T>>) -> T {
+        loop {
+            match tokio::time::timeout(Duration::from_secs(1), &mut lives).await {
+                Ok(done) => return done,
+                Err(_) => self.consent_if_asked(world).await,
+            }
+        }
     }
 
     /// Each person's life, begun at a moment of its own.
@@ -102,9 +163,11 @@ impl Callers {
             tokio::time::sleep(Duration::from_millis(dice.below(latest) as u64)).await;
             self.live_one(person, &mut dice).await
         });
-        let lives = futures_util::future::join_all(lives).await;
+        let lives = futures_util::future::join_all(lives);
+        let (lives, merged, ()) = tokio::join!(lives, self.merge_records(plan), self.delete_records(plan));
         let count = |counter: &AtomicUsize| counter.load(Ordering::SeqCst);
-        Story { lives, cut: count(&self.cut), repeated: count(&self.repeated) }
+        let (cut, repeated, consents) = (count(&self.cut), count(&self.repeated), count(&self.consents));
+        Story { lives, merged, deleted: self.doomed.clone(), consents, cut, repeated }
     }
 
     async fn live_one(&self, person: &Person, dice: &mut Dice) -> Life {
@@ -138,7 +201,7 @@ impl Callers {
     }
 
     /// Until it was taken, whole or in the background.
-    async fn press(&self, person: &Person, key: &str, step: Option<&str>) {
+    pub async fn press(&self, person: &Person, key: &str, step: Option<&str>) {
         let mut body = lead_body(person);
         if let Some(step) = step {
             body["finish_callback_url"] = step.into();
@@ -175,7 +238,13 @@ impl Callers {
                     }
                 }
                 // A connection that a takeover has just replaced, and a store that was away.
-                Ok(answer) => assert!([401, 408, 409, 429, 503].contains(&answer.status().as_u16()), "{answer:?}"),
+                Ok(answer) => {
+                    let status = answer.status().as_u16();
+                    assert!([401, 408, 409, 429, 503].contains(&status), "{answer:?}");
+                    if status == 401 {
+                        app.try_refresh().await;
+                    }
+                }
                 Err(_) => _ = self.cut.fetch_add(1, Ordering::SeqCst),
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
@@ -186,7 +255,7 @@ impl Callers {
 
     /// As soon as ALC has that many leads of the record: until the call is taken, perhaps after one that tells nothing,
     /// and perhaps once more.
-    async fn call_back(&self, person: &Person, leads: usize, result: &str, dice: &mut Dice) {
+    pub async fn call_back(&self, person: &Person, leads: usize, result: &str, dice: &mut Dice) {
         let watch = Stopwatch::start();
         while self.alc.leads_of(&person.record_id).len() < leads {
             if watch.elapsed() > PATIENCE {
@@ -195,22 +264,33 @@ impl Callers {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         if dice.below(4) == 0 {
-            drop(self.alc.call_back(Callback::new(&person.record_id, "processing")).await);
+            if let Some(webhook) = self.alc.webhooks().last() {
+                let early = Callback::new(&person.record_id, "processing").to(&webhook.webhook_id);
+                drop(self.alc.call_back(early).await);
+            }
         }
         tokio::time::sleep(Duration::from_millis(dice.below(1_500) as u64)).await;
         let newest = self.alc.leads_of(&person.record_id).pop().expect("it was there");
         let message = format!("msg-{}", newest.id);
         let callback = Callback::new(&person.record_id, result).lead_id(&newest.id).message_id(&message);
         for _ in 0..=usize::from(dice.below(3) == 0) {
-            eventually_within(PATIENCE, "the callback is taken", async || {
-                if self.alc.call_back(callback.clone()).await.status == 200 {
+            self.insist_on_callback(&callback).await;
+        }
+    }
+
+    /// At the newest registration that stands, until the call is taken.
+    pub async fn insist_on_callback(&self, callback: &Callback) {
+        eventually_within(PATIENCE, "the callback is taken", async || {
+            if let Some(webhook) = self.alc.webhooks().last() {
+                let callback = callback.clone().to(&webhook.webhook_id);
+                if self.alc.call_back(callback).await.status == 200 {
                     return Some(());
                 }
-                self.repeated.fetch_add(1, Ordering::SeqCst);
-                tokio::time::sleep(Duration::from_millis(200)).await;
-                None
-            })
-            .await;
-        }
+            }
+            self.repeated.fetch_add(1, Ordering::SeqCst);
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            None
+        })
+        .await;
     }
 }

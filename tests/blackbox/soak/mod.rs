@@ -7,6 +7,7 @@
 //! at the length that its variables say; the short runs here are part of every test run.
 
 mod life;
+mod records;
 mod rig;
 mod trouble;
 mod verdict;
@@ -17,10 +18,9 @@ use life::Callers;
 use rig::Rig;
 use trouble::Trouble;
 
-use crate::support::{
-    ambient::Stopwatch,
-    harness::{Setup, run},
-};
+use crate::support::{ambient::Stopwatch, harness::run};
+
+const SHORT: Duration = Duration::from_secs(15);
 
 /// One run.
 #[derive(Debug, Clone)]
@@ -29,16 +29,28 @@ struct Plan {
     lasts: Duration,
     leads: usize,
     is_on_redis: bool,
+    tokens: Tokens,
+}
+
+/// What ALC's tokens are like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tokens {
+    /// A refresh leaves the refresh token as it is.
+    Kept,
+    /// A refresh ends it and hands out another one.
+    Rotating,
+    /// ALC does not say when an access token ends.
+    WithoutExpiry,
 }
 
 #[test]
 fn nothing_is_lost_or_doubled_in_a_short_run_of_trouble_on_redis() {
-    run(soak(Plan { seed: 1, lasts: Duration::from_secs(15), leads: 60, is_on_redis: true }));
+    run(soak(Plan { seed: 1, lasts: SHORT, leads: 60, is_on_redis: true, tokens: Tokens::Rotating }));
 }
 
 #[test]
 fn nothing_is_lost_or_doubled_in_a_short_run_of_trouble_on_sqlite() {
-    run(soak(Plan { seed: 2, lasts: Duration::from_secs(15), leads: 60, is_on_redis: false }));
+    run(soak(Plan { seed: 2, lasts: SHORT, leads: 60, is_on_redis: false, tokens: Tokens::Kept }));
 }
 
 /// `make soak`.
@@ -53,6 +65,7 @@ fn as_asked() {
             lasts: Duration::from_secs(number("SOAK_SECONDS", 120)),
             leads: usize::try_from(number("SOAK_LEADS", 2_000)).expect("a number of leads"),
             is_on_redis: asked("SOAK_STORE").is_none_or(|store| store != "sqlite"),
+            tokens: [Tokens::Kept, Tokens::Rotating, Tokens::WithoutExpiry][usize::try_from(seed % 3).expect("small")],
         }));
     }
 }
@@ -63,31 +76,32 @@ fn asked(name: &str) -> Option<String> {
 }
 
 async fn soak(plan: Plan) {
-    let setup = if plan.is_on_redis { Setup::redis() } else { Setup::sqlite() };
-    let mut rig = Rig::start(setup, if plan.is_on_redis { 3 } else { 1 }).await;
+    let mut rig = Rig::start(&plan).await;
     let callers = Callers::new(&rig, &plan).await;
     let watch = Stopwatch::start();
     let mut trouble = Trouble::new(plan.seed);
-    let mut story = None;
-    {
-        let (troubles, lives) = (trouble.make(&mut rig, &callers, plan.lasts), callers.live(&plan));
-        tokio::pin!(troubles, lives);
-        // The callers go on when the trouble has ended, and not the other way round.
+    let lives = callers.live(&plan);
+    tokio::pin!(lives);
+    // The callers go on when the trouble has ended, and not the other way round.
+    let early = {
+        let troubles = trouble.make(&mut rig, &callers, plan.lasts);
+        tokio::pin!(troubles);
         tokio::select! {
-            () = &mut troubles => {}
-            done = &mut lives => { story = Some(done); troubles.await; }
+            () = &mut troubles => None,
+            done = &mut lives => { troubles.await; Some(done) }
         }
-        if story.is_none() {
-            story = Some(lives.await);
-        }
-    }
-    let story = story.expect("the callers have ended");
+    };
+    let story = match early {
+        Some(story) => story,
+        None => callers.consenting(&rig.world, lives).await,
+    };
     let losses = verdict::of(&rig, &callers, &story).await;
     let losses = if losses.is_empty() { verdict::of_removal(&rig, &callers).await } else { losses };
     let summary = format!(
-        "seed {}, {}: {} in {:.0?}; {}; {}; {} losses",
+        "seed {}, {}, tokens {:?}: {} in {:.0?}; {}; {}; {} losses",
         plan.seed,
         if plan.is_on_redis { "redis, 3 replicas" } else { "sqlite, 1 process" },
+        plan.tokens,
         story.summary(),
         watch.elapsed(),
         trouble.summary(),

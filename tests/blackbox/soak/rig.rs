@@ -1,10 +1,11 @@
 //! The parts of a run: the pretend services, the store, the replicas, and the wires between them.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, path::PathBuf};
 
-use super::life::PATIENCE;
+use super::{Plan, Tokens, life::PATIENCE};
 use crate::support::{
     ambient::eventually_within,
+    faketime::FakeTime,
     harness::{Setup, World},
     process::Process,
     wire::{Mood, Wire},
@@ -18,6 +19,8 @@ pub struct Seat {
     pub to_attio: Wire,
     /// None on SQLite.
     pub to_store: Option<Wire>,
+    /// None where there is no libfaketime.
+    pub clock: Option<FakeTime>,
 }
 
 impl Seat {
@@ -36,15 +39,23 @@ pub struct Rig {
 }
 
 impl Rig {
-    /// Starts the parts and so many replicas, in real time.
-    pub async fn start(setup: Setup, replicas: usize) -> Self {
+    /// Starts the parts of a plan, in real time.
+    pub async fn start(plan: &Plan) -> Self {
+        let setup = if plan.is_on_redis { Setup::redis() } else { Setup::sqlite() };
         let setup = setup.with("ATTIO__WRITES_PER_SECOND", "1000").with("RETRY__SCHEDULE", "200ms,500ms,1s,2s");
         let setup = setup.with("ALC__TIMEOUT", "1s").with("ATTIO__TIMEOUT", "1s").with("LEADS__SEND_WAIT", "3s");
-        // If ALC rotated refresh tokens, a lost answer would leave a grant that nobody can name and thus revoke.
-        let mut world = setup.alc(|alc| alc.rotate_refresh_tokens = false).prepare().await;
+        let setup = setup.alc(|alc| {
+            alc.rotate_refresh_tokens = plan.tokens == Tokens::Rotating;
+            if plan.tokens == Tokens::WithoutExpiry {
+                alc.expires_in = None;
+            }
+        });
+        let mut world = setup.prepare().await;
         world.live_in_real_time();
+        // The listener here has no TLS.
+        world.attio.configure(|attio| attio.https_webhooks_only = false);
         let mut seats = Vec::new();
-        for _ in 0..replicas {
+        for _ in 0..if plan.is_on_redis { 3 } else { 1 } {
             seats.push(seat(&world).await);
         }
         for seat in &mut seats {
@@ -60,6 +71,9 @@ impl Rig {
         self.world.attio.faults().clear_all();
         for seat in &mut self.seats {
             seat.all_wires(Mood::Clear);
+            if let Some(clock) = &seat.clock {
+                clock.shift(0);
+            }
             if !seat.is_up {
                 seat.process.start().await;
                 seat.is_up = true;
@@ -73,6 +87,11 @@ impl Rig {
             eventually_within(PATIENCE, "the replica is ready", async || seat.process.is_ready().await.then_some(()))
                 .await;
         }
+    }
+
+    /// The store's file; none on Redis.
+    pub fn file(&self) -> Option<PathBuf> {
+        self.world.settings.get("STORE__URL").strip_prefix("sqlite:").map(PathBuf::from)
     }
 
     /// How much the wires have spoilt.
@@ -110,7 +129,12 @@ async fn seat(world: &World) -> Seat {
     if let Some(wire) = &to_store {
         settings.set("STORE__URL", &by(&store, wire));
     }
-    Seat { process: Process::new(&settings), is_up: true, to_alc, to_attio, to_store }
+    let mut process = Process::new(&settings);
+    let clock = FakeTime::found();
+    let shifted = clock.as_ref().map_or_else(|| ":".to_owned(), FakeTime::exports);
+    // A file that may not grow is to be an error, as on a full disk.
+    process.after(&format!("trap '' XFSZ; {shifted}"));
+    Seat { process, is_up: true, to_alc, to_attio, to_store, clock }
 }
 
 fn address_in(url: &str) -> SocketAddr {

@@ -1,6 +1,6 @@
 //! What goes wrong, drawn by a seed: the same seed makes the same troubles after the same pauses.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use sandbox::Fault;
 
@@ -26,19 +26,21 @@ impl Trouble {
         self.watch = Stopwatch::start();
         while self.watch.elapsed() < lasts {
             self.pause(100, 900).await;
+            if rig.world.alc.rotates_refresh_tokens() {
+                rig.is_ready().await;
+                callers.consent_if_asked(&rig.world).await;
+            }
             if self.dice.below(2) == 0 {
                 self.upstream_fails(rig);
             }
-            match self.dice.below(9) {
+            match self.dice.below(13) {
                 0 | 1 => self.end_a_replica(rig).await,
                 2 => self.freeze(rig).await,
                 3..=5 => self.spoil_a_wire(rig).await,
-                6 => self.strike_the_store(rig).await,
-                7 => {
-                    self.tell("takeover");
-                    rig.is_ready().await;
-                    callers.takeover(&rig.world).await;
-                }
+                6 | 7 => self.strike_the_store(rig).await,
+                8 => self.take_over(rig, callers).await,
+                9 => self.remove_and_return(rig, callers).await,
+                10 | 11 => self.shift_a_clock(rig),
                 _ => {
                     self.tell("access tokens expire");
                     rig.world.alc.expire_access_tokens();
@@ -124,9 +126,50 @@ impl Trouble {
         rig.seats[which].all_wires(Mood::Clear);
     }
 
+    /// The connection before is removed, too, or just forgotten.
+    async fn take_over(&mut self, rig: &Rig, callers: &Callers) {
+        self.tell("takeover");
+        rig.is_ready().await;
+        let spare = callers.app();
+        callers.takeover(&rig.world).await;
+        if self.dice.below(2) == 0 {
+            self.tell("removal of what was replaced");
+            callers.remove(&spare).await;
+        }
+    }
+
+    /// The workspace leaves, with leads under way, and comes again.
+    async fn remove_and_return(&mut self, rig: &mut Rig, callers: &Callers) {
+        let operation = ["revoke", "delete_webhook"][self.dice.below(2)];
+        let (times, fault) =
+            (1 + u32::try_from(self.dice.below(4)).expect("small"), self.dice.fault(Fault::late(1_500)));
+        self.note("removal", &format!("{operation} meets {fault:?}, {times} times"));
+        rig.world.alc.faults().times(operation, times, fault);
+        callers.remove(&callers.app()).await;
+        if self.dice.below(2) == 0 {
+            self.end_a_replica(rig).await;
+        } else {
+            self.pause(1, 2_000).await;
+        }
+        rig.is_ready().await;
+        callers.takeover(&rig.world).await;
+    }
+
+    /// By up to two hours, until another shift or the end: a step, as each is from what was before.
+    fn shift_a_clock(&mut self, rig: &Rig) {
+        let which = self.dice.below(rig.seats.len());
+        let seconds = self.dice.below(14_400) as i64 - 7_200;
+        // One process alone has to take callbacks, whose signatures are good for five minutes.
+        let seconds = if rig.seats.len() == 1 { seconds / 30 } else { seconds };
+        if let Some(clock) = &rig.seats[which].clock {
+            self.note("clock shifted", &format!("of {which} by {seconds} s"));
+            clock.shift(seconds);
+        }
+    }
+
     async fn strike_the_store(&mut self, rig: &mut Rig) {
-        if rig.seats[0].to_store.is_none() {
-            return;
+        if let Some(file) = rig.file() {
+            return self.strike_the_file(rig, &file).await;
         }
         if self.dice.below(2) == 0 {
             self.tell("Redis dies and comes again");
@@ -139,6 +182,23 @@ impl Trouble {
             rig.world.redis().command("CONFIG SET maxmemory 1mb");
             self.pause(500, 3_000).await;
             rig.world.redis().command("CONFIG SET maxmemory 0");
+        }
+    }
+
+    async fn strike_the_file(&mut self, rig: &Rig, file: &Path) {
+        if self.dice.below(2) == 0 {
+            self.tell("the disk is full");
+            rig.seats[0].process.limit_its_files(Some(4_096));
+            self.pause(500, 3_000).await;
+            rig.seats[0].process.limit_its_files(None);
+            return;
+        }
+        let other = rusqlite::Connection::open(file).expect("the file opens");
+        if other.execute_batch("BEGIN EXCLUSIVE").is_ok() {
+            self.tell("another process locks the file");
+            // The service has five seconds' patience with it.
+            self.pause(500, 8_000).await;
+            other.execute_batch("ROLLBACK").expect("it ends");
         }
     }
 

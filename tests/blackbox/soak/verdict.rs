@@ -1,21 +1,28 @@
 //! What was lost or doubled, by the books of ALC and of Attio. The connector's own word counts only for whether it
 //! still has something to do.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
-use sandbox::Attio;
+use sandbox::{Alc, Attio};
 
 use super::{
     life::{Callers, Life, PATIENCE, Story},
+    records::Merged,
     rig::Rig,
 };
-use crate::support::{ambient::Stopwatch, http::try_send};
+use crate::support::{ambient::Stopwatch, attio_app::AttioApp, harness::Person, http::try_send};
 
 /// One line for each.
 pub async fn of(rig: &Rig, callers: &Callers, story: &Story) -> Vec<String> {
+    let patience = Patience::begun();
     let attio = &rig.world.attio;
     let unfinished = || story.lives.iter().filter(|life| !is_shown(attio, life));
-    comes(async || unfinished().next().is_none()).await;
+    patience
+        .comes(async || {
+            callers.consent_if_asked(&rig.world).await;
+            unfinished().next().is_none()
+        })
+        .await;
     let mut losses = Vec::new();
     for life in unfinished() {
         let (record, happened) = (&life.person.record_id, callers.happened_to(&life.person).await);
@@ -30,37 +37,160 @@ pub async fn of(rig: &Rig, callers: &Callers, story: &Story) -> Vec<String> {
         if life.sends == 1 && stepped_back(&attio.history(record)) {
             losses.push(format!("{record}: Attio showed {:?}", attio.history(record)));
         }
-        if life.is_waited_for && !is_told(attio, record).await {
+        if life.is_waited_for && !is_told(patience, attio, record).await {
             losses.push(format!("{record}: the waiting step was told {:?}", attio.told(record)));
         }
-        if !is_at_rest(callers, record).await {
+        if !is_at_rest(patience, callers, record).await {
             losses.push(format!("{record}: the connector still has something to do"));
+        }
+    }
+    for merged in &story.merged {
+        losses.extend(of_a_merge(patience, rig, callers, merged).await);
+    }
+    for person in &story.deleted {
+        losses.extend(of_a_deletion(patience, rig, callers, person).await);
+    }
+    losses.extend(of_those_before(patience, rig, callers).await);
+    losses
+}
+
+/// The new record shows the result of the lead that speaks, and nothing of the other.
+async fn of_a_merge(patience: Patience, rig: &Rig, callers: &Callers, merged: &Merged) -> Vec<String> {
+    let (attio, record) = (&rig.world.attio, &merged.record_id);
+    let shown = || (attio.status(record), attio.value(record, "alc_result"));
+    let mut results = vec![merged.result];
+    if rig.file().is_some() {
+        // The newer lead speaks, and SQLite's time is the machine's: put back over a restart, it turns that round.
+        results.push("unqualified");
+    }
+    let is_right = || {
+        let (status, result) = shown();
+        status.as_deref() == Some("Complete") && result.is_some_and(|result| results.iter().any(|one| *one == result))
+    };
+    patience.comes(async || is_right()).await;
+    let mut losses = Vec::new();
+    if !is_right() {
+        let happened = callers.happened_to(&merged.speaker).await;
+        losses.push(format!("{record}, merged: Attio shows {:?}: {happened}", shown()));
+    }
+    if stepped_back(&attio.history(record)) {
+        losses.push(format!("{record}, merged: Attio showed {:?}", attio.history(record)));
+    }
+    let leads = |person: &Person| rig.world.alc.leads_of(&person.record_id).len();
+    if leads(&merged.speaker) != 1 || leads(&merged.other) > 1 {
+        let (speaker, other) = (leads(&merged.speaker), leads(&merged.other));
+        losses.push(format!("{record}, merged: ALC has {speaker} leads of the one and {other} of the other"));
+    }
+    if !is_at_rest(patience, callers, record).await {
+        losses.push(format!("{record}, merged: the connector still has something to do"));
+    }
+    losses
+}
+
+/// Whoever asks is told what became of it, and nobody is asked twice.
+async fn of_a_deletion(patience: Patience, rig: &Rig, callers: &Callers, person: &Person) -> Vec<String> {
+    let (record, leads) = (&person.record_id, rig.world.alc.leads_of(&person.record_id).len());
+    let told = async || {
+        let lead = asked(&callers.app(), &format!("/v1/leads/{record}")).await;
+        lead["status"] == "failed" && lead["reason"] == "record-deleted"
+    };
+    if patience.comes(told).await && leads <= 1 {
+        return Vec::new();
+    }
+    vec![format!("{record}, deleted: ALC has {leads} leads; {}", callers.happened_to(person).await)]
+}
+
+/// What was replaced or removed has left nothing beside what the connection that stands has.
+async fn of_those_before(patience: Patience, rig: &Rig, callers: &Callers) -> Vec<String> {
+    let mut losses = Vec::new();
+    let (alc, attio) = (&rig.world.alc, &rig.world.attio);
+    let webhooks = || (alc.webhooks().len(), attio.webhooks().len());
+    // Which of a rotating ALC's refresh tokens is the one that stands, only the connector knows.
+    let alone = || webhooks() == (1, 1) && alc.living_grants() >= 1 && nameable(alc) <= 1;
+    if !patience.comes(async || alone()).await {
+        let (webhooks, grants) = (webhooks(), alc.living_grants());
+        losses.push(format!("where one connection stands: {webhooks:?} webhooks at ALC and Attio, {grants} grants"));
+    }
+    for app in callers.before() {
+        if !patience.comes(async || is_refused(&app).await).await {
+            losses.push("the token of a connection that is gone still works".to_owned());
         }
     }
     losses
 }
 
-/// Nothing is left behind when the workspace leaves: no webhook at ALC, no grant, no token that is good for anything.
-pub async fn of_removal(rig: &Rig, callers: &Callers) -> Vec<String> {
-    let alc = &rig.world.alc;
-    callers.app().connection_removed().await.expect(202);
-    if comes(async || alc.webhooks().is_empty() && alc.living_grants() == 0).await {
-        return Vec::new();
-    }
-    vec![format!("left at ALC: {} webhooks, {} grants", alc.webhooks().len(), alc.living_grants())]
+/// How many living grants there are whose refresh token the connector must have had: it was handed out with the grant,
+/// or was named since, or an access token beside it was used. Another one's was lost with ALC's answer to a refresh
+/// that rotated it, or is yet to be used.
+fn nameable(alc: &Alc) -> usize {
+    let tokens = alc.journal().requests("token");
+    let handed_out: BTreeSet<_> = tokens
+        .iter()
+        .filter(|seen| seen.body.contains("authorization_code"))
+        .filter_map(|seen| serde_json::from_str::<serde_json::Value>(seen.answer.as_deref()?).ok())
+        .filter_map(|answer| answer["refresh_token"].as_str().map(str::to_owned))
+        .collect();
+    let named =
+        |token: &str| tokens.iter().chain(&alc.journal().requests("revoke")).any(|seen| seen.body.contains(token));
+    let used = |grant: &serde_json::Value| {
+        let seen = alc.journal().all();
+        let mut bearers = seen.iter().filter_map(|seen| seen.headers.get("authorization")?.strip_prefix("Bearer "));
+        bearers.any(|bearer| grant["access_tokens"].get(bearer).is_some())
+    };
+    let state = alc.state();
+    let living = state["grants"].as_array().into_iter().flatten().filter(|grant| grant["revoked"] == false);
+    let had = |grant: &&serde_json::Value| {
+        let refresh = grant["refresh_token"].as_str().unwrap_or_default();
+        handed_out.contains(refresh) || named(refresh) || used(grant)
+    };
+    living.filter(had).count()
 }
 
-/// Whether it is so before patience ends. Unlike `eventually` it lets the verdict go on: what is lost is told all at
-/// once.
-async fn comes(mut so: impl AsyncFnMut() -> bool) -> bool {
-    let watch = Stopwatch::start();
-    while !so().await {
-        if watch.elapsed() > PATIENCE {
-            return false;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
+async fn is_refused(app: &AttioApp) -> bool {
+    let request = app.request(reqwest::Method::GET, "/v1/connection");
+    try_send(request).await.is_ok_and(|answer| answer.status == 401)
+}
+
+async fn asked(app: &AttioApp, path: &str) -> serde_json::Value {
+    let answer = try_send(app.request(reqwest::Method::GET, path)).await;
+    if answer.as_ref().is_ok_and(|answer| answer.status == 401) {
+        app.try_refresh().await;
     }
-    true
+    answer.map(|answer| answer.json()).unwrap_or_default()
+}
+
+/// Nothing is left behind when the workspace leaves: no webhook, no grant, no token that is good for anything.
+pub async fn of_removal(rig: &Rig, callers: &Callers) -> Vec<String> {
+    let (alc, attio, app) = (&rig.world.alc, &rig.world.attio, callers.app());
+    callers.remove(&app).await;
+    let patience = Patience::begun();
+    let left = || (alc.webhooks().len(), attio.webhooks().len(), nameable(alc));
+    if patience.comes(async || left() == (0, 0, 0) && is_refused(&app).await).await {
+        return Vec::new();
+    }
+    vec![format!("left after the removal: webhooks at ALC, at Attio, and grants: {:?}", left())]
+}
+
+/// How long the verdict waits for all of it together: what was lost would cost a patience of its own each time.
+#[derive(Clone, Copy)]
+struct Patience(Stopwatch);
+
+impl Patience {
+    fn begun() -> Self {
+        Self(Stopwatch::start())
+    }
+
+    /// Whether it is so before patience ends. Unlike `eventually` it lets the verdict go on: what is lost is told all
+    /// at once.
+    async fn comes(self, mut so: impl AsyncFnMut() -> bool) -> bool {
+        while !so().await {
+            if self.0.elapsed() > PATIENCE {
+                return false;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        true
+    }
 }
 
 fn is_shown(attio: &Attio, life: &Life) -> bool {
@@ -74,17 +204,17 @@ fn stepped_back(history: &[String]) -> bool {
 }
 
 /// Soon at the latest: once or, where an answer of Attio was lost, more often, and always the same.
-async fn is_told(attio: &Attio, step: &str) -> bool {
-    comes(async || !attio.told(step).is_empty()).await;
+async fn is_told(patience: Patience, attio: &Attio, step: &str) -> bool {
+    patience.comes(async || !attio.told(step).is_empty()).await;
     let told = attio.told(step);
     told.first().is_some_and(|first| first["result"] == "qualified" && told.iter().all(|one| one == first))
 }
 
-async fn is_at_rest(callers: &Callers, record: &str) -> bool {
-    comes(async || {
-        let request = callers.app().request(reqwest::Method::GET, &format!("/v1/leads/{record}"));
-        let lead = try_send(request).await.map(|answer| answer.json()).unwrap_or_default();
-        lead["status"] == "complete" && lead["attio"] == "synced"
-    })
-    .await
+async fn is_at_rest(patience: Patience, callers: &Callers, record: &str) -> bool {
+    patience
+        .comes(async || {
+            let lead = asked(&callers.app(), &format!("/v1/leads/{record}")).await;
+            lead["status"] == "complete" && lead["attio"] == "synced"
+        })
+        .await
 }
