@@ -153,7 +153,7 @@ impl Seats {
         match kind? {
             Kind::Attempt => Some((&self.attempts, SHARE)),
             Kind::Sync => Some((&self.syncs, SYNCS)),
-            Kind::Workspace | Kind::Lead | Kind::Receipt => None,
+            Kind::Workspace | Kind::Lead | Kind::Receipt | Kind::Prospect => None,
         }
     }
 

@@ -49,8 +49,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 6] =
-        [Self::Workspace, Self::Lead, Self::Receipt, Self::Attempt, Self::Sync, Self::Prospect];
+    pub const ALL: [Self; 6] = [Self::Workspace, Self::Lead, Self::Receipt, Self::Attempt, Self::Sync, Self::Prospect];
 
     /// The kind's stable name, as the engines store it.
     pub const fn name(self) -> &'static str {

@@ -95,5 +95,7 @@ fn examined(held: &Held, sealer: &Sealer) -> Result<Examined, CodecError> {
 
 /// Every lead, attempt, sync and prospect has something left to do: to be forgotten, at last.
 fn is_forgotten(kind: Kind, document: &Document) -> bool {
-    matches!(kind, Kind::Lead | Kind::Attempt | Kind::Sync | Kind::Prospect) && document.due.is_none() && document.lease.is_none()
+    matches!(kind, Kind::Lead | Kind::Attempt | Kind::Sync | Kind::Prospect)
+        && document.due.is_none()
+        && document.lease.is_none()
 }

@@ -67,7 +67,7 @@ impl Connections {
         }
         if sends == Some(found.id) {
             // The entry that a result makes would send the person again.
-            return Err(refused(format!(
+            return Err(refused(&format!(
                 "ATTIO__PIPELINE__LIST and ATTIO__SEND_ON_LIST name the same list, `{list}`: name two lists"
             )));
         }

@@ -161,7 +161,9 @@ impl Leads {
         let grant = match self.parts.connections.alc_grant(&work.tenant, &work.workspace).await {
             Ok((grant, _)) => grant,
             Err(NoGrant::ReauthorizationRequired | NoGrant::NotConnected) => return Ok(AlcSays::Silent),
-            Err(NoGrant::Unavailable { retry_at, detail }) => return Ok(AlcSays::Later(retry_at, detail)),
+            Err(NoGrant::Unavailable { retry_at, detail } | NoGrant::Unopened { retry_at, detail }) => {
+                return Ok(AlcSays::Later(retry_at, detail));
+            }
             Err(NoGrant::Store(error)) => return Err(error),
         };
         match self.parts.alc.find_leads(&grant.access_token, record).await {
@@ -186,7 +188,9 @@ impl Leads {
             CallError::Unauthorized => match self.parts.connections.alc_grant_after_401(&work.tenant, grant).await {
                 Err(NoGrant::Store(error)) => return Err(error),
                 Err(NoGrant::ReauthorizationRequired | NoGrant::NotConnected) => AlcSays::Silent,
-                Ok(_) | Err(NoGrant::Unavailable { .. }) => AlcSays::Later(again.at, format!("ALC: {error}")),
+                Ok(_) | Err(NoGrant::Unavailable { .. } | NoGrant::Unopened { .. }) => {
+                    AlcSays::Later(again.at, format!("ALC: {error}"))
+                }
             },
             CallError::RateLimited { .. }
             | CallError::NotSent { .. }

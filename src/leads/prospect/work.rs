@@ -111,7 +111,7 @@ impl Leads {
         match (record, token) {
             (Ok(record), _) => {
                 self.tell_gate(work, GateReport::Recovered).await;
-                self.settle(&work.tenant, &work.key, record).await?;
+                self.settle_prospect(&work.tenant, &work.key, record).await?;
                 Ok("done")
             }
             (Err(Failure::Call(error)), Some(token)) => self.refused(work, &error, &token).await,

@@ -113,6 +113,10 @@ impl Engine for Recorded {
         Ok(loaded)
     }
 
+    async fn unleased(&self, tenant: &Tenant, kind: Kind, statuses: &[&str]) -> Result<Vec<String>, StoreError> {
+        self.engine.unleased(tenant, kind, statuses).await
+    }
+
     async fn commit(&self, tenant: &Tenant, commit: &Commit, now: Timestamp) -> Result<Committed, StoreError> {
         let at = self.begin(tenant, now, Asked::Commit(commit.clone(), None));
         let committed = self.engine.commit(tenant, commit, now).await?;
