@@ -22,8 +22,8 @@ pub(super) const AGAIN_WITHIN: Duration = Duration::from_secs(60 * 60);
 
 impl Connections {
     /// Workspaces that an earlier version has left without a time for their first look get one, spread over a day; and
-    /// those are looked at soon whose webhooks lead to an earlier `PUBLIC_URL` or tell of another list than the operator
-    /// names now. For the start of a process.
+    /// those are looked at soon whose webhooks lead to an earlier `PUBLIC_URL` or tell of another list than the
+    /// operator names now. For the start of a process.
     pub async fn plan_looks(&self) {
         let tenants = match self.store.tenants(Kind::Workspace).await {
             Ok(tenants) => tenants,

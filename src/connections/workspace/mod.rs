@@ -14,6 +14,7 @@ mod facts;
 pub(super) mod grant;
 mod retry;
 pub(super) mod schema;
+mod schema_looks;
 pub(super) mod settle;
 pub(super) mod side;
 pub(super) mod story;

@@ -41,7 +41,7 @@ impl Leads {
         let mut tries = self.parts.store.tries(tenant, Patience::CALLER);
         loop {
             let found = self.find_situation(tenant, &tries, record, None).await?;
-            // ALC's grant may be dead: the send waits for the workspace to connect again, as there is no caller to tell.
+            // ALC's grant may be dead: the send waits for the workspace to connect again, as no caller can be told.
             let Some(workspace) = found.workspace.filter(|found| found.value.current().is_some()) else {
                 return Ok(());
             };

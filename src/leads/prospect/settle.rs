@@ -13,7 +13,7 @@ use crate::{
 
 impl Leads {
     /// Attio has the person, as `record`: in one commit they are forgotten here and what ALC said is the record's
-    /// lead's to show. Whoever holds the lease, this is done once: the commit expects what was read.
+    /// lead's to show. Whichever worker holds the lease, this is done once: the commit expects what was read.
     pub(super) async fn settle_prospect(&self, tenant: &Tenant, key: &Key, record: RecordId) -> Result<(), StoreError> {
         let mut tries = self.parts.store.tries(tenant, Patience::Fact);
         loop {
