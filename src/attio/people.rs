@@ -65,7 +65,7 @@ fn text<'a>(value: &'a Value, name: &str) -> Option<&'a str> {
 
 #[cfg(test)]
 mod tests {
-    use secrecy::ExposeSecret as _;
+    use secrecy::ExposeSecret;
     use serde_json::json;
 
     use super::*;
@@ -84,7 +84,7 @@ mod tests {
             ],
         } } });
         let person = person(&answer).expect("a record");
-        let names: Vec<_> = person.names.iter().map(|name| name.expose_secret()).collect();
+        let names: Vec<_> = person.names.iter().map(ExposeSecret::expose_secret).collect();
         assert_eq!(names, ["Ada Lovelace"]);
         let told = |text: &Option<SecretString>| text.as_ref().map(|text| text.expose_secret().to_owned());
         let numbers: Vec<_> = person.numbers.iter().map(|it| (told(&it.phone_number), told(&it.original))).collect();

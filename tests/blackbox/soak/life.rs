@@ -263,11 +263,11 @@ impl Callers {
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        if dice.below(4) == 0 {
-            if let Some(webhook) = self.alc.webhooks().last() {
-                let early = Callback::new(&person.record_id, "processing").to(&webhook.webhook_id);
-                drop(self.alc.call_back(early).await);
-            }
+        if dice.below(4) == 0
+            && let Some(webhook) = self.alc.webhooks().last()
+        {
+            let early = Callback::new(&person.record_id, "processing").to(&webhook.webhook_id);
+            drop(self.alc.call_back(early).await);
         }
         tokio::time::sleep(Duration::from_millis(dice.below(1_500) as u64)).await;
         let newest = self.alc.leads_of(&person.record_id).pop().expect("it was there");

@@ -112,6 +112,11 @@ pub(super) struct Tab {
     pub(super) challenge: String,
 }
 
+fn titles() -> attio::Titles {
+    let [pending, complete, failed] = ["Pending", "Complete", "Failed"].map(str::to_owned);
+    attio::Titles { pending, complete, failed }
+}
+
 fn oauth_settings(alc: &Server) -> alc::oauth::Settings {
     alc::oauth::Settings {
         authorize_url: url("https://alc.example/authorize"),
@@ -156,11 +161,8 @@ impl World {
                 attio_api_key: Some(SecretString::from("key")),
                 attributes: attio::Attributes { status: "alc_status".to_owned(), lead_id: None, result: None },
                 pipeline: None,
-                titles: {
-                    let [pending, complete, failed] = ["Pending", "Complete", "Failed"].map(str::to_owned);
-                    attio::Titles { pending, complete, failed }
-                },
                 send_on_list: None,
+                titles: titles(),
                 attio_gate: Gates::new(25).attio,
                 webhook_signature: WebhookSignature::WhenSecretKnown,
                 retry_schedule: upstream::Schedule::new(vec![Duration::from_secs(1)]),

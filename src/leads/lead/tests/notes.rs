@@ -13,7 +13,7 @@ use super::super::{
     merge::{self, Known, Unknown},
     next_step::{AlcAccess, Deadlines, Step, Surroundings},
     note::NoteFailure,
-    pipeline::PlacementFailure,
+    pipeline::{Placement, PlacementFailure},
     send::PresentSend,
     shown::{Showing, Title},
     view::OwedView,
@@ -351,5 +351,8 @@ fn a_result_that_names_no_stage_leaves_the_list_alone_and_a_newer_one_decides() 
     world.finish("qualified");
     assert_eq!(world.lead.pipeline.as_ref().map(|it| it.send), Some(world.lead.send.outcome.id));
     world.lead.placed(first, world.lead.record_id);
-    assert!(world.lead.pipeline.as_ref().is_some_and(|it| it.is_owed()), "what another one came to says nothing of it");
+    assert!(
+        world.lead.pipeline.as_ref().is_some_and(Placement::is_owed),
+        "what another one came to says nothing of it"
+    );
 }
