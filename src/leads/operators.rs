@@ -150,7 +150,7 @@ impl Leads {
     }
 
     /// How far apart the leads of a workspace are taken up that an operator has asked for together.
-    fn pace(&self) -> Duration {
+    pub fn pace(&self) -> Duration {
         self.settings.gates.attio.interval().unwrap_or_default()
     }
 

@@ -1,8 +1,8 @@
 //! What of a lead is sealed, for the rotation of the sealing key.
 //!
 //! Promises that whatever a lead keeps sealed is named here: name and number until ALC has them, what Attio had of them
-//! a moment ago, what ALC said until it is written on the record, and the callback URLs of workflows that wait, are owed
-//! a call or were given up, with the fingerprints by which they are told apart.
+//! a moment ago, what ALC said until it is written on the record, and the callback URLs of workflows that wait, are
+//! owed a call or were given up, with the fingerprints by which they are told apart.
 
 use secrecy::ExposeSecret as _;
 

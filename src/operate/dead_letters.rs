@@ -145,9 +145,13 @@ impl Operate {
         letters: &[(WorkspaceId, RecordId, LetterId)],
         by: &By,
     ) -> Result<ReplayDone, StoreError> {
+        let (pace, now) = (self.leads.pace(), self.clock.now());
+        // One that is asked for by itself waits for no list.
+        let first = if letters.len() == 1 { 0 } else { self.turns.first(pace, now) };
         let mut replayed = Vec::new();
-        for (turn, (workspace, record, id)) in (0..).zip(letters) {
+        for (turn, (workspace, record, id)) in (first..=u32::MAX).zip(letters) {
             replayed.push(self.replay_one(*workspace, *record, *id, turn, by).await?);
+            self.turns.taken(turn.saturating_add(1), pace, now);
         }
         Ok(ReplayDone { replayed, next_cursor: None })
     }

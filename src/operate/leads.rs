@@ -157,13 +157,15 @@ impl Operate {
     /// Tries these and no others, whatever else a filter would find by now. What has nothing to be tried, as where this
     /// is asked for again before a worker has come by, is left alone and has no audit line.
     pub async fn retry_these(&self, leads: &[(WorkspaceId, RecordId)], by: &By) -> Result<RetriedMany, StoreError> {
-        let (mut retried, mut turn) = (Vec::new(), 0);
+        let (pace, now) = (self.leads.pace(), self.clock.now());
+        let (mut retried, mut turn) = (Vec::new(), self.turns.first(pace, now));
         for (workspace, record) in leads.iter().copied() {
             let of = format_args!("{workspace}/{record}");
             let tried = self.leads.try_now(workspace, record, Some(turn)).await;
             let Some(tried) = tried.inspect_err(|_| by.may_have_done("retry", &of))? else { continue };
             if !tried.is_empty() {
-                turn += 1;
+                turn = turn.saturating_add(1);
+                self.turns.taken(turn, pace, now);
                 by.did("retry", &of, &tried.join(","));
             }
             retried.push(Retried { workspace_id: workspace, record_id: record, tried });

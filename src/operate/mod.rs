@@ -14,6 +14,7 @@ mod leads;
 mod overview;
 mod pages;
 mod syncs;
+mod turns;
 
 use crate::{
     clock::{SharedClock, Timestamp},
@@ -41,12 +42,13 @@ pub struct Operate {
     leads: Leads,
     gates: Gates,
     clock: SharedClock,
+    turns: turns::Turns,
 }
 
 impl Operate {
     /// The service over its parts.
     pub fn new(store: Store, connections: Connections, leads: Leads, gates: Gates, clock: SharedClock) -> Self {
-        Self { store, connections, leads, gates, clock }
+        Self { store, connections, leads, gates, clock, turns: turns::Turns::default() }
     }
 
     /// The time that its answers are of.

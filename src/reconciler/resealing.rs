@@ -1,9 +1,10 @@
 //! The walk over all that is stored, after a change of the sealing key: what the previous key sealed is sealed anew.
 //!
 //! Promises that the walk goes over workspaces, leads, prospects and attempts alike; that each document is written by
-//! itself, so that a process may die at any moment; that no worker loses its lease; and that `alc_connector_sealed_by_previous`
-//! says how many documents are left, so that an operator knows when the previous key may go. Replicas that walk at once
-//! do no harm: of two writes one finds the document changed. Without a previous key there is nothing to do.
+//! itself, so that a process may die at any moment; that no worker loses its lease; and that
+//! `alc_connector_sealed_by_previous` says how many documents are left, so that an operator knows when the previous key
+//! may go. Replicas that walk at once do no harm: of two writes one finds the document changed. Without a previous key
+//! there is nothing to do.
 
 use std::time::Duration;
 

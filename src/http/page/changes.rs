@@ -130,9 +130,12 @@ pub(super) async fn replay(
     Ok(see(&lists::letters_at(&filter, done.next_cursor, Some(told))))
 }
 
+/// More than so many letters no lead has; a page ends with the lead that fills it.
+const LETTERS: usize = 32;
+
 /// At most a page of what `one` reads.
 fn shown<T>(text: &str, one: impl Fn(&str) -> Option<T>) -> Option<Vec<T>> {
-    text.split_ascii_whitespace().map(one).collect::<Option<Vec<_>>>().filter(|all| all.len() <= LIMIT)
+    text.split_ascii_whitespace().map(one).collect::<Option<Vec<_>>>().filter(|all| all.len() < LIMIT + LETTERS)
 }
 
 /// `workspace/record`.

@@ -22,7 +22,7 @@ use crate::{
             waiter::{Progress, Waiter},
         },
     },
-    store::{Patience, Tenant, Versioned},
+    store::{Patience, StoreError, Tenant, Versioned},
 };
 
 /// How far a press has come when its handler begins to wait.
@@ -75,7 +75,11 @@ impl Leads {
                     }
                 }
                 Turn::Start => {
-                    let stored = self.store_send(tenant, &mut tries, new, found, (key, pressed)).await?;
+                    let stored = match self.store_send(tenant, &mut tries, new, found, (key, pressed)).await {
+                        // What a full store still answers, as for a repeat, has to be looked for.
+                        Err(SendRefused::Store(StoreError::Full)) if !is_loaded => None,
+                        stored => stored?,
+                    };
                     if let Some(stored) = stored {
                         return Ok(self.set_to_work(tenant, stored));
                     }
