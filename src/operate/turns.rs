@@ -1,8 +1,8 @@
 //! Turns of leads that an operator has tried or replayed together.
 //!
-//! A list is asked for page by page, and each page by itself would begin with the first turn: over each other they would
-//! crowd before ALC, whose gate does not pace. Promises that a page begins where the pages before it end, in this
-//! process.
+//! A list is asked for page by page, and each page by itself would begin with the first turn: over each other they
+//! would crowd before ALC, whose gate does not pace. Promises that a page begins where the pages before it end, in
+//! this process.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
