@@ -90,8 +90,8 @@ pub(in crate::connections) struct Found {
 }
 
 impl Found {
-    /// Results put people into the list of that `id`. If that list sends, too, as was found now or is `known`, none does:
-    /// the entry that a result makes would send the person again.
+    /// Results put people into the list of that `id`. If that list sends, too, as was found now or is `known`, none
+    /// does: the entry that a result makes would send the person again.
     pub(in crate::connections) fn keep_apart(&mut self, pipeline: &str, id: ListId, known: Option<ListId>) {
         let sends = self.list.as_ref().and_then(|(_, id)| *id).or(known);
         if sends == Some(id) {

@@ -20,8 +20,8 @@ use crate::{
 const ENTRIES_KEPT: usize = 20;
 
 impl Lead {
-    /// Remembers an entry; `false` if it was counted before. In which call it is told says nothing: one call may tell of
-    /// several entries of a record, and of its deletion.
+    /// Remembers an entry; `false` if it was counted before. In which call it is told says nothing: one call may tell
+    /// of several entries of a record, and of its deletion.
     pub fn remember_entry(&mut self, entry: EntryId) -> bool {
         if self.entries.contains(&entry) {
             return false;
