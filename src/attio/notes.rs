@@ -42,6 +42,7 @@ impl Client {
             CallError::Conflict { code, id, .. } => {
                 CallError::Conflict { id, detail: code.clone().unwrap_or_else(|| "no code".to_owned()), code }
             }
+            CallError::Forbidden { .. } => CallError::Forbidden { detail: "status 403".to_owned() },
             CallError::Unknown { retry_after, .. } => {
                 CallError::Unknown { retry_after, detail: format!("status {}", answer.status.as_u16()) }
             }
@@ -144,7 +145,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_refusal_quotes_nothing_of_the_note() {
-        for (status, code) in [(400, "validation_type"), (409, "conflict"), (422, "odd"), (500, "oops")] {
+        for (status, code) in
+            [(400, "validation_type"), (403, "forbidden"), (409, "conflict"), (422, "odd"), (500, "oops")]
+        {
             let mut server = Server::new_async().await;
             let body = json!({ "code": code, "message": "I cannot take \"she is at home on Mondays\"." });
             let mock = server.mock("POST", "/v2/notes").with_status(status).with_body(body.to_string());

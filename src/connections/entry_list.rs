@@ -1,4 +1,5 @@
-//! The list whose entries send (`ATTIO__SEND_ON_LIST`): which one that is at Attio, and whether it will do.
+//! The list whose entries send (`ATTIO__SEND_ON_LIST`): which one that is at Attio, and whether it will do; and which
+//! one is the list that results put people into (`ATTIO__PIPELINE__LIST`), so that it is not the same.
 
 use secrecy::SecretString;
 
@@ -42,5 +43,24 @@ impl Connections {
             Err(error) => return Err(error),
         };
         Ok(Err(format!("Attio's list `{asked}` {problem}")))
+    }
+
+    /// Looks for the `list` that results put people into; inside, what a person has to mend.
+    pub(super) async fn look_for_pipelines_list(
+        &self,
+        token: &SecretString,
+        list: &str,
+    ) -> Result<Result<ListId, String>, CallError> {
+        let problem = match self.attio.find_list(token, list).await {
+            Ok(found) => return Ok(Ok(found.id)),
+            Err(CallError::NotFound) => {
+                "is not there, or its credential may not see it: name one in ATTIO__PIPELINE__LIST".to_owned()
+            }
+            Err(CallError::Forbidden { detail }) => {
+                format!("cannot be seen: give Attio's credential the scope list_configuration:read ({detail})")
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(Err(format!("Attio's list `{list}` {problem}")))
     }
 }

@@ -192,3 +192,25 @@ fn a_list_that_is_named_later_is_looked_for_at_once_and_the_webhook_replaced() {
     world.workspace.schema_checked(&Found::default(), now);
     assert_eq!(world.workspace.next_step(now), Step::CheckWebhook(Side::Attio, webhook), "the list is named no more");
 }
+
+#[test]
+fn a_list_that_results_put_people_into_never_sends() {
+    let (mut world, _) = connected(Side::Attio);
+    let (now, list, other) = (world.now, ListId::random(), ListId::random());
+    let found = |id| Found { list: Some(("to-alc".to_owned(), id)), ..Found::default() };
+    let mut apart = found(Some(list));
+    apart.keep_apart("won", other, None);
+    assert!(apart.problems.is_empty());
+    world.workspace.schema_checked(&apart, now);
+    assert_eq!(world.workspace.list_that_sends(Some("to-alc")), Some(list));
+    // Also where it cannot be seen for once, by its slug.
+    for id in [Some(list), None] {
+        let mut same = found(id);
+        same.keep_apart("won", list, Some(list));
+        let named = same.problems.iter().map(|it| (it.list.as_deref(), it.problem.contains("name two lists")));
+        assert_eq!(named.collect::<Vec<_>>(), [(Some("won"), true)]);
+        let mut workspace = world.workspace.clone();
+        workspace.schema_checked(&same, now);
+        assert_eq!(workspace.list_that_sends(Some("to-alc")), None);
+    }
+}

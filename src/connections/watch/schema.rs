@@ -7,7 +7,7 @@ use secrecy::SecretString;
 
 use super::looks::AGAIN_WITHIN;
 use crate::{
-    attio::CallError,
+    attio::{CallError, Pipeline},
     connections::{
         clean_up::asked as asked_for,
         connect::attributes::problems_of,
@@ -26,7 +26,9 @@ impl Connections {
         };
         let workspace = work.workspace.value.id;
         match self.look_at_schema(work, &token).await? {
-            Ok(found) => {
+            // Another worker looks. What this one has not asked for would be taken for what is not there.
+            Ok(None) => Ok(()),
+            Ok(Some(found)) => {
                 for SchemaProblem { problem, .. } in &found.problems {
                     tracing::warn!(%workspace, problem, "Attio does not have what is needed");
                 }
@@ -49,12 +51,12 @@ impl Connections {
         }
     }
 
-    /// What is there; inside, why that was not learnt.
+    /// What is there; inside, why that was not learnt, or `None`: another worker has the lease.
     async fn look_at_schema(
         &self,
         work: &mut Work,
         token: &SecretString,
-    ) -> Result<Result<Found, CallError>, StoreError> {
+    ) -> Result<Result<Option<Found>, CallError>, StoreError> {
         let (attributes, titles) = (&self.settings.attributes, &self.settings.titles);
         let people = match self.attio.find_attributes(token, &self.slugs_looked_for()).await {
             Ok(people) => people,
@@ -62,7 +64,10 @@ impl Connections {
         };
         let is_select = |slug: &str| people.attributes.iter().any(|it| it.api_slug == slug && it.kind == "select");
         let mut options = None;
-        if is_select(&attributes.status) && self.lasts(work).await? {
+        if is_select(&attributes.status) {
+            if !self.lasts(work).await? {
+                return Ok(Ok(None));
+            }
             options = match self.attio.list_options(token, &attributes.status).await {
                 Ok(options) => Some(options),
                 Err(error) => return Ok(Err(error)),
@@ -70,7 +75,10 @@ impl Connections {
         }
         let problems = problems_of(attributes, titles, &people, options.as_deref());
         let mut found = Found { problems, list: None, sent_by: people.sent_by() };
-        if let (Some(asked), true) = (self.asked_list(), self.lasts(work).await?) {
+        if let Some(asked) = self.asked_list() {
+            if !self.lasts(work).await? {
+                return Ok(Ok(None));
+            }
             let object = people.object_id.as_deref().or(work.workspace.value.people.as_deref());
             let list = match self.look_for_list(token, asked, object).await {
                 Ok(list) => list,
@@ -79,6 +87,26 @@ impl Connections {
             let id = list.map_err(|problem| found.problems.push(SchemaProblem::of_list(asked, problem))).ok();
             found.list = Some((asked.to_owned(), id));
         }
-        Ok(Ok(found))
+        self.look_at_pipeline(work, token, found).await
+    }
+
+    /// `found`, and what there is to say of the list that results put people into.
+    async fn look_at_pipeline(
+        &self,
+        work: &mut Work,
+        token: &SecretString,
+        mut found: Found,
+    ) -> Result<Result<Option<Found>, CallError>, StoreError> {
+        let Some(Pipeline { list, .. }) = &self.settings.pipeline else { return Ok(Ok(Some(found))) };
+        if !self.lasts(work).await? {
+            return Ok(Ok(None));
+        }
+        let known = self.list_that_sends(&work.workspace.value);
+        match self.look_for_pipelines_list(token, list).await {
+            Ok(Ok(id)) => found.keep_apart(list, id, known),
+            Ok(Err(problem)) => found.problems.push(SchemaProblem::of_list(list, problem)),
+            Err(error) => return Ok(Err(error)),
+        }
+        Ok(Ok(Some(found)))
     }
 }

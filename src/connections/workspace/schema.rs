@@ -83,8 +83,21 @@ impl SchemaProblem {
 pub(in crate::connections) struct Found {
     /// What a person has to mend.
     pub(in crate::connections) problems: Vec<SchemaProblem>,
-    /// The list that was asked for, and its id if it is there.
+    /// The list that was asked for, and its id if it is there; `None`: no list is to send.
     pub(in crate::connections) list: Option<(String, Option<ListId>)>,
     /// Attio's ids of the attributes that a person is sent by.
     pub(in crate::connections) sent_by: Vec<String>,
+}
+
+impl Found {
+    /// Results put people into the list of that `id`. If that list sends, too, as was found now or is `known`, none
+    /// does: the entry that a result makes would send the person again.
+    pub(in crate::connections) fn keep_apart(&mut self, pipeline: &str, id: ListId, known: Option<ListId>) {
+        let sends = self.list.as_ref().and_then(|(_, id)| *id).or(known);
+        if sends == Some(id) {
+            self.list = None;
+            let problem = "ATTIO__PIPELINE__LIST and ATTIO__SEND_ON_LIST name the same list: name two lists";
+            self.problems.push(SchemaProblem::of_list(pipeline, problem.to_owned()));
+        }
+    }
 }

@@ -91,7 +91,7 @@ impl Leads {
     ) -> Result<(), StoreError> {
         if let RecordEvent::Entered { list, entry, record } = event {
             let is_wanted = self.parts.connections.list_that_sends(workspace) == Some(list);
-            return if is_wanted { self.take_entry(tenant, (record, entry), call).await } else { Ok(()) };
+            return if is_wanted { self.take_entry(tenant, (record, entry)).await } else { Ok(()) };
         }
         if let RecordEvent::Changed(record) = event {
             return self.forget_known(tenant, record).await;

@@ -31,16 +31,19 @@ impl Leads {
         }
     }
 
-    /// Takes an entry of that record, told in that `call`.
+    /// Takes an entry of that record.
     pub(super) async fn take_entry(
         &self,
         tenant: &Tenant,
         (record, entry): (RecordId, EntryId),
-        call: Option<&str>,
     ) -> Result<(), StoreError> {
         let mut tries = self.parts.store.tries(tenant, Patience::CALLER);
         loop {
             let found = self.find_situation(tenant, &tries, record, None).await?;
+            // Attio may repeat what it told before the record was merged into another one.
+            if found.passed().any(|lead| lead.entries.contains(&entry)) {
+                return Ok(());
+            }
             // ALC's grant may be dead: the send waits for the workspace to connect again, as no caller can be told.
             let Some(workspace) = found.workspace.filter(|found| found.value.current().is_some()) else {
                 return Ok(());
@@ -55,7 +58,7 @@ impl Leads {
                 Some(lead) => (lead, Some(send)),
                 None => (Versioned::new(Lead::new(record, send)), None),
             };
-            if !lead.value.remember_entry(entry, call) {
+            if !lead.value.remember_entry(entry) {
                 return Ok(());
             }
             let (is_new, mut back) = (begins.is_some() || last.is_none(), None);

@@ -11,7 +11,7 @@ use super::{
     aggregate::Lead,
     alc::Again,
     note::{LOOK_AFTER, MOST, Note, NoteDue, NoteEnded, NoteFailure, Tried},
-    outcome::Status,
+    outcome::{Outcome, Status},
     pipeline::{Placement, PlacementEnded, PlacementFailure},
 };
 use crate::{
@@ -30,15 +30,13 @@ fn put_off(note: &mut Note, again: Again) {
 
 impl Lead {
     /// A result that was not there `before` is owed a note, with what ALC said besides; `None`: the lead has just been
-    /// made.
+    /// made. A send that is complete without a word has no result to write of.
     pub fn owe_note(&mut self, before: Option<&Self>, words: Option<&Sealed>, keep_trying: Duration, now: Timestamp) {
-        let was_complete = |send| {
-            let outcome = before.and_then(|before| before.outcome_of(send));
-            outcome.is_some_and(|outcome| outcome.status == Status::Complete)
-        };
+        let has_result = |outcome: &Outcome| outcome.status == Status::Complete && outcome.result.is_some();
+        let had_result = |send| before.and_then(|before| before.outcome_of(send)).is_some_and(has_result);
         let earlier = self.earlier.iter().map(|earlier| &earlier.outcome);
-        let complete = earlier.chain([&self.send.outcome]).filter(|outcome| outcome.status == Status::Complete);
-        let sends: Vec<_> = complete.map(|outcome| outcome.id).filter(|send| !was_complete(*send)).collect();
+        let complete = earlier.chain([&self.send.outcome]).filter(|outcome| has_result(outcome));
+        let sends: Vec<_> = complete.map(|outcome| outcome.id).filter(|send| !had_result(*send)).collect();
         for send in sends.into_iter().filter(|_| !self.forwarding) {
             if self.notes.of(send).is_some() {
                 continue;

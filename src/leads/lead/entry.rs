@@ -20,9 +20,10 @@ use crate::{
 const ENTRIES_KEPT: usize = 20;
 
 impl Lead {
-    /// Remembers an entry, told in that call; `false` if either was counted before.
-    pub fn remember_entry(&mut self, entry: EntryId, call: Option<&str>) -> bool {
-        if self.entries.contains(&entry) || call.is_some_and(|call| !self.remember_call(call)) {
+    /// Remembers an entry; `false` if it was counted before. In which call it is told says nothing: one call may tell
+    /// of several entries of a record, and of its deletion.
+    pub fn remember_entry(&mut self, entry: EntryId) -> bool {
+        if self.entries.contains(&entry) {
             return false;
         }
         self.entries.push(entry);
@@ -54,6 +55,18 @@ impl Lead {
             self.send.outcome.last_error = None;
             self.send.outcome.updated_at = now;
         }
+    }
+
+    /// A press that joins the send has named the person, whom Attio need not be asked for then; `false` if the send
+    /// waits for no name.
+    pub fn person_told(&mut self, person: impl FnOnce() -> SealedPerson, now: Timestamp) -> bool {
+        if self.send.to_read.take().is_none() {
+            return false;
+        }
+        self.send.person = Some(person());
+        self.send.outcome.last_error = None;
+        self.send.outcome.updated_at = now;
+        true
     }
 
     /// Attio has named the person, and not all that ALC needs.

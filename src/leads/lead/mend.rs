@@ -65,6 +65,8 @@ impl Lead {
         }
         match &self.send.person {
             None if !self.send.by_entry || self.send.beside_another => Err(NotAgain::Forgotten),
+            // ALC was sent this person, who was then forgotten because ALC has a lead of the record.
+            None if outcome.reason == Some(Reason::Rejected) => Err(NotAgain::Forgotten),
             person => Ok(person.as_ref()),
         }
     }

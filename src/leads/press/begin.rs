@@ -70,7 +70,7 @@ impl Leads {
                     let expected = found.receipt.as_ref().map(Versioned::version);
                     let (view, send, now) = (lead.view(), lead.send.outcome.id, self.parts.store.now());
                     let receipt = key.map(|key| self.receipt(key, send, expected, now));
-                    if self.store_joining(tenant, &mut tries, &found, url, receipt).await? {
+                    if self.store_joining(tenant, &mut tries, &found, new, receipt).await? {
                         return Ok(Begun::Answered(Accepted::Joined(view)));
                     }
                 }

@@ -32,6 +32,11 @@ impl Situation {
         Self { workspace: Some(workspace), lead: None, passed: Vec::new(), receipt: None, gates }
     }
 
+    /// The leads that merges have led past.
+    pub(in crate::leads) fn passed(&self) -> impl Iterator<Item = &Lead> {
+        self.passed.iter().map(|lead| &lead.value)
+    }
+
     /// The lead that has this send.
     pub(super) fn lead_of(&self, send: SendId) -> Option<&Versioned<Lead>> {
         self.lead.iter().chain(&self.passed).find(|lead| lead.value.outcome_of(send).is_some())

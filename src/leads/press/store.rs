@@ -60,14 +60,14 @@ impl Leads {
         Ok(matches!(tries.commit(&Commit::of(vec![write])).await?, Committed::Done(_)))
     }
 
-    /// Writes down what joins a live send: the callback URL that waits from now on, and the key's receipt; `false` if
-    /// the lead has moved.
+    /// Writes down what joins a live send: the callback URL that waits from now on, name and number where Attio has yet
+    /// to say them, and the key's receipt; `false` if the lead has moved.
     pub(super) async fn store_joining(
         &self,
         tenant: &Tenant,
         tries: &mut Tries<'_>,
         found: &Situation,
-        url: Option<&CallbackUrl>,
+        new: &NewLead,
         receipt: Option<Write>,
     ) -> Result<bool, SendRefused> {
         let Some(mut lead) = found.lead.clone() else { return Ok(false) };
@@ -75,7 +75,13 @@ impl Leads {
         let lead_key = lead_key(lead.value.record_id);
         let mut commit = Commit::of(Vec::new());
         let before = lead.value.clone();
-        if self.let_wait(tenant, &mut lead.value, url, now)? {
+        let record = lead.value.record_id;
+        let is_told = lead.value.person_told(|| self.seal_person(tenant, record, new), now);
+        if is_told {
+            // Nobody is named to a workspace that has been removed meanwhile.
+            commit.checks.extend(found.workspace.as_ref().map(|found| (Key::workspace(), found.version())));
+        }
+        if self.let_wait(tenant, &mut lead.value, new.finish_callback_url.as_ref(), now)? || is_told {
             lead.value.keep_history(Some(&before), now);
             // Looked at at once, though nothing may be due: a workspace that comes back moves due times ahead without
             // moving a version, and what was loaded would undo that.
@@ -214,16 +220,21 @@ impl Leads {
         new: &NewLead,
         now: Timestamp,
     ) -> PresentSend {
-        let logical = logical_key(tenant, record);
-        let seal = |field, value| self.parts.sealer.seal(place(&logical, field), value);
         let mut send = PresentSend::new(SendId::random(), now);
         send.trace = traces::to_keep();
         send.put_under(workspace.sending_webhook());
-        send.person = Some(SealedPerson {
+        send.person = Some(self.seal_person(tenant, record, new));
+        send
+    }
+
+    /// Name and number of a press, for the lead of that record.
+    fn seal_person(&self, tenant: &Tenant, record: RecordId, new: &NewLead) -> SealedPerson {
+        let logical = logical_key(tenant, record);
+        let seal = |field, value| self.parts.sealer.seal(place(&logical, field), value);
+        SealedPerson {
             name: seal("name", new.name.as_secret()),
             phone_number: seal("phone_number", new.phone_number.as_secret()),
             extra: serde_json::Map::new(),
-        });
-        send
+        }
     }
 }

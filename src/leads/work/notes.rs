@@ -35,6 +35,13 @@ impl Leads {
         if !self.begin_note(work, send).await? {
             return Ok(());
         }
+        if !self.has_time(work) {
+            // By the time of Attio's answer another worker might have the lease, and would write a second one.
+            let attempt = work.lead.value.notes.of(send).map_or(0, |note| note.attempts);
+            let (late, again) = (NoteFailure::Later, Again::failed(self.parts.clock.now()));
+            let detail = "the store took too long, and the note was not sent";
+            return self.record(work, |lead, _| lead.note_not_written((send, attempt), late, again, detail)).await;
+        }
         work.attio.go = false;
         let lead = &work.lead.value;
         let (Some(note), Some(outcome)) = (lead.notes.of(send), lead.outcome_of(send)) else {

@@ -8,6 +8,7 @@ use super::{
     super::{
         aggregate::Lead,
         alc::Again,
+        mend::NotAgain,
         merge::{Known, deleted, merged},
         next_step::{AlcAccess, Deadlines, Step, Surroundings},
         outcome::{Reason, Status},
@@ -48,15 +49,15 @@ fn next(lead: &Lead, alc: AlcAccess, now: Timestamp) -> Step {
 }
 
 #[test]
-fn an_entry_asks_once_in_whatever_call_it_is_told() {
+fn an_entry_asks_once_and_a_call_may_tell_of_more_than_it() {
     let mut lead = entered();
     let (first, second) = (EntryId::random(), EntryId::random());
-    assert!(lead.remember_entry(first, Some("a")));
-    assert!(!lead.remember_entry(first, Some("b")));
-    assert!(!lead.remember_entry(second, Some("a")), "the call was counted");
-    assert!(lead.remember_entry(second, Some("c")));
+    assert!(lead.remember_entry(first));
+    assert!(lead.remember_entry(second));
+    assert!(!lead.remember_entry(first) && !lead.remember_entry(second));
+    assert!(lead.callbacks.is_empty(), "else a deletion that the same call tells of would be taken for its repeat");
     for _ in 0..30 {
-        assert!(lead.remember_entry(EntryId::random(), None));
+        assert!(lead.remember_entry(EntryId::random()));
     }
     assert_eq!(lead.entries.len(), 20, "bounded");
 }
@@ -81,6 +82,33 @@ fn nothing_is_sent_before_the_person_is_read_and_nothing_read_without_a_grant() 
     lead.person_lacks(send, Reason::NoPhoneNumber, again);
     lead.person_gone(send, again);
     assert_eq!(lead.send.outcome.status, Status::Queued);
+}
+
+#[test]
+fn a_press_that_joins_names_the_person_whom_attio_is_not_asked_for_then() {
+    let mut lead = entered();
+    let send = lead.send.outcome.id;
+    lead.person_not_read(send, Again::failed(later(NOW, HOUR)), Some("Attio: 503".to_owned()), NOW);
+    assert!(lead.person_told(|| person("Ada"), NOW));
+    assert_eq!(next(&lead, AlcAccess::Connected, NOW), Step::Submit);
+    assert_eq!(lead.send.outcome.last_error, None);
+    // It is not known of Attio's record, and what comes later changes nothing.
+    assert_eq!(lead.known, None);
+    assert!(!lead.person_told(|| person("Eve"), NOW));
+    lead.person_read(send, person("Eve"), NOW);
+    assert_eq!(lead.send.person, Some(person("Ada")));
+}
+
+#[test]
+fn a_replay_reads_nobody_anew_whom_alc_has_already() {
+    let mut lead = entered();
+    let send = lead.send.outcome.id;
+    lead.person_read(send, person("Ada"), NOW);
+    lead.begin(NOW);
+    lead.rejected(lead.attempt(), "ALC: 409".to_owned(), NOW);
+    assert_eq!(lead.may_be_sent_again(send), Ok(Some(&person("Ada"))), "ALC has refused it, and has nobody");
+    lead.send.forget_person();
+    assert_eq!(lead.may_be_sent_again(send), Err(NotAgain::Forgotten));
 }
 
 #[test]
@@ -141,7 +169,7 @@ fn what_was_read_is_known_for_five_minutes_unless_the_record_changes() {
 fn a_version_that_reads_no_person_leaves_the_lead_alone_until_it_is_read() {
     let schema = |lead: &Lead| serde_json::from_str::<Value>(&encode(lead)).expect("JSON")["schema"].clone();
     let mut lead = entered();
-    assert!(lead.remember_entry(EntryId::random(), None));
+    assert!(lead.remember_entry(EntryId::random()));
     assert_eq!(schema(&lead), 2);
     assert_eq!(decode::<Lead>(&encode(&lead)).as_ref(), Ok(&lead));
     let send = lead.send.outcome.id;

@@ -13,6 +13,7 @@ use super::super::{
     merge::{self, Known, Unknown},
     next_step::{AlcAccess, Deadlines, Step, Surroundings},
     note::NoteFailure,
+    outcome::Status,
     pipeline::{Placement, PlacementFailure},
     send::PresentSend,
     shown::{Showing, Title},
@@ -322,6 +323,18 @@ fn a_record_that_is_gone_gets_nothing_and_leaves_no_words() {
     }
     world.lead = known.remove(&record).flatten().expect("still there");
     assert_eq!(world.next(), Step::Place(send));
+}
+
+#[test]
+fn what_is_complete_without_a_word_is_owed_no_note() {
+    let now = from_micros(1);
+    let before = Lead::new(RecordId::random(), PresentSend::new(SendId::random(), now));
+    for (result, owed) in [(None, false), (Some("qualified".to_owned()), true)] {
+        let mut lead = before.clone();
+        (lead.send.outcome.status, lead.send.outcome.result) = (Status::Complete, result);
+        lead.owe_note(Some(&before), None, DAY, now);
+        assert_eq!(lead.notes.of(lead.send.outcome.id).is_some(), owed);
+    }
 }
 
 #[test]
