@@ -143,7 +143,7 @@ impl Leads {
         }
     }
 
-    /// Attio has not taken the person: when it is asked again. Only what had the name in it can be refused for its sake.
+    /// Attio has not taken the person: when it is asked again. Only what had the name in it is refused for its sake.
     async fn refused(
         &self,
         work: &mut Work,
