@@ -97,9 +97,12 @@ impl Client {
                 }
             };
             all.extend(answer[items].as_array_mut().map(std::mem::take).unwrap_or_default());
-            for (name, count) in answer.as_object_mut().into_iter().flatten() {
-                if let (Some(now), Some(before)) = (count.as_u64(), so_far[name.as_str()].as_u64()) {
-                    *count = json!(now + before);
+            for (name, value) in answer.as_object_mut().into_iter().flatten() {
+                let before = &so_far[name.as_str()];
+                if let (Some(now), Some(before)) = (value.as_u64(), before.as_u64()) {
+                    *value = json!(now + before);
+                } else if let (Some(now), Some(before)) = (value.as_array(), before.as_array()) {
+                    *value = json!([before.as_slice(), now].concat());
                 }
             }
             body["cursor"] = answer["next_cursor"].take();
@@ -186,6 +189,21 @@ mod tests {
         assert!(error.is_some_and(|error| error.contains("The store cannot take it now.")));
         let nothing = client.post_pages("/replay", body(json!("behind-two")), "replayed").await;
         assert!(nothing.is_err_and(|error| error.contains("The store cannot take it now.")));
+    }
+
+    #[tokio::test]
+    async fn what_each_page_names_or_counts_is_told_of_all() {
+        let mut server = Server::new_async().await;
+        for (at, next, n) in [(Value::Null, json!("2"), 1), (json!("2"), Value::Null, 2)] {
+            let answer = json!({ "syncs": [n], "passed_over": [-n], "begun": n, "next_cursor": next });
+            let page = server.mock("POST", "/syncs").match_body(Matcher::PartialJson(json!({ "cursor": at })));
+            page.with_body(answer.to_string()).create_async().await;
+        }
+        let address = server.host_with_port().parse().expect("an address");
+        let client = Client::to(address, None).expect("a client");
+        let (done, error) = client.post_pages("/syncs", json!({ "cursor": null }), "syncs").await.expect("pages");
+        assert_eq!(error, None);
+        assert_eq!(done, json!({ "syncs": [1, 2], "passed_over": [-1, -2], "begun": 3, "next_cursor": null }));
     }
 
     #[test]

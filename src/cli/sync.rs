@@ -36,7 +36,8 @@ pub const SYNC_HELP: &str = "\
 A result that Attio does not show is shown again; ALC is asked for results that it has not called back with. A person
 who is Pending in Attio and of whom neither this service nor ALC knows is reported, and set to Failed with --mend.
 It takes its time: at most a tenth of ATTIO__WRITES_PER_SECOND. It goes on in the service when this command is ended.
-Exit code 0: nothing differs any more; 1: differences are left; 2: it could not be done.";
+Exit code 0: nothing differs any more; 1: differences are left; 2: it could not be done, or a
+workspace was passed over: it is not connected to Attio.";
 
 /// What is to be synced.
 #[derive(Args)]
@@ -60,7 +61,7 @@ pub fn sync(environment: &Environment, arguments: SyncArgs) -> Result<(String, b
     let client = Client::of(environment)?;
     runtime()?.block_on(async {
         let is_json = arguments.output.json;
-        let mut syncs = begin(&client, arguments).await?;
+        let (mut syncs, passed_over) = begin(&client, arguments).await?;
         let (mut bar, mut away) = (Bar::new(), 0);
         while syncs.values().any(runs) {
             bar.show(&syncs);
@@ -75,28 +76,39 @@ pub fn sync(environment: &Environment, arguments: SyncArgs) -> Result<(String, b
         bar.clear();
         let told = told(&syncs);
         let text = if is_json { table::json(&told) } else { as_text(&told) };
-        match syncs.values().find(|sync| sync["state"] != "done") {
+        let is_done = syncs.values().all(|sync| sync["state"] == "done");
+        match not_looked_through(is_done, &passed_over) {
             None => Ok((text, told["left"] == 0)),
-            Some(_) => {
+            Some(why) => {
                 let _unheard = writeln!(io::stdout(), "{text}");
-                Err("not everything was looked through: see the state and the last error of each workspace".to_owned())
+                Err(why)
             }
         }
     })
 }
 
-/// The syncs by workspace, as they begin.
-async fn begin(client: &Client, arguments: SyncArgs) -> Result<BTreeMap<String, Value>, String> {
+/// What is told of workspaces that were not looked through, or not to the end.
+fn not_looked_through(is_done: bool, passed_over: &Value) -> Option<String> {
+    let workspaces = passed_over.as_array().into_iter().flatten();
+    let passed_over = workspaces
+        .map(|one| format!("workspace {} was passed over: {}", cell(one.get("workspace_id")), cell(one.get("reason"))));
+    let unfinished = "not everything was looked through: see the state and the last error of each workspace";
+    let lines: Vec<_> = passed_over.chain((!is_done).then(|| unfinished.to_owned())).collect();
+    (!lines.is_empty()).then(|| lines.join("\n"))
+}
+
+/// The syncs by workspace, as they begin, and the workspaces of which none does.
+async fn begin(client: &Client, arguments: SyncArgs) -> Result<(BTreeMap<String, Value>, Value), String> {
     let mut body = members([("workspace_id", arguments.workspace), ("by", arguments.by.by)]);
     body["all"] = json!(body["workspace_id"].is_null());
     body["mend"] = json!(arguments.mend);
-    let (begun, error) = client.post_pages("/operate/syncs", body, "syncs").await?;
+    let (mut begun, error) = client.post_pages("/operate/syncs", body, "syncs").await?;
     if let Some(error) = error {
         return Err(error);
     }
     let mut syncs = BTreeMap::new();
     take(&mut syncs, &begun, false);
-    Ok(syncs)
+    Ok((syncs, begun["passed_over"].take()))
 }
 
 /// How far they are.
@@ -228,6 +240,16 @@ mod tests {
         let unknown = progress(&syncs(50, None, Some("Attio: \u{1b}[31mno")), 3);
         assert!(unknown.starts_with("[...#"), "{unknown}");
         assert!(unknown.ends_with("waits: Attio: \u{fffd}[31mno"), "nothing of it reaches the terminal: {unknown}");
+    }
+
+    #[test]
+    fn what_was_passed_over_is_named() {
+        let passed_over = json!([{ "workspace_id": "w", "reason": "not-connected" }]);
+        let told = not_looked_through(true, &passed_over).expect("told");
+        assert_eq!(told, "workspace w was passed over: not-connected");
+        assert!(not_looked_through(false, &passed_over).is_some_and(|both| both.starts_with(&told) && both != told));
+        assert!(not_looked_through(false, &json!([])).is_some());
+        assert_eq!(not_looked_through(true, &json!([])), None);
     }
 
     #[test]

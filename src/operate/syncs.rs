@@ -25,12 +25,23 @@ pub struct SyncsBegun {
     pub syncs: Vec<SyncView>,
     /// So many of these were begun; the others ran already.
     pub begun: u64,
+    /// Workspaces of which no sync was begun, where all were meant.
+    pub passed_over: Vec<PassedOver>,
     /// Where the rest begins.
     pub next_cursor: Option<String>,
 }
 
+/// A workspace of which no sync was begun.
+#[derive(Debug, Clone, Serialize)]
+pub struct PassedOver {
+    /// Which.
+    pub workspace_id: WorkspaceId,
+    /// `not-connected`: it has no access to Attio. `unreadable`: what is stored of it cannot be read.
+    pub reason: &'static str,
+}
+
 impl Operate {
-    /// A page of syncs, by so many workspaces.
+    /// A page of syncs, by so many workspaces. Where all are meant, one that cannot be read does not hide the others.
     pub async fn syncs(
         &self,
         only: Option<WorkspaceId>,
@@ -40,13 +51,18 @@ impl Operate {
         let (workspaces, next_cursor) = self.some_workspaces(only, from, limit).await?;
         let mut syncs = Vec::new();
         for workspace in workspaces {
-            syncs.extend(self.leads.sync_of(workspace).await?);
+            match self.leads.sync_of(workspace).await {
+                Err(error) if only.is_none() && error.is_unreadable() => {
+                    tracing::warn!(%workspace, %error, "a workspace's sync is left out");
+                }
+                sync => syncs.extend(sync?),
+            }
         }
         Ok(SyncsPage { syncs, next_cursor })
     }
 
     /// Begins the syncs of so many workspaces, or of one; `None`: there is no such workspace. Where all are meant,
-    /// those without access to Attio are passed over.
+    /// those without access to Attio are passed over, and those that cannot be read.
     pub async fn begin_syncs(
         &self,
         (only, mend): (Option<WorkspaceId>, bool),
@@ -55,14 +71,30 @@ impl Operate {
         by: &By,
     ) -> Result<Option<SyncsBegun>, StoreError> {
         let (workspaces, next_cursor) = self.some_workspaces(only, from, limit).await?;
-        let mut done = SyncsBegun { syncs: Vec::new(), begun: 0, next_cursor };
+        let mut done = SyncsBegun { syncs: Vec::new(), begun: 0, passed_over: Vec::new(), next_cursor };
         let action = if mend { "sync-and-mend" } else { "sync" };
         for workspace in workspaces {
-            if only.is_none() && !self.leads.may_be_synced(workspace).await? {
-                continue;
-            }
-            let begun = self.leads.begin_sync(workspace, mend).await;
-            let Some(begun) = begun.inspect_err(|_| by.may_have_done(action, &workspace))? else { continue };
+            let mut pass_over = |reason| done.passed_over.push(PassedOver { workspace_id: workspace, reason });
+            let begun = match self.leads.may_be_synced(workspace).await {
+                Ok(false) if only.is_none() => {
+                    pass_over("not-connected");
+                    continue;
+                }
+                Ok(_) => {
+                    let begun = self.leads.begin_sync(workspace, mend).await;
+                    begun.inspect_err(|_| by.may_have_done(action, &workspace))
+                }
+                Err(error) => Err(error),
+            };
+            let begun = match begun {
+                Err(error) if only.is_none() && error.is_unreadable() => {
+                    tracing::warn!(%workspace, %error, "a full sync is not begun");
+                    pass_over("unreadable");
+                    continue;
+                }
+                begun => begun?,
+            };
+            let Some(begun) = begun else { continue };
             by.did(action, &workspace, if begun.is_new { "begun" } else { "runs" });
             done.begun += u64::from(begun.is_new);
             done.syncs.push(begun.view);

@@ -17,3 +17,11 @@ pub enum StoreError {
     #[error("the store holds what a newer version wrote: {0}")]
     TooNew(String),
 }
+
+impl StoreError {
+    /// What was asked for is there and cannot be read by this version: asked for again, it says the same, and what goes
+    /// through many documents passes this one over.
+    pub const fn is_unreadable(&self) -> bool {
+        matches!(self, Self::Corrupt(_) | Self::TooNew(_))
+    }
+}

@@ -151,8 +151,16 @@ scenario! {
         world.alc.forget_leads();
         world.alc.faults().always("list_leads", Fault::status(500));
         let found = synced(&world, true).await;
-        assert_eq!(left(&found), BTreeMap::from([(goes_on.record_id.clone(), "alc-silent".to_owned())]), "{found}");
+        let silent = BTreeMap::from([(goes_on.record_id.clone(), "alc-silent".to_owned())]);
+        assert_eq!(left(&found), silent, "{found}");
         assert_eq!(world.attio.status(&goes_on.record_id).as_deref(), Some("Pending"));
+        // Nor does a gateway say in ALC's place that nobody is there.
+        world.alc.faults().always("list_leads", Fault::status(404));
+        for _ in 0..2 {
+            let found = synced(&world, true).await;
+            assert_eq!(left(&found), silent, "{found}");
+            assert_eq!(world.attio.status(&goes_on.record_id).as_deref(), Some("Pending"));
+        }
     }
 }
 
@@ -260,7 +268,10 @@ fn a_workspace_that_has_left_is_not_synced_and_its_sync_goes_with_it() {
         assert!([200, 404].contains(&begun.status), "{begun:?}");
         world.pass_until("the connection is gone", MINUTE, DAY * 2, gone).await;
         let all = asked(&world, 0, Method::POST, "/operate/syncs", Some(json!({ "all": true }))).await;
-        assert_eq!(all.expect(200).json()["syncs"], json!([]));
+        let all = all.expect(200).json();
+        assert_eq!(all["syncs"], json!([]));
+        let passed_over = json!([{ "workspace_id": world.attio.workspace_id(), "reason": "not-connected" }]);
+        assert_eq!(all["passed_over"], passed_over, "and it is named");
     });
 }
 

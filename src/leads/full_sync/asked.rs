@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Map;
 
 use super::{
-    run::{Asked, End},
+    run::{Asked, End, Why},
     step::SyncWork,
 };
 use crate::{
@@ -58,9 +58,16 @@ impl Leads {
     pub(super) async fn look_at_asked(&self, work: &mut SyncWork) -> Result<(), StoreError> {
         let keys: Vec<_> = work.run.value.asked.iter().map(|asked| lead_key(asked.record)).collect();
         let mut loaded = self.parts.store.load(&work.tenant, &keys, &[], self.parts.store.now()).await?;
-        let (mut results, mut silent) = (0, Vec::new());
+        let (mut results, mut silent, mut unreadable) = (0, Vec::new(), Vec::new());
         for asked in &work.run.value.asked {
-            let lead: Option<Versioned<Lead>> = loaded.take()?;
+            let lead: Option<Versioned<Lead>> = match loaded.take() {
+                Err(error) if error.is_unreadable() => {
+                    tracing::warn!(record = %asked.record, %error, "a full sync leaves a lead alone");
+                    unreadable.push(asked.record);
+                    continue;
+                }
+                lead => lead?,
+            };
             let Some(send) = lead.map(|lead| lead.value.send).filter(|send| send.outcome.id == asked.send) else {
                 continue;
             };
@@ -71,6 +78,7 @@ impl Leads {
             }
         }
         work.run.value.looked(results, silent);
+        unreadable.into_iter().for_each(|record| work.run.value.leave(record, Why::Unreadable));
         let wait = match work.run.value.asked.is_empty() {
             true => self.sync_pace(),
             false => FIRST_LOOK * 2u32.saturating_pow(work.run.value.looks),

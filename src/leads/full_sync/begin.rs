@@ -153,7 +153,14 @@ impl Leads {
     async fn begin_what_is_due(&self, every: Duration, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
         let mut next: Option<Timestamp> = None;
         for tenant in self.parts.store.tenants(Kind::Workspace).await? {
-            let due = self.begin_if_due(&tenant, every, now).await?;
+            let due = match self.begin_if_due(&tenant, every, now).await {
+                Err(error) if error.is_unreadable() => {
+                    // The others' are due all the same.
+                    tracing::warn!(workspace = %tenant, %error, "a full sync is not begun");
+                    continue;
+                }
+                due => due?,
+            };
             next = next.map_or(due, |next| Some(due.map_or(next, |due| due.min(next))));
         }
         Ok(next)

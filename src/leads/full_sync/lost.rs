@@ -34,13 +34,13 @@ const ASKED_AT_MOST: u32 = 4;
 
 /// What ALC says of a record.
 enum AlcSays {
-    /// It has nothing, or cannot be asked for records.
+    /// It has nothing.
     Nothing,
     /// It has it, and has told no result.
     Unfinished,
     /// It has told this result, of one lead.
-    Finished { id: String, result: String },
-    /// It cannot be asked before a person acts.
+    Finished { lead: ListedLead, result: String },
+    /// It cannot be asked for records, or not before a person acts: it may have it all the same.
     Silent,
     /// It is to be asked again then.
     Later(Timestamp, String),
@@ -61,8 +61,8 @@ impl Leads {
             }
             AlcSays::Later(..) | AlcSays::Silent => Why::AlcSilent,
             // What merges have left there has no result to take.
-            AlcSays::Finished { id, result } if !is_remembered => {
-                let adopted = self.adopted(work, record, &id, &result);
+            AlcSays::Finished { lead, result } if !is_remembered => {
+                let adopted = self.adopted(work, record, &lead, &result);
                 let now = self.parts.clock.now();
                 return self.settled(work, Settled::Mended, vec![due_now(&adopted, now)]).await;
             }
@@ -73,12 +73,17 @@ impl Leads {
         self.settled(work, Settled::Left(left), Vec::new()).await
     }
 
-    /// The lead that ALC's callback would have made.
-    fn adopted(&self, work: &SyncWork, record: RecordId, id: &str, result: &str) -> Versioned<Lead> {
+    /// The lead that ALC's callback would have made, with all that Attio is owed of it.
+    fn adopted(&self, work: &SyncWork, record: RecordId, listed: &ListedLead, result: &str) -> Versioned<Lead> {
         let now = self.parts.clock.now();
         let mut lead = Lead::new(record, PresentSend::new(SendId::random(), now));
         lead.send.webhook = work.workspace.value.sending_webhook();
-        lead.adopt(result, Some(id), None, now);
+        lead.adopt(result, Some(&listed.id), None, now);
+        self.owe_more(&work.tenant, &mut lead, None, &listed.words, now);
+        if work.run.value.writing {
+            // `Failed` was being written when ALC had nothing yet, and may arrive after what the lead shows.
+            lead.overwritten(now);
+        }
         lead.keep_history(None, now);
         Versioned::new(lead)
     }
@@ -146,7 +151,7 @@ impl Leads {
     async fn alc_says(&self, work: &mut SyncWork, record: RecordId) -> Result<AlcSays, StoreError> {
         let now = self.parts.clock.now();
         if !self.parts.alc.may_find_leads() {
-            return Ok(AlcSays::Nothing);
+            return Ok(AlcSays::Silent);
         }
         let again = |leads: &Self, work: &SyncWork| leads.retry_at(work.run.value.failures, None);
         if self.alc_breaker.is_open() {
@@ -199,9 +204,9 @@ impl Leads {
                 // Not ALC's own words, which may quote what it lists.
                 AlcSays::Later(again.at, "ALC, asked for a record, gave no clear answer".to_owned())
             }
-            CallError::Unsupported => AlcSays::Nothing,
-            // ALC may have it all the same.
-            CallError::Forbidden { .. }
+            // ALC may have it all the same, also where a gateway in between has said that there is no such list.
+            CallError::Unsupported
+            | CallError::Forbidden { .. }
             | CallError::NotFound
             | CallError::Conflict { .. }
             | CallError::Rejected { .. } => AlcSays::Silent,
@@ -224,7 +229,7 @@ fn said(listed: &[ListedLead]) -> AlcSays {
     match listed {
         [] => AlcSays::Nothing,
         [one] => match result(one) {
-            Some(result) => AlcSays::Finished { id: one.id.clone(), result },
+            Some(result) => AlcSays::Finished { lead: one.clone(), result },
             None => AlcSays::Unfinished,
         },
         _ => AlcSays::Unfinished,

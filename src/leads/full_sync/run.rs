@@ -154,6 +154,8 @@ pub enum Why {
     Refused,
     /// Finished in a way of which Attio is told nothing, and Pending there.
     Untold,
+    /// What is stored of it cannot be read by this version.
+    Unreadable,
 }
 
 /// How a sync ended.
@@ -291,7 +293,8 @@ impl SyncRun {
         }
     }
 
-    fn leave(&mut self, record: RecordId, why: Why) {
+    /// This difference stands.
+    pub fn leave(&mut self, record: RecordId, why: Why) {
         self.left += 1;
         if self.named.len() < NAMED {
             self.named.push(Left { record, why, extra: Map::new() });

@@ -30,7 +30,13 @@ impl Leads {
     pub(super) async fn settle(&self, work: &mut SyncWork, token: &SecretString) -> Result<(), StoreError> {
         let Some(record) = work.run.value.suspects.last().copied() else { return Ok(()) };
         // Before Attio is asked: a lead that changes meanwhile refuses the commit.
-        let spoken = self.speaks_for(&work.tenant, record).await?;
+        let spoken = match self.speaks_for(&work.tenant, record).await {
+            Err(error) if error.is_unreadable() => {
+                tracing::warn!(%record, %error, "a full sync leaves a lead alone");
+                return self.settled(work, Settled::Left(Why::Unreadable), Vec::new()).await;
+            }
+            spoken => spoken?,
+        };
         let title = match self.parts.attio.read_person(token, record, &self.settings.attributes.status).await {
             Ok(title) => title,
             Err(CallError::NotFound) => return self.settled(work, Settled::Alike, Vec::new()).await,

@@ -141,10 +141,13 @@ impl Leads {
             let keys: Vec<_> = records.iter().map(|record| lead_key(*record)).collect();
             let mut loaded = self.parts.store.load(tenant, &keys, &[], self.parts.store.now()).await?;
             for record in records {
-                let lead = loaded.take::<Lead>()?;
-                let is_settled = lead.is_some_and(|lead| {
-                    lead.value.next_hop().is_none() && lead.value.compared(*record) == Compared::Settled
-                });
+                let is_settled = match loaded.take::<Lead>() {
+                    // Counted when it is looked at.
+                    Err(error) if error.is_unreadable() => false,
+                    lead => lead?.is_some_and(|lead| {
+                        lead.value.next_hop().is_none() && lead.value.compared(*record) == Compared::Settled
+                    }),
+                };
                 if !is_settled {
                     suspects.push(*record);
                 }

@@ -1,9 +1,9 @@
 //! What ALC says of a person whom it brought, once Attio has the person's record.
 //!
 //! Promises that a live send of ours ends by this only if ALC's id is that send's own, that a result which is known is
-//! never taken back, and that one which comes after a word without a result is shown.
+//! never taken back, and that one which comes after a word without a result is shown, also where Attio shows that word.
 
-use super::{aggregate::Lead, send::PresentSend};
+use super::{aggregate::Lead, outcome::Status, send::PresentSend};
 use crate::clock::Timestamp;
 
 /// ALC's word of a person.
@@ -33,10 +33,13 @@ impl Lead {
         let outcome = &self.send.outcome;
         let is_own = brought.lead_id.is_some() && brought.lead_id == outcome.lead_id.as_deref();
         if let Some(result) = brought.result {
-            let had_no_result = outcome.result.is_none() && !outcome.gives_way();
-            if had_no_result && self.adopted {
+            let is_earlier = !is_own && brought.lead_id.is_some_and(|id| self.is_of_earlier_send(id));
+            // No other send is complete without a result than one that ended by such a word.
+            let had_no_result = outcome.status == Status::Complete && outcome.result.is_none();
+            if had_no_result && !is_earlier {
                 self.complete_later(result, brought, next, now);
-            } else if is_own || !outcome.status.is_live() {
+            } else if is_own || is_earlier || !outcome.status.is_live() {
+                // Of an earlier send's result the present send, live or not, stays as it is.
                 self.finish(result, brought.lead_id, None, now);
             }
         }

@@ -8,7 +8,14 @@ use super::aggregate::{Access, Prospect, Step, Told};
 use crate::{
     clock::{Timestamp, later},
     ids::{RecordId, SendId, WebhookId},
-    leads::lead::{aggregate::Lead, alc::Again, outcome::Status, prospect::Brought, send::PresentSend},
+    leads::lead::{
+        aggregate::Lead,
+        alc::Again,
+        outcome::{Reason, Status},
+        prospect::Brought,
+        send::PresentSend,
+        shown::{Showing, Title},
+    },
     sealing::Sealed,
     store::Aggregate as _,
 };
@@ -83,19 +90,51 @@ fn a_lead_under_way_ends_by_its_own_id_alone() {
     assert!(!lead.take_brought(brought(None, Some("own")), send(), NOW));
 }
 
+#[test]
+fn an_earlier_sends_result_ends_that_send_while_another_is_live() {
+    let mut lead = Lead::new(RecordId::random(), send());
+    lead.submitted(lead.send.outcome.id, Some("first".to_owned()), None, NOW);
+    lead.send.finish(Status::Failed, Some(Reason::TimedOut), NOW);
+    lead.send_again(send());
+    lead.submitted(lead.send.outcome.id, Some("second".to_owned()), None, NOW);
+    assert!(lead.take_brought(brought(Some("qualified"), Some("first")), send(), NOW));
+    assert_eq!(lead.earlier[0].outcome.result.as_deref(), Some("qualified"));
+    assert_eq!((lead.send.outcome.status, &lead.send.outcome.result), (Status::Pending, &None));
+}
+
+#[test]
+fn a_send_that_another_took_the_place_of_is_followed_by_none() {
+    for reason in [Reason::Superseded, Reason::RecordDeleted] {
+        let mut lead = Lead::new(RecordId::random(), send());
+        lead.submitted(lead.send.outcome.id, Some("own".to_owned()), None, NOW);
+        lead.send.finish(Status::Failed, Some(reason), NOW);
+        lead.attio.gone = true;
+        let before = lead.send.outcome.id;
+        lead.take_brought(brought(Some("qualified"), Some("own")), send(), NOW);
+        assert_eq!((lead.send.outcome.id, lead.send.outcome.status), (before, Status::Failed));
+    }
+}
+
 proptest! {
     #[test]
     fn a_result_that_is_known_is_never_taken_back(
-        words in proptest::collection::vec((proptest::option::of("[a-c]"), proptest::option::of("[x-z]")), 1..8)
+        words in proptest::collection::vec(
+            (proptest::option::of("[a-c]"), proptest::option::of("[x-z]"), proptest::bool::ANY),
+            1..8,
+        )
     ) {
         let mut lead = Lead::new(RecordId::random(), send());
         let mut known: Option<String> = None;
-        for (n, (result, lead_id)) in words.iter().enumerate() {
+        for (n, (result, lead_id, is_shown)) in words.iter().enumerate() {
             let said = brought(result.as_deref(), lead_id.as_deref());
             if n == 0 {
                 lead.adopt_brought(said, send(), NOW);
             } else {
                 lead.take_brought(said, send(), NOW);
+            }
+            if *is_shown {
+                let showing = Showing { send: lead.send.outcome.id, title: Title::Complete };
+                lead.shown(showing, None, NOW);
             }
             known = known.or_else(|| result.clone());
             prop_assert_eq!(lead.send.outcome.status, Status::Complete);

@@ -33,8 +33,10 @@ struct Work {
 
 /// Why Attio has not taken a person.
 enum Failure {
-    /// Attio says so, or nothing.
+    /// Attio says so, or nothing, to what goes without the name.
     Call(CallError),
+    /// The same, to what goes with the name.
+    Named(CallError),
     /// A sealed field, or Attio's token, does not open.
     Sealed(String),
 }
@@ -114,7 +116,8 @@ impl Leads {
                 self.settle_prospect(&work.tenant, &work.key, record).await?;
                 Ok("done")
             }
-            (Err(Failure::Call(error)), Some(token)) => self.refused(work, &error, &token).await,
+            (Err(Failure::Call(error)), Some(token)) => self.refused(work, (&error, false), &token).await,
+            (Err(Failure::Named(error)), Some(token)) => self.refused(work, (&error, true), &token).await,
             (Err(failure), _) => {
                 let detail = if let Failure::Sealed(detail) = failure { detail } else { String::new() };
                 tracing::error!(detail, "what is sealed of a person cannot be opened");
@@ -133,22 +136,24 @@ impl Leads {
         let name = name.map(|name| sealer.open(place(&logical, NAME), name)).transpose()?;
         match self.parts.attio.find_by_email(token, &email).await? {
             Some(found) if found.has_name || name.is_none() => Ok(found.record),
-            _ => Ok(self.parts.attio.assert_person(token, &email, name.as_ref()).await?),
+            _ => {
+                let failure = if name.is_some() { Failure::Named } else { Failure::Call };
+                self.parts.attio.assert_person(token, &email, name.as_ref()).await.map_err(failure)
+            }
         }
     }
 
-    /// Attio has not taken the person: when it is asked again.
+    /// Attio has not taken the person: when it is asked again. Only what had the name in it is refused for its sake.
     async fn refused(
         &self,
         work: &mut Work,
-        error: &CallError,
+        (error, sent_name): (&CallError, bool),
         token: &SecretString,
     ) -> Result<&'static str, StoreError> {
         let (now, failures) = (self.parts.clock.now(), work.prospect.value.failures);
         let judged = triage(error);
         let by_schedule = judged.again(self, failures);
         let slowly = || Again::failed(self.settings.schedule.slowest(unit_random(), now));
-        let sent_name = work.prospect.value.name.is_some() && !work.prospect.value.name_refused;
         let mut refuses_name = false;
         let again = match error {
             CallError::RateLimited { .. }
