@@ -12,7 +12,7 @@ ARG ALC_CONNECTOR_COMMIT=
 # the loader that is copied beside the binary; a linker that does not know them warns and goes on.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
-    RUSTFLAGS="-C link-arg=-Wl,-z,pack-relative-relocs" cargo build --profile dist --locked -p alc-connector --bin alc-connector --target-dir "target/$(uname -m)" \
+    RUSTFLAGS="-C strip=symbols -C link-arg=-Wl,-z,pack-relative-relocs" cargo build --profile dist --locked -p alc-connector --bin alc-connector --target-dir "target/$(uname -m)" \
     && install -D "target/$(uname -m)/dist/alc-connector" /out/usr/local/bin/alc-connector
 # The libraries come with the loader, wherever this platform has them. The certificates are the package's own: the
 # machine's bundle may have others beside them. glibc reads its two sources of names here.

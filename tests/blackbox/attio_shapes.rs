@@ -37,7 +37,7 @@ fn wrong_requests_are_named() {
         assert!(said(Method::PATCH, &record, json!({ "values": {} })).await.contains("data"));
         assert!(said(Method::GET, &record, json!({})).await.contains("a body where there is none"));
         assert!(said(Method::GET, "objects/people/attributes?archived=true", Value::Null).await.contains("query"));
-        assert!(said(Method::GET, "lists", Value::Null).await.contains("no operation"));
+        assert!(said(Method::GET, "tasks", Value::Null).await.contains("no operation"));
         let option = "objects/people/attributes/alc_status/options";
         assert!(said(Method::POST, option, json!({ "data": { "title": "" } })).await.contains("shorter"));
         assert!(
