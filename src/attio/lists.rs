@@ -122,20 +122,10 @@ impl Client {
 
 #[cfg(test)]
 mod tests {
-    use mockito::{Matcher, Server, ServerGuard};
+    use mockito::{Matcher, Server};
 
     use super::*;
-    use crate::upstream::testing::{caller, clock};
-
-    const RECORD: &str = "bf071e1f-6035-429d-b874-d83ea64ea13b";
-
-    fn client(server: &ServerGuard) -> Client {
-        Client::new(caller(&clock()), server.url().parse().expect("a URL"))
-    }
-
-    fn token() -> SecretString {
-        SecretString::from("attio-token")
-    }
+    use crate::attio::tests::{RECORD, client, token};
 
     #[test]
     fn a_result_names_its_stage_in_any_letter_case() {

@@ -160,7 +160,13 @@ fn is_active(value: &Value) -> bool {
 
 /// Attio's errors: 403 has a meaning of its own here.
 fn error(answer: &Answer, token: &SecretString) -> CallError {
-    match answer.error(&[token.expose_secret()]) {
+    error_without(answer, &[token])
+}
+
+/// The same, of a request that had these secrets in it.
+fn error_without(answer: &Answer, secrets: &[&SecretString]) -> CallError {
+    let secrets: Vec<_> = secrets.iter().map(|secret| secret.expose_secret()).collect();
+    match answer.error(&secrets) {
         CallError::Rejected { status: 403, detail, .. } => CallError::Forbidden { detail },
         error => error,
     }

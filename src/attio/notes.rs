@@ -88,25 +88,12 @@ fn says(note: &Value, line: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use mockito::{Matcher, Server, ServerGuard};
+    use mockito::{Matcher, Server};
 
     use super::*;
-    use crate::upstream::testing::{caller, clock};
+    use crate::attio::tests::{RECORD, client, record, token};
 
-    const RECORD: &str = "bf071e1f-6035-429d-b874-d83ea64ea13b";
     const LINE: &str = "alc-connector: 0e6f6a9e-2a52-4d0f-9a4b-7c1f2a3b4c5d";
-
-    fn client(server: &ServerGuard) -> Client {
-        Client::new(caller(&clock()), server.url().parse().expect("a URL"))
-    }
-
-    fn token() -> SecretString {
-        SecretString::from("attio-token")
-    }
-
-    fn record() -> RecordId {
-        RECORD.parse().expect("a UUID")
-    }
 
     fn note(content: &str) -> Value {
         json!({ "id": { "note_id": "n" }, "content_plaintext": content.replace('\\', ""), "content_markdown": content })

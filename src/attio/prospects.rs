@@ -10,8 +10,8 @@ use reqwest::Method;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 
-use super::{CallError, Client, RECORD_CAP, unreadable};
-use crate::{ids::RecordId, upstream::Answer};
+use super::{CallError, Client, RECORD_CAP, error_without, unreadable};
+use crate::ids::RecordId;
 
 /// Attio's own attribute of people.
 const EMAILS: &str = "email_addresses";
@@ -33,7 +33,7 @@ impl Client {
         let request = self.request(Method::POST, &path, token).json(&filter);
         let answer = self.caller.call_capped("find_by_email", request, RECORD_CAP).await?;
         if !answer.status.is_success() {
-            return Err(error(&answer, &[token, email]));
+            return Err(error_without(&answer, &[token, email]));
         }
         let first = answer.find(|value| {
             let people = value.get("data")?.as_array()?;
@@ -59,7 +59,7 @@ impl Client {
         let answer = self.caller.call_capped("assert_person", request, RECORD_CAP).await?;
         if !answer.status.is_success() {
             let secrets: Vec<_> = [token, email].into_iter().chain(name).collect();
-            return Err(error(&answer, &secrets));
+            return Err(error_without(&answer, &secrets));
         }
         answer.find(|value| record_of(value.get("data")?))?.ok_or_else(|| unreadable("it is no record"))
     }
@@ -83,12 +83,4 @@ fn record_of(record: &Value) -> Option<RecordId> {
 fn name_value(name: &str) -> Value {
     let (first, last) = name.split_once(' ').unwrap_or((name, ""));
     json!({ "first_name": first, "last_name": last, "full_name": name })
-}
-
-fn error(answer: &Answer, secrets: &[&SecretString]) -> CallError {
-    let secrets: Vec<_> = secrets.iter().map(|secret| secret.expose_secret()).collect();
-    match answer.error(&secrets) {
-        CallError::Rejected { status: 403, detail, .. } => CallError::Forbidden { detail },
-        error => error,
-    }
 }

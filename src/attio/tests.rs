@@ -10,10 +10,10 @@ use crate::{
     upstream::testing::{NOW, answering, caller, clock},
 };
 
-const RECORD: &str = "bf071e1f-6035-429d-b874-d83ea64ea13b";
+pub(super) const RECORD: &str = "bf071e1f-6035-429d-b874-d83ea64ea13b";
 const PERSON: &str = "/v2/objects/people/records/bf071e1f-6035-429d-b874-d83ea64ea13b";
 
-fn client(server: &ServerGuard) -> Client {
+pub(super) fn client(server: &ServerGuard) -> Client {
     at(server.url().parse().expect("a URL"))
 }
 
@@ -21,11 +21,11 @@ fn at(url: Url) -> Client {
     Client::new(caller(&clock()), url)
 }
 
-fn token() -> SecretString {
+pub(super) fn token() -> SecretString {
     SecretString::from("attio-token")
 }
 
-fn record() -> RecordId {
+pub(super) fn record() -> RecordId {
     RECORD.parse().expect("a UUID")
 }
 

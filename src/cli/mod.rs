@@ -27,22 +27,9 @@ use crate::config::Environment;
 pub enum LeadsCommand {
     /// Lists leads over all workspaces.
     List {
-        /// Of this workspace only.
-        #[arg(long)]
-        workspace: Option<String>,
-        /// queued, pending, complete or failed.
-        #[arg(long)]
-        status: Option<String>,
-        /// Failed for this reason: rejected, not-sent, timed-out, superseded, record-deleted, disconnected,
-        /// no-phone-number or no-name.
-        #[arg(long)]
-        reason: Option<String>,
-        /// Only those for which something is still to be done.
-        #[arg(long)]
-        waiting: bool,
-        /// Only those of which the last try has failed.
-        #[arg(long)]
-        failing: bool,
+        /// Which leads.
+        #[command(flatten)]
+        filter: LeadArgs,
         /// At most so many.
         #[arg(long, default_value_t = 50)]
         limit: usize,
@@ -63,24 +50,13 @@ pub enum LeadsCommand {
     },
     /// Tries now what waits only for its next try: of one record's lead, or of all leads that the filter finds.
     Retry {
-        /// The record's id in Attio; without it the filter says which leads.
+        /// The record's id in Attio, with --workspace where two workspaces share it; without it the filter says which
+        /// leads.
         #[arg(conflicts_with_all = ["status", "reason", "waiting", "failing", "all"])]
         record: Option<String>,
-        /// Of this workspace only; with a record where two workspaces share the id.
-        #[arg(long)]
-        workspace: Option<String>,
-        /// queued, pending, complete or failed.
-        #[arg(long)]
-        status: Option<String>,
-        /// Failed for this reason, as in `leads list`.
-        #[arg(long)]
-        reason: Option<String>,
-        /// Only those for which something is still to be done.
-        #[arg(long)]
-        waiting: bool,
-        /// Only those of which the last try has failed.
-        #[arg(long)]
-        failing: bool,
+        /// Which leads.
+        #[command(flatten)]
+        filter: LeadArgs,
         /// Every lead that there is.
         #[arg(long)]
         all: bool,
@@ -91,6 +67,27 @@ pub enum LeadsCommand {
         #[command(flatten)]
         output: Output,
     },
+}
+
+/// Which leads.
+#[derive(Args)]
+pub struct LeadArgs {
+    /// Of this workspace only.
+    #[arg(long)]
+    workspace: Option<String>,
+    /// queued, pending, complete or failed.
+    #[arg(long)]
+    status: Option<String>,
+    /// Failed for this reason: rejected, not-sent, timed-out, superseded, record-deleted, disconnected,
+    /// no-phone-number or no-name.
+    #[arg(long)]
+    reason: Option<String>,
+    /// Only those for which something is still to be done.
+    #[arg(long)]
+    waiting: bool,
+    /// Only those of which the last try has failed.
+    #[arg(long)]
+    failing: bool,
 }
 
 /// What operators ask of dead letters.
@@ -242,7 +239,8 @@ pub fn leads(environment: &Environment, command: LeadsCommand) -> Result<Printed
     run(environment, async |client| {
         let mut then = None;
         let told: Told = match command {
-            LeadsCommand::List { workspace, status, reason, waiting, failing, limit, output } => {
+            LeadsCommand::List { filter, limit, output } => {
+                let LeadArgs { workspace, status, reason, waiting, failing } = filter;
                 let query = [
                     ("workspace_id", workspace),
                     ("status", status),
@@ -256,12 +254,13 @@ pub fn leads(environment: &Environment, command: LeadsCommand) -> Result<Printed
                 let path = format!("/operate/leads/{}", client::segment(&record));
                 (client.get(&path, &[("workspace_id", workspace)]).await?, output, show::stories)
             }
-            LeadsCommand::Retry { record: Some(record), workspace, by, output, .. } => {
+            LeadsCommand::Retry { record: Some(record), filter: LeadArgs { workspace, .. }, by, output, .. } => {
                 let path = format!("/operate/leads/{}/retry", client::segment(&record));
                 let body = members([("workspace_id", workspace), ("by", by.by)]);
                 (client.post(&path, &body).await?, output, show::tried)
             }
-            LeadsCommand::Retry { record: None, workspace, status, reason, waiting, failing, all, by, output } => {
+            LeadsCommand::Retry { record: None, filter, all, by, output } => {
+                let LeadArgs { workspace, status, reason, waiting, failing } = filter;
                 let named = [("workspace_id", workspace), ("status", status), ("reason", reason), ("by", by.by)];
                 let mut body = members(named);
                 (body["waiting"], body["failing"], body["all"]) = (json!(waiting), json!(failing), json!(all));

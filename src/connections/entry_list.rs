@@ -33,14 +33,10 @@ impl Connections {
             Ok(list) => {
                 format!("has {} and no people: make ATTIO__SEND_ON_LIST name one of people", list.parents.join(", "))
             }
-            Err(CallError::NotFound) => {
-                "is not there: make it in Attio, or make ATTIO__SEND_ON_LIST name another one by its slug or id"
-                    .to_owned()
-            }
-            Err(CallError::Forbidden { detail }) => {
-                format!("cannot be seen: give Attio's credential the scope list_configuration:read ({detail})")
-            }
-            Err(error) => return Err(error),
+            Err(error) => unseen(
+                error,
+                "is not there: make it in Attio, or make ATTIO__SEND_ON_LIST name another one by its slug or id",
+            )?,
         };
         Ok(Err(format!("Attio's list `{asked}` {problem}")))
     }
@@ -53,14 +49,21 @@ impl Connections {
     ) -> Result<Result<ListId, String>, CallError> {
         let problem = match self.attio.find_list(token, list).await {
             Ok(found) => return Ok(Ok(found.id)),
-            Err(CallError::NotFound) => {
-                "is not there, or its credential may not see it: name one in ATTIO__PIPELINE__LIST".to_owned()
+            Err(error) => {
+                unseen(error, "is not there, or its credential may not see it: name one in ATTIO__PIPELINE__LIST")?
             }
-            Err(CallError::Forbidden { detail }) => {
-                format!("cannot be seen: give Attio's credential the scope list_configuration:read ({detail})")
-            }
-            Err(error) => return Err(error),
         };
         Ok(Err(format!("Attio's list `{list}` {problem}")))
+    }
+}
+
+/// What a person has to mend where a list is not shown; `missing`: where Attio has none of that name.
+fn unseen(error: CallError, missing: &str) -> Result<String, CallError> {
+    match error {
+        CallError::NotFound => Ok(missing.to_owned()),
+        CallError::Forbidden { detail } => {
+            Ok(format!("cannot be seen: give Attio's credential the scope list_configuration:read ({detail})"))
+        }
+        error => Err(error),
     }
 }

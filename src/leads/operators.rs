@@ -4,8 +4,6 @@
 //! Promises that whatever is done is decided on the lead that is written, so that two operators who replay the same
 //! dead letter at once have it done once.
 
-use std::time::Duration;
-
 use super::{
     lead::{
         aggregate::Lead,
@@ -147,11 +145,6 @@ impl Leads {
             Decision::Write(LeaseChange::Leave { due: lead.document.due.min(at).or(at) }, Some(sides))
         };
         Ok(self.parts.store.change(&tenant, &lead_key(record).id, Patience::CALLER, change).await?.0)
-    }
-
-    /// How far apart the leads of a workspace are taken up that an operator has asked for together.
-    pub fn pace(&self) -> Duration {
-        self.settings.gates.attio.interval().unwrap_or_default()
     }
 
     /// Has a worker look at a record's lead by then; `false`: there is none, or one does so before.

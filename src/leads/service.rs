@@ -72,6 +72,12 @@ impl Leads {
         [self.settings.gates.alc, self.settings.gates.attio]
     }
 
+    /// How far apart the leads of a workspace are taken up that were asked for together: as Attio's gate lets them
+    /// through.
+    pub fn pace(&self) -> Duration {
+        self.settings.gates.attio.interval().unwrap_or_default()
+    }
+
     /// When to try again after `failures` failures in a row; not before `asked`, the time that the upstream named.
     pub(super) fn retry_at(&self, failures: u32, asked: Option<Timestamp>) -> Timestamp {
         self.settings.schedule.next(failures, unit_random(), asked, self.parts.clock.now())

@@ -7,7 +7,6 @@ use crate::support::{
     ambient::eventually,
     attio_app::AttioApp,
     harness::{HOUR, MINUTE, Person, Setup, World, run, scenario},
-    process::Process,
 };
 
 const LIST: &str = "to-alc";
@@ -370,11 +369,7 @@ async fn survives(setup: Setup) {
     let mut world = setup.with("ALC__TIMEOUT", "1s").with("ATTIO__TIMEOUT", "1s").start().await;
     world.attio.configure(|attio| attio.https_webhooks_only = false);
     world.attio.add_list(LIST, &[]);
-    world.stop().await;
-    world.live_in_real_time();
-    let mut process = Process::new(&world.settings);
-    process.start().await;
-    world.lead_to(vec![process.public]);
+    let mut process = world.in_a_process().await;
     let app = world.connect().await;
     for stage in [Stage::Before, Stage::After] {
         let ada = world.person();

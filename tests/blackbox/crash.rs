@@ -17,7 +17,6 @@ use crate::support::{
     ambient::{Stopwatch, eventually_within},
     attio_app::AttioApp,
     harness::{Person, Setup, run},
-    process::Process,
     turns::Dice,
 };
 
@@ -42,11 +41,7 @@ async fn survives(setup: Setup, seed: u64) {
     let setup = setup.with("ATTIO__WRITES_PER_SECOND", "1000").with("RETRY__SCHEDULE", "200ms,500ms,1s");
     let setup = setup.with("ALC__TIMEOUT", "1s").with("ATTIO__TIMEOUT", "1s");
     let mut world = setup.start().await;
-    world.stop().await;
-    world.live_in_real_time();
-    let mut process = Process::new(&world.settings);
-    process.start().await;
-    world.lead_to(vec![process.public]);
+    let mut process = world.in_a_process().await;
     let app = world.connect().await;
     // Slow enough upstream that work is under way whenever the process dies.
     world.alc.faults().always("create_lead", Fault::late(100));

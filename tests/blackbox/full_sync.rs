@@ -15,8 +15,7 @@ use crate::support::{
     ambient::eventually_within,
     harness::{DAY, HOUR, MINUTE, Person, Setup, World, run, scenario},
     http::{Answer, send},
-    process::{self, Process},
-    secrets, stored,
+    process, secrets, stored,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -318,11 +317,7 @@ async fn goes_on_after_kills(setup: Setup) {
     const PEOPLE: usize = 40;
     let setup = setup.with("ATTIO__WRITES_PER_SECOND", "1000").with("ALC__TIMEOUT", "500ms");
     let mut world = setup.with("ATTIO__TIMEOUT", "500ms").with("RETRY__SCHEDULE", "200ms").start().await;
-    world.stop().await;
-    world.live_in_real_time();
-    let mut process = Process::new(&world.settings);
-    process.start().await;
-    world.lead_to(vec![process.public]);
+    let mut process = world.in_a_process().await;
     let _app = world.connect().await;
     let people: Vec<_> = (0..PEOPLE).map(|_| world.person()).collect();
     people.iter().for_each(|person| set_back(&world, person));

@@ -13,7 +13,6 @@ use crate::support::{
     ambient::eventually_within,
     attio_app::AttioApp,
     harness::{DAY, HOUR, MINUTE, Person, Setup, World, run, scenario},
-    process::Process,
     stored::open,
 };
 
@@ -262,11 +261,7 @@ fn a_worker_that_is_killed_before_it_heard_the_answer_leaves_one_note_on_redis()
 async fn killed(setup: Setup, stage: Stage) {
     let setup = on(setup).with("ALC__TIMEOUT", "1s").with("ATTIO__TIMEOUT", "1s");
     let mut world = setup.start().await;
-    world.stop().await;
-    world.live_in_real_time();
-    let mut process = Process::new(&world.settings);
-    process.start().await;
-    world.lead_to(vec![process.public]);
+    let mut process = world.in_a_process().await;
     let app = world.connect().await;
     let ada = world.person();
     app.press(&ada).await.expect(201);

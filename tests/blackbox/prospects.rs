@@ -10,7 +10,6 @@ use crate::support::{
     ambient::eventually,
     attio_app::AttioApp,
     harness::{HOUR, MINUTE, Person, Setup, World, scenario},
-    process::Process,
     secrets, stored,
 };
 
@@ -279,11 +278,7 @@ scenario! {
 scenario! {
     async fn a_process_that_dies_before_attio_is_asked_loses_nobody(setup: Setup) {
         let mut world = upserting(setup).start().await;
-        world.stop().await;
-        world.live_in_real_time();
-        let mut process = Process::new(&world.settings);
-        process.start().await;
-        world.lead_to(vec![process.public]);
+        let mut process = world.in_a_process().await;
         world.connect().await;
         world.attio.faults().always("query_records", Fault::late(300));
         world.attio.faults().always("assert_record", Fault::late(300));

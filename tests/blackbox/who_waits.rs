@@ -14,7 +14,6 @@ use crate::support::{
     attio_app::lead_body,
     harness::{Setup, run},
     http::send,
-    process::Process,
 };
 
 const LONGEST: Duration = Duration::from_secs(180);
@@ -22,11 +21,7 @@ const LONGEST: Duration = Duration::from_secs(180);
 #[expect(clippy::print_stdout, reason = "the figures are what one runs this for")]
 async fn figures(setup: Setup, store: &str, leads: usize, alc_takes: u64) {
     let mut world = setup.start().await;
-    world.stop().await;
-    world.live_in_real_time();
-    let mut process = Process::new(&world.settings);
-    process.start().await;
-    world.lead_to(vec![process.public]);
+    let _process = world.in_a_process().await;
     let app = world.connect().await;
     let ada = world.person();
     app.press(&ada).await.expect(201);

@@ -24,6 +24,7 @@ use super::{
     attio_shapes,
     browser::Browser,
     http,
+    process::Process,
     redis_server::RedisServer,
     replica::Replica,
     secrets,
@@ -305,6 +306,16 @@ impl World {
     /// Which replicas the front door leads to from now on, such as processes.
     pub fn lead_to(&self, addresses: Vec<SocketAddr>) {
         self.door.lead_to(addresses);
+    }
+
+    /// Stops all replicas: from now on one process serves in their place, in real time.
+    pub async fn in_a_process(&mut self) -> Process {
+        self.stop().await;
+        self.live_in_real_time();
+        let mut process = Process::new(&self.settings);
+        process.start().await;
+        self.lead_to(vec![process.public]);
+        process
     }
 
     /// The pretend services go by the machine's clock, as processes do.

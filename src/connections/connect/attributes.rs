@@ -40,6 +40,26 @@ pub(super) enum Trouble {
     Final(ConnectError),
 }
 
+/// Rounds over something of Attio's, `what`, until one comes to an end or there were enough.
+pub(super) async fn rounds<T, F>(what: &str, round: impl Fn() -> F) -> Result<T, ConnectError>
+where
+    F: Future<Output = Result<T, Trouble>>,
+{
+    let mut last = ConnectError::Timeout;
+    for tries in 0..CALLS {
+        if tries > 0 {
+            pause(CALL_AGAIN).await;
+        }
+        match round().await {
+            Ok(found) => return Ok(found),
+            Err(Trouble::Again(why)) => last = ConnectError::Unavailable(format!("Attio's {what}: {why}")),
+            Err(Trouble::Taken(why)) => last = ConnectError::Refused(why),
+            Err(Trouble::Final(error)) => return Err(error),
+        }
+    }
+    Err(last)
+}
+
 impl From<ConnectError> for Trouble {
     fn from(error: ConnectError) -> Self {
         Self::Final(error)
@@ -129,19 +149,7 @@ impl Connections {
     /// What comes back is People as it was found.
     pub(super) async fn ensure_attributes(&self, attempt: &ConnectAttempt) -> Result<People, ConnectError> {
         let Some(token) = self.attio_token_for(attempt).await? else { return Ok(People::default()) };
-        let mut last = ConnectError::Timeout;
-        for tries in 0..CALLS {
-            if tries > 0 {
-                pause(CALL_AGAIN).await;
-            }
-            match self.attributes_round(attempt, &token).await {
-                Ok(people) => return Ok(people),
-                Err(Trouble::Again(why)) => last = ConnectError::Unavailable(format!("Attio's attributes: {why}")),
-                Err(Trouble::Taken(why)) => last = ConnectError::Refused(why),
-                Err(Trouble::Final(error)) => return Err(error),
-            }
-        }
-        Err(last)
+        rounds("attributes", || self.attributes_round(attempt, &token)).await
     }
 
     async fn attributes_round(&self, attempt: &ConnectAttempt, token: &SecretString) -> Result<People, Trouble> {

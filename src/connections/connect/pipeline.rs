@@ -7,9 +7,9 @@
 use secrecy::SecretString;
 
 use super::{
-    super::service::{Connections, pause},
-    attempt::{CALL_AGAIN, CALLS, ConnectAttempt, ConnectError},
-    attributes::Trouble,
+    super::service::Connections,
+    attempt::{ConnectAttempt, ConnectError},
+    attributes::{Trouble, rounds},
 };
 use crate::{
     attio::{
@@ -30,19 +30,7 @@ impl Connections {
     ) -> Result<(), ConnectError> {
         let Some(pipeline) = &self.settings.pipeline else { return Ok(()) };
         let Some(token) = self.attio_token_for(attempt).await? else { return Ok(()) };
-        let mut last = ConnectError::Timeout;
-        for tries in 0..CALLS {
-            if tries > 0 {
-                pause(CALL_AGAIN).await;
-            }
-            match self.pipeline_round(attempt, pipeline, (people, sends), &token).await {
-                Ok(()) => return Ok(()),
-                Err(Trouble::Again(why)) => last = ConnectError::Unavailable(format!("Attio's list: {why}")),
-                Err(Trouble::Taken(why)) => last = ConnectError::Refused(why),
-                Err(Trouble::Final(error)) => return Err(error),
-            }
-        }
-        Err(last)
+        rounds("list", || self.pipeline_round(attempt, pipeline, (people, sends), &token)).await
     }
 
     async fn pipeline_round(

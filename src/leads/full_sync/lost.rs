@@ -214,11 +214,7 @@ impl Leads {
     }
 
     async fn alc_answered_sync(&self, work: &mut SyncWork, report: GateReport) {
-        match report {
-            GateReport::Failed => self.alc_breaker.failed(work.tenant.as_str(), None, self.parts.clock.now()),
-            GateReport::Recovered | GateReport::Limited { .. } | GateReport::Opened => self.alc_breaker.answered(),
-        }
-        self.report(&work.tenant, &self.settings.gates.alc, &mut work.alc, report).await;
+        self.alc_fared(&work.tenant, None, &mut work.alc, report).await;
     }
 }
 

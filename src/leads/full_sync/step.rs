@@ -252,7 +252,7 @@ impl Leads {
 
     /// The time for one request of a sync.
     pub(super) fn sync_pace(&self) -> Duration {
-        self.settings.gates.attio.interval().unwrap_or_default() * SHARE
+        self.pace() * SHARE
     }
 
     /// Writes down how far it is, with these writes of leads, and rests.
@@ -268,8 +268,7 @@ impl Leads {
 
     /// The same, and goes on; `false`: another writer has changed something, and the next step begins from that.
     pub(super) async fn hold_sync(&self, work: &mut SyncWork) -> Result<bool, StoreError> {
-        let until = later(self.parts.clock.now(), self.lease_duration()).max(work.lease.until);
-        work.lease.until = until;
+        work.lease = self.extended(work.lease, self.parts.clock.now());
         self.commit_sync(work, Vec::new(), LeaseChange::Hold(work.lease)).await
     }
 

@@ -13,6 +13,7 @@ use super::{
     note::{LOOK_AFTER, MOST, Note, NoteDue, NoteEnded, NoteFailure, Tried},
     outcome::{Outcome, Status},
     pipeline::{Placement, PlacementEnded, PlacementFailure},
+    trying::Trying,
 };
 use crate::{
     clock::{Timestamp, later},
@@ -23,9 +24,11 @@ use crate::{
 /// Of what Attio said last, so many characters are kept.
 const ERROR_KEPT: usize = 200;
 
-fn put_off(note: &mut Note, again: Again) {
-    note.failures = again.count(note.failures);
-    note.retry_at = Some(again.at);
+/// It is tried again then.
+fn put_off(trying: &mut Trying, again: Again, detail: &str) {
+    trying.failures = again.count(trying.failures);
+    trying.retry_at = Some(again.at);
+    trying.last_error = Some(detail.chars().take(ERROR_KEPT).collect());
 }
 
 impl Lead {
@@ -46,15 +49,10 @@ impl Lead {
                 send,
                 words: words.cloned(),
                 since: now,
-                until: later(now, keep_trying),
                 ended: None,
                 tried: None,
                 attempts: 0,
-                failures: 0,
-                retry_at: None,
-                refused: false,
-                gone_from: None,
-                last_error: None,
+                trying: Trying::until(later(now, keep_trying)),
                 extra: Map::new(),
             });
             let surplus = self.notes.0.len().saturating_sub(MOST);
@@ -71,11 +69,12 @@ impl Lead {
     /// An attempt is about to be made, on that record; `false`: none is to be made.
     pub fn begin_note(&mut self, send: SendId, now: Timestamp) -> bool {
         let record = self.shown_at();
-        let Some(note) = self.notes.owed_mut(send).filter(|note| note.tried.is_none() && now < note.until) else {
+        let Some(note) = self.notes.owed_mut(send).filter(|note| note.tried.is_none() && now < note.trying.until)
+        else {
             return false;
         };
         note.attempts = note.attempts.saturating_add(1);
-        note.gone_from = None;
+        note.trying.gone_from = None;
         note.tried = Some(Tried { at: now, record, looks: 0, extra: Map::new() });
         true
     }
@@ -84,7 +83,7 @@ impl Lead {
     pub fn note_written(&mut self, send: SendId) {
         if let Some(note) = self.notes.0.iter_mut().find(|note| note.send == send) {
             note.end(NoteEnded::Written);
-            note.last_error = None;
+            note.trying.last_error = None;
         }
     }
 
@@ -105,16 +104,15 @@ impl Lead {
     ) {
         // What is known of an attempt says nothing of one that another worker has begun since.
         let Some(note) = self.notes.owed_mut(send).filter(|note| note.attempts == attempt) else { return };
-        put_off(note, again);
-        note.last_error = Some(detail.chars().take(ERROR_KEPT).collect());
+        put_off(&mut note.trying, again, detail);
         match failure {
             // The looks have times of their own.
-            NoteFailure::Unseen => note.retry_at = None,
+            NoteFailure::Unseen => note.trying.retry_at = None,
             NoteFailure::Later => note.tried = None,
-            NoteFailure::Refused => (note.tried, note.refused) = (None, true),
+            NoteFailure::Refused => (note.tried, note.trying.refused) = (None, true),
             NoteFailure::Gone(record) => {
-                (note.tried, note.words, note.retry_at) = (None, None, None);
-                note.gone_from = Some(record);
+                (note.tried, note.words) = (None, None);
+                note.trying.gone(record);
             }
         }
     }
@@ -130,14 +128,13 @@ impl Lead {
         if usize::from(tried.looks) >= LOOK_AFTER.len() {
             note.tried = None;
         }
-        (note.failures, note.retry_at) = (0, None);
+        (note.trying.failures, note.trying.retry_at) = (0, None);
     }
 
     /// Attio could not be looked through, and is looked through again then.
     pub fn note_not_looked_for(&mut self, send: SendId, again: Again, detail: &str) {
         if let Some(note) = self.notes.owed_mut(send) {
-            put_off(note, again);
-            note.last_error = Some(detail.chars().take(ERROR_KEPT).collect());
+            put_off(&mut note.trying, again, detail);
         }
     }
 
@@ -150,7 +147,7 @@ impl Lead {
     /// can be on its way any more.
     pub(super) fn try_notes_now(&mut self, now: Timestamp) -> bool {
         let waiting = self.notes.0.iter_mut().filter(|note| note.is_owed());
-        waiting.fold(false, |any, note| any | note.retry_at.take_if(|at| *at > now).is_some())
+        waiting.fold(false, |any, note| any | note.trying.now(now))
     }
 }
 
@@ -178,13 +175,8 @@ impl Lead {
         self.pipeline = Some(Placement {
             send: outcome.id,
             stage: stage.to_owned(),
-            until: later(now, keep_trying),
             ended: None,
-            failures: 0,
-            retry_at: None,
-            refused: false,
-            gone_from: None,
-            last_error: None,
+            trying: Trying::until(later(now, keep_trying)),
             extra: Map::new(),
         });
     }
@@ -193,10 +185,11 @@ impl Lead {
     pub fn next_placement(&self, now: Timestamp) -> Option<Timestamp> {
         // The lead that speaks for the record has the word.
         let placement = self.pipeline.as_ref().filter(|it| it.is_owed() && self.joined.is_none())?;
-        if placement.gone_from == Some(self.shown_at()) {
-            return Some(placement.until);
+        let Trying { until, retry_at, gone_from, .. } = &placement.trying;
+        if *gone_from == Some(self.shown_at()) {
+            return Some(*until);
         }
-        Some(placement.retry_at.unwrap_or(now).min(placement.until))
+        Some(retry_at.unwrap_or(now).min(*until))
     }
 
     /// Attio has placed the record there, on behalf of that send. Where a merge was told of meanwhile, the record made
@@ -206,20 +199,18 @@ impl Lead {
             && let Some(placement) = self.owed_placement(send)
         {
             placement.end(PlacementEnded::Placed);
-            placement.last_error = None;
+            placement.trying.last_error = None;
         }
     }
 
     /// Attio did not take it, for all that is known.
     pub fn not_placed(&mut self, send: SendId, failure: PlacementFailure, again: Again, detail: &str) {
         let Some(placement) = self.owed_placement(send) else { return };
-        placement.failures = again.count(placement.failures);
-        placement.retry_at = Some(again.at);
-        placement.last_error = Some(detail.chars().take(ERROR_KEPT).collect());
+        put_off(&mut placement.trying, again, detail);
         match failure {
             PlacementFailure::Later => {}
-            PlacementFailure::Refused => placement.refused = true,
-            PlacementFailure::Gone(record) => (placement.gone_from, placement.retry_at) = (Some(record), None),
+            PlacementFailure::Refused => placement.trying.refused = true,
+            PlacementFailure::Gone(record) => placement.trying.gone(record),
         }
     }
 
@@ -233,7 +224,7 @@ impl Lead {
     /// What waits only for a next try is tried now; whether it did.
     pub(super) fn try_placement_now(&mut self, now: Timestamp) -> bool {
         let placement = self.pipeline.as_mut().filter(|it| it.is_owed());
-        placement.is_some_and(|it| it.retry_at.take_if(|at| *at > now).is_some())
+        placement.is_some_and(|it| it.trying.now(now))
     }
 
     fn owed_placement(&mut self, send: SendId) -> Option<&mut Placement> {

@@ -8,6 +8,7 @@ use super::{
     alc::Again,
     known::KnownPerson,
     outcome::{Reason, Status},
+    remembered::remember,
     send::{PresentSend, SealedPerson},
     to_read::ToRead,
 };
@@ -23,13 +24,7 @@ impl Lead {
     /// Remembers an entry; `false` if it was counted before. In which call it is told says nothing: one call may tell
     /// of several entries of a record, and of its deletion.
     pub fn remember_entry(&mut self, entry: EntryId) -> bool {
-        if self.entries.contains(&entry) {
-            return false;
-        }
-        self.entries.push(entry);
-        let surplus = self.entries.len().saturating_sub(ENTRIES_KEPT);
-        self.entries.drain(..surplus);
-        true
+        remember(&mut self.entries, entry, ENTRIES_KEPT)
     }
 
     /// A send of an entry has begun: what Attio had a moment ago need not be asked for.

@@ -140,8 +140,10 @@ fn at_workflows(before: &Lead, after: &Lead) -> [(bool, &'static str); 4] {
 fn after_the_record(before: &Lead, after: &Lead) -> [(bool, &'static str); 6] {
     let was_owed = |send| before.notes.of(send).is_none_or(Note::is_owed);
     let notes = |ended| after.notes.iter().any(|it| it.ended == Some(ended) && was_owed(it.send));
-    let note_failed =
-        after.notes.iter().any(|it| before.notes.of(it.send).is_some_and(|was| it.failures > was.failures));
+    let note_failed = after
+        .notes
+        .iter()
+        .any(|it| before.notes.of(it.send).is_some_and(|was| it.trying.failures > was.trying.failures));
     let placed = after.pipeline.as_ref();
     let was = before.pipeline.as_ref().filter(|was| placed.is_some_and(|it| it.send == was.send));
     let is_now = |ended| placed.is_some_and(|it| it.ended == Some(ended)) && was.is_none_or(Placement::is_owed);
@@ -150,7 +152,7 @@ fn after_the_record(before: &Lead, after: &Lead) -> [(bool, &'static str); 6] {
         (note_failed, "note-failed"),
         (notes(NoteEnded::GivenUp), "note-given-up"),
         (is_now(PlacementEnded::Placed), "placed"),
-        (placed.zip(was).is_some_and(|(it, was)| it.failures > was.failures), "placing-failed"),
+        (placed.zip(was).is_some_and(|(it, was)| it.trying.failures > was.trying.failures), "placing-failed"),
         (is_now(PlacementEnded::GivenUp), "placing-given-up"),
     ]
 }

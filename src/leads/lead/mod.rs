@@ -27,6 +27,7 @@ pub(super) mod pipeline;
 pub(super) mod prospect;
 pub(super) mod reach;
 mod refusal;
+pub(super) mod remembered;
 pub(super) mod result;
 pub(super) mod send;
 pub(super) mod shown;
@@ -34,4 +35,5 @@ pub(super) mod story;
 #[cfg(test)]
 mod tests;
 pub(super) mod to_read;
+mod trying;
 pub(super) mod view;

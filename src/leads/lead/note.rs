@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::trying::Trying;
 use crate::{
     clock::{Timestamp, later},
     ids::{RecordId, SendId},
@@ -37,8 +38,6 @@ pub struct Note {
     pub words: Option<Sealed>,
     /// When the result came.
     pub since: Timestamp,
-    /// Until when it is tried.
-    pub until: Timestamp,
     /// How it ended; `None`: it is owed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<NoteEnded>,
@@ -48,21 +47,9 @@ pub struct Note {
     /// Attempts begun.
     #[serde(default)]
     pub attempts: u32,
-    /// Failures in a row.
-    #[serde(default)]
-    pub failures: u32,
-    /// Neither written nor looked for before then.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub retry_at: Option<Timestamp>,
-    /// Attio refuses it until a person acts; retried slowly.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub refused: bool,
-    /// That record is gone: nothing is tried before a merge gives the lead another one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub gone_from: Option<RecordId>,
-    /// What went wrong last.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_error: Option<String>,
+    /// How it goes with writing it.
+    #[serde(flatten)]
+    pub trying: Trying,
     /// What a newer version keeps here.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
@@ -154,21 +141,22 @@ impl Note {
             return None;
         }
         let (at, due) = match &self.tried {
-            _ if self.gone_from == Some(record) => (self.until, NoteDue::Write(self.send)),
+            _ if self.trying.gone_from == Some(record) => (self.trying.until, NoteDue::Write(self.send)),
             Some(tried) => {
                 let look = LOOK_AFTER.get(usize::from(tried.looks));
                 (look.map_or(tried.at, |after| later(tried.at, *after)), NoteDue::Look(self.send))
             }
             None => (now, NoteDue::Write(self.send)),
         };
-        let at = Some(at).max(self.retry_at).unwrap_or(at);
-        if at >= self.until { Some((self.until, NoteDue::Write(self.send))) } else { Some((at, due)) }
+        let at = Some(at).max(self.trying.retry_at).unwrap_or(at);
+        let until = self.trying.until;
+        if at >= until { Some((until, NoteDue::Write(self.send))) } else { Some((at, due)) }
     }
 
     /// It is over.
     pub(super) fn end(&mut self, ended: NoteEnded) {
         self.ended = Some(ended);
-        (self.words, self.tried, self.retry_at) = (None, None, None);
-        (self.failures, self.refused) = (0, false);
+        (self.words, self.tried) = (None, None);
+        self.trying.end();
     }
 }

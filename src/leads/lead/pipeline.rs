@@ -6,10 +6,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{
-    clock::Timestamp,
-    ids::{RecordId, SendId},
-};
+use super::trying::Trying;
+use crate::ids::{RecordId, SendId};
 
 /// A stage that the record is to have in the list.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -18,26 +16,12 @@ pub struct Placement {
     pub send: SendId,
     /// The stage's title.
     pub stage: String,
-    /// Until when it is tried.
-    pub until: Timestamp,
     /// How it ended; `None`: it is owed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<PlacementEnded>,
-    /// Failures in a row.
-    #[serde(default)]
-    pub failures: u32,
-    /// Not before then.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub retry_at: Option<Timestamp>,
-    /// Attio refuses it until a person acts; retried slowly.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub refused: bool,
-    /// That record is gone: nothing is tried before a merge gives the lead another one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub gone_from: Option<RecordId>,
-    /// What went wrong last.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_error: Option<String>,
+    /// How it goes with writing it.
+    #[serde(flatten)]
+    pub trying: Trying,
     /// What a newer version keeps here.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
@@ -73,6 +57,6 @@ impl Placement {
     /// It is over.
     pub(super) fn end(&mut self, ended: PlacementEnded) {
         self.ended = Some(ended);
-        (self.failures, self.retry_at, self.refused) = (0, None, false);
+        self.trying.end();
     }
 }

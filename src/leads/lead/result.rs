@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{
     aggregate::Lead,
     outcome::{Reason, Status},
+    remembered::remember,
 };
 use crate::clock::{Timestamp, later};
 
@@ -100,13 +101,7 @@ impl Lead {
 
     /// Remembers the id of a call; `false` if it was counted before.
     pub fn remember_call(&mut self, call: &str) -> bool {
-        if self.callbacks.iter().any(|known| known == call) {
-            return false;
-        }
-        self.callbacks.push(call.to_owned());
-        let surplus = self.callbacks.len().saturating_sub(CALLBACKS_KEPT);
-        self.callbacks.drain(..surplus);
-        true
+        remember(&mut self.callbacks, call.to_owned(), CALLBACKS_KEPT)
     }
 
     /// Whether a result of this id is the present send's; an id that can only be an earlier send's is learnt for that.

@@ -201,8 +201,8 @@ impl Lead {
                 || self.send.to_read.as_ref().is_some_and(|to_read| to_read.failures > 0)
                 || (is_shown_late && (self.attio.failures > 0 || self.attio.refused))
                 || self.calls.owed.iter().any(|owed| owed.failures > 0)
-                || self.notes.iter().any(|note| note.failures > 0)
-                || self.pipeline.as_ref().is_some_and(|placement| placement.failures > 0),
+                || self.notes.iter().any(|note| note.trying.failures > 0)
+                || self.pipeline.as_ref().is_some_and(|placement| placement.trying.failures > 0),
             attempts: view.attempts,
             owed_calls: self.calls.owed.len(),
             dead_letters: self.dead_letters(workspace).len(),

@@ -7,6 +7,7 @@ use super::{
     note::{Note, NoteEnded},
     outcome::{Outcome, Reason, Status},
     pipeline::{Placement, PlacementEnded},
+    trying::Trying,
 };
 use crate::{
     clock::Timestamp,
@@ -90,15 +91,21 @@ pub struct PlacementView {
     pub last_error: Option<String>,
 }
 
+impl OwedView {
+    /// Of what has not ended; `is_gone`: the record is.
+    fn of(trying: &Trying, is_gone: bool) -> Self {
+        if trying.refused || trying.gone_from.is_some() || is_gone { Self::Failed } else { Self::Scheduled }
+    }
+}
+
 impl NoteView {
     fn of(note: &Note, is_gone: bool) -> Self {
         let state = match note.ended {
             Some(NoteEnded::Written) => OwedView::Written,
             Some(NoteEnded::GivenUp) => OwedView::GivenUp,
-            None if note.refused || note.gone_from.is_some() || is_gone => OwedView::Failed,
-            None => OwedView::Scheduled,
+            None => OwedView::of(&note.trying, is_gone),
         };
-        Self { state, last_error: note.last_error.clone() }
+        Self { state, last_error: note.trying.last_error.clone() }
     }
 }
 
@@ -107,10 +114,9 @@ impl PlacementView {
         let state = match placement.ended {
             Some(PlacementEnded::Placed) => OwedView::Written,
             Some(PlacementEnded::GivenUp) => OwedView::GivenUp,
-            None if placement.refused || placement.gone_from.is_some() || is_gone => OwedView::Failed,
-            None => OwedView::Scheduled,
+            None => OwedView::of(&placement.trying, is_gone),
         };
-        Self { state, stage: placement.stage.clone(), last_error: placement.last_error.clone() }
+        Self { state, stage: placement.stage.clone(), last_error: placement.trying.last_error.clone() }
     }
 }
 

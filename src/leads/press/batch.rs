@@ -49,7 +49,7 @@ impl Leads {
         let (tenant, now) = (&tenant, self.parts.clock.now());
         // Sent faster than Attio's gate lets a Pending through, they would only wait there, and keep the workspace's
         // workers from what is due meanwhile.
-        let pace = self.settings.gates.attio.interval().unwrap_or_default();
+        let pace = self.pace();
         let turn_of = |index: usize| later(now, pace.saturating_mul(u32::try_from(index).unwrap_or(u32::MAX)));
         let pressed = stream::iter(records.into_values()).map(|items| async move {
             let mut results = Vec::with_capacity(items.len());

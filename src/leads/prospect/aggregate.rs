@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use crate::{
     clock::{Timestamp, later},
     ids::WebhookId,
-    leads::lead::{alc::Again, next_step::DISCONNECT_GRACE, prospect::Brought},
+    leads::lead::{alc::Again, next_step::DISCONNECT_GRACE, prospect::Brought, remembered::remember},
     sealing::Sealed,
     store::{Aggregate, Kind},
 };
@@ -128,13 +128,8 @@ impl Prospect {
     /// ALC tells of the person again: what it says now replaces what is not shown yet, and what it leaves out stays.
     /// `false`: the call was counted before.
     pub fn tell(&mut self, told: Told) -> bool {
-        if let Some(call) = told.call {
-            if self.callbacks.contains(&call) {
-                return false;
-            }
-            self.callbacks.push(call);
-            let surplus = self.callbacks.len().saturating_sub(CALLBACKS_KEPT);
-            self.callbacks.drain(..surplus);
+        if told.call.is_some_and(|call| !remember(&mut self.callbacks, call, CALLBACKS_KEPT)) {
+            return false;
         }
         self.webhook = told.webhook;
         if told.name.is_some() {

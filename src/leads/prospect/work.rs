@@ -9,13 +9,18 @@ use super::{
 use crate::{
     clock::Timestamp,
     connections::{AttioAccess, AttioRefusal, Workspace},
-    ids::{RecordId, unit_random},
-    leads::{lead::alc::Again, places::place, service::Leads, work::triage::triage},
+    ids::RecordId,
+    leads::{
+        lead::alc::Again,
+        places::place,
+        service::Leads,
+        work::{leased::Pass, triage::triage},
+    },
     sealing::OpenError,
     store::{
         Change, Commit, Committed, Key, Lease, LeaseChange, Leased, Patience, StoreError, Tenant, Version, Versioned,
         Write,
-        gate::{GateReport, GateView, Verdict},
+        gate::{GateReport, Verdict},
     },
     telemetry::{self, traces},
     upstream::CallError,
@@ -28,7 +33,7 @@ struct Work {
     prospect: Versioned<Prospect>,
     lease: Lease,
     workspace: Option<Versioned<Workspace>>,
-    gate: GateView,
+    attio: Pass,
 }
 
 /// Why Attio has not taken a person.
@@ -61,8 +66,8 @@ impl Leads {
         let prospect = Versioned::<Prospect>::read(document)?;
         let gates = [self.settings.gates.attio];
         let mut loaded = self.parts.store.load(&tenant, &[Key::workspace()], &gates, self.parts.store.now()).await?;
-        let [gate] = loaded.gates();
-        let mut work = Work { tenant, key, prospect, lease, workspace: loaded.take()?, gate };
+        let [attio] = loaded.gates().map(Pass::of);
+        let mut work = Work { tenant, key, prospect, lease, workspace: loaded.take()?, attio };
         let now = self.parts.clock.now();
         if self.parts.lifecycle.is_stopping() {
             // Another replica goes on at once.
@@ -112,7 +117,7 @@ impl Leads {
         };
         match (record, token) {
             (Ok(record), _) => {
-                self.tell_gate(work, GateReport::Recovered).await;
+                self.tell_attios_gate(work, GateReport::Recovered).await;
                 self.settle_prospect(&work.tenant, &work.key, record).await?;
                 Ok("done")
             }
@@ -121,8 +126,7 @@ impl Leads {
             (Err(failure), _) => {
                 let detail = if let Failure::Sealed(detail) = failure { detail } else { String::new() };
                 tracing::error!(detail, "what is sealed of a person cannot be opened");
-                let again = Again::failed(self.settings.schedule.slowest(unit_random(), now));
-                self.not_taken(work, again, false).await.map(|()| "failed")
+                self.not_taken(work, self.slowly(), false).await.map(|()| "failed")
             }
         }
     }
@@ -150,10 +154,9 @@ impl Leads {
         (error, sent_name): (&CallError, bool),
         token: &SecretString,
     ) -> Result<&'static str, StoreError> {
-        let (now, failures) = (self.parts.clock.now(), work.prospect.value.failures);
+        let failures = work.prospect.value.failures;
         let judged = triage(error);
         let by_schedule = judged.again(self, failures);
-        let slowly = || Again::failed(self.settings.schedule.slowest(unit_random(), now));
         let mut refuses_name = false;
         let again = match error {
             CallError::RateLimited { .. }
@@ -167,14 +170,14 @@ impl Leads {
                 by_schedule
             }
             CallError::Unauthorized => match self.parts.connections.attio_refused(&work.tenant, token).await? {
-                AttioRefusal::Key => slowly(),
+                AttioRefusal::Key => self.slowly(),
                 AttioRefusal::Stray | AttioRefusal::Ended(_) => by_schedule,
             },
             CallError::Rejected { .. } | CallError::Forbidden { .. } | CallError::NotFound | CallError::Unsupported => {
-                slowly()
+                self.slowly()
             }
         };
-        self.tell_gate(work, judged.report).await;
+        self.tell_attios_gate(work, judged.report).await;
         if failures == 0 && again.failed {
             tracing::warn!(%error, "Attio does not take a person whom ALC brings, and is asked again");
         }
@@ -226,16 +229,8 @@ impl Leads {
         Ok(())
     }
 
-    /// Tells Attio's gate what came of a call; a gate without failures needs no good news.
-    async fn tell_gate(&self, work: &Work, report: GateReport) {
-        if report == GateReport::Recovered && work.gate.failures == 0 && work.gate.closed_until.is_none() {
-            return;
-        }
-        if let Err(error) =
-            self.parts.store.report(&work.tenant, &self.settings.gates.attio, report, self.parts.clock.now()).await
-        {
-            tracing::warn!(%error, "could not report to Attio's gate");
-        }
+    async fn tell_attios_gate(&self, work: &mut Work, report: GateReport) {
+        self.report(&work.tenant, &self.settings.gates.attio, &mut work.attio, report).await;
     }
 }
 

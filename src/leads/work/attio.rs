@@ -10,7 +10,6 @@ use crate::{
     attio::{self, Titles},
     clock::until,
     connections::AttioRefusal,
-    ids::unit_random,
     leads::{
         lead::{
             aggregate::Lead,
@@ -27,6 +26,8 @@ use crate::{
 
 /// A conflict at Attio is tried again at once this often, then by the schedule.
 const CONFLICTS_AT_ONCE: u32 = 3;
+/// What is told of a lead whose workspace has a token for Attio that no sealing key opens.
+pub(super) const TOKEN_UNOPENED: &str = "Attio's token cannot be opened: connect the workspace again";
 /// A 401 for a token that lives is taken for a stray this often in a row.
 const STRAYS_FORGIVEN: u32 = 3;
 
@@ -36,12 +37,11 @@ impl Leads {
         let Some(token) = self.attio_token(work) else {
             // There is one, and it does not open: it was altered. Were nothing written down, the worker would try for
             // ever, without a pause.
-            let again = Again::failed(self.settings.schedule.slowest(unit_random(), self.parts.clock.now()));
-            let detail = Some("Attio's token cannot be opened: connect the workspace again".to_owned());
+            let (again, detail) = (self.slowly(), Some(TOKEN_UNOPENED.to_owned()));
             return self.record(work, |lead, now| lead.not_shown(ShowFailure::Later, again, detail.clone(), now)).await;
         };
         let gate = self.gate_for(showing);
-        if !self.ensure_time(work).await? || !self.attio_lets_through(work, gate).await? || !self.has_time(work) {
+        if !self.may_write(work, gate).await? {
             return Ok(());
         }
         work.attio.go = false;
@@ -158,7 +158,7 @@ impl Leads {
     ) -> (ShowFailure, Again) {
         let now = self.parts.clock.now();
         let (at_once, again) = (Again::failed(now), triage(error).again(self, failures));
-        let slowly = || Again::failed(self.settings.schedule.slowest(unit_random(), now));
+        let slowly = || self.slowly();
         match error {
             CallError::RateLimited { .. } | CallError::NotSent { .. } => (ShowFailure::Later, again),
             CallError::Unreadable { .. } | CallError::Unknown { .. } => (ShowFailure::Unseen(showing), again),

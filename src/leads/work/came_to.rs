@@ -94,8 +94,8 @@ fn failures(lead: &Lead, step: Step) -> u32 {
         Step::ReadPerson => lead.send.to_read.as_ref().map_or(0, |to_read| to_read.failures),
         Step::TakeBaseline | Step::LookUp | Step::Submit | Step::Poll => lead.send.failures,
         Step::Show(_) | Step::ReadBack(_) => lead.attio.failures,
-        Step::WriteNote(send) | Step::LookForNote(send) => lead.notes.of(send).map_or(0, |note| note.failures),
-        Step::Place(_) => lead.pipeline.as_ref().map_or(0, |placement| placement.failures),
+        Step::WriteNote(send) | Step::LookForNote(send) => lead.notes.of(send).map_or(0, |note| note.trying.failures),
+        Step::Place(_) => lead.pipeline.as_ref().map_or(0, |placement| placement.trying.failures),
         Step::Tell => lead.calls.owed.iter().map(|owed| owed.failures).max().unwrap_or(0),
         Step::Expire(_) | Step::NoteEnd | Step::ForgetPerson | Step::Forget | Step::Rest(_) => 0,
     }

@@ -15,7 +15,7 @@ use crate::{
         Reserve, StoreError, Tenant,
         gate::{Gate, GateReport, GateView, Verdict},
     },
-    upstream::breaker::HeldBack,
+    upstream::breaker::{HeldBack, Probe},
 };
 
 impl Leads {
@@ -48,7 +48,7 @@ impl Leads {
     }
 
     /// Leave from Attio's gate, which paces: the lead keeps the slot that it is given.
-    pub(super) async fn attio_lets_through(&self, work: &mut Work, gate: Gate) -> Result<bool, StoreError> {
+    async fn attio_lets_through(&self, work: &mut Work, gate: Gate) -> Result<bool, StoreError> {
         if work.attio.go {
             return Ok(true);
         }
@@ -60,6 +60,11 @@ impl Leads {
     /// ALC has answered: its gate opens, whatever the answer says of the lead.
     pub(super) async fn alc_answered(&self, work: &mut Work) {
         self.report_on_alc(work, GateReport::Recovered).await;
+    }
+
+    /// Leave from Attio's gate, and the time for a whole attempt on both sides of asking for it; `false`: plan anew.
+    pub(super) async fn may_write(&self, work: &mut Work, gate: Gate) -> Result<bool, StoreError> {
+        Ok(self.ensure_time(work).await? && self.attio_lets_through(work, gate).await? && self.has_time(work))
     }
 
     /// Attio's gate. What a send came to goes before every Pending: a bulk that has just been sent holds its slots for
@@ -77,16 +82,23 @@ impl Leads {
 
     /// Tells ALC's gate, and the breaker over ALC as a whole, what came of a call.
     pub(super) async fn report_on_alc(&self, work: &mut Work, report: GateReport) {
+        let probe = work.alc_probe.take();
+        self.alc_fared(&work.tenant, probe, &mut work.alc, report).await;
+    }
+
+    /// The same, of whatever work it was for.
+    pub(in crate::leads) async fn alc_fared(
+        &self,
+        tenant: &Tenant,
+        probe: Option<Probe>,
+        pass: &mut Pass,
+        report: GateReport,
+    ) {
         match report {
-            GateReport::Failed => {
-                self.alc_breaker.failed(work.tenant.as_str(), work.alc_probe.take(), self.parts.clock.now());
-            }
-            GateReport::Recovered | GateReport::Limited { .. } | GateReport::Opened => {
-                self.alc_breaker.answered();
-                work.alc_probe = None;
-            }
+            GateReport::Failed => self.alc_breaker.failed(tenant.as_str(), probe, self.parts.clock.now()),
+            GateReport::Recovered | GateReport::Limited { .. } | GateReport::Opened => self.alc_breaker.answered(),
         }
-        self.report(&work.tenant, &self.settings.gates.alc, &mut work.alc, report).await;
+        self.report(tenant, &self.settings.gates.alc, pass, report).await;
     }
 
     /// Tells Attio's gate what came of a call.

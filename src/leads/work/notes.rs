@@ -3,16 +3,16 @@
 //! The order is what keeps it single: the attempt is marked in the store, then it is made, then what came of it is
 //! recorded. A mark that is found is an attempt that may have arrived.
 
-use super::{leased::Work, triage::triage};
+use super::{attio::TOKEN_UNOPENED, leased::Work, triage::triage};
 use crate::{
     clock::Timestamp,
-    ids::{RecordId, SendId, unit_random},
+    ids::{RecordId, SendId},
     leads::{
         lead::{aggregate::Lead, alc::Again, note::NoteFailure},
         service::Leads,
         words::{line_of, note_of},
     },
-    store::{Commit, Committed, LeaseChange, StoreError, gate::GateReport, put},
+    store::{StoreError, gate::GateReport},
     upstream::CallError,
 };
 
@@ -29,7 +29,7 @@ impl Leads {
             return self.no_token_for_note(work, send).await;
         };
         let gate = self.settings.gates.attio;
-        if !self.ensure_time(work).await? || !self.attio_lets_through(work, gate).await? || !self.has_time(work) {
+        if !self.may_write(work, gate).await? {
             return Ok(());
         }
         if !self.begin_note(work, send).await? {
@@ -47,7 +47,7 @@ impl Leads {
         let (Some(note), Some(outcome)) = (lead.notes.of(send), lead.outcome_of(send)) else {
             return self.record(work, |lead, _| lead.give_note_up(send)).await;
         };
-        let (record, attempt, failures) = (lead.shown_at(), note.attempts, note.failures);
+        let (record, attempt, failures) = (lead.shown_at(), note.attempts, note.trying.failures);
         let (title, content) = note_of(outcome, note.since, &self.words_of(&work.tenant, lead, note));
         let error = match self.parts.attio.create_note(&token, record, &title, &content).await {
             Ok(()) => {
@@ -82,7 +82,7 @@ impl Leads {
         let Some((note, tried)) = lead.notes.of(send).and_then(|note| Some((note, note.tried.as_ref()?))) else {
             return Ok(());
         };
-        let (attempt, looks, failures) = (note.attempts, tried.looks, note.failures);
+        let (attempt, looks, failures) = (note.attempts, tried.looks, note.trying.failures);
         let (now_at, then_at) = (lead.shown_at(), tried.record);
         let line = line_of(send);
         let mut is_there = Ok(false);
@@ -120,34 +120,17 @@ impl Leads {
         if !lead.begin_note(send, now) {
             return Ok(false);
         }
-        let change = LeaseChange::Hold(self.extended(lease, now));
-        let commit = Commit::of(vec![put(&work.key.id, &lead, Some(work.lead.version()), change)]);
-        match self.commit_surely(&work.tenant, &commit).await? {
-            Committed::Done(_) => {
-                work.written(lead, change, &commit);
-                Ok(true)
-            }
-            Committed::Conflict => {
-                self.look_again(work).await?;
-                Ok(false)
-            }
-        }
+        self.mark(work, lead, lease, None).await
     }
 
     /// There is a token, and it does not open.
     async fn no_token_for_note(&self, work: &mut Work, send: SendId) -> Result<(), StoreError> {
         let again = self.slowly();
-        let detail = "Attio's token cannot be opened: connect the workspace again";
-        self.record(work, |lead, _| lead.note_not_looked_for(send, again, detail)).await
+        self.record(work, |lead, _| lead.note_not_looked_for(send, again, TOKEN_UNOPENED)).await
     }
 
     fn note_is_over(&self, lead: &Lead, send: SendId, now: Timestamp) -> bool {
-        lead.notes.of(send).is_none_or(|note| now >= note.until)
-    }
-
-    /// The next try of what Attio refuses until a person acts.
-    pub(super) fn slowly(&self) -> Again {
-        Again::failed(self.settings.schedule.slowest(unit_random(), self.parts.clock.now()))
+        lead.notes.of(send).is_none_or(|note| now >= note.trying.until)
     }
 
     fn read_note_refusal(&self, error: &CallError, record: RecordId, failures: u32) -> (NoteFailure, Again) {

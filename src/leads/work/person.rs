@@ -6,13 +6,12 @@
 use secrecy::ExposeSecret as _;
 use serde_json::Map;
 
-use super::{leased::Work, triage::triage};
+use super::{attio::TOKEN_UNOPENED, leased::Work, triage::triage};
 use crate::{
     attio::people::{Number, Person},
-    ids::{RecordId, SendId, unit_random},
+    ids::{RecordId, SendId},
     leads::{
         lead::{
-            alc::Again,
             outcome::Reason,
             person::{Name, PhoneNumber},
             send::SealedPerson,
@@ -34,8 +33,7 @@ impl Leads {
         }
         let (send, record) = (work.lead.value.send.outcome.id, work.lead.value.shown_at());
         let Some(token) = self.attio_token(work) else {
-            let again = Again::failed(self.settings.schedule.slowest(unit_random(), now));
-            let detail = Some("Attio's token cannot be opened: connect the workspace again".to_owned());
+            let (again, detail) = (self.slowly(), Some(TOKEN_UNOPENED.to_owned()));
             return self.record(work, |lead, now| lead.person_not_read(send, again, detail.clone(), now)).await;
         };
         if !self.ensure_time(work).await? {
@@ -51,7 +49,6 @@ impl Leads {
         };
         let failures = work.lead.value.send.to_read.as_ref().map_or(0, |to_read| to_read.failures);
         let triage = triage(&error);
-        let slowly = || Again::failed(self.settings.schedule.slowest(unit_random(), self.parts.clock.now()));
         let again = match &error {
             CallError::NotFound => {
                 return self
@@ -62,12 +59,14 @@ impl Leads {
                     })
                     .await;
             }
-            CallError::Unauthorized => self.after_attios_401(work, &token, failures).await?.unwrap_or_else(slowly),
+            CallError::Unauthorized => {
+                self.after_attios_401(work, &token, failures).await?.unwrap_or_else(|| self.slowly())
+            }
             // A person has to act: a scope is missing, say.
             CallError::Forbidden { .. }
             | CallError::Rejected { .. }
             | CallError::Conflict { .. }
-            | CallError::Unsupported => slowly(),
+            | CallError::Unsupported => self.slowly(),
             CallError::RateLimited { .. }
             | CallError::NotSent { .. }
             | CallError::Unreadable { .. }

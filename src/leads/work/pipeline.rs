@@ -1,6 +1,6 @@
 //! Putting the record into the operator's list, at the stage that the result names.
 
-use super::{leased::Work, triage::triage};
+use super::{attio::TOKEN_UNOPENED, leased::Work, triage::triage};
 use crate::{
     ids::{RecordId, SendId},
     leads::{
@@ -18,17 +18,17 @@ impl Leads {
     /// Writes the entry of the record.
     pub(super) async fn place(&self, work: &mut Work, send: SendId) -> Result<(), StoreError> {
         let (lead, now) = (&work.lead.value, self.parts.clock.now());
-        let placement = lead.pipeline.clone().filter(|it| it.send == send && now < it.until);
+        let placement = lead.pipeline.clone().filter(|it| it.send == send && now < it.trying.until);
         let (Some(placement), Some(pipeline)) = (placement, &self.settings.pipeline) else {
             return self.record(work, |lead, _| lead.give_placement_up(send)).await;
         };
         let Some(token) = self.attio_token(work) else {
             let again = self.slowly();
-            let detail = "Attio's token cannot be opened: connect the workspace again";
-            return self.record(work, |lead, _| lead.not_placed(send, PlacementFailure::Later, again, detail)).await;
+            let later = PlacementFailure::Later;
+            return self.record(work, |lead, _| lead.not_placed(send, later, again, TOKEN_UNOPENED)).await;
         };
         let gate = self.settings.gates.attio;
-        if !self.ensure_time(work).await? || !self.attio_lets_through(work, gate).await? || !self.has_time(work) {
+        if !self.may_write(work, gate).await? {
             return Ok(());
         }
         work.attio.go = false;
@@ -51,12 +51,12 @@ impl Leads {
                 Ok(_) => {}
             }
         }
-        let (mut failure, mut again) = self.read_placement_refusal(&error, record, placement.failures);
+        let (mut failure, mut again) = self.read_placement_refusal(&error, record, placement.trying.failures);
         if is_lists {
             (failure, again) = (PlacementFailure::Refused, self.slowly());
         }
         if error == CallError::Unauthorized
-            && let Some(sooner) = self.after_attios_401(work, &token, placement.failures).await?
+            && let Some(sooner) = self.after_attios_401(work, &token, placement.trying.failures).await?
         {
             (failure, again) = (PlacementFailure::Later, sooner);
         }

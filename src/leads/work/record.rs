@@ -18,7 +18,7 @@ use crate::{
         },
         service::Leads,
     },
-    store::{Commit, Committed, Key, Lease, LeaseChange, Patience, StoreError, Tenant, Versioned, put},
+    store::{Commit, Committed, Key, Lease, LeaseChange, Patience, StoreError, Tenant, Version, Versioned, put},
     telemetry,
 };
 
@@ -141,10 +141,23 @@ impl Leads {
         let mut lead = work.lead.value.clone();
         lead.begin(now);
         lead.send.put_under(workspace.value.sending_webhook());
-        let change = LeaseChange::Hold(self.extended(lease, now));
-        let mut commit = Commit::of(vec![put(&work.key.id, &lead, Some(work.lead.version()), change)]);
         // So that no send begins after a removal: the workspace's version must still be the one that was looked at.
-        commit.checks.push((Key::workspace(), workspace.version()));
+        let stands = (Key::workspace(), workspace.version());
+        self.mark(work, lead, lease, Some(stands)).await
+    }
+
+    /// Writes down what is about to be attempted, under this worker's lease, if what is to `stand` does; `false`: look
+    /// again.
+    pub(super) async fn mark(
+        &self,
+        work: &mut Work,
+        lead: Lead,
+        lease: Lease,
+        stand: Option<(Key, Version)>,
+    ) -> Result<bool, StoreError> {
+        let change = LeaseChange::Hold(self.extended(lease, self.parts.clock.now()));
+        let mut commit = Commit::of(vec![put(&work.key.id, &lead, Some(work.lead.version()), change)]);
+        commit.checks.extend(stand);
         match self.commit_surely(&work.tenant, &commit).await? {
             Committed::Done(_) => {
                 work.written(lead, change, &commit);
@@ -214,7 +227,7 @@ impl Leads {
     }
 
     /// The lease, long enough again for what comes next.
-    pub(super) fn extended(&self, lease: Lease, now: Timestamp) -> Lease {
+    pub(in crate::leads) fn extended(&self, lease: Lease, now: Timestamp) -> Lease {
         Lease { until: later(now, self.lease_duration()).max(lease.until), ..lease }
     }
 }

@@ -39,6 +39,13 @@ pub(in crate::leads) fn triage(error: &CallError) -> Triage {
     Triage { report, asked }
 }
 
+impl Leads {
+    /// The next try of what an upstream refuses until a person acts.
+    pub(in crate::leads) fn slowly(&self) -> Again {
+        Again::failed(self.settings.schedule.slowest(unit_random(), self.parts.clock.now()))
+    }
+}
+
 impl Triage {
     /// When the call is made again, after `failures` failures in a row.
     pub(in crate::leads) fn again(&self, leads: &Leads, failures: u32) -> Again {
