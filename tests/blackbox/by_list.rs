@@ -208,6 +208,23 @@ scenario! {
 }
 
 scenario! {
+    /// The old number would be sent to.
+    async fn a_change_while_attio_is_asked_reads_the_new_number(setup: Setup) {
+        let (world, _app) = sending(setup).await;
+        let ada = world.person();
+        let held = world.attio.faults().hold("get_record", Stage::After);
+        enter(&world, &ada).await;
+        held.reached(1).await;
+        world.attio.set_phone_numbers(&ada.record_id, &["+442079460958"]);
+        assert_eq!(world.attio.deliver(vec![world.attio.updated_event(&ada.record_id, "phone_numbers")]).await, [200]);
+        held.release();
+        world.shows(&ada, "Pending").await;
+        assert_eq!(world.alc.leads_of(&ada.record_id)[0].phone_number, "+442079460958");
+        assert_eq!((world.attio.journal().count("get_record"), sent(&world, &ada)), (2, 1));
+    }
+}
+
+scenario! {
     /// What was read is believed for five minutes, by whatever replica, unless Attio tells of a change.
     async fn who_was_just_read_is_not_read_again(setup: Setup) {
         let (world, app) = sending(setup).await;

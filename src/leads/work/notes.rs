@@ -40,7 +40,7 @@ impl Leads {
             let attempt = work.lead.value.notes.of(send).map_or(0, |note| note.attempts);
             let (late, again) = (NoteFailure::Later, Again::failed(self.parts.clock.now()));
             let detail = "the store took too long, and the note was not sent";
-            return self.record(work, |lead, _| lead.note_not_written((send, attempt), late, again, detail)).await;
+            return self.record(work, |lead, now| lead.note_not_written((send, attempt), late, again, detail, now)).await;
         }
         work.attio.go = false;
         let lead = &work.lead.value;
@@ -64,7 +64,7 @@ impl Leads {
             (failure, again) = (NoteFailure::Later, sooner);
         }
         let detail = detail(&error);
-        self.record(work, |lead, _| lead.note_not_written((send, attempt), failure, again, &detail)).await?;
+        self.record(work, |lead, now| lead.note_not_written((send, attempt), failure, again, &detail, now)).await?;
         self.report_on_attio(work, triage(&error).report).await;
         Ok(())
     }
