@@ -57,7 +57,8 @@ fn a_later_word_replaces_an_earlier_one_and_silence_replaces_nothing() {
 
 #[test]
 fn what_alc_said_besides_goes_with_its_result() {
-    let with_words = |result, words: Option<&str>| Told { words: words.map(Sealed::from_text), ..told(result, None, None) };
+    let with_words =
+        |result, words: Option<&str>| Told { words: words.map(Sealed::from_text), ..told(result, None, None) };
     for (then, words, kept) in [
         (Some("won"), None, Some("first")),
         (Some("lost"), None, None),

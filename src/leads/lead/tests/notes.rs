@@ -146,17 +146,19 @@ impl World {
                     }
                     Fate::DoneUnseen(after) => {
                         self.posts.push((later(self.now, Duration::from_secs(after)), send));
-                        Box::new(move |lead| lead.note_not_written((send, attempt), NoteFailure::Unseen, soon, "lost", at))
+                        Box::new(move |lead| {
+                            lead.note_not_written((send, attempt), NoteFailure::Unseen, soon, "lost", at);
+                        })
                     }
-                    Fate::LostUnseen => {
-                        Box::new(move |lead| lead.note_not_written((send, attempt), NoteFailure::Unseen, soon, "lost", at))
-                    }
-                    Fate::NotTaken => {
-                        Box::new(move |lead| lead.note_not_written((send, attempt), NoteFailure::Later, soon, "429", at))
-                    }
-                    Fate::Refused => {
-                        Box::new(move |lead| lead.note_not_written((send, attempt), NoteFailure::Refused, soon, "403", at))
-                    }
+                    Fate::LostUnseen => Box::new(move |lead| {
+                        lead.note_not_written((send, attempt), NoteFailure::Unseen, soon, "lost", at);
+                    }),
+                    Fate::NotTaken => Box::new(move |lead| {
+                        lead.note_not_written((send, attempt), NoteFailure::Later, soon, "429", at);
+                    }),
+                    Fate::Refused => Box::new(move |lead| {
+                        lead.note_not_written((send, attempt), NoteFailure::Refused, soon, "403", at);
+                    }),
                 };
                 match worker {
                     Worker::Records => fact(&mut self.lead),
