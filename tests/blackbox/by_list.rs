@@ -85,6 +85,28 @@ scenario! {
 }
 
 scenario! {
+    async fn what_attio_tells_again_after_a_merge_asks_for_nothing(setup: Setup) {
+        let (world, app) = sending(setup).await;
+        let (ada, twin) = (world.person(), world.person());
+        let event = world.attio.add_entry_silently(LIST, &ada.record_id);
+        assert_eq!(world.attio.deliver(vec![event.clone()]).await, [200]);
+        world.shows(&ada, "Pending").await;
+        app.press(&twin).await.expect(201);
+        for person in [&ada, &twin] {
+            world.call_back(person, "qualified").await;
+            world.shows(person, "Complete").await;
+            world.synced(&app, person).await;
+        }
+        // The twin's lead speaks from now on, and has never heard of the entry.
+        let made = world.attio.merge(&ada.record_id, &twin.record_id).await;
+        assert_eq!(world.attio.deliver(vec![event]).await, [200]);
+        world.pass_slowly(MINUTE, 3).await;
+        assert_eq!(world.alc.leads().len(), 2, "nobody is sent again");
+        assert_eq!(world.attio.status(&made).as_deref(), Some("Complete"));
+    }
+}
+
+scenario! {
     async fn who_was_pressed_is_joined(setup: Setup) {
         let (world, app) = sending(setup).await;
         let ada = world.person();
@@ -290,6 +312,24 @@ scenario! {
             problems().await == json!([])
         };
         world.pass_until("nothing is named", MINUTE, HOUR, mended).await;
+    }
+}
+
+scenario! {
+    async fn an_entry_between_two_connections_counts_for_nothing(setup: Setup) {
+        let (world, app) = sending(setup).await;
+        let ada = world.person();
+        // Attio's webhook outlives the connection by a while.
+        world.attio.faults().always("delete_webhook", Fault::status(503));
+        app.connection_removed().await.expect(202);
+        let event = world.attio.add_entry_silently(LIST, &ada.record_id);
+        let body = json!({ "events": [event] }).to_string();
+        let answer = world.attio.deliver_to(&world.attio.webhooks()[0], body).await;
+        assert!([200, 410].contains(&answer), "{answer}");
+        world.attio.faults().clear("delete_webhook");
+        world.connect().await;
+        world.pass_slowly(MINUTE, 3).await;
+        assert_eq!(sent(&world, &ada), 0);
     }
 }
 
