@@ -219,13 +219,16 @@ scenario! {
     async fn a_merge_while_attio_is_asked_reads_the_new_record(setup: Setup) {
         let (world, _app) = sending(setup).await;
         let (ada, twin) = (world.person(), world.person());
-        let held = world.attio.faults().hold("get_record", Stage::Before);
+        let held = world.attio.faults().hold("get_record", Stage::After);
         enter(&world, &ada).await;
+        held.reached(1).await;
         let made = world.attio.merge(&ada.record_id, &twin.record_id).await;
+        world.attio.set_phone_numbers(&made, &["+442079460958"]);
         held.release();
         let merged = Person { record_id: made, ..ada.clone() };
         world.shows(&merged, "Pending").await;
         assert_eq!(sent(&world, &ada), 1);
+        assert_eq!(world.alc.leads_of(&ada.record_id)[0].phone_number, "+442079460958", "not the old record's");
     }
 }
 

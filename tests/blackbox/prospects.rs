@@ -279,6 +279,8 @@ scenario! {
         let (mut world, app) = upserting(setup).connected().await;
         world.attio.faults().always("query_records", Fault::status(503));
         world.tell(brought("qualified"), 200).await;
+        // What is under way at the removal may still arrive.
+        world.attio.journal().wait_answered("query_records", 1).await;
         app.connection_removed().await.expect(202);
         world.attio.faults().clear("query_records");
         world.pass_slowly(HOUR, 25).await;
