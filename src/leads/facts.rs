@@ -10,7 +10,7 @@ use crate::{
 /// Attio is owed something.
 pub fn facts_of(document: &Document) -> Result<FactsOfLead, StoreError> {
     let lead = decode::<Lead>(&document.body)?;
-    let owes_attio = lead.is_to_be_shown() || lead.owes_more();
+    let owes_attio = !lead.attio.gone && (lead.is_to_be_shown() || lead.owes_more());
     let webhooks = lead.send.webhook.into_iter().chain(lead.send.other_webhooks).collect();
     Ok(FactsOfLead { webhooks, owes_attio })
 }

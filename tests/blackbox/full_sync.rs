@@ -295,6 +295,7 @@ fn a_workspace_that_has_left_is_not_synced_and_its_sync_goes_with_it() {
         let begun = asked(&world, 0, Method::POST, "/operate/syncs", Some(wish)).await;
         assert!([200, 404].contains(&begun.status), "{begun:?}");
         world.pass_until("the connection is gone", MINUTE, DAY * 2, gone).await;
+        world.pass(DAY).await;
         let all = asked(&world, 0, Method::POST, "/operate/syncs", Some(json!({ "all": true }))).await;
         let all = all.expect(200).json();
         assert_eq!(all["syncs"], json!([]));

@@ -10,8 +10,8 @@ use crate::{
     clock::{Timestamp, later},
     connections::{self, Workspace},
     ids::{RecordId, WorkspaceId, random_uuid, unit_random},
-    leads::service::Leads,
-    store::{Decision, Key, Kind, LeaseChange, Patience, StoreError, Tenant, Versioned},
+    leads::{lead::next_step::DISCONNECT_GRACE, service::Leads},
+    store::{Aggregate as _, Decision, Key, Kind, LeaseChange, Patience, StoreError, Tenant, Versioned},
 };
 
 /// A workspace that has connected since is found after so long.
@@ -125,7 +125,9 @@ impl Leads {
     pub async fn why_not_synced(&self, workspace: WorkspaceId) -> Result<Option<&'static str>, StoreError> {
         let found = self.parts.store.find::<Workspace>(&connections::tenant(workspace), "").await?;
         let Some(Versioned { value: found, .. }) = found else { return Ok(Some("left")) };
-        let has_left = found.current().is_none() && found.disconnected_at.is_some();
+        // Until then its leads wait for it to connect again.
+        let gone_since = found.disconnected_at.filter(|_| found.status() == "disconnected");
+        let has_left = gone_since.is_some_and(|since| later(since, DISCONNECT_GRACE) <= self.parts.clock.now());
         let has_access = self.parts.connections.attio_token(&found).is_some();
         Ok((!has_access).then_some(if has_left { "left" } else { "not-connected" }))
     }

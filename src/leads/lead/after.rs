@@ -40,10 +40,13 @@ impl Lead {
             let is_kept = outcome.status == Status::Complete || outcome.reason == Some(Reason::RecordDeleted);
             is_kept && outcome.result.is_some()
         };
-        let had_result = |send| before.and_then(|before| before.outcome_of(send)).is_some_and(has_result);
+        let had_result = |now: &Outcome| {
+            let then = before.and_then(|before| before.outcome_of(now.id));
+            then.is_some_and(|then| has_result(then) && then.status == now.status)
+        };
         let earlier = self.earlier.iter().map(|earlier| &earlier.outcome);
-        let complete = earlier.chain([&self.send.outcome]).filter(|outcome| has_result(outcome));
-        let sends: Vec<_> = complete.map(|outcome| outcome.id).filter(|send| !had_result(*send)).collect();
+        let is_new = |outcome: &&Outcome| has_result(outcome) && !had_result(outcome);
+        let sends: Vec<_> = earlier.chain([&self.send.outcome]).filter(is_new).map(|outcome| outcome.id).collect();
         for send in sends.into_iter().filter(|_| !self.forwarding) {
             if self.notes.of(send).is_some() {
                 continue;
@@ -71,7 +74,13 @@ impl Lead {
     /// What is to be done for a note first, and when.
     pub fn next_note(&self, now: Timestamp) -> Option<(Timestamp, NoteDue)> {
         let record = self.shown_at();
-        self.notes.0.iter().filter_map(|note| note.due(record, now)).min_by_key(|(at, _)| *at)
+        let told = self.notes.iter().filter(|note| self.is_told(note.send));
+        told.filter_map(|note| note.due(record, now)).min_by_key(|(at, _)| *at)
+    }
+
+    /// Whether Attio may show the result of that send: one that a deletion has ended is nobody's to read.
+    fn is_told(&self, send: SendId) -> bool {
+        self.outcome_of(send).is_some_and(|outcome| outcome.status == Status::Complete)
     }
 
     /// An attempt is about to be made, on that record; `false`: none is to be made.
@@ -130,10 +139,15 @@ impl Lead {
         }
     }
 
-    /// Attio was looked through after `looks` looks that had found nothing; whether the note is there.
-    pub fn note_looked_for(&mut self, (send, attempt): (SendId, u32), looks: u8, is_there: bool) {
+    /// Attio was looked through, of a lead that was shown at `record` then, after `looks` looks that had found nothing;
+    /// whether the note is there.
+    pub fn note_looked_for(&mut self, (send, attempt): (SendId, u32), (record, looks): (RecordId, u8), is_there: bool) {
         if is_there {
             return self.note_written(send);
+        }
+        if self.shown_at() != record {
+            // A merge has taken the note along, perhaps.
+            return;
         }
         let Some(note) = self.notes.owed_mut(send).filter(|note| note.attempts == attempt) else { return };
         let Some(tried) = note.tried.as_mut().filter(|tried| tried.looks == looks) else { return };
@@ -158,14 +172,22 @@ impl Lead {
 
     /// When words are to be erased next, of a record that is gone.
     pub fn words_until(&self) -> Option<Timestamp> {
-        self.notes.iter().filter_map(|note| note.words_until).min()
+        self.notes.iter().filter(|note| self.is_to_go(note)).filter_map(|note| note.words_until).min()
     }
 
     /// A person who is gone leaves no words behind.
     pub fn forget_words(&mut self, now: Timestamp) {
-        for note in self.notes.0.iter_mut().filter(|note| note.words_until.is_some_and(|until| until <= now)) {
+        let is_over = |note: &&Note| self.is_to_go(note) && note.words_until.is_some_and(|until| until <= now);
+        let over: Vec<_> = self.notes.iter().filter(is_over).map(|note| note.send).collect();
+        for note in self.notes.0.iter_mut().filter(|note| over.contains(&note.send)) {
             (note.words, note.words_until) = (None, None);
         }
+    }
+
+    /// Whether the record of a note is gone still. One that a person has restored, or that a release before this one has
+    /// merged into another, is to have its note.
+    fn is_to_go(&self, note: &Note) -> bool {
+        self.attio.gone || note.trying.gone_from == Some(self.shown_at()) || !self.is_told(note.send)
     }
 
     /// What waits only for a next try is tried now; whether anything did. A look keeps its time: it comes when nothing

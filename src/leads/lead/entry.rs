@@ -19,7 +19,7 @@ use crate::{
 
 /// Entries remembered. Attio repeats an event for three days, in which nobody puts a person into a list as often.
 const ENTRIES_KEPT: usize = 20;
-/// After so many changes of the record a person is not read anew for another one.
+/// So often a person is read anew for a change of the record.
 const READ_ANEW: u32 = 5;
 
 impl Lead {
@@ -53,7 +53,7 @@ impl Lead {
 
     /// Attio has named the person; when it was asked, the record of that send had changed so often.
     pub fn person_read(&mut self, (send, changes): (SendId, u32), person: SealedPerson, now: Timestamp) {
-        if self.is_to_be_read(send) && !self.is_to_be_read_anew(changes) {
+        if self.is_to_be_read(send) && !self.is_outdated(changes) {
             let has_changed = self.changes() != changes;
             self.send.to_read = None;
             self.known = (!has_changed).then(|| KnownPerson::new(person.clone(), now));
@@ -77,7 +77,7 @@ impl Lead {
 
     /// Attio has named the person, and not all that ALC needs.
     pub fn person_lacks(&mut self, (send, changes): (SendId, u32), what: Reason, now: Timestamp) {
-        if self.is_to_be_read(send) && !self.is_to_be_read_anew(changes) {
+        if self.is_to_be_read(send) && !self.is_outdated(changes) {
             self.send.outcome.last_error = None;
             self.send.finish(Status::Failed, Some(what), now);
         }
@@ -107,8 +107,11 @@ impl Lead {
 
     /// Whether what Attio has just named may be from before a change: the old number would be sent to, or a number that
     /// is there by now be missed. Not for ever, where another integration keeps writing.
-    fn is_to_be_read_anew(&self, changes: u32) -> bool {
-        self.changes() != changes && changes < READ_ANEW
+    fn is_outdated(&mut self, changes: u32) -> bool {
+        let changed = self.send.to_read.as_mut().filter(|to_read| to_read.changes != changes);
+        let Some(to_read) = changed.filter(|to_read| to_read.outdated < READ_ANEW) else { return false };
+        to_read.outdated += 1;
+        true
     }
 
     /// Whether Attio is to be asked who the person of this send is.

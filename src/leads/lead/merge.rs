@@ -54,9 +54,10 @@ impl Lead {
         if self.shown_at() == record {
             return;
         }
+        let from = self.shown_at();
         self.attio_record = (record != self.record_id).then_some(record);
         // The person lives on there, and the notes are written there.
-        self.notes.0.iter_mut().for_each(|note| note.words_until = None);
+        self.notes.0.iter_mut().filter(|note| note.is_owed()).for_each(|note| note.move_from(from, now));
         // What was refused there says nothing of the new record. What was shown there has been merged into it.
         self.attio.gone = false;
         self.attio.refused = false;

@@ -165,6 +165,15 @@ impl Note {
         self.trying.end();
     }
 
+    /// The record has become another one. What an attempt wrote there is on that one, and may have been looked for in
+    /// vain where the record was gone already.
+    pub(super) fn move_from(&mut self, record: RecordId, now: Timestamp) {
+        self.words_until = None;
+        if self.attempts > 0 && self.tried.is_none() {
+            self.tried = Some(Tried { at: now, record, looks: 0, extra: Map::new() });
+        }
+    }
+
     /// The record is gone. What ALC said is kept no longer than Attio needs to tell of a merge.
     pub(super) fn forget_words_soon(&mut self, now: Timestamp) {
         if self.words.is_some() && self.words_until.is_none() {

@@ -1,7 +1,8 @@
 //! What ALC says of a person whom it brought, once Attio has the person's record.
 //!
-//! Promises that a live send of ours ends by this only if ALC's id is that send's own (else ALC is asked at once), that a result which is known is
-//! never taken back, and that one which comes after a word without a result is shown, also where Attio shows that word.
+//! Promises that a live send of ours ends by this only if ALC's id is that send's own (where either id is missing and ALC has
+//! taken the send, ALC is asked at once), that a result which is known is never taken back, and that one which comes after a
+//! word without a result is shown, also where Attio shows that word.
 
 use super::{aggregate::Lead, outcome::Status, send::PresentSend};
 use crate::clock::Timestamp;
@@ -43,7 +44,11 @@ impl Lead {
                 self.finish(result, brought.lead_id, None, now);
             } else if brought.lead_id.is_none() || outcome.lead_id.is_none() {
                 // Perhaps the live send's own, whose id was never learnt: ALC, asked for the record, can tell.
-                self.ask_by(now);
+                let scheduled = self.send.poll_at.filter(|at| *at > now);
+                if self.ask_by(now) {
+                    // Besides what the schedule has.
+                    self.send.poll_then = self.send.poll_then.or(scheduled);
+                }
             }
         }
         self.count_calls(brought);

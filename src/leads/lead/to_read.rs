@@ -17,6 +17,9 @@ pub struct ToRead {
     /// How often Attio has told that the record had changed.
     #[serde(default)]
     pub changes: u32,
+    /// How often what Attio named was from before such a change.
+    #[serde(default)]
+    pub outdated: u32,
     /// What a newer version keeps here.
     #[serde(flatten)]
     pub extra: Map<String, Value>,

@@ -146,8 +146,10 @@ impl Prospect {
         }
         if told.result.is_some() || self.result.is_none() {
             // Id and words belong to the result: of two leads of one person the later one's are shown.
+            let is_same =
+                self.result == told.result && told.lead_id.as_ref().is_none_or(|_| told.lead_id == self.lead_id);
             self.lead_id = told.lead_id.or(self.lead_id.take());
-            self.words = told.words.or(self.words.take().filter(|_| self.result == told.result));
+            self.words = told.words.or(self.words.take().filter(|_| is_same));
             self.result = told.result;
         }
         true

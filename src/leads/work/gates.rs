@@ -96,7 +96,11 @@ impl Leads {
     ) {
         match report {
             GateReport::Failed => self.alc_breaker.failed(tenant.as_str(), probe, self.parts.clock.now()),
-            GateReport::Recovered | GateReport::Limited { .. } | GateReport::Opened => self.alc_breaker.answered(),
+            GateReport::Recovered | GateReport::Limited { .. } | GateReport::Opened => {
+                // Before the store is waited for: the breaker may open again by then, with another probe.
+                drop(probe);
+                self.alc_breaker.answered();
+            }
         }
         self.report(tenant, &self.settings.gates.alc, pass, report).await;
     }

@@ -95,7 +95,10 @@ impl Leads {
             }
         }
         match is_there {
-            Ok(is_there) => self.record(work, |lead, _| lead.note_looked_for((send, attempt), looks, is_there)).await,
+            Ok(is_there) => {
+                let seen = (now_at, looks);
+                self.record(work, |lead, _| lead.note_looked_for((send, attempt), seen, is_there)).await
+            }
             Err(error) => {
                 let mut again = triage(&error).again(self, failures);
                 if matches!(error, CallError::Forbidden { .. } | CallError::Rejected { .. }) {
@@ -110,17 +113,18 @@ impl Leads {
         }
     }
 
-    /// Whether one of the record's notes has that line, by page after page; `None`: the lease has gone meanwhile.
+    /// Whether one of the record's notes has that line, by page after page; `None`: plan anew, since the lease has gone, or
+    /// a merge was told meanwhile.
     async fn look_through(
         &self,
         work: &mut Work,
         (token, record): (&SecretString, RecordId),
         line: &str,
     ) -> Result<Option<Result<bool, CallError>>, StoreError> {
-        let mut from = 0;
+        let (mut from, shown_at) = (0, work.lead.value.shown_at());
         loop {
             // The pages of a record with many notes take longer than one lease lasts.
-            if !self.ensure_time(work).await? && !self.has_time(work) {
+            if !self.ensure_time(work).await? && !(self.has_time(work) && work.lead.value.shown_at() == shown_at) {
                 return Ok(None);
             }
             match self.parts.attio.has_note(token, record, line, from).await {

@@ -178,6 +178,12 @@ fn what_changes_while_attio_is_asked_is_read_anew_and_not_for_ever() {
     unchanged.person_read((send, unchanged.changes()), person("New"), NOW);
     assert_eq!(unchanged.send.person, Some(person("New")));
     assert!(unchanged.known.is_some());
+    // However often it has changed before Attio was asked.
+    (0..10).for_each(|_| drop(lead.forget_known()));
+    let asked = lead.changes();
+    lead.forget_known();
+    lead.person_read((send, asked), person("Old"), NOW);
+    assert_eq!(lead.send.person, None);
     for _ in 0..10 {
         let asked = lead.changes();
         lead.forget_known();

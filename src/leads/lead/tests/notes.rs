@@ -12,7 +12,7 @@ use super::super::{
     alc::Again,
     merge::{self, Known, Unknown},
     next_step::{AlcAccess, Deadlines, Step, Surroundings},
-    note::NoteFailure,
+    note::{NoteDue, NoteFailure, Notes},
     outcome::Status,
     pipeline::{Placement, PlacementFailure},
     send::PresentSend,
@@ -190,11 +190,11 @@ impl World {
         let Step::LookForNote(send) = self.next() else { panic!("{:?}", self.next()) };
         let note = self.lead.notes.of(send).expect("owed");
         let (attempt, looks) = (note.attempts, note.tried.as_ref().expect("tried").looks);
-        let is_there = self.arrived(send) > 0;
-        self.lead.note_looked_for((send, attempt), looks, is_there);
+        let (is_there, record) = (self.arrived(send) > 0, self.lead.shown_at());
+        self.lead.note_looked_for((send, attempt), (record, looks), is_there);
         if usize::from(looks) == 0 {
             // Two workers that looked at the same time count as one look.
-            self.lead.note_looked_for((send, attempt), looks, is_there);
+            self.lead.note_looked_for((send, attempt), (record, looks), is_there);
         }
     }
 }
@@ -347,7 +347,63 @@ fn a_record_that_is_gone_gets_nothing_and_leaves_no_words() {
     assert_eq!(merged.next(), Step::Place(send));
     merged.now = later(merged.now, A_MERGE_IS_TOLD);
     assert_eq!(merged.next(), Step::Place(send), "nothing is to be forgotten");
+    merged.lead.placed(send, merged.lead.shown_at());
+    assert_eq!(merged.next(), Step::LookForNote(send), "an attempt's note may have been taken along");
     assert!(has_words(&merged.lead));
+}
+
+#[test]
+fn a_look_at_a_record_that_a_merge_has_ended_says_nothing_of_the_merged_one() {
+    let mut world = World::new();
+    world.show();
+    let (send, record) = (world.lead.send.outcome.id, world.lead.record_id);
+    world.lead.placed(send, record);
+    world.lead.begin_note(send, world.now);
+    let mut seen_before = World { lead: world.lead.clone(), now: world.now, ..World::new() };
+    // Both looks find nothing, since the record is gone already; then the merge is told.
+    for looks in 0..2 {
+        world.lead.note_looked_for((send, 1), (record, looks), false);
+    }
+    assert_eq!(world.next(), Step::WriteNote(send));
+    merge(&mut world);
+    // The merge is told while the last look is under way.
+    seen_before.lead.note_looked_for((send, 1), (record, 0), false);
+    merge(&mut seen_before);
+    seen_before.lead.note_looked_for((send, 1), (record, 1), false);
+    for mut world in [world, seen_before] {
+        world.lead.placed(send, world.lead.shown_at());
+        assert_eq!(world.next_of_note(), Some(Step::LookForNote(send)), "what may be on the new one is looked for");
+    }
+}
+
+#[test]
+fn what_a_deletion_has_ended_gets_no_note_though_its_record_is_sent_again() {
+    let mut world = World::new();
+    let record = world.lead.record_id;
+    world.lead.notes = Notes::default();
+    world.lead.send = PresentSend::new(SendId::random(), world.now);
+    let first = world.lead.send.outcome.id;
+    world.lead.begin(world.now);
+    world.lead.submitted(first, Some("17".to_owned()), None, world.now);
+    let mut known = Known::from([(record, Some(world.lead.clone()))]);
+    merge::deleted(&mut known, record, None, world.now).expect("known");
+    world.lead = known.remove(&record).flatten().expect("still there");
+    let before = world.lead.clone();
+    world.lead.finish("qualified", Some("17"), None, world.now);
+    let words = Sealed::from_text("what was said");
+    world.lead.owe_note(Some(&before), Some(&words), world.deadlines.retention, world.now);
+    assert!(world.lead.notes.of(first).is_some(), "a merge may bring it back");
+    let mut merged = World { lead: world.lead.clone(), ..World::new() };
+    merge(&mut merged);
+    assert!(matches!(merged.lead.next_note(merged.now), Some((_, NoteDue::Write(send))) if send == first));
+    // A person has restored the record, and pressed.
+    world.lead.send_again(PresentSend::new(SendId::random(), world.now));
+    assert_eq!(world.lead.next_note(world.now), None);
+    assert_eq!(
+        world.lead.words_until(),
+        Some(later(world.now, A_MERGE_IS_TOLD)),
+        "and nothing is kept of what was said"
+    );
 }
 
 #[test]
