@@ -100,6 +100,30 @@ async fn what_an_earlier_release_does_to_urgent_work_is_noticed() {
     assert_eq!(all, ["1", "3", "4"]);
 }
 
+/// An entry is taken away only where there may be one: a lane in which entries stayed would be walked for nothing.
+#[tokio::test]
+async fn what_is_urgent_no_more_leaves_its_lane() {
+    let server = RedisServer::start();
+    let engine = redis(&server).await;
+    let lane = format!("{}t:{}:urgent", engine.keys.of(&tenant()), tenant());
+    let entries = || server.command(&format!("ZCARD {lane}")).trim().to_owned();
+    let put_as = |version, is_urgent| {
+        let mut write = put(&lead(1), version, due(at(1)));
+        if let Change::Put { urgent, .. } = &mut write.change {
+            *urgent = is_urgent;
+        }
+        write
+    };
+    for (version, is_urgent, left) in
+        [(None, true, ":1"), (Some(1), false, ":0"), (Some(2), false, ":0"), (Some(3), true, ":1")]
+    {
+        assert_eq!(commit(&engine, vec![put_as(version, is_urgent)], at(0)).await, DONE);
+        assert_eq!(entries(), left, "over {version:?}");
+    }
+    assert_eq!(commit(&engine, vec![erase(&lead(1), 4)], at(0)).await, DONE);
+    assert_eq!(entries(), ":0");
+}
+
 #[tokio::test]
 async fn a_sign_of_life_that_was_not_taken_is_given_again_long_before_the_last_one_counts_no_more() {
     let server = RedisServer::start();

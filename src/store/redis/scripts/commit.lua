@@ -76,14 +76,14 @@ for _, w in ipairs(planned) do
     write_fields(key, NAMES, w.present, { b = w.body, v = w.next, s = w.status, c = w.created, d = w.d, lt = w.lt,
       lu = w.lu, sl = w.sl, u = w.urgent and '1', x = not indexed and w.expires })
     if not indexed and w.ttl ~= '' then redis.call('PEXPIRE', key, w.ttl) end
-    if indexed and not same then index(tenant, kind, id, w, stays) end
+    if indexed and not same then index(tenant, kind, id, w) end
     due = w.lu or w.d
   else
     redis.call('DEL', key)
   end
   if indexed then
     moved = true
-    due_at(tenant, w.member, due, w.urgent)
+    due_at(tenant, w.member, due, w.urgent, w.present and w.present.u)
   end
 end
 if moved then requeue(tenant, now, false) end

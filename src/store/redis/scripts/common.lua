@@ -24,39 +24,42 @@ local function tenant_due_key(tenant) return p .. 't:' .. tenant .. ':due' end
 -- Of those the urgent ones once more, by the same time. A release before this one does not know them and leaves entries
 -- behind: the aggregate itself says whether it is urgent, and when it is due.
 local function tenant_urgent_key(tenant) return p .. 't:' .. tenant .. ':urgent' end
-local function due_at(tenant, member, due, urgent)
+-- `was_urgent`: it may have an entry among the urgent ones. What never was urgent has none to take away.
+local function due_at(tenant, member, due, urgent, was_urgent)
   if due and due ~= '' then
     redis.call('ZADD', tenant_due_key(tenant), due, member)
     if urgent then return redis.call('ZADD', tenant_urgent_key(tenant), due, member) end
   else
     redis.call('ZREM', tenant_due_key(tenant), member)
   end
-  redis.call('ZREM', tenant_urgent_key(tenant), member)
+  if was_urgent then redis.call('ZREM', tenant_urgent_key(tenant), member) end
 end
--- Writes what a hash holds from now on of the fields in `names`; `had` is what it held, or nil. Only what has changed
--- sides costs a command: most writes take nothing away.
+-- Writes what a hash holds from now on of the fields in `names`; `had` is what it is known to have held, or nil. What has not
+-- changed is not written, into the append-only file neither.
 local function write_fields(key, names, had, has)
   local set, gone = {}, {}
   for _, name in ipairs(names) do
     local value = has[name]
     if value and value ~= '' then
-      set[#set + 1] = name
-      set[#set + 1] = value
+      if not had or had[name] ~= value then
+        set[#set + 1] = name
+        set[#set + 1] = value
+      end
     elseif had and had[name] then
       gone[#gone + 1] = name
     end
   end
   if #gone > 0 then redis.call('HDEL', key, unpack(gone)) end
-  redis.call('HSET', key, unpack(set))
+  if #set > 0 then redis.call('HSET', key, unpack(set)) end
 end
 
--- Everything but receipts is indexed by kind and status, over the partition and within its tenant; leads also by
--- creation alone. Members begin with the time of creation, in digits that sort.
+-- Everything but receipts is indexed by kind and status, over the partition and within its tenant. Members begin with the
+-- time of creation, in digits that sort.
 local function label_key(kind, status) return p .. 'n:' .. kind .. ':' .. status end
 local function tenant_label_key(tenant, kind, status) return p .. 't:' .. tenant .. ':n:' .. kind .. ':' .. status end
+-- Leads by creation alone: of no use any more. What an earlier version entered goes with its lead, or its next send.
 local function tenant_leads_key(tenant) return p .. 't:' .. tenant .. ':leads' end
 
--- Of a lead that only goes from one status to another the entry by creation alone stays.
 local function unindex(tenant, kind, id, present, stays)
   local entry = present.c .. '|' .. id
   redis.call('ZREM', label_key(kind, present.s), present.c .. '|' .. tenant .. '|' .. id)
@@ -64,12 +67,11 @@ local function unindex(tenant, kind, id, present, stays)
   if kind == 'lead' and not stays then redis.call('ZREM', tenant_leads_key(tenant), entry) end
 end
 
-local function index(tenant, kind, id, w, stays)
+local function index(tenant, kind, id, w)
   local entry = w.created .. '|' .. id
   redis.call('SADD', labels_key, kind .. ':' .. w.status)
   redis.call('ZADD', label_key(kind, w.status), 0, w.created .. '|' .. tenant .. '|' .. id)
   redis.call('ZADD', tenant_label_key(tenant, kind, w.status), 0, entry)
-  if kind == 'lead' and not stays then redis.call('ZADD', tenant_leads_key(tenant), 0, entry) end
 end
 
 -- What a hash holds of an aggregate.
@@ -91,10 +93,12 @@ local function requeue(tenant, now, served)
     if known and tonumber(known) == earliest then return end
   end
   redis.call('ZADD', due_key, text(earliest), tenant)
-  local turn = number(redis.call('ZSCORE', turn_key, tenant))
+  local turn = earliest
   if served then
-    redis.call('ZADD', turn_key, text(math.max(earliest, now)), tenant)
-  elseif earliest > now or not turn or turn > now then
-    redis.call('ZADD', turn_key, text(earliest), tenant)
+    turn = math.max(earliest, now)
+  elseif earliest <= now then
+    local waits_since = number(redis.call('ZSCORE', turn_key, tenant))
+    if waits_since and waits_since <= now then return end
   end
+  redis.call('ZADD', turn_key, text(turn), tenant)
 end

@@ -16,14 +16,15 @@ local function gate_read(key)
   local g = { had = had, grid = number(h[1]), tail = number(h[2]), returning = number(h[3]), paused = number(h[4]),
     open = number(h[5]), probe = number(h[6]), cool = number(h[7]) or 0, failures = number(h[8]) or 0, left = {},
     ahead = number(h[10]), since = number(h[11]) or 0, last = number(h[12]) }
-  for departure in string.gmatch(h[9] or '', '[^,]+') do g.left[#g.left + 1] = tonumber(departure) end
+  -- As text: of up to MARKS departures no more than two are looked at, and to turn all into numbers and back was half of
+  -- what a reservation costs.
+  for departure in string.gmatch(h[9] or '', '[^,]+') do g.left[#g.left + 1] = departure end
   return g
 end
 
 local function gate_write(key, g, now)
-  local left, last = {}, now
-  for i, departure in ipairs(g.left) do left[i] = text(departure) end
-  local has = { left = table.concat(left, ','), since = g.since > 0 and text(g.since) }
+  local last = now
+  local has = { left = table.concat(g.left, ','), since = g.since > 0 and text(g.since) }
   for _, name in ipairs({ 'grid', 'tail', 'returning', 'ahead', 'paused', 'open', 'probe', 'cool', 'failures', 'last' }) do
     if g[name] then
       has[name] = text(g[name])
@@ -61,11 +62,11 @@ local function gate_after(slot, interval, otherwise)
 end
 
 local function gate_nth(limit) return math.max(math.ceil(limit / MARKS), 1) end
-local function gate_last(g) return g.last or g.left[#g.left] end
+local function gate_last(g) return g.last or number(g.left[#g.left]) end
 
 local function gate_room(g, limit, now)
   local still_there = math.floor(math.max(limit - 1 - g.since, 0) / gate_nth(limit))
-  local gone = g.left[#g.left - still_there]
+  local gone = number(g.left[#g.left - still_there])
   return gone and gone + SECOND or now
 end
 
@@ -75,7 +76,7 @@ local function gate_depart(g, limit, now)
   g.since, g.last = g.since + 1, now
   if g.since >= nth then
     g.since, g.last = 0, nil
-    g.left[#g.left + 1] = now
+    g.left[#g.left + 1] = text(now)
   end
   while #g.left > math.ceil(limit / nth) do table.remove(g.left, 1) end
 end

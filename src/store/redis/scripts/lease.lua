@@ -10,7 +10,7 @@ local function lease(tenant, member, h, token)
   local ran_out = h[6] and 1 or 0
   h[6], h[7] = token, until_
   redis.call('HSET', aggregate_key(tenant, member), 'lt', h[6], 'lu', h[7])
-  due_at(tenant, member, until_, h[10])
+  due_at(tenant, member, until_, h[10], false)
   leased[#leased + 1] = { tenant, member, ran_out, h }
 end
 
@@ -30,7 +30,7 @@ while at <= #ARGV do
       if not h[2] or not h[10] or not due or tonumber(due) > tonumber(now) then
         -- What a release before this one left behind.
         first[member] = nil
-        due_at(tenant, member, h[2] and due, h[10])
+        due_at(tenant, member, h[2] and due, h[10], true)
       else
         lease(tenant, member, h, ARGV[token])
         token, urgent = token + 1, urgent - 1
@@ -46,7 +46,7 @@ while at <= #ARGV do
         lease(tenant, member, h, ARGV[token])
         token, others = token + 1, others - 1
       else
-        due_at(tenant, member, nil, false)
+        due_at(tenant, member, nil, false, true)
       end
     end
   end

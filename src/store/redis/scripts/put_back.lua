@@ -9,6 +9,6 @@ else
   redis.call('HDEL', key, 'lt', 'lu')
   redis.call('HSET', key, 'd', due)
 end
-due_at(tenant, member, due, redis.call('HGET', key, 'u'))
+due_at(tenant, member, due, redis.call('HGET', key, 'u'), false)
 requeue(tenant, now, false)
 return 1

@@ -15,8 +15,8 @@ for _ = 1, tonumber(ARGV[2]) do
   write_fields(key, NAMES, nil, has)
   if ttl ~= '' then redis.call('PEXPIRE', key, ttl) end
   if kind ~= 'receipt' then
-    index(tenant, kind, id, { created = has.c, status = has.s }, false)
-    due_at(tenant, member, has.lu ~= '' and has.lu or has.d, has.u ~= '')
+    index(tenant, kind, id, { created = has.c, status = has.s })
+    due_at(tenant, member, has.lu ~= '' and has.lu or has.d, has.u ~= '', true)
     requeue(tenant, now, false)
   end
 end

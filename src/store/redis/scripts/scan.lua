@@ -25,7 +25,6 @@ local function wrong_indexes(tenant, member, h)
   expect(has_label(kind .. ':' .. h[3]), 'labels')
   expect(stands(label_key(kind, h[3]), h[4] .. '|' .. tenant .. '|' .. id, 0), 'status')
   expect(stands(tenant_label_key(tenant, kind, h[3]), h[4] .. '|' .. id, 0), 'status within the tenant')
-  if kind == 'lead' then expect(stands(tenant_leads_key(tenant), h[4] .. '|' .. id, 0), 'creation') end
   local due = h[7] or h[5]
   expect(stands(tenant_due_key(tenant), member, due), 'due times')
   if due then

@@ -10,7 +10,7 @@ for i = first, #ARGV, 2 do
   local present = read(tenant, member, now)
   if present and not present.lt and wanted[present.s] then
     redis.call('HSET', aggregate_key(tenant, member), 'd', due)
-    due_at(tenant, member, due, present.u)
+    due_at(tenant, member, due, present.u, false)
     woken = woken + 1
   end
 end
