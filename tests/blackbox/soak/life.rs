@@ -41,6 +41,8 @@ pub struct Callers {
     pub pairs: Vec<(Person, Person)>,
     /// Whose records are deleted.
     pub doomed: Vec<Person>,
+    /// Whether people may be sent by list.
+    sends_by_list: bool,
     cut: AtomicUsize,
     repeated: AtomicUsize,
 }
@@ -54,6 +56,13 @@ pub struct Life {
     pub result: String,
     /// A workflow step waited for the first send.
     pub is_waited_for: bool,
+}
+
+impl Life {
+    /// What ALC said of each send, in turn.
+    pub fn results(&self) -> Vec<&str> {
+        if self.sends == 2 { vec!["qualified", &self.result] } else { vec![&self.result] }
+    }
 }
 
 /// All of it.
@@ -96,6 +105,7 @@ impl Callers {
             people: (0..plan.leads).map(|_| rig.world.person()).collect(),
             pairs: (0..few).map(|_| (rig.world.person(), rig.world.person())).collect(),
             doomed: (0..few).map(|_| rig.world.person()).collect(),
+            sends_by_list: plan.goes_further,
             cut: AtomicUsize::new(0),
             repeated: AtomicUsize::new(0),
         }
@@ -182,6 +192,7 @@ impl Callers {
                 let step = self.attio.callback_url(&person.record_id);
                 self.press(person, &format!("step {}", person.record_id), Some(&step)).await;
             }
+            6 | 7 if self.sends_by_list => self.enter(person, dice).await,
             _ => self.press(person, &format!("first {}", person.record_id), None).await,
         }
         self.call_back(person, 1, "qualified", dice).await;
@@ -216,6 +227,12 @@ impl Callers {
             Ok(answer) => answer.body,
             Err(error) => format!("{}: {error}", person.record_id),
         }
+    }
+
+    /// What the connector says of a record's lead.
+    pub async fn lead(&self, record: &str) -> String {
+        let request = self.app().request(reqwest::Method::GET, &format!("/v1/leads/{record}"));
+        try_send(request).await.map_or_else(|error| error.to_string(), |answer| answer.body)
     }
 
     async fn press_in_a_batch(&self, person: &Person) {

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::{
     Plan,
+    further::SENDING,
     life::{Callers, PATIENCE},
 };
 use crate::support::{ambient::eventually_within, harness::Person, turns::Dice};
@@ -75,6 +76,14 @@ impl Callers {
             self.insist_on_callback(&callback).await;
         }
         Merged { record_id, speaker: other.clone(), other: one.clone(), result: "qualified" }
+    }
+
+    /// A person puts somebody into the list that sends, and Attio tells of it, perhaps once more.
+    pub async fn enter(&self, person: &Person, dice: &mut Dice) {
+        let event = self.attio.add_entry_silently(SENDING, &person.record_id);
+        for _ in 0..=usize::from(dice.below(3) == 0) {
+            self.tell(event.clone()).await;
+        }
     }
 
     /// The new record, once Attio has told of both originals.

@@ -2,7 +2,9 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use super::{Plan, Tokens, life::PATIENCE};
+use alc_connector::clock::{Clock as _, ManualClock, SystemClock};
+
+use super::{Plan, Tokens, further, life::PATIENCE};
 use crate::support::{
     ambient::eventually_within,
     faketime::FakeTime,
@@ -50,10 +52,14 @@ impl Rig {
                 alc.expires_in = None;
             }
         });
+        let setup = if plan.goes_further { further::on(setup) } else { setup };
         let mut world = setup.prepare().await;
         world.live_in_real_time();
         // The listener here has no TLS.
         world.attio.configure(|attio| attio.https_webhooks_only = false);
+        if plan.goes_further {
+            further::make_lists(&world.attio);
+        }
         let mut seats = Vec::new();
         for _ in 0..if plan.is_on_redis { 3 } else { 1 } {
             seats.push(seat(&world).await);
@@ -102,10 +108,30 @@ impl Rig {
         format!("{} pieces spoilt on the wires", self.seats.iter().map(wires).sum::<u64>())
     }
 
+    /// Each replica ends, and one in this process goes on in their place, by a clock that begins now and stands still.
+    pub async fn leave_it_to_one(&mut self) {
+        self.end_all().await;
+        self.world.clock = ManualClock::new(SystemClock.now());
+        self.world.start_replica().await;
+    }
+
+    /// Time for what has failed once, where it does not pass by itself.
+    pub async fn give_time(&self) {
+        if !self.world.replicas().is_empty() {
+            self.world.pass(further::AGAIN).await;
+        }
+    }
+
     /// Each replica ends well on SIGTERM.
     pub async fn stop(mut self) {
-        for seat in &mut self.seats {
+        self.end_all().await;
+        self.world.stop().await;
+    }
+
+    async fn end_all(&mut self) {
+        for seat in self.seats.iter_mut().filter(|seat| seat.is_up) {
             assert_eq!(seat.process.terminate().await, Some(0), "SIGTERM ends it well");
+            seat.is_up = false;
         }
     }
 }

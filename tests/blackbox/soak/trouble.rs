@@ -4,12 +4,13 @@ use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use sandbox::Fault;
 
-use super::{life::Callers, rig::Rig};
+use super::{Plan, life::Callers, rig::Rig};
 use crate::support::{ambient::Stopwatch, turns::Dice, wire::Mood};
 
 /// Draws and makes them, and remembers what it did.
 pub struct Trouble {
     dice: Dice,
+    goes_further: bool,
     watch: Stopwatch,
     counts: BTreeMap<&'static str, usize>,
     /// Each with its time since the start.
@@ -17,8 +18,9 @@ pub struct Trouble {
 }
 
 impl Trouble {
-    pub fn new(seed: u64) -> Self {
-        Self { dice: Dice(seed), watch: Stopwatch::start(), counts: BTreeMap::new(), told: Vec::new() }
+    pub fn new(plan: &Plan) -> Self {
+        let (dice, goes_further) = (Dice(plan.seed), plan.goes_further);
+        Self { dice, goes_further, watch: Stopwatch::start(), counts: BTreeMap::new(), told: Vec::new() }
     }
 
     /// Makes trouble for so long; then all is mended.
@@ -205,10 +207,14 @@ impl Trouble {
     fn upstream_fails(&mut self, rig: &Rig) {
         let fault = self.dice.fault(Fault::late(1_500));
         let times = 1 + u32::try_from(self.dice.below(12)).expect("small");
-        let (faults, operation) = match self.dice.below(6) {
+        let (faults, operation) = match self.dice.below(if self.goes_further { 10 } else { 6 }) {
             0 | 1 => (rig.world.alc.faults(), "create_lead"),
             2 | 3 => (rig.world.attio.faults(), "patch_record"),
             4 => (rig.world.attio.faults(), "workflow_callback"),
+            6 => (rig.world.attio.faults(), "create_note"),
+            7 => (rig.world.attio.faults(), "list_notes"),
+            8 => (rig.world.attio.faults(), "assert_entry"),
+            9 => (rig.world.attio.faults(), "get_record"),
             _ => (rig.world.alc.faults(), "token"),
         };
         self.note("upstream fault", &format!("{operation} meets {fault:?}, {times} times"));

@@ -165,7 +165,11 @@ pub async fn of_removal(rig: &Rig, callers: &Callers) -> Vec<String> {
     callers.remove(&app).await;
     let patience = Patience::begun();
     let left = || (alc.webhooks().len(), attio.webhooks().len(), nameable(alc));
-    if patience.comes(async || left() == (0, 0, 0) && is_refused(&app).await).await {
+    let is_over = async || {
+        rig.give_time().await;
+        left() == (0, 0, 0) && is_refused(&app).await
+    };
+    if patience.comes(is_over).await {
         return Vec::new();
     }
     vec![format!("left after the removal: webhooks at ALC, at Attio, and grants: {:?}", left())]
