@@ -60,7 +60,7 @@ pub async fn verdict(rig: &mut Rig, callers: &Callers, story: &Story) -> Vec<Str
 /// Each record whose notes or entries are not what its results make of them.
 fn wrong(rig: &Rig, attio: &Attio, story: &Story) -> Vec<(String, String)> {
     let mut wrong = Vec::new();
-    for life in &story.lives {
+    for life in story.lives.iter().filter(|life| !rig.lost.has(&life.person.record_id)) {
         let record = &life.person.record_id;
         let (notes, stages) = (titles(attio, record), stages(attio, record));
         let mut wanted: Vec<_> = life.results().iter().map(|result| format!("ALC: {result}")).collect();
@@ -73,7 +73,7 @@ fn wrong(rig: &Rig, attio: &Attio, story: &Story) -> Vec<(String, String)> {
             wrong.push((record.clone(), format!("stages {stages:?}, not {stage}")));
         }
     }
-    for merged in &story.merged {
+    for merged in story.merged.iter().filter(|merged| !merged.is_lost(&rig.lost)) {
         let (notes, stages) = (titles(attio, &merged.record_id), stages(attio, &merged.record_id));
         // As in the verdict on what is shown; the other's result names no stage.
         let turned = rig.file().is_some() && notes == ["ALC: unqualified"] && stages.is_empty();
@@ -88,7 +88,7 @@ fn wrong(rig: &Rig, attio: &Attio, story: &Story) -> Vec<(String, String)> {
             }
         }
     }
-    for gone in &story.deleted {
+    for gone in story.deleted.iter().filter(|person| !rig.lost.has(&person.record_id)) {
         if !titles(attio, &gone.record_id).is_empty() || !stages(attio, &gone.record_id).is_empty() {
             wrong.push((gone.record_id.clone(), "deleted, and has a note or an entry".to_owned()));
         }

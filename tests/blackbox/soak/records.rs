@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::{
     Plan,
     further::SENDING,
+    group::SharedLost,
     life::{Callers, PATIENCE},
 };
 use crate::support::{ambient::eventually_within, harness::Person, turns::Dice};
@@ -22,6 +23,13 @@ pub struct Merged {
     pub other: Person,
     /// What ALC said of the speaker.
     pub result: &'static str,
+}
+
+impl Merged {
+    /// Whether Redis has lost something of it.
+    pub fn is_lost(&self, lost: &SharedLost) -> bool {
+        [&self.record_id, &self.speaker.record_id, &self.other.record_id].into_iter().any(|record| lost.has(record))
+    }
 }
 
 impl Callers {
@@ -80,6 +88,7 @@ impl Callers {
 
     /// A person puts somebody into the list that sends, and Attio tells of it, perhaps once more.
     pub async fn enter(&self, person: &Person, dice: &mut Dice) {
+        let _stands = self.standing.read().await;
         let event = self.attio.add_entry_silently(SENDING, &person.record_id);
         for _ in 0..=usize::from(dice.below(3) == 0) {
             self.tell(event.clone()).await;

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use sandbox::Fault;
 
-use super::{Plan, life::Callers, rig::Rig};
+use super::{Plan, group::Group, life::Callers, rig::Rig};
 use crate::support::{ambient::Stopwatch, turns::Dice, wire::Mood};
 
 /// Draws and makes them, and remembers what it did.
@@ -35,11 +35,15 @@ impl Trouble {
             if self.dice.below(2) == 0 {
                 self.upstream_fails(rig);
             }
-            match self.dice.below(13) {
+            if self.goes_further && self.dice.below(2) == 0 {
+                self.what_follows_a_result_fails(rig);
+            }
+            // Where the store is several servers, it is what the run is about.
+            match self.dice.below(if rig.group.is_some() { 18 } else { 13 }) {
                 0 | 1 => self.end_a_replica(rig).await,
                 2 => self.freeze(rig).await,
                 3..=5 => self.spoil_a_wire(rig).await,
-                6 | 7 => self.strike_the_store(rig).await,
+                6 | 7 | 13.. => self.strike_the_store(rig).await,
                 8 => self.take_over(rig, callers).await,
                 9 => self.remove_and_return(rig, callers).await,
                 10 | 11 => self.shift_a_clock(rig),
@@ -147,6 +151,7 @@ impl Trouble {
             (1 + u32::try_from(self.dice.below(4)).expect("small"), self.dice.fault(Fault::late(1_500)));
         self.note("removal", &format!("{operation} meets {fault:?}, {times} times"));
         rig.world.alc.faults().times(operation, times, fault);
+        let _leaves = callers.standing.write().await;
         callers.remove(&callers.app()).await;
         if self.dice.below(2) == 0 {
             self.end_a_replica(rig).await;
@@ -173,6 +178,9 @@ impl Trouble {
         if let Some(file) = rig.file() {
             return self.strike_the_file(rig, &file).await;
         }
+        if let Some(group) = &mut rig.group {
+            return self.strike_the_group(group).await;
+        }
         if self.dice.below(2) == 0 {
             self.tell("Redis dies and comes again");
             let redis = rig.world.redis();
@@ -184,6 +192,26 @@ impl Trouble {
             rig.world.redis().command("CONFIG SET maxmemory 1mb");
             self.pause(500, 3_000).await;
             rig.world.redis().command("CONFIG SET maxmemory 0");
+        }
+    }
+
+    async fn strike_the_group(&mut self, group: &mut Group) {
+        match self.dice.below(5) {
+            0 => {
+                let which = group.fill(&mut self.dice).await;
+                self.note("Redis is full", &which);
+            }
+            1 | 2 => {
+                if let Some(what) = group.move_a_slot(&mut self.dice).await {
+                    return self.note("slot moved", &what);
+                }
+                let what = group.fail_over(&mut self.dice).await;
+                self.note("fail-over", &what);
+            }
+            _ => {
+                let what = group.fail_over(&mut self.dice).await;
+                self.note("fail-over", &what);
+            }
         }
     }
 
@@ -204,17 +232,21 @@ impl Trouble {
         }
     }
 
+    fn what_follows_a_result_fails(&mut self, rig: &Rig) {
+        let fault = self.dice.fault(Fault::late(1_500));
+        let times = 1 + u32::try_from(self.dice.below(6)).expect("small");
+        let operation = ["create_note", "create_note", "list_notes", "assert_entry", "get_record"][self.dice.below(5)];
+        self.note("upstream fault", &format!("{operation} meets {fault:?}, {times} times"));
+        rig.world.attio.faults().times(operation, times, fault);
+    }
+
     fn upstream_fails(&mut self, rig: &Rig) {
         let fault = self.dice.fault(Fault::late(1_500));
         let times = 1 + u32::try_from(self.dice.below(12)).expect("small");
-        let (faults, operation) = match self.dice.below(if self.goes_further { 10 } else { 6 }) {
+        let (faults, operation) = match self.dice.below(6) {
             0 | 1 => (rig.world.alc.faults(), "create_lead"),
             2 | 3 => (rig.world.attio.faults(), "patch_record"),
             4 => (rig.world.attio.faults(), "workflow_callback"),
-            6 => (rig.world.attio.faults(), "create_note"),
-            7 => (rig.world.attio.faults(), "list_notes"),
-            8 => (rig.world.attio.faults(), "assert_entry"),
-            9 => (rig.world.attio.faults(), "get_record"),
             _ => (rig.world.alc.faults(), "token"),
         };
         self.note("upstream fault", &format!("{operation} meets {fault:?}, {times} times"));
