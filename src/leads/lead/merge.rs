@@ -55,6 +55,8 @@ impl Lead {
             return;
         }
         self.attio_record = (record != self.record_id).then_some(record);
+        // The person lives on there, and the notes are written there.
+        self.notes.0.iter_mut().for_each(|note| note.words_until = None);
         // What was refused there says nothing of the new record. What was shown there has been merged into it.
         self.attio.gone = false;
         self.attio.refused = false;
@@ -105,7 +107,7 @@ impl Lead {
         self.attio.gone = true;
         self.expire(Reason::RecordDeleted, now);
         self.send.forget_person();
-        self.forget_words();
+        self.forget_words_soon(now);
     }
 
     /// Whether it should speak for `record` rather than `other`: a live send goes before a finished one, then the

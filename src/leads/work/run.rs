@@ -66,6 +66,7 @@ impl Leads {
             Step::LookUp => self.look_up(work).await,
             Step::ReadPerson => self.read_entered(work).await,
             Step::ForgetPerson => self.record(work, |lead, _| lead.known = None).await,
+            Step::ForgetWords => self.record(work, Lead::forget_words).await,
             Step::Submit => self.submit(work).await,
             Step::Show(showing) => self.show(work, showing).await,
             Step::ReadBack(doubt) => self.read_back(work, doubt).await,
