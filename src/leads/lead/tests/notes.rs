@@ -417,7 +417,8 @@ fn an_older_stage_that_a_worker_wrote_late_is_written_over() {
     let reports: [fn(&mut Lead, SendId); 2] = [
         |lead, send| lead.placed(send, lead.record_id),
         |lead, send| {
-            lead.not_placed(send, PlacementFailure::Later, Again::failed(lead.send.outcome.updated_at), "late")
+            let again = Again::failed(lead.send.outcome.updated_at);
+            lead.not_placed(send, PlacementFailure::Later, again, "late");
         },
     ];
     for report in reports {
