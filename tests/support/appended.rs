@@ -5,7 +5,8 @@ use std::{fs, path::Path};
 /// The commands of one write: several where a script or a transaction made it. Each is its words.
 pub type Write = Vec<Vec<String>>;
 
-/// The writes of the server whose files are in that folder since it wrote `mark`, oldest first; none: that is not there.
+/// The writes of the server whose files are in that folder since it wrote `mark`, oldest first; none: that is not
+/// there.
 pub fn since(folder: &Path, mark: &str) -> Option<Vec<Write>> {
     let mut files: Vec<_> = fs::read_dir(folder.join("appendonlydir"))
         .ok()?

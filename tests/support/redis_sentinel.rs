@@ -24,7 +24,8 @@ pub struct RedisSentinel {
 }
 
 impl RedisSentinel {
-    /// With so many replicas and these arguments for each server, once all know one another; a master that is silent for
+    /// With so many replicas and these arguments for each server, once all know one another; a master that is silent
+    /// for
     /// `down_after` milliseconds is taken for dead.
     pub fn start(replicas: usize, arguments: &[&str], down_after: u32) -> Self {
         let master = RedisServer::start_with(&[&["--repl-diskless-sync-delay", "0"], arguments].concat());

@@ -236,7 +236,8 @@ impl Group {
         mark
     }
 
-    /// What the dead primary has written that its heir has not, of what followed the mark: an heir has some of it, in the
+    /// What the dead primary has written that its heir has not, of what followed the mark: an heir has some of it,
+    /// in the
     /// same order, and then what it wrote itself.
     fn lost_between(&self, primary: usize, heir: usize, mark: &str) -> Vec<Write> {
         let written = |server: usize| {

@@ -1,7 +1,8 @@
 //! Never lost, never doubled, whatever breaks (operations `sendLead`, `sendLeads`, `alcCallback`, `connectionAdded`,
 //! `connectionRemoved`).
 //!
-//! How: real processes, three on Redis (one server, with Sentinel, or a Cluster: [`group`]) or one on SQLite, each with wires of its own to its store, to ALC and to Attio
+//! How: real processes, three on Redis (one server, with Sentinel, or a Cluster: [`group`]) or one on SQLite, each
+//! with wires of its own to its store, to ALC and to Attio
 //! ([`rig`]). A seed draws what goes wrong and when ([`trouble`]), while callers press and ALC calls back ([`life`]).
 //! Then all is mended, and ALC's and Attio's own books are read, not the connector's ([`verdict`], and [`further`] for
 //! notes, the pipeline and sends by list, which every other seed has on). `make soak` runs it at the length that its
