@@ -88,7 +88,7 @@ bench-smoke: ## A few seconds of the bench: all is answered and shown; nothing i
 	@BENCH_PROFILE=dev scripts/bench --store redis,sqlite --requests 60 --batch 15 --workspaces 4 --callers 8 --rounds 1 \
 		--job send,callback,callback@100,batch,mixed
 
-soak: ## Trouble drawn by a seed: SOAK_SEED, SOAK_SEEDS, SOAK_SECONDS, SOAK_LEADS, SOAK_STORE=redis|sqlite, SOAK_MODEL_SEEDS (docs/reliability.md)
+soak: ## Trouble drawn by a seed: SOAK_SEED, SOAK_SEEDS, SOAK_SECONDS, SOAK_LEADS, SOAK_STORE=redis|sentinel|cluster|sqlite, SOAK_MODEL_SEEDS (docs/reliability.md)
 	@scripts/ensure-redis
 	@scripts/ensure-faketime
 	cargo test --locked --lib store::conformance::history::tests::histories_of_as_many_seeds_as_asked_can_be_true -- --ignored --nocapture

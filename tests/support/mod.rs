@@ -1,6 +1,7 @@
 //! What the black-box tests stand on.
 
 pub mod ambient;
+pub mod appended;
 pub mod attio_app;
 #[expect(dead_code, reason = "the sandbox's own tests use the rest")]
 pub mod attio_shapes;
@@ -13,7 +14,9 @@ pub mod http;
 pub mod nginx;
 pub mod process;
 pub mod raw;
-#[expect(dead_code, reason = "other test binaries use the rest")]
+#[expect(dead_code, reason = "the unit tests use the rest")]
+pub mod redis_cluster;
+pub mod redis_sentinel;
 pub mod redis_server;
 pub mod replica;
 pub mod secrets;

@@ -65,8 +65,19 @@ impl RedisServer {
 
     /// Starts it again on the same port and files.
     pub fn start_again(&mut self) {
-        self.child = spawn(self.port, &self.arguments, self.folder.path());
+        self.start_again_with(&[]);
+    }
+
+    /// The same with further arguments this time.
+    pub fn start_again_with(&mut self, more: &[&str]) {
+        let arguments: Vec<_> = self.arguments.iter().cloned().chain(more.iter().map(|&one| one.to_owned())).collect();
+        self.child = spawn(self.port, &arguments, self.folder());
         assert!(becomes_ready(&mut self.child, self.port), "redis-server does not start again");
+    }
+
+    /// Where its files are.
+    pub fn folder(&self) -> &std::path::Path {
+        self.folder.path()
     }
 
     /// Sends one command, its words separated by blanks, and returns the first piece of the answer.

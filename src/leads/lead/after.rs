@@ -242,6 +242,7 @@ impl Lead {
     /// Attio has placed the record there, on behalf of that send. Where a merge was told of meanwhile, the record made
     /// of two has not been placed yet.
     pub fn placed(&mut self, send: SendId, record: RecordId) {
+        self.overtake_placement(send);
         if self.shown_at() == record
             && let Some(placement) = self.owed_placement(send)
         {
@@ -252,6 +253,9 @@ impl Lead {
 
     /// Attio did not take it, for all that is known.
     pub fn not_placed(&mut self, send: SendId, failure: PlacementFailure, again: Again, detail: &str) {
+        if failure == PlacementFailure::Later {
+            self.overtake_placement(send);
+        }
         let Some(placement) = self.owed_placement(send) else { return };
         put_off(&mut placement.trying, again, detail);
         match failure {
@@ -272,6 +276,15 @@ impl Lead {
     pub(super) fn try_placement_now(&mut self, now: Timestamp) -> bool {
         let placement = self.pipeline.as_mut().filter(|it| it.is_owed());
         placement.is_some_and(|it| it.trying.now(now))
+    }
+
+    /// A worker that stood still has written, or may have, what an earlier send came to; if the newer stage was written
+    /// before, the list shows the older one, and the newer is owed again.
+    fn overtake_placement(&mut self, send: SendId) {
+        let is_written_over = |it: &&mut Placement| it.send != send && it.ended == Some(PlacementEnded::Placed);
+        if let Some(newer) = self.pipeline.as_mut().filter(is_written_over) {
+            newer.ended = None;
+        }
     }
 
     fn owed_placement(&mut self, send: SendId) -> Option<&mut Placement> {

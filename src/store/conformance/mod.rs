@@ -8,7 +8,6 @@ mod history;
 mod leases;
 mod listings;
 mod model;
-pub(super) mod redis_cluster;
 
 use std::time::Duration;
 
@@ -28,6 +27,14 @@ use crate::{
 #[path = "../../../tests/support/redis_server.rs"]
 #[expect(unreachable_pub, reason = "shared with the integration tests, which use other parts of it")]
 pub(crate) mod redis_server;
+
+#[path = "../../../tests/support/redis_cluster.rs"]
+#[expect(unreachable_pub, reason = "shared with the integration tests")]
+pub(crate) mod redis_cluster;
+
+#[path = "../../../tests/support/redis_sentinel.rs"]
+#[expect(unreachable_pub, reason = "shared with the integration tests")]
+pub(crate) mod redis_sentinel;
 
 /// That many seconds after the time at which every test begins.
 pub(super) fn at(seconds: u64) -> Timestamp {

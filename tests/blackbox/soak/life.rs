@@ -13,7 +13,7 @@ use std::{
 use sandbox::{Alc, Attio, Callback};
 use serde_json::json;
 
-use super::{Plan, records::Merged, rig::Rig};
+use super::{Plan, group::SharedLost, records::Merged, rig::Rig, verdict};
 use crate::support::{
     ambient::{Stopwatch, eventually_within},
     attio_app::{AttioApp, connection_event, lead_body},
@@ -41,6 +41,12 @@ pub struct Callers {
     pub pairs: Vec<(Person, Person)>,
     /// Whose records are deleted.
     pub doomed: Vec<Person>,
+    /// Whether people may be sent by list.
+    sends_by_list: bool,
+    /// Held while a connection has to stand: nobody is sent from a list of a workspace that has left.
+    pub standing: tokio::sync::RwLock<()>,
+    /// Nothing comes of a lead that Redis has lost.
+    lost: SharedLost,
     cut: AtomicUsize,
     repeated: AtomicUsize,
 }
@@ -56,6 +62,13 @@ pub struct Life {
     pub is_waited_for: bool,
 }
 
+impl Life {
+    /// What ALC said of each send, in turn.
+    pub fn results(&self) -> Vec<&str> {
+        if self.sends == 2 { vec!["qualified", &self.result] } else { vec![&self.result] }
+    }
+}
+
 /// All of it.
 pub struct Story {
     pub lives: Vec<Life>,
@@ -67,7 +80,7 @@ pub struct Story {
 }
 
 impl Story {
-    pub fn summary(&self) -> String {
+    pub fn summary(&self, rig: &Rig) -> String {
         let sends: usize = self.lives.iter().map(|life| life.sends).sum();
         format!(
             "{} people, {sends} sends, {} merges, {} deletions, {} consents asked for, {} presses cut, {} callbacks repeated",
@@ -77,6 +90,25 @@ impl Story {
             self.consents,
             self.cut,
             self.repeated
+        ) + &self.lost(rig)
+    }
+
+    /// What Redis itself lost, and how many of those leads are right all the same.
+    fn lost(&self, rig: &Rig) -> String {
+        if rig.group.is_none() {
+            return String::new();
+        }
+        let lost = rig.lost.all();
+        let people: Vec<_> = self.lives.iter().filter(|life| lost.records.contains(&life.person.record_id)).collect();
+        let right = people.iter().filter(|life| verdict::is_right(rig, life)).count();
+        format!(
+            ", {} of the dead primaries were cut off, Redis lost {} writes: of {} leads, {} of them of these people ({right} \
+             right all the same), and of {:?}",
+            lost.cut_off,
+            lost.writes,
+            lost.records.len(),
+            people.len(),
+            lost.others
         )
     }
 }
@@ -96,6 +128,9 @@ impl Callers {
             people: (0..plan.leads).map(|_| rig.world.person()).collect(),
             pairs: (0..few).map(|_| (rig.world.person(), rig.world.person())).collect(),
             doomed: (0..few).map(|_| rig.world.person()).collect(),
+            sends_by_list: plan.goes_further,
+            standing: tokio::sync::RwLock::default(),
+            lost: rig.lost.clone(),
             cut: AtomicUsize::new(0),
             repeated: AtomicUsize::new(0),
         }
@@ -182,6 +217,7 @@ impl Callers {
                 let step = self.attio.callback_url(&person.record_id);
                 self.press(person, &format!("step {}", person.record_id), Some(&step)).await;
             }
+            6 | 7 if self.sends_by_list => self.enter(person, dice).await,
             _ => self.press(person, &format!("first {}", person.record_id), None).await,
         }
         self.call_back(person, 1, "qualified", dice).await;
@@ -189,7 +225,8 @@ impl Callers {
             Life { person: person.clone(), sends: 1, result: "qualified".into(), is_waited_for: matches!(way, 4 | 5) };
         if dice.below(5) == 0 {
             eventually_within(PATIENCE, "the first result is shown", async || {
-                (self.attio.status(&person.record_id).as_deref() == Some("Complete")).then_some(())
+                let is_shown = self.attio.status(&person.record_id).as_deref() == Some("Complete");
+                (is_shown || self.lost.has(&person.record_id)).then_some(())
             })
             .await;
             self.press(person, &format!("again {}", person.record_id), None).await;
@@ -216,6 +253,12 @@ impl Callers {
             Ok(answer) => answer.body,
             Err(error) => format!("{}: {error}", person.record_id),
         }
+    }
+
+    /// What the connector says of a record's lead.
+    pub async fn lead(&self, record: &str) -> String {
+        let request = self.app().request(reqwest::Method::GET, &format!("/v1/leads/{record}"));
+        try_send(request).await.map_or_else(|error| error.to_string(), |answer| answer.body)
     }
 
     async fn press_in_a_batch(&self, person: &Person) {
@@ -258,6 +301,9 @@ impl Callers {
     pub async fn call_back(&self, person: &Person, leads: usize, result: &str, dice: &mut Dice) {
         let watch = Stopwatch::start();
         while self.alc.leads_of(&person.record_id).len() < leads {
+            if self.lost.has(&person.record_id) {
+                return;
+            }
             if watch.elapsed() > PATIENCE {
                 panic!("ALC never got the lead: {}", self.happened_to(person).await);
             }

@@ -1,11 +1,15 @@
 //! Never lost, never doubled, whatever breaks (operations `sendLead`, `sendLeads`, `alcCallback`, `connectionAdded`,
 //! `connectionRemoved`).
 //!
-//! How: real processes, three on Redis or one on SQLite, each with wires of its own to its store, to ALC and to Attio
+//! How: real processes, three on Redis (one server, with Sentinel, or a Cluster: [`group`]) or one on SQLite, each
+//! with wires of its own to its store, to ALC and to Attio
 //! ([`rig`]). A seed draws what goes wrong and when ([`trouble`]), while callers press and ALC calls back ([`life`]).
-//! Then all is mended, and ALC's and Attio's own books are read, not the connector's ([`verdict`]). `make soak` runs it
-//! at the length that its variables say; the short runs here are part of every test run.
+//! Then all is mended, and ALC's and Attio's own books are read, not the connector's ([`verdict`], and [`further`] for
+//! notes, the pipeline and sends by list, which every other seed has on). `make soak` runs it at the length that its
+//! variables say; the short runs here are part of every test run.
 
+mod further;
+mod group;
 mod life;
 mod records;
 mod rig;
@@ -28,8 +32,35 @@ struct Plan {
     seed: u64,
     lasts: Duration,
     leads: usize,
-    is_on_redis: bool,
+    store: Store,
     tokens: Tokens,
+    /// Whether results are told in notes and in a pipeline, and people are sent by list.
+    goes_further: bool,
+}
+
+/// What the replicas share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Store {
+    /// One server, which dies and comes again.
+    Redis,
+    /// A primary and two replicas, watched by three sentinels.
+    Sentinel,
+    /// Three primaries, with a replica each.
+    Cluster,
+    /// A file, and one process.
+    Sqlite,
+}
+
+impl Store {
+    fn named(name: &str) -> Self {
+        match name {
+            "redis" => Self::Redis,
+            "sentinel" => Self::Sentinel,
+            "cluster" => Self::Cluster,
+            "sqlite" => Self::Sqlite,
+            other => panic!("SOAK_STORE is redis, sentinel, cluster or sqlite, and not {other}"),
+        }
+    }
 }
 
 /// What ALC's tokens are like.
@@ -45,12 +76,26 @@ enum Tokens {
 
 #[test]
 fn nothing_is_lost_or_doubled_in_a_short_run_of_trouble_on_redis() {
-    run(soak(Plan { seed: 1, lasts: SHORT, leads: 60, is_on_redis: true, tokens: Tokens::Rotating }));
+    run(soak(Plan {
+        seed: 1,
+        lasts: SHORT,
+        leads: 60,
+        store: Store::Redis,
+        tokens: Tokens::Rotating,
+        goes_further: true,
+    }));
 }
 
 #[test]
 fn nothing_is_lost_or_doubled_in_a_short_run_of_trouble_on_sqlite() {
-    run(soak(Plan { seed: 2, lasts: SHORT, leads: 60, is_on_redis: false, tokens: Tokens::Kept }));
+    run(soak(Plan {
+        seed: 2,
+        lasts: SHORT,
+        leads: 60,
+        store: Store::Sqlite,
+        tokens: Tokens::Kept,
+        goes_further: true,
+    }));
 }
 
 /// `make soak`.
@@ -64,7 +109,8 @@ fn as_asked() {
             seed,
             lasts: Duration::from_secs(number("SOAK_SECONDS", 120)),
             leads: usize::try_from(number("SOAK_LEADS", 2_000)).expect("a number of leads"),
-            is_on_redis: asked("SOAK_STORE").is_none_or(|store| store != "sqlite"),
+            store: Store::named(&asked("SOAK_STORE").unwrap_or_else(|| "redis".to_owned())),
+            goes_further: seed % 2 == 1,
             tokens: [Tokens::Kept, Tokens::Rotating, Tokens::WithoutExpiry][usize::try_from(seed % 3).expect("small")],
         }));
     }
@@ -79,7 +125,7 @@ async fn soak(plan: Plan) {
     let mut rig = Rig::start(&plan).await;
     let callers = Callers::new(&rig, &plan).await;
     let watch = Stopwatch::start();
-    let mut trouble = Trouble::new(plan.seed);
+    let mut trouble = Trouble::new(&plan);
     let lives = callers.live(&plan);
     tokio::pin!(lives);
     // The callers go on when the trouble has ended, and not the other way round.
@@ -96,13 +142,20 @@ async fn soak(plan: Plan) {
         None => callers.consenting(&rig.world, lives).await,
     };
     let losses = verdict::of(&rig, &callers, &story).await;
+    let losses = if losses.is_empty() && plan.goes_further {
+        further::verdict(&mut rig, &callers, &story).await
+    } else {
+        losses
+    };
     let losses = if losses.is_empty() { verdict::of_removal(&rig, &callers).await } else { losses };
     let summary = format!(
-        "seed {}, {}, tokens {:?}: {} in {:.0?}; {}; {}; {} losses",
+        "seed {}, {:?}, {}, tokens {:?}{}: {} in {:.0?}; {}; {}; {} losses",
         plan.seed,
-        if plan.is_on_redis { "redis, 3 replicas" } else { "sqlite, 1 process" },
+        plan.store,
+        if plan.store == Store::Sqlite { "1 process" } else { "3 replicas" },
         plan.tokens,
-        story.summary(),
+        if plan.goes_further { ", notes and lists" } else { "" },
+        story.summary(&rig),
         watch.elapsed(),
         trouble.summary(),
         rig.summary(),

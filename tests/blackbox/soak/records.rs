@@ -7,6 +7,8 @@ use serde_json::Value;
 
 use super::{
     Plan,
+    further::SENDING,
+    group::SharedLost,
     life::{Callers, PATIENCE},
 };
 use crate::support::{ambient::eventually_within, harness::Person, turns::Dice};
@@ -21,6 +23,13 @@ pub struct Merged {
     pub other: Person,
     /// What ALC said of the speaker.
     pub result: &'static str,
+}
+
+impl Merged {
+    /// Whether Redis has lost something of it.
+    pub fn is_lost(&self, lost: &SharedLost) -> bool {
+        [&self.record_id, &self.speaker.record_id, &self.other.record_id].into_iter().any(|record| lost.has(record))
+    }
 }
 
 impl Callers {
@@ -75,6 +84,15 @@ impl Callers {
             self.insist_on_callback(&callback).await;
         }
         Merged { record_id, speaker: other.clone(), other: one.clone(), result: "qualified" }
+    }
+
+    /// A person puts somebody into the list that sends, and Attio tells of it, perhaps once more.
+    pub async fn enter(&self, person: &Person, dice: &mut Dice) {
+        let _stands = self.standing.read().await;
+        let event = self.attio.add_entry_silently(SENDING, &person.record_id);
+        for _ in 0..=usize::from(dice.below(3) == 0) {
+            self.tell(event.clone()).await;
+        }
     }
 
     /// The new record, once Attio has told of both originals.

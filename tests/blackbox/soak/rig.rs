@@ -2,7 +2,13 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use super::{Plan, Tokens, life::PATIENCE};
+use alc_connector::clock::{Clock as _, ManualClock, SystemClock};
+
+use super::{
+    Plan, Store, Tokens, further,
+    group::{Group, SharedLost},
+    life::PATIENCE,
+};
 use crate::support::{
     ambient::eventually_within,
     faketime::FakeTime,
@@ -17,7 +23,7 @@ pub struct Seat {
     pub is_up: bool,
     pub to_alc: Wire,
     pub to_attio: Wire,
-    /// None on SQLite.
+    /// None on SQLite, and where servers name one another.
     pub to_store: Option<Wire>,
     /// None where there is no libfaketime.
     pub clock: Option<FakeTime>,
@@ -36,12 +42,22 @@ impl Seat {
 pub struct Rig {
     pub world: World,
     pub seats: Vec<Seat>,
+    /// None where the store is one server or a file.
+    pub group: Option<Group>,
+    /// What Redis has lost, by its own files.
+    pub lost: SharedLost,
 }
 
 impl Rig {
     /// Starts the parts of a plan, in real time.
     pub async fn start(plan: &Plan) -> Self {
-        let setup = if plan.is_on_redis { Setup::redis() } else { Setup::sqlite() };
+        let group = Group::start(plan.store);
+        let setup = match (&group, plan.store) {
+            // The world brings no Redis of its own beside these.
+            (Some(group), _) => Setup::sqlite().with("STORE__URL", &group.url()),
+            (None, Store::Sqlite) => Setup::sqlite(),
+            (None, _) => Setup::redis(),
+        };
         let setup = setup.with("ATTIO__WRITES_PER_SECOND", "1000").with("RETRY__SCHEDULE", "200ms,500ms,1s,2s");
         let setup = setup.with("ALC__TIMEOUT", "1s").with("ATTIO__TIMEOUT", "1s").with("LEADS__SEND_WAIT", "3s");
         let setup = setup.alc(|alc| {
@@ -50,25 +66,33 @@ impl Rig {
                 alc.expires_in = None;
             }
         });
+        let setup = if plan.goes_further { further::on(setup) } else { setup };
         let mut world = setup.prepare().await;
         world.live_in_real_time();
         // The listener here has no TLS.
         world.attio.configure(|attio| attio.https_webhooks_only = false);
+        if plan.goes_further {
+            further::make_lists(&world.attio);
+        }
         let mut seats = Vec::new();
-        for _ in 0..if plan.is_on_redis { 3 } else { 1 } {
+        for _ in 0..if plan.store == Store::Sqlite { 1 } else { 3 } {
             seats.push(seat(&world).await);
         }
         for seat in &mut seats {
             seat.process.start().await;
         }
         world.lead_to(seats.iter().map(|seat| seat.process.public).collect());
-        Self { world, seats }
+        let lost = group.as_ref().map(|group| group.lost.clone()).unwrap_or_default();
+        Self { world, seats, group, lost }
     }
 
     /// Every fault is over, and every replica runs.
     pub async fn mend(&mut self) {
         self.world.alc.faults().clear_all();
         self.world.attio.faults().clear_all();
+        if let Some(group) = &self.group {
+            group.mend().await;
+        }
         for seat in &mut self.seats {
             seat.all_wires(Mood::Clear);
             if let Some(clock) = &seat.clock {
@@ -102,10 +126,30 @@ impl Rig {
         format!("{} pieces spoilt on the wires", self.seats.iter().map(wires).sum::<u64>())
     }
 
+    /// Each replica ends, and one in this process goes on in their place, by a clock that begins now and stands still.
+    pub async fn leave_it_to_one(&mut self) {
+        self.end_all().await;
+        self.world.clock = ManualClock::new(SystemClock.now());
+        self.world.start_replica().await;
+    }
+
+    /// Time for what has failed once, where it does not pass by itself.
+    pub async fn give_time(&self) {
+        if !self.world.replicas().is_empty() {
+            self.world.pass(further::AGAIN).await;
+        }
+    }
+
     /// Each replica ends well on SIGTERM.
     pub async fn stop(mut self) {
-        for seat in &mut self.seats {
+        self.end_all().await;
+        self.world.stop().await;
+    }
+
+    async fn end_all(&mut self) {
+        for seat in self.seats.iter_mut().filter(|seat| seat.is_up) {
             assert_eq!(seat.process.terminate().await, Some(0), "SIGTERM ends it well");
+            seat.is_up = false;
         }
     }
 }

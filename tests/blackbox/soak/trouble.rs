@@ -4,12 +4,13 @@ use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use sandbox::Fault;
 
-use super::{life::Callers, rig::Rig};
+use super::{Plan, group::Group, life::Callers, rig::Rig};
 use crate::support::{ambient::Stopwatch, turns::Dice, wire::Mood};
 
 /// Draws and makes them, and remembers what it did.
 pub struct Trouble {
     dice: Dice,
+    goes_further: bool,
     watch: Stopwatch,
     counts: BTreeMap<&'static str, usize>,
     /// Each with its time since the start.
@@ -17,8 +18,9 @@ pub struct Trouble {
 }
 
 impl Trouble {
-    pub fn new(seed: u64) -> Self {
-        Self { dice: Dice(seed), watch: Stopwatch::start(), counts: BTreeMap::new(), told: Vec::new() }
+    pub fn new(plan: &Plan) -> Self {
+        let (dice, goes_further) = (Dice(plan.seed), plan.goes_further);
+        Self { dice, goes_further, watch: Stopwatch::start(), counts: BTreeMap::new(), told: Vec::new() }
     }
 
     /// Makes trouble for so long; then all is mended.
@@ -33,11 +35,15 @@ impl Trouble {
             if self.dice.below(2) == 0 {
                 self.upstream_fails(rig);
             }
-            match self.dice.below(13) {
+            if self.goes_further && self.dice.below(2) == 0 {
+                self.what_follows_a_result_fails(rig);
+            }
+            // Where the store is several servers, it is what the run is about.
+            match self.dice.below(if rig.group.is_some() { 18 } else { 13 }) {
                 0 | 1 => self.end_a_replica(rig).await,
                 2 => self.freeze(rig).await,
                 3..=5 => self.spoil_a_wire(rig).await,
-                6 | 7 => self.strike_the_store(rig).await,
+                6 | 7 | 13.. => self.strike_the_store(rig).await,
                 8 => self.take_over(rig, callers).await,
                 9 => self.remove_and_return(rig, callers).await,
                 10 | 11 => self.shift_a_clock(rig),
@@ -145,6 +151,7 @@ impl Trouble {
             (1 + u32::try_from(self.dice.below(4)).expect("small"), self.dice.fault(Fault::late(1_500)));
         self.note("removal", &format!("{operation} meets {fault:?}, {times} times"));
         rig.world.alc.faults().times(operation, times, fault);
+        let _leaves = callers.standing.write().await;
         callers.remove(&callers.app()).await;
         if self.dice.below(2) == 0 {
             self.end_a_replica(rig).await;
@@ -171,6 +178,9 @@ impl Trouble {
         if let Some(file) = rig.file() {
             return self.strike_the_file(rig, &file).await;
         }
+        if let Some(group) = &mut rig.group {
+            return self.strike_the_group(group).await;
+        }
         if self.dice.below(2) == 0 {
             self.tell("Redis dies and comes again");
             let redis = rig.world.redis();
@@ -182,6 +192,26 @@ impl Trouble {
             rig.world.redis().command("CONFIG SET maxmemory 1mb");
             self.pause(500, 3_000).await;
             rig.world.redis().command("CONFIG SET maxmemory 0");
+        }
+    }
+
+    async fn strike_the_group(&mut self, group: &mut Group) {
+        match self.dice.below(5) {
+            0 => {
+                let which = group.fill(&mut self.dice).await;
+                self.note("Redis is full", &which);
+            }
+            1 | 2 => {
+                if let Some(what) = group.move_a_slot(&mut self.dice).await {
+                    return self.note("slot moved", &what);
+                }
+                let what = group.fail_over(&mut self.dice).await;
+                self.note("fail-over", &what);
+            }
+            _ => {
+                let what = group.fail_over(&mut self.dice).await;
+                self.note("fail-over", &what);
+            }
         }
     }
 
@@ -200,6 +230,14 @@ impl Trouble {
             self.pause(500, 8_000).await;
             other.execute_batch("ROLLBACK").expect("it ends");
         }
+    }
+
+    fn what_follows_a_result_fails(&mut self, rig: &Rig) {
+        let fault = self.dice.fault(Fault::late(1_500));
+        let times = 1 + u32::try_from(self.dice.below(6)).expect("small");
+        let operation = ["create_note", "create_note", "list_notes", "assert_entry", "get_record"][self.dice.below(5)];
+        self.note("upstream fault", &format!("{operation} meets {fault:?}, {times} times"));
+        rig.world.attio.faults().times(operation, times, fault);
     }
 
     fn upstream_fails(&mut self, rig: &Rig) {

@@ -458,3 +458,32 @@ fn a_result_that_names_no_stage_leaves_the_list_alone_and_a_newer_one_decides() 
         "what another one came to says nothing of it"
     );
 }
+
+#[test]
+fn an_older_stage_that_a_worker_wrote_late_is_written_over() {
+    let mut world = World::new();
+    let first = world.lead.send.outcome.id;
+    world.show();
+    world.lead.placed(first, world.lead.record_id);
+    world.lead.send_again(PresentSend::new(SendId::random(), world.now));
+    world.finish("qualified");
+    let second = world.lead.send.outcome.id;
+    let is_owed = |world: &World| world.lead.pipeline.as_ref().is_some_and(Placement::is_owed);
+    // A worker that stood still writes the first one's, and hears that it is done, or hears nothing.
+    let reports: [fn(&mut Lead, SendId); 2] = [
+        |lead, send| lead.placed(send, lead.record_id),
+        |lead, send| {
+            let again = Again::failed(lead.send.outcome.updated_at);
+            lead.not_placed(send, PlacementFailure::Later, again, "late");
+        },
+    ];
+    for report in reports {
+        world.lead.placed(second, world.lead.record_id);
+        assert!(!is_owed(&world));
+        report(&mut world.lead, first);
+        assert!(is_owed(&world), "the newest result decides");
+    }
+    world.lead.placed(second, world.lead.record_id);
+    world.lead.not_placed(first, PlacementFailure::Refused, Again::failed(world.now), "no");
+    assert!(!is_owed(&world), "what Attio refused has changed nothing");
+}

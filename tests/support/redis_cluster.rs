@@ -1,4 +1,6 @@
 //! A Redis Cluster of a test's own: three primaries as real processes, and slots that can be moved between them.
+//!
+//! Included by path from the unit tests and the integration tests.
 
 use std::time::Duration;
 
@@ -7,18 +9,20 @@ use super::redis_server::{RedisServer, ports};
 /// The first slot of each primary, and one past the last.
 const BOUNDS: [u32; 4] = [0, 5461, 10923, 16384];
 
-pub(crate) struct RedisCluster {
-    pub(crate) servers: Vec<RedisServer>,
+/// The cluster; gone with the value.
+pub struct RedisCluster {
+    /// The primaries of the start, and then the replicas.
+    pub servers: Vec<RedisServer>,
 }
 
 impl RedisCluster {
     /// Three primaries whose acknowledged writes survive a kill, once all slots are served.
-    pub(crate) fn start() -> Self {
+    pub fn start() -> Self {
         Self::start_with(|_| Vec::new())
     }
 
     /// The same with further arguments for each.
-    pub(crate) fn start_with(more: impl Fn(usize) -> Vec<String>) -> Self {
+    pub fn start_with(more: impl Fn(usize) -> Vec<String>) -> Self {
         let cluster = Self { servers: (0..3).map(|n| member(&more(n))).collect() };
         for (n, server) in cluster.servers.iter().enumerate() {
             ok(server, &format!("CLUSTER SET-CONFIG-EPOCH {}", n + 1));
@@ -32,8 +36,13 @@ impl RedisCluster {
     }
 
     /// One more server: a replica of that primary, once it follows.
-    pub(crate) fn add_replica_of(&mut self, primary: usize) {
-        let replica = member(&[]);
+    pub fn add_replica_of(&mut self, primary: usize) {
+        self.add_replica_with(primary, &[]);
+    }
+
+    /// The same with further arguments.
+    pub fn add_replica_with(&mut self, primary: usize, more: &[String]) {
+        let replica = member(more);
         self.meet(&replica);
         self.servers.push(replica);
         self.wait_until_served();
@@ -55,7 +64,7 @@ impl RedisCluster {
     }
 
     /// Until every server knows all of them and serves.
-    pub(crate) fn wait_until_served(&self) {
+    pub fn wait_until_served(&self) {
         let known = format!("cluster_known_nodes:{}\r", self.servers.len());
         wait("the cluster serves all slots", || {
             self.servers.iter().all(|server| {
@@ -65,24 +74,25 @@ impl RedisCluster {
         });
     }
 
-    pub(crate) fn url(&self) -> String {
+    /// Where it is.
+    pub fn url(&self) -> String {
         let hosts: Vec<_> = self.servers.iter().map(|server| format!("127.0.0.1:{}", server.port())).collect();
         format!("redis+cluster://{}", hosts.join(","))
     }
 
     /// The slot of a key.
-    pub(crate) fn slot(&self, key: &str) -> u32 {
+    pub fn slot(&self, key: &str) -> u32 {
         let answer = self.servers[0].command(&format!("CLUSTER KEYSLOT {key}"));
         answer.trim_start_matches(':').trim().parse().expect("a slot")
     }
 
     /// Who had it at the start.
-    pub(crate) fn first_owner(slot: u32) -> usize {
+    pub fn first_owner(slot: u32) -> usize {
         (0..3).find(|n| slot < BOUNDS[n + 1]).expect("a slot")
     }
 
     /// From now on until [`Self::end_move`] its keys are on one of them or on the other.
-    pub(crate) fn begin_move(&self, slot: u32, from: usize, to: usize) {
+    pub fn begin_move(&self, slot: u32, from: usize, to: usize) {
         let (from_id, to_id) = (self.id(from), self.id(to));
         ok(&self.servers[to], &format!("CLUSTER SETSLOT {slot} IMPORTING {from_id}"));
         ok(&self.servers[from], &format!("CLUSTER SETSLOT {slot} MIGRATING {to_id}"));
@@ -90,7 +100,7 @@ impl RedisCluster {
 
     /// Moves up to `max` keys; whether there were any. A key that is there already fails the test: a caller wrote
     /// beside the keys that were still to come.
-    pub(crate) fn move_keys(&self, slot: u32, from: usize, to: usize, max: usize) -> bool {
+    pub fn move_keys(&self, slot: u32, from: usize, to: usize, max: usize) -> bool {
         let listing = self.servers[from].command(&format!("CLUSTER GETKEYSINSLOT {slot} {max}"));
         let keys: Vec<_> = listing.lines().filter(|line| !line.starts_with(['*', '$'])).collect();
         if keys.is_empty() {
@@ -103,15 +113,22 @@ impl RedisCluster {
         true
     }
 
-    pub(crate) fn end_move(&self, slot: u32, from: usize, to: usize) {
+    /// The slot is the other one's.
+    pub fn end_move(&self, slot: u32, from: usize, to: usize) {
         let to_id = self.id(to);
-        for n in [to, from, 3 - from - to] {
+        let others = self.primaries().into_iter().filter(|n| ![from, to].contains(n));
+        for n in [to, from].into_iter().chain(others) {
             ok(&self.servers[n], &format!("CLUSTER SETSLOT {slot} NODE {to_id}"));
         }
     }
 
+    /// Who are primaries now.
+    pub fn primaries(&self) -> Vec<usize> {
+        (0..self.servers.len()).filter(|n| self.servers[*n].command("ROLE").contains("master")).collect()
+    }
+
     /// How many calls were refused because their slot was on the move.
-    pub(crate) fn refusals(&self) -> u64 {
+    pub fn refusals(&self) -> u64 {
         let count = |server: &RedisServer| {
             let stats = server.command("INFO errorstats");
             let count = |line: &str| line.split_once(":count=").and_then(|(_, count)| count.trim().parse::<u64>().ok());
@@ -127,7 +144,7 @@ impl RedisCluster {
 }
 
 /// Polls with a deadline.
-pub(crate) fn wait(what: &str, done: impl Fn() -> bool) {
+pub fn wait(what: &str, done: impl Fn() -> bool) {
     for _ in 0..6_000 {
         if done() {
             return;
