@@ -11,6 +11,7 @@ mod records;
 mod rig;
 mod trouble;
 mod verdict;
+mod year;
 
 use std::time::Duration;
 
