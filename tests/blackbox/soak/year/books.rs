@@ -74,15 +74,22 @@ impl Books {
         self.url.strip_prefix("sqlite:").map(PathBuf::from)
     }
 
-    /// Everything that is stored; its sealed texts are remembered from then on.
-    pub async fn walk(&mut self, world: &World) -> Vec<Held> {
+    /// Shows everything that is stored, each once; its sealed texts are remembered from then on.
+    async fn walk(&mut self, world: &World, mut look: impl FnMut(&Self, &Held)) {
         let shelf = open_shelf(&SecretString::from(self.url.clone()), "alc", Purpose::Check).await.expect("a store");
-        let mut held = BTreeMap::new();
+        let mut shown = BTreeSet::new();
         let mut place = None;
         loop {
             let stretch = shelf.walk(place.as_ref()).await.expect("the store answers");
             assert!(stretch.findings.is_empty(), "{:?}", stretch.findings);
-            held.extend(stretch.aggregates.into_iter().map(|one| ((one.tenant.clone(), one.key.clone()), one)));
+            for held in stretch.aggregates {
+                if shown.insert((held.tenant.clone(), held.key.clone())) {
+                    for sealed in self.sealed_in(&held.document.body) {
+                        self.seen.entry(sealed).or_insert_with(|| world.now());
+                    }
+                    look(self, &held);
+                }
+            }
             place = stretch.next;
             if place.is_none() {
                 break;
@@ -90,13 +97,11 @@ impl Books {
         }
         let findings = shelf.index_findings().await.expect("the store answers");
         assert!(findings.is_empty(), "entries that nothing stands behind: {findings:?}");
-        let held: Vec<_> = held.into_values().collect();
-        for one in &held {
-            for sealed in self.sealed_in(&one.document.body) {
-                self.seen.entry(sealed).or_insert_with(|| world.now());
-            }
-        }
-        held
+    }
+
+    /// Remembers what is sealed now.
+    pub async fn look(&mut self, world: &World) {
+        self.walk(world, |_, _| {}).await;
     }
 
     fn sealed_in(&self, text: &str) -> Vec<String> {
@@ -107,20 +112,19 @@ impl Books {
     /// written anew, nothing of what the store no longer has is in them.
     pub async fn census(&mut self, world: &World, oldest: Duration) -> Census {
         let mut census = Census::default();
-        let held = self.walk(world).await;
         let (mut live, mut occurrences) = (BTreeSet::new(), 0);
-        for Held { tenant, key, document, .. } in &held {
+        let look = |books: &Self, Held { key, document, .. }: &Held| {
             *census.counts.entry(format!("{} {}", key.kind.name(), document.status)).or_default() += 1;
             let longest = census.longest.entry(key.kind.name()).or_default();
             *longest = document.body.len().max(*longest);
-            for sealed in self.sealed_in(&document.body) {
-                let age = later(self.seen[&sealed], oldest);
-                let kept = key.kind == Kind::Workspace || age >= world.now();
-                assert!(kept, "older than promised, in {} {} of {tenant}: {}", key.kind.name(), key.id, document.body);
+            for sealed in books.sealed_in(&document.body) {
+                let is_kept = key.kind == Kind::Workspace || later(books.seen[&sealed], oldest) >= world.now();
+                assert!(is_kept, "older than promised, in {} {}: {}", key.kind.name(), key.id, document.body);
                 occurrences += 1;
                 live.insert(sealed);
             }
-        }
+        };
+        self.walk(world, look).await;
         match self.file() {
             Some(file) => sqlite_census(&file, &mut census),
             None => redis_census(world, &mut census),
