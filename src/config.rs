@@ -127,6 +127,11 @@ impl Config {
         let alc = Alc::read(reader);
         let leads = Leads::read(reader);
         let attio = Attio::read(reader);
+        if let (Some(leads), Some(attio)) = (&leads, &attio)
+            && attio.send_on_list.is_some()
+        {
+            leads.outlive_repeats(reader);
+        }
         let sync = Sync::read(reader);
         let retry = Retry::read(reader);
         let telemetry = Telemetry::read(reader);

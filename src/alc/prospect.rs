@@ -9,7 +9,10 @@ use secrecy::SecretString;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
-use super::callback::{Malformed, PROCESSED, event, is_unfinished, malformed, object, text, word};
+use super::{
+    callback::{Malformed, PROCESSED, event, is_unfinished, malformed, object, text, word},
+    words::Words,
+};
 use crate::{ids::RecordId, lenient};
 
 /// The event that carries nothing but a person.
@@ -39,6 +42,8 @@ pub struct Prospect {
     pub lead_id: Option<String>,
     /// ALC's word, if it says one.
     pub status: Option<String>,
+    /// What ALC says besides.
+    pub words: Words,
 }
 
 /// The person that a body brings. `None`: it is about something else; a `lead.processed` that is no good is for the
@@ -142,12 +147,14 @@ impl Levels {
         if emails.any(|other| other.as_ref() != Some(&first)) {
             return Err(malformed("/prospectEmail", "names another person than another member does"));
         }
+        let said = |name: &'static str| self.all(name).find(|value| !value.is_null()).unwrap_or(&Value::Null);
         let status = self.first(&["status"], word).map(|status| status.chars().take(RESULT_KEPT).collect());
         Ok(Prospect {
             email: first.into(),
             name: self.first(&NAME, |value| name(&text(value)?)).map(SecretString::from),
             lead_id: self.first(&LEAD_ID, lenient::id),
             status,
+            words: Words::read(said("summary"), said("transcript")),
         })
     }
 }

@@ -50,32 +50,48 @@ impl Client {
         })
     }
 
-    /// `GET /v2/notes?parent_object=people&parent_record_id=`: whether a note of the record has a line that says just
-    /// this. Reads page after page, until it is found or there are no more; more than anybody writes is
-    /// [`CallError::Unreadable`], as it could not be said that it is not there.
-    pub async fn has_note(&self, token: &SecretString, record: RecordId, line: &str) -> Result<bool, CallError> {
-        let mut offset = 0;
-        while offset < MOST {
-            let (record, limit, from) = (record.to_string(), PAGE.to_string(), offset.to_string());
-            let page =
-                [("parent_object", "people"), ("parent_record_id", &record), ("limit", &limit), ("offset", &from)];
-            let request = self.request(Method::GET, &["notes"], token).query(&page);
-            let answer = self.caller.call_capped("list_notes", request, RECORD_CAP).await?;
-            if !answer.status.is_success() {
-                return Err(error(&answer, token));
-            }
-            let notes = answer.find(list)?.ok_or_else(|| unreadable("it is no list of notes"))?;
-            if notes.iter().any(|note| says(note, line)) {
-                return Ok(true);
-            }
-            if notes.is_empty() {
-                return Ok(false);
-            }
-            // A short page is no end: how many Attio gives at a time is its own affair.
-            offset += notes.len();
+    /// `GET /v2/notes?parent_object=people&parent_record_id=`: whether a note of the record, `from` the one of that place
+    /// on, has a line that says just this. Reads one page; more than anybody writes is [`CallError::Unreadable`], as it
+    /// could not be said that it is not there.
+    pub async fn has_note(
+        &self,
+        token: &SecretString,
+        record: RecordId,
+        line: &str,
+        from: usize,
+    ) -> Result<Looked, CallError> {
+        if from >= MOST {
+            return Err(unreadable("the record has more notes than are looked through"));
         }
-        Err(unreadable("the record has more notes than are looked through"))
+        let (record, limit, offset) = (record.to_string(), PAGE.to_string(), from.to_string());
+        let page = [("parent_object", "people"), ("parent_record_id", &record), ("limit", &limit), ("offset", &offset)];
+        let request = self.request(Method::GET, &["notes"], token).query(&page);
+        let answer = self.caller.call_capped("list_notes", request, RECORD_CAP).await?;
+        if !answer.status.is_success() {
+            return Err(error(&answer, token));
+        }
+        let notes = answer.find(list)?.ok_or_else(|| unreadable("it is no list of notes"))?;
+        Ok(match notes.len() {
+            _ if notes.iter().any(|note| says(note, line)) => Looked::There,
+            0 => Looked::NotThere,
+            // A short page is no end: how many Attio gives at a time is its own affair.
+            read => Looked::NotYet { from: from + read },
+        })
     }
+}
+
+/// What a page of a record's notes has told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Looked {
+    /// The note is there.
+    There,
+    /// It is on none of the pages.
+    NotThere,
+    /// It is not on this one.
+    NotYet {
+        /// Where the next page begins.
+        from: usize,
+    },
 }
 
 /// Whether a line of the note, by either of its texts, says just this.
@@ -88,7 +104,7 @@ fn says(note: &Value, line: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use mockito::{Matcher, Server};
+    use mockito::{Matcher, Server, ServerGuard};
 
     use super::*;
     use crate::attio::tests::{RECORD, client, record, token};
@@ -109,11 +125,22 @@ mod tests {
             let mock = server.mock("GET", "/v2/notes").match_query(Matcher::AllOf(query.to_vec()));
             mocks.push(mock.with_body(json!({ "data": notes }).to_string()).create_async().await);
         }
-        let found = client(&server).has_note(&token(), record(), LINE).await;
+        let found = look_through(&server).await;
         for mock in mocks {
             mock.assert_async().await;
         }
         found
+    }
+
+    async fn look_through(server: &ServerGuard) -> Result<bool, CallError> {
+        let mut from = 0;
+        loop {
+            match client(server).has_note(&token(), record(), LINE, from).await? {
+                Looked::There => return Ok(true),
+                Looked::NotThere => return Ok(false),
+                Looked::NotYet { from: next } => from = next,
+            }
+        }
     }
 
     #[tokio::test]
@@ -173,7 +200,7 @@ mod tests {
         let page: Vec<_> = (0..50).map(|n| note(&format!("{n}"))).collect();
         let mock = server.mock("GET", "/v2/notes").match_query(Matcher::Any);
         let _mock = mock.with_body(json!({ "data": page }).to_string()).create_async().await;
-        let looked = client(&server).has_note(&token(), record(), LINE).await;
+        let looked = look_through(&server).await;
         assert!(matches!(looked, Err(CallError::Unreadable { .. })), "{looked:?}");
     }
 }

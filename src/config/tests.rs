@@ -224,6 +224,16 @@ fn a_list_that_results_put_people_into_does_not_send_them() {
 }
 
 #[test]
+fn while_entries_send_leads_are_remembered_for_longer_than_attio_repeats_them() {
+    let faults = faults(&[("ATTIO__SEND_ON_LIST", "to-call"), ("LEADS__RETENTION", "3d")]);
+    assert!(faults.len() == 1 && faults[0].starts_with("LEADS__RETENTION"), "{faults:?}");
+    for fine in [&[("LEADS__RETENTION", "3d")][..], &[("ATTIO__SEND_ON_LIST", "to-call"), ("LEADS__RETENTION", "73h")]]
+    {
+        assert!(load(fine).is_ok(), "{fine:?}");
+    }
+}
+
+#[test]
 fn no_secret_shows_in_debug() {
     let shown = format!("{:?}", load(&[]).expect("complete"));
     for (name, value) in complete() {

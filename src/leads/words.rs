@@ -31,7 +31,7 @@ impl Leads {
     ) {
         let keep_trying = self.settings.deadlines.retention;
         if self.settings.note {
-            let sealed = self.seal_words(tenant, lead, words);
+            let sealed = self.seal_words(&logical_key(tenant, lead.record_id), words);
             lead.owe_note(before, sealed.as_ref(), keep_trying, now);
         }
         if let Some(pipeline) = &self.settings.pipeline {
@@ -39,17 +39,21 @@ impl Leads {
         }
     }
 
-    fn seal_words(&self, tenant: &Tenant, lead: &Lead, words: &Words) -> Option<Sealed> {
-        let text = serde_json::to_string(words).ok().filter(|_| !words.is_empty())?;
-        let logical = logical_key(tenant, lead.record_id);
-        Some(self.parts.sealer.seal(place(&logical, FIELD), &SecretString::from(text)))
+    /// What ALC said, sealed under a lead or a person of that logical key; `None`: it said nothing, or no note is written.
+    pub(super) fn seal_words(&self, logical: &str, words: &Words) -> Option<Sealed> {
+        let text = serde_json::to_string(words).ok().filter(|_| self.settings.note && !words.is_empty())?;
+        Some(self.parts.sealer.seal(place(logical, FIELD), &SecretString::from(text)))
     }
 
-    /// What ALC said besides the result that a note is about. What cannot be opened is left out: the result counts.
+    /// What ALC said besides the result that a note is about.
     pub(super) fn words_of(&self, tenant: &Tenant, lead: &Lead, note: &Note) -> Words {
-        let Some(sealed) = &note.words else { return Words::default() };
-        let logical = logical_key(tenant, lead.record_id);
-        match self.parts.sealer.open(place(&logical, FIELD), sealed) {
+        self.open_words(&logical_key(tenant, lead.record_id), note.words.as_ref())
+    }
+
+    /// What ALC said. What cannot be opened is left out: the result counts.
+    pub(super) fn open_words(&self, logical: &str, sealed: Option<&Sealed>) -> Words {
+        let Some(sealed) = sealed else { return Words::default() };
+        match self.parts.sealer.open(place(logical, FIELD), sealed) {
             Ok(text) => serde_json::from_str(text.expose_secret()).unwrap_or_default(),
             Err(error) => {
                 tracing::error!(%error, "what ALC said cannot be opened: the note goes without it");

@@ -75,9 +75,9 @@ impl Operate {
         let action = if mend { "sync-and-mend" } else { "sync" };
         for workspace in workspaces {
             let mut pass_over = |reason| done.passed_over.push(PassedOver { workspace_id: workspace, reason });
-            let begun = match self.leads.may_be_synced(workspace).await {
-                Ok(false) if only.is_none() => {
-                    pass_over("not-connected");
+            let begun = match self.leads.why_not_synced(workspace).await {
+                Ok(Some(why)) if only.is_none() => {
+                    pass_over(why);
                     continue;
                 }
                 Ok(_) => {

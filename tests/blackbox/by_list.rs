@@ -85,6 +85,28 @@ scenario! {
 }
 
 scenario! {
+    async fn what_attio_tells_again_after_a_merge_asks_for_nothing(setup: Setup) {
+        let (world, app) = sending(setup).await;
+        let (ada, twin) = (world.person(), world.person());
+        let event = world.attio.add_entry_silently(LIST, &ada.record_id);
+        assert_eq!(world.attio.deliver(vec![event.clone()]).await, [200]);
+        world.shows(&ada, "Pending").await;
+        app.press(&twin).await.expect(201);
+        for person in [&ada, &twin] {
+            world.call_back(person, "qualified").await;
+            world.shows(person, "Complete").await;
+            world.synced(&app, person).await;
+        }
+        // The twin's lead speaks from now on, and has never heard of the entry.
+        let made = world.attio.merge(&ada.record_id, &twin.record_id).await;
+        assert_eq!(world.attio.deliver(vec![event]).await, [200]);
+        world.pass_slowly(MINUTE, 3).await;
+        assert_eq!(world.alc.leads().len(), 2, "nobody is sent again");
+        assert_eq!(world.attio.status(&made).as_deref(), Some("Complete"));
+    }
+}
+
+scenario! {
     async fn who_was_pressed_is_joined(setup: Setup) {
         let (world, app) = sending(setup).await;
         let ada = world.person();
@@ -197,13 +219,33 @@ scenario! {
     async fn a_merge_while_attio_is_asked_reads_the_new_record(setup: Setup) {
         let (world, _app) = sending(setup).await;
         let (ada, twin) = (world.person(), world.person());
-        let held = world.attio.faults().hold("get_record", Stage::Before);
+        let held = world.attio.faults().hold("get_record", Stage::After);
         enter(&world, &ada).await;
+        held.reached(1).await;
         let made = world.attio.merge(&ada.record_id, &twin.record_id).await;
+        world.attio.set_phone_numbers(&made, &["+442079460958"]);
         held.release();
         let merged = Person { record_id: made, ..ada.clone() };
         world.shows(&merged, "Pending").await;
         assert_eq!(sent(&world, &ada), 1);
+        assert_eq!(world.alc.leads_of(&ada.record_id)[0].phone_number, "+442079460958", "not the old record's");
+    }
+}
+
+scenario! {
+    /// The old number would be sent to.
+    async fn a_change_while_attio_is_asked_reads_the_new_number(setup: Setup) {
+        let (world, _app) = sending(setup).await;
+        let ada = world.person();
+        let held = world.attio.faults().hold("get_record", Stage::After);
+        enter(&world, &ada).await;
+        held.reached(1).await;
+        world.attio.set_phone_numbers(&ada.record_id, &["+442079460958"]);
+        assert_eq!(world.attio.deliver(vec![world.attio.updated_event(&ada.record_id, "phone_numbers")]).await, [200]);
+        held.release();
+        world.shows(&ada, "Pending").await;
+        assert_eq!(world.alc.leads_of(&ada.record_id)[0].phone_number, "+442079460958");
+        assert_eq!((world.attio.journal().count("get_record"), sent(&world, &ada)), (2, 1));
     }
 }
 
@@ -273,6 +315,24 @@ scenario! {
             problems().await == json!([])
         };
         world.pass_until("nothing is named", MINUTE, HOUR, mended).await;
+    }
+}
+
+scenario! {
+    async fn an_entry_between_two_connections_counts_for_nothing(setup: Setup) {
+        let (world, app) = sending(setup).await;
+        let ada = world.person();
+        // Attio's webhook outlives the connection by a while.
+        world.attio.faults().always("delete_webhook", Fault::status(503));
+        app.connection_removed().await.expect(202);
+        let event = world.attio.add_entry_silently(LIST, &ada.record_id);
+        let body = json!({ "events": [event] }).to_string();
+        let answer = world.attio.deliver_to(&world.attio.webhooks()[0], body).await;
+        assert!([200, 410].contains(&answer), "{answer}");
+        world.attio.faults().clear("delete_webhook");
+        world.connect().await;
+        world.pass_slowly(MINUTE, 3).await;
+        assert_eq!(sent(&world, &ada), 0);
     }
 }
 

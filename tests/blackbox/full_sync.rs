@@ -11,11 +11,14 @@ use reqwest::Method;
 use sandbox::{Fault, Stage};
 use serde_json::{Value, json};
 
-use crate::support::{
-    ambient::eventually_within,
-    harness::{DAY, HOUR, MINUTE, Person, Setup, World, run, scenario},
-    http::{Answer, send},
-    process, secrets, stored,
+use crate::{
+    support::{
+        ambient::eventually_within,
+        harness::{DAY, HOUR, MINUTE, Person, Setup, World, run, scenario},
+        http::{Answer, send},
+        process, secrets, stored,
+    },
+    unreadable::rewritten,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -188,6 +191,32 @@ scenario! {
 }
 
 scenario! {
+    async fn a_lead_that_only_a_newer_version_reads_is_named_and_the_others_are_asked_for(setup: Setup) {
+        let (mut world, app) = setup.with("ALC__POLL_AFTER", "0s").connected().await;
+        let replicas = world.replicas().len();
+        let (ada, bob) = (world.person(), world.person());
+        for person in [&ada, &bob] {
+            app.press(person).await.expect(201);
+            world.shows(person, "Pending").await;
+            world.synced(&app, person).await;
+        }
+        world.alc.finish_silently(&bob.record_id, "qualified");
+        world.pass_slowly(MINUTE, 6).await;
+        world.stop().await;
+        rewritten(&world, &ada, |body| body.replacen("\"schema\":1", "\"schema\":99", 1)).await;
+        // Attio's list does not name the person, so that only ours can.
+        world.attio.edit(&ada.record_id, "alc_status", "Failed");
+        for _ in 0..replicas {
+            world.start_replica().await;
+        }
+        let found = synced(&world, false).await;
+        assert_eq!(left(&found), BTreeMap::from([(ada.record_id.clone(), "unreadable".to_owned())]));
+        assert_eq!(found["left"], 1, "{found}");
+        world.shows(&bob, "Complete").await;
+    }
+}
+
+scenario! {
     async fn two_wishes_at_once_are_one_sync(setup: Setup) {
         let (world, _app) = setup.connected().await;
         let wish = || Some(json!({ "all": true }));
@@ -269,7 +298,7 @@ fn a_workspace_that_has_left_is_not_synced_and_its_sync_goes_with_it() {
         let all = asked(&world, 0, Method::POST, "/operate/syncs", Some(json!({ "all": true }))).await;
         let all = all.expect(200).json();
         assert_eq!(all["syncs"], json!([]));
-        let passed_over = json!([{ "workspace_id": world.attio.workspace_id(), "reason": "not-connected" }]);
+        let passed_over = json!([{ "workspace_id": world.attio.workspace_id(), "reason": "left" }]);
         assert_eq!(all["passed_over"], passed_over, "and it is named");
     });
 }

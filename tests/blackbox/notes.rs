@@ -196,9 +196,7 @@ scenario! {
 
 scenario! {
     async fn a_note_waits_for_the_record_and_goes_where_a_merge_has_put_it(setup: Setup) {
-        let world = on(setup).start().await;
-        world.attio.configure(|attio| attio.https_webhooks_only = false);
-        let app = world.connect().await;
+        let (world, app) = told_of_merges(setup).await;
         let (ada, twin) = (pending(&world, &app).await, world.person());
         world.attio.faults().always("patch_record", refusal(403, "billing_error", "Pay."));
         world.tell(result(&ada, "qualified"), 200).await;
@@ -209,6 +207,38 @@ scenario! {
         let written = async || world.attio.notes(&made).len() == 1;
         world.pass_until("the note is on the merged record", MINUTE, MINUTE * 10, written).await;
         assert_eq!(world.attio.notes(&ada.record_id).len(), 0);
+    }
+}
+
+/// Connected, with a webhook by which Attio tells of merges.
+async fn told_of_merges(setup: Setup) -> (World, AttioApp) {
+    let world = on(setup).start().await;
+    world.attio.configure(|attio| attio.https_webhooks_only = false);
+    let app = world.connect().await;
+    (world, app)
+}
+
+scenario! {
+    async fn a_merge_that_is_told_late_leaves_the_note_what_alc_said(setup: Setup) {
+        let (mut world, app) = told_of_merges(setup).await;
+        let (ada, twin) = (pending(&world, &app).await, world.person());
+        let (eve, late) = (pending(&world, &app).await, world.person());
+        for (one, other) in [(&ada, &twin), (&eve, &late)] {
+            let made = world.attio.merge_silently(&one.record_id, &other.record_id);
+            // The merge takes the record away, which Attio tells first.
+            world.attio.deliver(vec![world.attio.event("record.deleted", &one.record_id)]).await;
+            world.tell(result(one, "qualified"), 200).await;
+            if one.record_id == eve.record_id {
+                world.pass_slowly(MINUTE, 16).await;
+                let kept = document(&mut world, &eve).await;
+                assert!(!kept.contains("\"words\":"), "nothing is kept for a person who is gone: {kept}");
+            }
+            world.attio.deliver(vec![world.attio.merged_event(&made, &one.record_id)]).await;
+            let written = async || world.attio.notes(&made).len() == 1;
+            world.pass_until("the note is on the merged record", MINUTE, MINUTE * 10, written).await;
+            let content = &world.attio.notes(&made)[0].content;
+            assert_eq!(content.contains(SAID), one.record_id == ada.record_id, "{content}");
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use crate::support::{
 };
 
 /// The lead as it is stored, after `change` has made another body of it that is due at once. While no replica runs.
-async fn rewritten(world: &World, person: &Person, change: impl FnOnce(&str) -> String) -> Document {
+pub async fn rewritten(world: &World, person: &Person, change: impl FnOnce(&str) -> String) -> Document {
     let lifecycle = Lifecycle::new();
     let store = open(world, &lifecycle).await;
     let (tenant, key) = (Tenant::new(world.attio.workspace_id()), Key::new(Kind::Lead, &person.record_id));

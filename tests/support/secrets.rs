@@ -53,8 +53,8 @@ pub fn listen() -> usize {
     locked(&TOLD).len()
 }
 
-/// Listens to nothing from now on, and has nothing told: for a test that has a process of its own, and lasts too long for
-/// all that is said in it to be kept.
+/// Listens to nothing from now on, and has nothing told: for a test that has a process of its own, and lasts too long
+/// for all that is said in it to be kept.
 pub fn be_deaf() {
     IS_DEAF.store(true, Ordering::Relaxed);
 }

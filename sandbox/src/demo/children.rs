@@ -28,6 +28,9 @@ use crate::{Alc, Attio, ambient};
 /// The list of people that results put a person into.
 pub(super) const LIST: &str = "sales";
 
+/// The list whose entries are sent.
+pub(super) const SENDING_LIST: &str = "to-alc";
+
 /// What the connector has to know.
 pub(super) struct ConnectorPlan<'a> {
     pub(super) binary: &'a Path,
@@ -41,6 +44,7 @@ pub(super) struct ConnectorPlan<'a> {
 
 /// The running processes.
 pub(super) struct Children {
+    binary: PathBuf,
     connector: Child,
     redis: Option<Child>,
     directory: PathBuf,
@@ -77,7 +81,25 @@ impl Children {
             .stderr(output)
             .spawn()
             .map_err(|error| named(plan.binary, &error))?;
-        Ok(Self { connector, redis, directory, connector_url, management_url: format!("http://{management}"), store })
+        let (binary, management_url) = (plan.binary.to_owned(), format!("http://{management}"));
+        Ok(Self { binary, connector, redis, directory, connector_url, management_url, store })
+    }
+
+    /// Runs one of the operators' commands; its exit code, and what it says.
+    pub(super) async fn run(&self, arguments: &[&str]) -> (Option<i32>, String) {
+        let management = self.management_url.trim_start_matches("http://");
+        let command = quiet_command(&self.binary)
+            .args(arguments)
+            .current_dir(&self.directory)
+            .env("ALC_CONNECTOR__MANAGEMENT__BIND", management)
+            .output();
+        match command.await {
+            Ok(output) => {
+                let said = [output.stderr, output.stdout].concat();
+                (output.status.code(), String::from_utf8_lossy(&said).trim().to_owned())
+            }
+            Err(error) => (None, error.to_string()),
+        }
     }
 
     /// Resolves when the connector has ended by itself.
@@ -130,6 +152,8 @@ fn settings(
         ("ATTIO__API_KEY", plan.attio.api_key()),
         ("ATTIO__CALLBACK_HOSTS", "127.0.0.1".to_owned()),
         ("ATTIO__NOTE", "on-result".to_owned()),
+        ("ATTIO__SEND_ON_LIST", SENDING_LIST.to_owned()),
+        ("ATTIO__PROSPECTS", "upsert".to_owned()),
         ("ATTIO__PIPELINE__LIST", LIST.to_owned()),
         ("ATTIO__PIPELINE__STAGE_ATTRIBUTE", "stage".to_owned()),
         ("ATTIO__PIPELINE__STAGES", "qualified:Qualified,not_interested:Lost".to_owned()),

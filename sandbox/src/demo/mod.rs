@@ -4,6 +4,7 @@
 //! step of a lead's life really happened, as read back from the pretend services, and to leave nothing running behind.
 
 mod app;
+mod besides;
 mod button;
 mod children;
 mod http;
@@ -80,7 +81,9 @@ impl Plan {
 pub async fn run(plan: &Plan) -> io::Result<bool> {
     let alc = Alc::start_on(0, Settings::rich()).await?;
     let attio = Attio::start().await?;
+    attio.configure(|attio| attio.https_webhooks_only = false);
     attio.add_list(children::LIST, &["Qualified", "Lost"]);
+    attio.add_list(children::SENDING_LIST, &[]);
     if plan.attio_refuses {
         attio
             .faults()
@@ -136,7 +139,7 @@ async fn perform(
     children: &mut Children,
     open: &AtomicBool,
 ) -> bool {
-    if story::introduce(children, app, button).await.is_err() || story::life(app, button).await.is_err() {
+    if story::introduce(children, app, button).await.is_err() || story::life(app, button, children).await.is_err() {
         return false;
     }
     if plan.once {

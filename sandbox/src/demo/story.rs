@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use super::{
     app::{App, WAITING_STEP},
+    besides,
     button::Button,
-    children::{Children, LIST},
+    children::Children,
     telling::{Failed, say, told},
 };
 
@@ -31,8 +32,8 @@ pub(super) async fn introduce(children: &mut Children, app: &App, button: &Butto
     Ok(())
 }
 
-/// Connect, send, Pending, callback, Complete, disconnect.
-pub(super) async fn life(app: &App, button: &Button) -> Result<(), Failed> {
+/// Connect, send, Pending, callback, Complete, what else the connector can do, disconnect.
+pub(super) async fn life(app: &App, button: &Button, children: &Children) -> Result<(), Failed> {
     connect(app).await?;
     webhook_registered(app)?;
     press(app, button).await?;
@@ -43,7 +44,7 @@ pub(super) async fn life(app: &App, button: &Button) -> Result<(), Failed> {
     shows(app, "Complete").await?;
     result_shown(app).await?;
     step_told(app).await?;
-    noted(app).await?;
+    besides::besides(app, children).await?;
     disconnect(app).await
 }
 
@@ -123,7 +124,7 @@ async fn lead_id_shown(app: &App) -> Result<(), Failed> {
     told(same.is_some(), "ALC's lead id in Attio", &format!("{at_alc:?}"), &found)
 }
 
-const RESULT: &str = "qualified";
+pub(super) const RESULT: &str = "qualified";
 
 async fn answer(app: &App) -> Result<(), Failed> {
     let answer = app.answer(RESULT).await;
@@ -161,19 +162,6 @@ async fn step_told(app: &App) -> Result<(), Failed> {
     told(right, "the waiting workflow step was told", &format!("complete, {RESULT}, for this record"), &found)
 }
 
-/// Where sales people look.
-async fn noted(app: &App) -> Result<(), Failed> {
-    let record_id = app.person().record_id;
-    let notes = || app.attio.notes(&record_id);
-    let first = eventually(|| notes().into_iter().next()).await;
-    let right = first.as_ref().is_some_and(|note| note.title == format!("ALC: {RESULT}")) && notes().len() == 1;
-    let found =
-        first.map_or_else(|| "none".to_owned(), |note| format!("one of {}, titled {}", notes().len(), note.title));
-    told(right, "a note on the record", &format!("one note, titled ALC: {RESULT}"), &found)?;
-    let stage = eventually(|| app.attio.entry_value(LIST, &record_id, "stage")).await.unwrap_or_default();
-    told(stage == "Qualified", "a place in the pipeline", "the stage Qualified", &stage)
-}
-
 async fn disconnect(app: &App) -> Result<(), Failed> {
     let removed = app.connection_removed().await;
     told(removed.status == 202, "disconnect: connection-removed", "202", &removed.told())?;
@@ -186,7 +174,7 @@ async fn disconnect(app: &App) -> Result<(), Failed> {
 }
 
 /// Asks `look` again and again until it gives something, for at most ten seconds.
-async fn eventually<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
+pub(super) async fn eventually<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
     let looking = async {
         loop {
             if let Some(found) = look() {

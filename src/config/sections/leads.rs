@@ -8,6 +8,9 @@ use crate::config::{check, reader::Reader};
 /// Attio gives the button 30 s.
 const LONGEST_SEND_WAIT: Duration = Duration::from_secs(28);
 
+/// Attio repeats an event for three days, at most.
+const REPEATED_FOR: Duration = Duration::from_secs(3 * 24 * 60 * 60);
+
 /// `LEADS__…`.
 #[derive(Debug, Clone)]
 pub struct Leads {
@@ -37,5 +40,15 @@ impl Leads {
             retention: retention?,
             default_region,
         })
+    }
+
+    /// Where list entries send, a lead has to be remembered for as long as Attio may tell of its entry again: else one
+    /// entry would send twice.
+    pub(in crate::config) fn outlive_repeats(&self, r: &mut Reader) {
+        if self.retention <= REPEATED_FOR {
+            let fault = "must be more than 3d while ATTIO__SEND_ON_LIST is set: Attio repeats an event for so long, and an \
+                         entry whose lead is forgotten would be sent again";
+            r.fault("leads.retention", fault);
+        }
     }
 }

@@ -121,10 +121,13 @@ impl Leads {
         Ok(found.map(|found| found.value.view(workspace)))
     }
 
-    /// Whether the workspace has access to Attio, which a sync needs.
-    pub async fn may_be_synced(&self, workspace: WorkspaceId) -> Result<bool, StoreError> {
+    /// Why the workspace cannot be synced, for which access to Attio is needed: it has `left`, or is `not-connected`.
+    pub async fn why_not_synced(&self, workspace: WorkspaceId) -> Result<Option<&'static str>, StoreError> {
         let found = self.parts.store.find::<Workspace>(&connections::tenant(workspace), "").await?;
-        Ok(found.is_some_and(|found| self.parts.connections.attio_token(&found.value).is_some()))
+        let Some(Versioned { value: found, .. }) = found else { return Ok(Some("left")) };
+        let has_left = found.current().is_none() && found.disconnected_at.is_some();
+        let has_access = self.parts.connections.attio_token(&found).is_some();
+        Ok((!has_access).then_some(if has_left { "left" } else { "not-connected" }))
     }
 
     /// Begins the sync of each workspace every `SYNC__EVERY`, until the process stops; of all replicas one does.

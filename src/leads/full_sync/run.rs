@@ -295,6 +295,10 @@ impl SyncRun {
 
     /// This difference stands.
     pub fn leave(&mut self, record: RecordId, why: Why) {
+        if self.named.iter().any(|named| named.record == record) {
+            // Attio's list has named it, and then ours does.
+            return;
+        }
         self.left += 1;
         if self.named.len() < NAMED {
             self.named.push(Left { record, why, extra: Map::new() });

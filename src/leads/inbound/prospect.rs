@@ -6,7 +6,10 @@ use crate::{
     ids::WebhookId,
     leads::{
         places::digest_of,
-        prospect::aggregate::{EMAIL, NAME, Prospect, Told},
+        prospect::{
+            aggregate::{EMAIL, NAME, Prospect, Told},
+            resealing::logical_key,
+        },
         service::Leads,
     },
     store::{Decision, LeaseChange, Patience, StoreError, Tenant, Versioned},
@@ -31,6 +34,7 @@ impl Leads {
             name: prospect.name.as_ref().map(|name| seal(NAME, name)),
             lead_id: prospect.lead_id.clone(),
             result: prospect.status.clone(),
+            words: self.seal_words(&logical_key(tenant, &key), &prospect.words),
             webhook,
             call: id.map(digest_of),
         };

@@ -11,7 +11,7 @@ use super::{
     aggregate::Lead,
     alc::Again,
     note::{LOOK_AFTER, MOST, Note, NoteDue, NoteEnded, NoteFailure, Tried},
-    outcome::{Outcome, Status},
+    outcome::{Outcome, Reason, Status},
     pipeline::{Placement, PlacementEnded, PlacementFailure},
     trying::Trying,
 };
@@ -33,9 +33,13 @@ fn put_off(trying: &mut Trying, again: Again, detail: &str) {
 
 impl Lead {
     /// A result that was not there `before` is owed a note, with what ALC said besides; `None`: the lead has just been
-    /// made. A send that is complete without a word has no result to write of.
+    /// made. A send that is complete without a word has no result to write of; one that a deletion has ended may have
+    /// one, and a merge that is told later brings it back.
     pub fn owe_note(&mut self, before: Option<&Self>, words: Option<&Sealed>, keep_trying: Duration, now: Timestamp) {
-        let has_result = |outcome: &Outcome| outcome.status == Status::Complete && outcome.result.is_some();
+        let has_result = |outcome: &Outcome| {
+            let is_kept = outcome.status == Status::Complete || outcome.reason == Some(Reason::RecordDeleted);
+            is_kept && outcome.result.is_some()
+        };
         let had_result = |send| before.and_then(|before| before.outcome_of(send)).is_some_and(has_result);
         let earlier = self.earlier.iter().map(|earlier| &earlier.outcome);
         let complete = earlier.chain([&self.send.outcome]).filter(|outcome| has_result(outcome));
@@ -48,6 +52,7 @@ impl Lead {
             self.notes.0.push(Note {
                 send,
                 words: words.cloned(),
+                words_until: None,
                 since: now,
                 ended: None,
                 tried: None,
@@ -57,6 +62,9 @@ impl Lead {
             });
             let surplus = self.notes.0.len().saturating_sub(MOST);
             self.notes.0.drain(..surplus);
+        }
+        if self.attio.gone {
+            self.forget_words_soon(now);
         }
     }
 
@@ -101,7 +109,9 @@ impl Lead {
         failure: NoteFailure,
         again: Again,
         detail: &str,
+        now: Timestamp,
     ) {
+        let shown_at = self.shown_at();
         // What is known of an attempt says nothing of one that another worker has begun since.
         let Some(note) = self.notes.owed_mut(send).filter(|note| note.attempts == attempt) else { return };
         put_off(&mut note.trying, again, detail);
@@ -111,8 +121,11 @@ impl Lead {
             NoteFailure::Later => note.tried = None,
             NoteFailure::Refused => (note.tried, note.trying.refused) = (None, true),
             NoteFailure::Gone(record) => {
-                (note.tried, note.words) = (None, None);
+                note.tried = None;
                 note.trying.gone(record);
+                if record == shown_at {
+                    note.forget_words_soon(now);
+                }
             }
         }
     }
@@ -138,9 +151,21 @@ impl Lead {
         }
     }
 
+    /// The record is gone: what ALC said of the person is kept no longer than Attio needs to tell of a merge.
+    pub(super) fn forget_words_soon(&mut self, now: Timestamp) {
+        self.notes.0.iter_mut().for_each(|note| note.forget_words_soon(now));
+    }
+
+    /// When words are to be erased next, of a record that is gone.
+    pub fn words_until(&self) -> Option<Timestamp> {
+        self.notes.iter().filter_map(|note| note.words_until).min()
+    }
+
     /// A person who is gone leaves no words behind.
-    pub(super) fn forget_words(&mut self) {
-        self.notes.0.iter_mut().for_each(|note| note.words = None);
+    pub fn forget_words(&mut self, now: Timestamp) {
+        for note in self.notes.0.iter_mut().filter(|note| note.words_until.is_some_and(|until| until <= now)) {
+            (note.words, note.words_until) = (None, None);
+        }
     }
 
     /// What waits only for a next try is tried now; whether anything did. A look keeps its time: it comes when nothing

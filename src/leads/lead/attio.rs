@@ -149,7 +149,7 @@ impl Lead {
             ShowFailure::Gone => {
                 self.attio.gone = true;
                 self.send.forget_person();
-                self.forget_words();
+                self.forget_words_soon(now);
             }
         }
         self.attio.failures = again.count(self.attio.failures);

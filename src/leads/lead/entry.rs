@@ -19,6 +19,8 @@ use crate::{
 
 /// Entries remembered. Attio repeats an event for three days, in which nobody puts a person into a list as often.
 const ENTRIES_KEPT: usize = 20;
+/// After so many changes of the record a person is not read anew for another one.
+const READ_ANEW: u32 = 5;
 
 impl Lead {
     /// Remembers an entry; `false` if it was counted before. In which call it is told says nothing: one call may tell
@@ -36,16 +38,25 @@ impl Lead {
         }
     }
 
-    /// Attio may have another name or number by now; `false` if none was remembered.
+    /// Attio may have another name or number by now, also than the one that it is naming; `false` if none was
+    /// remembered, and none is awaited.
     pub fn forget_known(&mut self) -> bool {
-        self.known.take().is_some()
+        let to_read = self.send.to_read.as_mut();
+        let is_awaited = to_read.map(|to_read| to_read.changes = to_read.changes.saturating_add(1)).is_some();
+        self.known.take().is_some() || is_awaited
     }
 
-    /// Attio has named the person.
-    pub fn person_read(&mut self, send: SendId, person: SealedPerson, now: Timestamp) {
-        if self.is_to_be_read(send) {
+    /// How often the record of that send had changed when Attio was asked.
+    pub fn changes(&self) -> u32 {
+        self.send.to_read.as_ref().map_or(0, |to_read| to_read.changes)
+    }
+
+    /// Attio has named the person; when it was asked, the record of that send had changed so often.
+    pub fn person_read(&mut self, (send, changes): (SendId, u32), person: SealedPerson, now: Timestamp) {
+        if self.is_to_be_read(send) && !self.is_to_be_read_anew(changes) {
+            let has_changed = self.changes() != changes;
             self.send.to_read = None;
-            self.known = Some(KnownPerson::new(person.clone(), now));
+            self.known = (!has_changed).then(|| KnownPerson::new(person.clone(), now));
             self.send.person = Some(person);
             self.send.outcome.last_error = None;
             self.send.outcome.updated_at = now;
@@ -65,8 +76,8 @@ impl Lead {
     }
 
     /// Attio has named the person, and not all that ALC needs.
-    pub fn person_lacks(&mut self, send: SendId, what: Reason, now: Timestamp) {
-        if self.is_to_be_read(send) {
+    pub fn person_lacks(&mut self, (send, changes): (SendId, u32), what: Reason, now: Timestamp) {
+        if self.is_to_be_read(send) && !self.is_to_be_read_anew(changes) {
             self.send.outcome.last_error = None;
             self.send.finish(Status::Failed, Some(what), now);
         }
@@ -92,6 +103,12 @@ impl Lead {
             self.send.outcome.last_error = detail;
         }
         self.send.outcome.updated_at = now;
+    }
+
+    /// Whether what Attio has just named may be from before a change: the old number would be sent to, or a number that
+    /// is there by now be missed. Not for ever, where another integration keeps writing.
+    fn is_to_be_read_anew(&self, changes: u32) -> bool {
+        self.changes() != changes && changes < READ_ANEW
     }
 
     /// Whether Attio is to be asked who the person of this send is.

@@ -39,8 +39,8 @@ impl Lead {
         Self { forwarding: true, ..Self::new(record, send) }
     }
 
-    /// Its time has come, but the lead that speaks for it is there: it has to be found from here, else a press would send
-    /// twice. It goes with that one, or within a day of it.
+    /// Its time has come, but the lead that speaks for it is there: it has to be found from here, else a press would
+    /// send twice. It goes with that one, or within a day of it.
     pub fn stay_for(&mut self, speaker: &Self, retention: Duration, now: Timestamp) {
         let at_once_again = earlier(later(now, DAY.min(retention)), retention);
         let end = speaker.send.finished_at.unwrap_or(now);
@@ -66,6 +66,8 @@ impl Lead {
             return;
         }
         self.attio_record = (record != self.record_id).then_some(record);
+        // The person lives on there, and the notes are written there.
+        self.notes.0.iter_mut().for_each(|note| note.words_until = None);
         // What was refused there says nothing of the new record. What was shown there has been merged into it.
         self.attio.gone = false;
         self.attio.refused = false;
@@ -116,7 +118,7 @@ impl Lead {
         self.attio.gone = true;
         self.expire(Reason::RecordDeleted, now);
         self.send.forget_person();
-        self.forget_words();
+        self.forget_words_soon(now);
     }
 
     /// Whether it should speak for `record` rather than `other`: a live send goes before a finished one, then the

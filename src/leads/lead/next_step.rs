@@ -92,6 +92,8 @@ pub enum Step {
     ForgetPerson,
     /// Forget the calls to workflows that were given up long ago.
     ForgetCalls,
+    /// Forget what ALC said of a person whose record is gone.
+    ForgetWords,
     /// Post the lead to ALC.
     Submit,
     /// Write the record in Attio.
@@ -125,6 +127,7 @@ impl Step {
             Self::ReadPerson => "read-person",
             Self::ForgetPerson => "forget-person",
             Self::ForgetCalls => "forget-calls",
+            Self::ForgetWords => "forget-words",
             Self::Submit => "submit",
             Self::Show(_) => "show",
             Self::ReadBack(_) => "read-back",
@@ -151,6 +154,7 @@ impl Lead {
                 let end = later(self.calls.given_up.oldest()?, around.deadlines.retention);
                 rest.until(end, now).then_some(Step::ForgetCalls)
             })
+            .or_else(|| rest.until(self.words_until()?, now).then_some(Step::ForgetWords))
             .or_else(|| self.alc_step(now, around, &mut rest))
             .or_else(|| self.attio_step(now, around, &mut rest))
             .or_else(|| self.tell_step(now, around, &mut rest))

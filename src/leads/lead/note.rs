@@ -20,6 +20,8 @@ use crate::{
 /// When Attio is looked through for an attempt without an answer, after it was begun: most often its note is there, and
 /// what is not there the last time does not arrive any more.
 pub(super) const LOOK_AFTER: [Duration; 2] = [Duration::from_secs(10), Duration::from_secs(15 * 60)];
+/// How long what ALC said outlives the record: the merge that ended it may be told a moment after.
+const MERGE_IS_TOLD_WITHIN: Duration = Duration::from_secs(15 * 60);
 /// Notes that one lead is owed, over all its sends; the oldest give way.
 pub(super) const MOST: usize = 5;
 
@@ -36,6 +38,9 @@ pub struct Note {
     /// What ALC said besides; erased once it is written, or will not be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub words: Option<Sealed>,
+    /// The record is gone: `words` are erased then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub words_until: Option<Timestamp>,
     /// When the result came.
     pub since: Timestamp,
     /// How it ended; `None`: it is owed.
@@ -156,7 +161,14 @@ impl Note {
     /// It is over.
     pub(super) fn end(&mut self, ended: NoteEnded) {
         self.ended = Some(ended);
-        (self.words, self.tried) = (None, None);
+        (self.words, self.words_until, self.tried) = (None, None, None);
         self.trying.end();
+    }
+
+    /// The record is gone. What ALC said is kept no longer than Attio needs to tell of a merge.
+    pub(super) fn forget_words_soon(&mut self, now: Timestamp) {
+        if self.words.is_some() && self.words_until.is_none() {
+            self.words_until = Some(later(now, MERGE_IS_TOLD_WITHIN));
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! What ALC says of a person whom it brought, once Attio has the person's record.
 //!
-//! Promises that a live send of ours ends by this only if ALC's id is that send's own, that a result which is known is
+//! Promises that a live send of ours ends by this only if ALC's id is that send's own (else ALC is asked at once), that a result which is known is
 //! never taken back, and that one which comes after a word without a result is shown, also where Attio shows that word.
 
 use super::{aggregate::Lead, outcome::Status, send::PresentSend};
@@ -41,6 +41,9 @@ impl Lead {
             } else if is_own || is_earlier || !outcome.status.is_live() {
                 // Of an earlier send's result the present send, live or not, stays as it is.
                 self.finish(result, brought.lead_id, None, now);
+            } else if brought.lead_id.is_none() || outcome.lead_id.is_none() {
+                // Perhaps the live send's own, whose id was never learnt: ALC, asked for the record, can tell.
+                self.ask_by(now);
             }
         }
         self.count_calls(brought);

@@ -283,6 +283,7 @@ impl Lead {
                 let failures = self.send.to_read.as_ref().map_or(0, |to_read| to_read.failures);
                 format!("Attio, asked for name and number, failed {failures} times in a row: the next try")
             }
+            Step::ForgetWords => "what ALC said is forgotten then, as the record is gone".to_owned(),
             Step::ForgetPerson => "name and number, as Attio had them, are forgotten then".to_owned(),
             Step::ForgetCalls => "the calls to workflows that were given up are forgotten then".to_owned(),
             Step::Poll => "ALC has it and has not called back: it is asked for the result then".to_owned(),

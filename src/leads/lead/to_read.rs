@@ -14,6 +14,9 @@ pub struct ToRead {
     /// Attio is not asked before then.
     #[serde(default)]
     pub retry_at: Option<Timestamp>,
+    /// How often Attio has told that the record had changed.
+    #[serde(default)]
+    pub changes: u32,
     /// What a newer version keeps here.
     #[serde(flatten)]
     pub extra: Map<String, Value>,

@@ -8,7 +8,10 @@ use serde_json::{Map, Value};
 use crate::{
     clock::{Timestamp, later},
     ids::WebhookId,
-    leads::lead::{alc::Again, next_step::DISCONNECT_GRACE, prospect::Brought, remembered::remember},
+    leads::{
+        lead::{alc::Again, next_step::DISCONNECT_GRACE, prospect::Brought, remembered::remember},
+        words,
+    },
     sealing::Sealed,
     store::{Aggregate, Kind},
 };
@@ -32,6 +35,9 @@ pub struct Prospect {
     /// ALC's word, if it has said one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<String>,
+    /// What ALC said besides, as JSON.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub words: Option<Sealed>,
     /// Digests of the `webhook-id`s that have been counted, oldest first: a repeat has no second effect.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub callbacks: Vec<String>,
@@ -77,6 +83,8 @@ pub struct Told {
     pub lead_id: Option<String>,
     /// ALC's word.
     pub result: Option<String>,
+    /// What ALC said besides, as JSON.
+    pub words: Option<Sealed>,
     /// The webhook that was called.
     pub webhook: WebhookId,
     /// The digest of the call's id.
@@ -115,6 +123,7 @@ impl Prospect {
             name: told.name,
             lead_id: told.lead_id,
             result: told.result,
+            words: told.words,
             callbacks: told.call.into_iter().collect(),
             webhook: told.webhook,
             created_at: now,
@@ -136,8 +145,9 @@ impl Prospect {
             (self.name, self.name_refused) = (told.name, false);
         }
         if told.result.is_some() || self.result.is_none() {
-            // The id belongs to the result: of two leads of one person the later one's is shown.
+            // Id and words belong to the result: of two leads of one person the later one's are shown.
             self.lead_id = told.lead_id.or(self.lead_id.take());
+            self.words = told.words.or(self.words.take().filter(|_| self.result == told.result));
             self.result = told.result;
         }
         true
@@ -174,7 +184,8 @@ impl Prospect {
     /// Everything sealed of it, with the name of its field.
     pub fn sealed(&mut self) -> impl Iterator<Item = (&'static str, &mut Sealed)> {
         let email = std::iter::once((EMAIL, &mut self.email));
-        email.chain(self.name.as_mut().map(|name| (NAME, name)))
+        let name = self.name.as_mut().map(|name| (NAME, name));
+        email.chain(name).chain(self.words.as_mut().map(|words| (words::FIELD, words)))
     }
 }
 

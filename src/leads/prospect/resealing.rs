@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// The logical key under which the fields of a person are sealed.
-pub(super) fn logical_key(tenant: &Tenant, id: &str) -> String {
+pub(in crate::leads) fn logical_key(tenant: &Tenant, id: &str) -> String {
     format!("prospect/{tenant}/{id}")
 }
 

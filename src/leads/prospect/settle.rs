@@ -1,6 +1,6 @@
 //! From a person whom ALC brought to the lead of their record.
 
-use super::aggregate::Prospect;
+use super::{aggregate::Prospect, resealing::logical_key};
 use crate::{
     alc::Words,
     ids::{RecordId, SendId},
@@ -26,7 +26,8 @@ impl Leads {
             };
             let erase = Write { key: key.clone(), expected: Some(prospect.version()), change: Change::Erase };
             let mut commit = Commit::of(vec![erase]);
-            commit.writes.extend(self.told_by(tenant, record, &prospect.value, found).await?);
+            let words = self.open_words(&logical_key(tenant, &key.id), prospect.value.words.as_ref());
+            commit.writes.extend(self.told_by(tenant, record, (&prospect.value, &words), found).await?);
             if let Committed::Done(_) = tries.commit(&commit).await? {
                 tracing::info!(record = %record, "a person whom ALC brought is in Attio");
                 return Ok(());
@@ -39,7 +40,7 @@ impl Leads {
         &self,
         tenant: &Tenant,
         record: RecordId,
-        prospect: &Prospect,
+        (prospect, words): (&Prospect, &Words),
         found: Option<Versioned<Lead>>,
     ) -> Result<Vec<Write>, StoreError> {
         let now = self.parts.store.now();
@@ -61,7 +62,7 @@ impl Leads {
                 lead
             }
         };
-        self.owe_more(tenant, &mut lead.value, before.as_ref(), &Words::default(), now);
+        self.owe_more(tenant, &mut lead.value, before.as_ref(), words, now);
         lead.value.keep_history(before.as_ref(), now);
         let change = LeaseChange::Leave { due: Some(now) };
         let expected = (lead.version() > 0).then(|| lead.version());

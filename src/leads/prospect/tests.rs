@@ -30,6 +30,7 @@ fn told(result: Option<&str>, lead_id: Option<&str>, call: Option<&str>) -> Told
         name: None,
         lead_id: lead_id.map(owned),
         result: result.map(owned),
+        words: None,
         webhook: WebhookId::random(),
         call: call.map(owned),
     }
@@ -52,6 +53,22 @@ fn a_later_word_replaces_an_earlier_one_and_silence_replaces_nothing() {
     assert!(!prospect.tell(told(Some("a repeat"), None, Some("2"))));
     let said = prospect.brought();
     assert_eq!((said.result, said.lead_id), (Some("qualified"), Some("r")));
+}
+
+#[test]
+fn what_alc_said_besides_goes_with_its_result() {
+    let with_words =
+        |result, words: Option<&str>| Told { words: words.map(Sealed::from_text), ..told(result, None, None) };
+    for (then, words, kept) in [
+        (Some("won"), None, Some("first")),
+        (Some("lost"), None, None),
+        (Some("lost"), Some("then"), Some("then")),
+        (None, Some("then"), Some("first")),
+    ] {
+        let mut prospect = Prospect::new(with_words(Some("won"), Some("first")), NOW);
+        assert!(prospect.tell(with_words(then, words)));
+        assert_eq!(prospect.words, kept.map(Sealed::from_text), "{then:?} {words:?}");
+    }
 }
 
 #[test]
@@ -88,6 +105,19 @@ fn a_lead_under_way_ends_by_its_own_id_alone() {
     assert_eq!(lead.send.outcome.result.as_deref(), Some("qualified"));
     assert!(!lead.take_brought(brought(Some("another"), Some("own")), send(), NOW));
     assert!(!lead.take_brought(brought(None, Some("own")), send(), NOW));
+}
+
+#[test]
+fn where_the_id_of_a_lead_under_way_is_not_known_alc_is_asked() {
+    for (own, told, is_asked) in
+        [(None, Some("p"), true), (None, None, true), (Some("own"), None, true), (Some("own"), Some("p"), false)]
+    {
+        let mut lead = Lead::new(RecordId::random(), send());
+        lead.submitted(lead.send.outcome.id, own.map(str::to_owned), Some(later(NOW, DAY)), NOW);
+        lead.take_brought(brought(Some("qualified"), told), send(), NOW);
+        assert_eq!(lead.send.outcome.status, Status::Pending);
+        assert_eq!(lead.send.poll_at == Some(NOW), is_asked, "{own:?} {told:?}");
+    }
 }
 
 #[test]

@@ -3,8 +3,11 @@
 //! The order is what keeps it single: the attempt is marked in the store, then it is made, then what came of it is
 //! recorded. A mark that is found is an attempt that may have arrived.
 
+use secrecy::SecretString;
+
 use super::{attio::TOKEN_UNOPENED, leased::Work, triage::triage};
 use crate::{
+    attio::notes::Looked,
     clock::Timestamp,
     ids::{RecordId, SendId},
     leads::{
@@ -40,7 +43,9 @@ impl Leads {
             let attempt = work.lead.value.notes.of(send).map_or(0, |note| note.attempts);
             let (late, again) = (NoteFailure::Later, Again::failed(self.parts.clock.now()));
             let detail = "the store took too long, and the note was not sent";
-            return self.record(work, |lead, _| lead.note_not_written((send, attempt), late, again, detail)).await;
+            return self
+                .record(work, |lead, now| lead.note_not_written((send, attempt), late, again, detail, now))
+                .await;
         }
         work.attio.go = false;
         let lead = &work.lead.value;
@@ -64,7 +69,7 @@ impl Leads {
             (failure, again) = (NoteFailure::Later, sooner);
         }
         let detail = detail(&error);
-        self.record(work, |lead, _| lead.note_not_written((send, attempt), failure, again, &detail)).await?;
+        self.record(work, |lead, now| lead.note_not_written((send, attempt), failure, again, &detail, now)).await?;
         self.report_on_attio(work, triage(&error).report).await;
         Ok(())
     }
@@ -75,23 +80,16 @@ impl Leads {
         let Some(token) = self.attio_token(work) else {
             return self.no_token_for_note(work, send).await;
         };
-        if !self.ensure_time(work).await? {
-            return Ok(());
-        }
         let lead = &work.lead.value;
         let Some((note, tried)) = lead.notes.of(send).and_then(|note| Some((note, note.tried.as_ref()?))) else {
             return Ok(());
         };
         let (attempt, looks, failures) = (note.attempts, tried.looks, note.trying.failures);
         let (now_at, then_at) = (lead.shown_at(), tried.record);
-        let line = line_of(send);
         let mut is_there = Ok(false);
         for record in [Some(now_at), (then_at != now_at).then_some(then_at)].into_iter().flatten() {
-            is_there = match self.parts.attio.has_note(&token, record, &line).await {
-                // Nothing is on a record that is gone.
-                Err(CallError::NotFound) => Ok(false),
-                looked => looked,
-            };
+            let Some(looked) = self.look_through(work, (&token, record), &line_of(send)).await? else { return Ok(()) };
+            is_there = looked;
             if is_there != Ok(false) {
                 break;
             }
@@ -108,6 +106,29 @@ impl Leads {
                 }
                 let detail = detail(&error);
                 self.record(work, |lead, _| lead.note_not_looked_for(send, again, &detail)).await
+            }
+        }
+    }
+
+    /// Whether one of the record's notes has that line, by page after page; `None`: the lease has gone meanwhile.
+    async fn look_through(
+        &self,
+        work: &mut Work,
+        (token, record): (&SecretString, RecordId),
+        line: &str,
+    ) -> Result<Option<Result<bool, CallError>>, StoreError> {
+        let mut from = 0;
+        loop {
+            // The pages of a record with many notes take longer than one lease lasts.
+            if !self.ensure_time(work).await? && !self.has_time(work) {
+                return Ok(None);
+            }
+            match self.parts.attio.has_note(token, record, line, from).await {
+                Ok(Looked::NotYet { from: next }) => from = next,
+                Ok(looked) => return Ok(Some(Ok(looked == Looked::There))),
+                // Nothing is on a record that is gone.
+                Err(CallError::NotFound) => return Ok(Some(Ok(false))),
+                Err(error) => return Ok(Some(Err(error))),
             }
         }
     }

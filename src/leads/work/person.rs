@@ -1,7 +1,7 @@
 //! Asking Attio who the person is whom a list entry named.
 //!
 //! Promises that name and number are judged by the rules of a press, that they are sealed before they are kept, and
-//! that a record which was merged while Attio was asked is read anew.
+//! that a record which was merged or changed while Attio was asked is read anew.
 
 use secrecy::ExposeSecret as _;
 use serde_json::Map;
@@ -31,7 +31,8 @@ impl Leads {
             work.attio.opens_at = work.attio.opens_at.max(Some(until));
             return Ok(());
         }
-        let (send, record) = (work.lead.value.send.outcome.id, work.lead.value.shown_at());
+        let lead = &work.lead.value;
+        let (send, changes, record) = (lead.send.outcome.id, lead.changes(), lead.shown_at());
         let Some(token) = self.attio_token(work) else {
             let (again, detail) = (self.slowly(), Some(TOKEN_UNOPENED.to_owned()));
             return self.record(work, |lead, now| lead.person_not_read(send, again, detail.clone(), now)).await;
@@ -41,7 +42,7 @@ impl Leads {
         }
         let error = match self.parts.attio.find_person(&token, record).await {
             Ok(person) => {
-                self.take_person(work, (send, record), &person).await?;
+                self.take_person(work, (send, changes, record), &person).await?;
                 self.report_on_attio(work, GateReport::Recovered).await;
                 return Ok(());
             }
@@ -84,7 +85,7 @@ impl Leads {
     async fn take_person(
         &self,
         work: &mut Work,
-        (send, record): (SendId, RecordId),
+        (send, changes, record): (SendId, u32, RecordId),
         person: &Person,
     ) -> Result<(), StoreError> {
         let number = first_valid(&person.numbers, self.default_region());
@@ -101,8 +102,8 @@ impl Leads {
         self.record(work, |lead, now| match &found {
             // A merge was told of meanwhile: the record made of two may have another number.
             _ if lead.shown_at() != record => {}
-            Ok(person) => lead.person_read(send, person.clone(), now),
-            Err(lacks) => lead.person_lacks(send, *lacks, now),
+            Ok(person) => lead.person_read((send, changes), person.clone(), now),
+            Err(lacks) => lead.person_lacks((send, changes), *lacks, now),
         })
         .await
     }

@@ -70,6 +70,7 @@ impl Leads {
                 let retention = self.settings.deadlines.retention;
                 self.record(work, move |lead, now| lead.calls.given_up.forget_until(earlier(now, retention))).await
             }
+            Step::ForgetWords => self.record(work, Lead::forget_words).await,
             Step::Submit => self.submit(work).await,
             Step::Show(showing) => self.show(work, showing).await,
             Step::ReadBack(doubt) => self.read_back(work, doubt).await,

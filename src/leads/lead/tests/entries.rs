@@ -75,11 +75,11 @@ fn nothing_is_sent_before_the_person_is_read_and_nothing_read_without_a_grant() 
     assert_eq!(next(&lead, AlcAccess::Connected, NOW), Step::Rest(again));
     assert_eq!(next(&lead, AlcAccess::Connected, again), Step::ReadPerson);
     assert_eq!(next(&lead, AlcAccess::Connected, later(NOW, HOUR * 24)), Step::Expire(Reason::NotSent));
-    lead.person_read(send, person("Ada"), again);
+    lead.person_read((send, 0), person("Ada"), again);
     assert_eq!(next(&lead, AlcAccess::Connected, again), Step::Submit);
     assert_eq!(lead.send.outcome.last_error, None);
     // What comes late changes nothing.
-    lead.person_lacks(send, Reason::NoPhoneNumber, again);
+    lead.person_lacks((send, 0), Reason::NoPhoneNumber, again);
     lead.person_gone(send, again);
     assert_eq!(lead.send.outcome.status, Status::Queued);
 }
@@ -95,7 +95,7 @@ fn a_press_that_joins_names_the_person_whom_attio_is_not_asked_for_then() {
     // It is not known of Attio's record, and what comes later changes nothing.
     assert_eq!(lead.known, None);
     assert!(!lead.person_told(|| person("Eve"), NOW));
-    lead.person_read(send, person("Eve"), NOW);
+    lead.person_read((send, 0), person("Eve"), NOW);
     assert_eq!(lead.send.person, Some(person("Ada")));
 }
 
@@ -103,7 +103,7 @@ fn a_press_that_joins_names_the_person_whom_attio_is_not_asked_for_then() {
 fn a_replay_reads_nobody_anew_whom_alc_has_already() {
     let mut lead = entered();
     let send = lead.send.outcome.id;
-    lead.person_read(send, person("Ada"), NOW);
+    lead.person_read((send, 0), person("Ada"), NOW);
     lead.begin(NOW);
     lead.rejected(lead.attempt(), "ALC: 409".to_owned(), NOW);
     assert_eq!(lead.may_be_sent_again(send), Ok(Some(&person("Ada"))), "ALC has refused it, and has nobody");
@@ -116,7 +116,7 @@ fn what_the_record_lacks_ends_the_send_and_a_replay_reads_it_anew() {
     for reason in [Reason::NoPhoneNumber, Reason::NoName] {
         let mut lead = entered();
         let send = lead.send.outcome.id;
-        lead.person_lacks(send, reason, NOW);
+        lead.person_lacks((send, 0), reason, NOW);
         assert_eq!((lead.send.outcome.status, lead.send.outcome.reason), (Status::Failed, Some(reason)));
         assert!(matches!(next(&lead, AlcAccess::Connected, NOW), Step::Show(_)), "Attio shows it");
         assert_eq!(lead.may_be_sent_again(send), Ok(None));
@@ -130,7 +130,7 @@ fn what_was_read_is_known_for_five_minutes_unless_the_record_changes() {
     let read = || {
         let mut lead = entered();
         let send = lead.send.outcome.id;
-        lead.person_read(send, person("Ada"), NOW);
+        lead.person_read((send, 0), person("Ada"), NOW);
         lead.begin(NOW);
         lead.submitted(send, Some("1".to_owned()), None, NOW);
         lead.finish("qualified", Some("1"), None, NOW);
@@ -166,6 +166,28 @@ fn what_was_read_is_known_for_five_minutes_unless_the_record_changes() {
 }
 
 #[test]
+fn what_changes_while_attio_is_asked_is_read_anew_and_not_for_ever() {
+    let mut lead = entered();
+    let send = lead.send.outcome.id;
+    let asked = lead.changes();
+    assert!(lead.forget_known(), "a change that is told is written down while the person is awaited");
+    lead.person_read((send, asked), person("Old"), NOW);
+    lead.person_lacks((send, asked), Reason::NoPhoneNumber, NOW);
+    assert_eq!(next(&lead, AlcAccess::Connected, NOW), Step::ReadPerson);
+    let mut unchanged = lead.clone();
+    unchanged.person_read((send, unchanged.changes()), person("New"), NOW);
+    assert_eq!(unchanged.send.person, Some(person("New")));
+    assert!(unchanged.known.is_some());
+    for _ in 0..10 {
+        let asked = lead.changes();
+        lead.forget_known();
+        lead.person_read((send, asked), person("Ada"), NOW);
+    }
+    assert_eq!(lead.send.person, Some(person("Ada")), "another integration keeps writing");
+    assert_eq!(lead.known, None, "and what was read may be old");
+}
+
+#[test]
 fn a_version_that_reads_no_person_leaves_the_lead_alone_until_it_is_read() {
     let schema = |lead: &Lead| serde_json::from_str::<Value>(&encode(lead)).expect("JSON")["schema"].clone();
     let mut lead = entered();
@@ -173,7 +195,7 @@ fn a_version_that_reads_no_person_leaves_the_lead_alone_until_it_is_read() {
     assert_eq!(schema(&lead), 2);
     assert_eq!(decode::<Lead>(&encode(&lead)).as_ref(), Ok(&lead));
     let send = lead.send.outcome.id;
-    lead.person_read(send, person("Ada"), from_micros(1));
+    lead.person_read((send, 0), person("Ada"), from_micros(1));
     assert_eq!(schema(&lead), 1);
     assert_eq!(decode::<Lead>(&encode(&lead)).as_ref(), Ok(&lead));
 }

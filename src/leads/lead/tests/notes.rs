@@ -42,6 +42,9 @@ struct World {
     attempts: u32,
 }
 
+/// How long what ALC said outlives the record.
+const A_MERGE_IS_TOLD: Duration = Duration::from_secs(15 * 60);
+
 #[derive(Debug, Clone, Copy)]
 enum Fate {
     Done,
@@ -135,6 +138,7 @@ impl World {
                 assert!(self.lead.begin_note(send, self.now), "a step that is to be taken");
                 self.attempts += 1;
                 let attempt = self.lead.notes.of(send).expect("owed").attempts;
+                let at = self.now;
                 let fact: Box<dyn Fn(&mut Lead)> = match fate {
                     Fate::Done => {
                         self.posts.push((self.now, send));
@@ -142,17 +146,19 @@ impl World {
                     }
                     Fate::DoneUnseen(after) => {
                         self.posts.push((later(self.now, Duration::from_secs(after)), send));
-                        Box::new(move |lead| lead.note_not_written((send, attempt), NoteFailure::Unseen, soon, "lost"))
+                        Box::new(move |lead| {
+                            lead.note_not_written((send, attempt), NoteFailure::Unseen, soon, "lost", at);
+                        })
                     }
-                    Fate::LostUnseen => {
-                        Box::new(move |lead| lead.note_not_written((send, attempt), NoteFailure::Unseen, soon, "lost"))
-                    }
-                    Fate::NotTaken => {
-                        Box::new(move |lead| lead.note_not_written((send, attempt), NoteFailure::Later, soon, "429"))
-                    }
-                    Fate::Refused => {
-                        Box::new(move |lead| lead.note_not_written((send, attempt), NoteFailure::Refused, soon, "403"))
-                    }
+                    Fate::LostUnseen => Box::new(move |lead| {
+                        lead.note_not_written((send, attempt), NoteFailure::Unseen, soon, "lost", at);
+                    }),
+                    Fate::NotTaken => Box::new(move |lead| {
+                        lead.note_not_written((send, attempt), NoteFailure::Later, soon, "429", at);
+                    }),
+                    Fate::Refused => Box::new(move |lead| {
+                        lead.note_not_written((send, attempt), NoteFailure::Refused, soon, "403", at);
+                    }),
                 };
                 match worker {
                     Worker::Records => fact(&mut self.lead),
@@ -294,7 +300,7 @@ fn what_is_refused_is_given_up_in_the_end_and_forgets_what_was_said() {
     world.lead.placed(send, world.lead.shown_at());
     world.lead.begin_note(send, world.now);
     let never = Again::failed(later(world.now, DAY * 365));
-    world.lead.note_not_written((send, 1), NoteFailure::Refused, never, "Attio: forbidden");
+    world.lead.note_not_written((send, 1), NoteFailure::Refused, never, "Attio: forbidden", world.now);
     let view = world.lead.view().note.expect("owed");
     assert_eq!((view.state, view.last_error.as_deref()), (OwedView::Failed, Some("Attio: forbidden")));
     assert_eq!(world.lead.try_now(world.now), ["attio"], "an operator may have it tried");
@@ -304,6 +310,20 @@ fn what_is_refused_is_given_up_in_the_end_and_forgets_what_was_said() {
     assert!(world.lead.notes.iter().all(|note| note.words.is_none()));
 }
 
+/// Attio tells that the world's record was merged into another one.
+fn merge(world: &mut World) {
+    let (record, into) = (world.lead.record_id, RecordId::random());
+    let mut known = Known::from([(record, Some(world.lead.clone()))]);
+    while let Err(Unknown(other)) = merge::merged(&mut known, into, record, world.now) {
+        known.insert(other, None);
+    }
+    world.lead = known.remove(&record).flatten().expect("still there");
+}
+
+fn has_words(lead: &Lead) -> bool {
+    lead.notes.iter().any(|note| note.words.is_some())
+}
+
 #[test]
 fn a_record_that_is_gone_gets_nothing_and_leaves_no_words() {
     let mut world = World::new();
@@ -311,18 +331,23 @@ fn a_record_that_is_gone_gets_nothing_and_leaves_no_words() {
     let (send, record) = (world.lead.send.outcome.id, world.lead.record_id);
     let soon = Again::failed(world.now);
     world.lead.begin_note(send, world.now);
-    world.lead.note_not_written((send, 1), NoteFailure::Gone(record), soon, "Attio: not found");
+    world.lead.note_not_written((send, 1), NoteFailure::Gone(record), soon, "Attio: not found", world.now);
     world.lead.not_placed(send, PlacementFailure::Gone(record), soon, "Attio: not found");
+    assert_eq!(world.next(), Step::Rest(later(world.now, A_MERGE_IS_TOLD)));
+    let mut merged = World { lead: world.lead.clone(), ..World::new() };
+    world.now = later(world.now, A_MERGE_IS_TOLD);
+    assert_eq!(world.next(), Step::ForgetWords);
+    world.lead.forget_words(world.now);
+    assert!(!has_words(&world.lead));
     assert!(matches!(world.next(), Step::Rest(at) if at > later(world.now, DAY)), "{:?}", world.next());
-    assert!(world.lead.notes.iter().all(|note| note.words.is_none()));
-    // The record was merged into another one, which is told later.
-    let into = RecordId::random();
-    let mut known = Known::from([(record, Some(world.lead.clone()))]);
-    while let Err(Unknown(other)) = merge::merged(&mut known, into, record, world.now) {
-        known.insert(other, None);
-    }
-    world.lead = known.remove(&record).flatten().expect("still there");
+    // The record was merged into another one, which is told later; or in time for what ALC said.
+    merge(&mut world);
     assert_eq!(world.next(), Step::Place(send));
+    merge(&mut merged);
+    assert_eq!(merged.next(), Step::Place(send));
+    merged.now = later(merged.now, A_MERGE_IS_TOLD);
+    assert_eq!(merged.next(), Step::Place(send), "nothing is to be forgotten");
+    assert!(has_words(&merged.lead));
 }
 
 #[test]
@@ -338,16 +363,24 @@ fn what_is_complete_without_a_word_is_owed_no_note() {
 }
 
 #[test]
-fn a_deletion_erases_what_was_said() {
-    let world = World::new();
+fn a_deletion_erases_what_was_said_unless_a_merge_is_told_soon() {
+    let mut world = World::new();
     let record = world.lead.record_id;
     let mut known = Known::from([(record, Some(world.lead.clone()))]);
     merge::deleted(&mut known, record, None, world.now).expect("known");
-    let lead = known.remove(&record).flatten().expect("still there");
-    assert!(lead.notes.iter().all(|note| note.words.is_none()));
-    assert_eq!(lead.next_note(world.now).map(|_| ()), Some(()), "should a merge bring it back");
-    let around = World { lead, ..World::new() };
-    assert!(matches!(around.next(), Step::Rest(_)));
+    world.lead = known.remove(&record).flatten().expect("still there");
+    let mut merged = World { lead: world.lead.clone(), ..World::new() };
+    assert_eq!(world.next(), Step::Rest(later(world.now, A_MERGE_IS_TOLD)));
+    world.now = later(world.now, A_MERGE_IS_TOLD);
+    assert_eq!(world.next(), Step::ForgetWords);
+    world.lead.forget_words(world.now);
+    assert!(!has_words(&world.lead));
+    assert_eq!(world.lead.next_note(world.now).map(|_| ()), Some(()), "should a merge bring it back");
+    assert!(matches!(world.next(), Step::Rest(_)));
+    merge(&mut merged);
+    merged.now = later(merged.now, A_MERGE_IS_TOLD);
+    merged.lead.forget_words(merged.now);
+    assert!(has_words(&merged.lead));
 }
 
 #[test]

@@ -3,8 +3,8 @@
 //!
 //! How: one service works through twelve months of thirty days. Each month some people go every way that there is
 //! ([`month`]), and as many more finished leads as are asked for are put into the store, as copies of one of theirs. At
-//! each month's end the store is counted and its files are searched ([`books`]; in a large run in a few months alone); then four months pass in which nobody
-//! does anything, and nothing may be left but the workspace.
+//! each month's end the store is counted and its files are searched ([`books`]; in a large run in a few months alone);
+//! then four months pass in which nobody does anything, and nothing may be left but the workspace.
 
 mod books;
 mod month;
