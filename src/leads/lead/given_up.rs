@@ -1,8 +1,8 @@
 //! The calls to workflows that were given up, so that an operator can have them made once more.
 //!
 //! Promises that each is kept with what it was to tell, its callback URL sealed as before, that only the newest few are
-//! kept, and that a call which is taken to be made once more is not here any more: asked for twice, it is made once. None is kept longer than a
-//! finished lead, also where the lead itself lives on because its record is sent again and again.
+//! kept, and that a call which is taken to be made once more is not here any more: asked for twice, it is made once.
+//! None is kept longer than a finished lead, also where the lead lives on because its record is sent again and again.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
