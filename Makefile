@@ -88,10 +88,11 @@ bench-smoke: ## A few seconds of the bench: all is answered and shown; nothing i
 	@BENCH_PROFILE=dev scripts/bench --store redis,sqlite --requests 60 --batch 15 --workspaces 4 --callers 8 --rounds 1 \
 		--job send,callback,callback@100,batch,mixed
 
-soak: ## Trouble drawn by a seed: SOAK_SEED, SOAK_SEEDS, SOAK_SECONDS, SOAK_LEADS, SOAK_STORE=redis|sentinel|cluster|sqlite, SOAK_MODEL_SEEDS (docs/reliability.md)
+soak: ## Trouble drawn by a seed, and a year: SOAK_SEED, _SEEDS, _SECONDS, _LEADS, _STORE=redis|sentinel|cluster|sqlite, _MODEL_SEEDS, _YEAR_LEADS (docs/reliability.md)
 	@scripts/ensure-redis
 	@scripts/ensure-faketime
 	cargo test --locked --lib store::conformance::history::tests::histories_of_as_many_seeds_as_asked_can_be_true -- --ignored --nocapture
+	cargo test --locked --test blackbox soak::year::as_asked_for -- --ignored --nocapture
 	cargo test --locked --test blackbox soak::as_asked -- --ignored --nocapture
 
 roll: binaries ## Three replicas behind nginx: from the version before to this one, and back

@@ -50,9 +50,9 @@ impl Client {
         })
     }
 
-    /// `GET /v2/notes?parent_object=people&parent_record_id=`: whether a note of the record, `from` the one of that place
-    /// on, has a line that says just this. Reads one page; more than anybody writes is [`CallError::Unreadable`], as it
-    /// could not be said that it is not there.
+    /// `GET /v2/notes?parent_object=people&parent_record_id=`: whether a note of the record, `from` the one of that
+    /// place on, has a line that says just this. Reads one page; more than anybody writes is [`CallError::Unreadable`],
+    /// as it could not be said that it is not there.
     pub async fn has_note(
         &self,
         token: &SecretString,

@@ -39,7 +39,7 @@ impl Leads {
         }
     }
 
-    /// What ALC said, sealed under a lead or a person of that logical key; `None`: it said nothing, or no note is written.
+    /// What ALC said, sealed under a lead or a person of that logical key; `None`: it said nothing, or notes are off.
     pub(super) fn seal_words(&self, logical: &str, words: &Words) -> Option<Sealed> {
         let text = serde_json::to_string(words).ok().filter(|_| self.settings.note && !words.is_empty())?;
         Some(self.parts.sealer.seal(place(logical, FIELD), &SecretString::from(text)))

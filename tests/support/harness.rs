@@ -252,6 +252,22 @@ impl World {
         }
     }
 
+    /// As [`World::redis`], to be asked something.
+    ///
+    /// # Panics
+    /// On SQLite.
+    pub fn redis_server(&self) -> &RedisServer {
+        match &self.store {
+            Store::Redis(server) => server,
+            Store::Sqlite(directory) => panic!("the store is in {}", directory.path().display()),
+        }
+    }
+
+    /// How many tasks of the replicas are under way, and how many that wait for the time have not noticed it yet.
+    pub fn under_way(&self) -> usize {
+        self.clock.waking() + self.replicas.iter().map(Replica::under_way).sum::<usize>()
+    }
+
     /// All that the store has on its disk.
     pub fn stored(&self) -> Vec<u8> {
         match &self.store {
@@ -385,8 +401,7 @@ impl World {
     async fn rest(&self) {
         let watch = Stopwatch::start();
         let withheld = || self.alc.faults().withheld() + self.attio.faults().withheld();
-        let under_way = || self.clock.waking() + self.replicas.iter().map(Replica::under_way).sum::<usize>();
-        while under_way() > withheld() && watch.elapsed() < LONGEST_REST {
+        while self.under_way() > withheld() && watch.elapsed() < LONGEST_REST {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }

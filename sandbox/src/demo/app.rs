@@ -25,6 +25,9 @@ use crate::{
 /// The pretend workflow step that waits for every lead that is sent.
 pub(super) const WAITING_STEP: &str = "waiting-step";
 
+/// What ALC says of the person.
+pub(super) const RESULT: &str = "qualified";
+
 /// The Attio side of the demo.
 pub(super) struct App {
     pub(super) alc: Alc,

@@ -5,10 +5,9 @@
 use serde_json::json;
 
 use super::{
-    app::App,
+    app::{App, RESULT},
     children::{Children, LIST, SENDING_LIST},
-    story::{RESULT, eventually},
-    telling::{Failed, told},
+    telling::{Failed, eventually, told},
 };
 use crate::Callback;
 

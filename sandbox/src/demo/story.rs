@@ -6,11 +6,11 @@
 use std::time::Duration;
 
 use super::{
-    app::{App, WAITING_STEP},
+    app::{App, RESULT, WAITING_STEP},
     besides,
     button::Button,
     children::Children,
-    telling::{Failed, say, told},
+    telling::{Failed, eventually, say, told},
 };
 
 /// The connector is up, on both its listeners.
@@ -124,8 +124,6 @@ async fn lead_id_shown(app: &App) -> Result<(), Failed> {
     told(same.is_some(), "ALC's lead id in Attio", &format!("{at_alc:?}"), &found)
 }
 
-pub(super) const RESULT: &str = "qualified";
-
 async fn answer(app: &App) -> Result<(), Failed> {
     let answer = app.answer(RESULT).await;
     let status = answer.map_or(0, |answer| answer.status);
@@ -171,17 +169,4 @@ async fn disconnect(app: &App) -> Result<(), Failed> {
     let revoked = eventually(|| (app.alc.living_grants() == 0).then_some(())).await;
     let found = format!("ALC has {} living grants", app.alc.living_grants());
     told(revoked.is_some(), "access revoked", "ALC has 0 living grants within 10 s", &found)
-}
-
-/// Asks `look` again and again until it gives something, for at most ten seconds.
-pub(super) async fn eventually<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
-    let looking = async {
-        loop {
-            if let Some(found) = look() {
-                return found;
-            }
-            tokio::time::sleep(Duration::from_millis(25)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(10), looking).await.ok()
 }

@@ -184,8 +184,8 @@ impl Lead {
         }
     }
 
-    /// Whether the record of a note is gone still. One that a person has restored, or that a release before this one has
-    /// merged into another, is to have its note.
+    /// Whether the record of a note is gone still. One that a person has restored, or that a release before this
+    /// one has merged into another, is to have its note.
     fn is_to_go(&self, note: &Note) -> bool {
         self.attio.gone || note.trying.gone_from == Some(self.shown_at()) || !self.is_told(note.send)
     }

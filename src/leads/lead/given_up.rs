@@ -2,6 +2,7 @@
 //!
 //! Promises that each is kept with what it was to tell, its callback URL sealed as before, that only the newest few are
 //! kept, and that a call which is taken to be made once more is not here any more: asked for twice, it is made once.
+//! None is kept longer than a finished lead, also where the lead lives on because its record is sent again and again.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -81,6 +82,16 @@ impl GivenUp {
     pub(super) fn take(&mut self, number: u64) -> Option<Owed> {
         let index = self.0.iter().position(|given_up| given_up.call.number == number)?;
         Some(self.0.remove(index).call)
+    }
+
+    /// When the oldest of them was given up.
+    pub(super) fn oldest(&self) -> Option<Timestamp> {
+        self.0.iter().map(|given_up| given_up.at).min()
+    }
+
+    /// Those that were given up by then are over: no operator has asked for them, and each holds a callback URL.
+    pub fn forget_until(&mut self, then: Timestamp) {
+        self.0.retain(|given_up| given_up.at > then);
     }
 
     /// A trigger is about to be told another end of that send: the earlier one is told no more.

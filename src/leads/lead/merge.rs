@@ -6,7 +6,7 @@
 //! record and the other has joined it. Every merge is remembered ([`Lead::merged_into`]), so that chains end at the
 //! same record in whatever order they are told.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use super::{
     aggregate::Lead,
@@ -14,12 +14,15 @@ use super::{
     send::PresentSend,
 };
 use crate::{
-    clock::Timestamp,
+    clock::{Timestamp, earlier, later},
     ids::{RecordId, SendId},
 };
 
 /// The longest chain of merges that is followed.
 const HOPS: usize = 32;
+
+/// How long a lead outlives the one that speaks for it at most.
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Some leads of a workspace by record; `None`: looked for and not there.
 pub type Known = BTreeMap<RecordId, Option<Lead>>;
@@ -34,6 +37,14 @@ impl Lead {
         let mut send = PresentSend::new(SendId::random(), now);
         send.finish(Status::Failed, Some(Reason::Superseded), now);
         Self { forwarding: true, ..Self::new(record, send) }
+    }
+
+    /// Its time has come, but the lead that speaks for it is there: it has to be found from here, else a press would
+    /// send twice. It goes with that one, or within a day of it.
+    pub fn stay_for(&mut self, speaker: &Self, retention: Duration, now: Timestamp) {
+        let at_once_again = earlier(later(now, DAY.min(retention)), retention);
+        let end = speaker.send.finished_at.unwrap_or(now);
+        self.send.finished_at = Some(end.max(at_once_again));
     }
 
     /// The record in Attio that shows this lead.

@@ -90,6 +90,8 @@ pub enum Step {
     ReadPerson,
     /// Forget what Attio had of the person.
     ForgetPerson,
+    /// Forget the calls to workflows that were given up long ago.
+    ForgetCalls,
     /// Forget what ALC said of a person whose record is gone.
     ForgetWords,
     /// Post the lead to ALC.
@@ -124,6 +126,7 @@ impl Step {
             Self::LookUp => "look-up",
             Self::ReadPerson => "read-person",
             Self::ForgetPerson => "forget-person",
+            Self::ForgetCalls => "forget-calls",
             Self::ForgetWords => "forget-words",
             Self::Submit => "submit",
             Self::Show(_) => "show",
@@ -147,6 +150,10 @@ impl Lead {
             .end_of_life(now, around, &mut rest)
             .or_else(|| self.read_step(now, around, &mut rest))
             .or_else(|| rest.until(self.known.as_ref()?.until(), now).then_some(Step::ForgetPerson))
+            .or_else(|| {
+                let end = later(self.calls.given_up.oldest()?, around.deadlines.retention);
+                rest.until(end, now).then_some(Step::ForgetCalls)
+            })
             .or_else(|| rest.until(self.words_until()?, now).then_some(Step::ForgetWords))
             .or_else(|| self.alc_step(now, around, &mut rest))
             .or_else(|| self.attio_step(now, around, &mut rest))

@@ -1,8 +1,8 @@
 //! What ALC says of a person whom it brought, once Attio has the person's record.
 //!
-//! Promises that a live send of ours ends by this only if ALC's id is that send's own (where either id is missing and ALC has
-//! taken the send, ALC is asked at once), that a result which is known is never taken back, and that one which comes after a
-//! word without a result is shown, also where Attio shows that word.
+//! Promises that a live send of ours ends by this only if ALC's id is that send's own (where either id is missing and
+//! ALC has taken the send, ALC is asked at once), that a result which is known is never taken back, and that one which
+//! comes after a word without a result is shown, also where Attio shows that word.
 
 use super::{aggregate::Lead, outcome::Status, send::PresentSend};
 use crate::clock::Timestamp;

@@ -285,6 +285,7 @@ impl Lead {
             }
             Step::ForgetWords => "what ALC said is forgotten then, as the record is gone".to_owned(),
             Step::ForgetPerson => "name and number, as Attio had them, are forgotten then".to_owned(),
+            Step::ForgetCalls => "the calls to workflows that were given up are forgotten then".to_owned(),
             Step::Poll => "ALC has it and has not called back: it is asked for the result then".to_owned(),
             Step::Show(_) if around.attio_opens_at == Some(at) => "Attio's gate is closed until then".to_owned(),
             Step::Show(_) if self.attio.refused => {

@@ -97,7 +97,8 @@ fn failures(lead: &Lead, step: Step) -> u32 {
         Step::WriteNote(send) | Step::LookForNote(send) => lead.notes.of(send).map_or(0, |note| note.trying.failures),
         Step::Place(_) => lead.pipeline.as_ref().map_or(0, |placement| placement.trying.failures),
         Step::Tell => lead.calls.owed.iter().map(|owed| owed.failures).max().unwrap_or(0),
-        Step::Expire(_) | Step::NoteEnd | Step::ForgetPerson | Step::ForgetWords | Step::Forget | Step::Rest(_) => 0,
+        Step::Expire(_) | Step::NoteEnd | Step::Forget | Step::Rest(_) => 0,
+        Step::ForgetPerson | Step::ForgetCalls | Step::ForgetWords => 0,
     }
 }
 

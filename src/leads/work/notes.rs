@@ -113,8 +113,8 @@ impl Leads {
         }
     }
 
-    /// Whether one of the record's notes has that line, by page after page; `None`: plan anew, since the lease has gone, or
-    /// a merge was told meanwhile.
+    /// Whether one of the record's notes has that line, by page after page; `None`: plan anew, since the lease has gone,
+    /// or a merge was told meanwhile.
     async fn look_through(
         &self,
         work: &mut Work,
@@ -124,7 +124,8 @@ impl Leads {
         let (mut from, shown_at) = (0, work.lead.value.shown_at());
         loop {
             // The pages of a record with many notes take longer than one lease lasts.
-            if !self.ensure_time(work).await? && !(self.has_time(work) && work.lead.value.shown_at() == shown_at) {
+            let is_renewed = !self.ensure_time(work).await?;
+            if is_renewed && (!self.has_time(work) || work.lead.value.shown_at() != shown_at) {
                 return Ok(None);
             }
             match self.parts.attio.has_note(token, record, line, from).await {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{came_to::Telling, leased::Work};
 use crate::{
-    clock::{Timestamp, later},
+    clock::{Timestamp, earlier, later},
     leads::{
         lead::{aggregate::Lead, next_step::Step, reach::Reach},
         service::Leads,
@@ -66,6 +66,10 @@ impl Leads {
             Step::LookUp => self.look_up(work).await,
             Step::ReadPerson => self.read_entered(work).await,
             Step::ForgetPerson => self.record(work, |lead, _| lead.known = None).await,
+            Step::ForgetCalls => {
+                let retention = self.settings.deadlines.retention;
+                self.record(work, move |lead, now| lead.calls.given_up.forget_until(earlier(now, retention))).await
+            }
             Step::ForgetWords => self.record(work, Lead::forget_words).await,
             Step::Submit => self.submit(work).await,
             Step::Show(showing) => self.show(work, showing).await,
@@ -94,13 +98,12 @@ impl Leads {
     }
 
     async fn forget(&self, work: &mut Work) -> Result<(), StoreError> {
-        if self.speaker(&work.tenant, &work.lead).await?.is_some() {
-            // As long as the other lead is there, it has to be found from here: else a press would send twice.
+        if let Some(speaker) = self.speaker(&work.tenant, &work.lead).await? {
             return self
                 .record(work, |lead, now| {
                     // A trigger that came since is not told of an end long past.
                     lead.note_end([], self.settings.deadlines.result);
-                    lead.send.finished_at = Some(now);
+                    lead.stay_for(&speaker.value, self.settings.deadlines.retention, now);
                 })
                 .await;
         }

@@ -99,6 +99,10 @@ fn know_counts(connection: &Connection) -> Result<(), rusqlite::Error> {
 fn prepare(connection: &Connection) -> Result<(), rusqlite::Error> {
     connection.busy_timeout(Duration::from_secs(5))?;
     connection.pragma_update(None, "synchronous", "full")?;
+    // What is erased is overwritten: else it would stand in the file's free pages until something else needs them.
+    connection.pragma_update(None, "secure_delete", "on")?;
+    // And what is written back is cut off the log, of which later rounds may write but the beginning.
+    connection.query_row("PRAGMA journal_size_limit = 0", [], |_| Ok(()))?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(())
 }

@@ -318,3 +318,34 @@ async fn gates_at_rest_leave_the_file_and_those_that_still_say_something_stay() 
         engine.read(|c| c.query_row("SELECT group_concat(tenant) FROM gates", [], |row| row.get::<_, String>(0))).await;
     assert_eq!(kept.expect("answers"), "fresh,paused,there");
 }
+
+#[tokio::test]
+async fn what_was_erased_or_replaced_is_in_the_file_no_more() {
+    let (engine, folder) = sqlite().await;
+    let file = folder.path().join("x.db");
+    let leads: Vec<_> = (0..60).map(|n| lead(format!("{n}-to-be-forgotten"))).collect();
+    let in_files = || {
+        let has = |path: &Path| {
+            let bytes = std::fs::read(path).expect("a file");
+            bytes.windows(15).filter(|window| window == b"to-be-forgotten").count()
+        };
+        (has(&file), has(&folder.path().join("x.db-wal")))
+    };
+    let checkpoint = |mode: &str| {
+        let connection = Connection::open(&file).expect("it opens");
+        connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |_| Ok(())).expect("it is written back");
+    };
+    for key in &leads {
+        create(&engine, &tenant(), key, IDLE).await;
+    }
+    checkpoint("PASSIVE");
+    assert!(in_files().0 >= leads.len() && in_files().1 >= leads.len());
+    let erased = leads.iter().map(|key| erase(key, 1)).collect();
+    assert_eq!(commit(&engine, erased, at(0)).await, DONE);
+    checkpoint("PASSIVE");
+    assert_eq!(in_files().0, 0, "free pages, and what is free of the others, are overwritten");
+    // The next write begins the log anew, and cuts off the rest.
+    create(&engine, &tenant(), &lead("next"), IDLE).await;
+    assert_eq!(in_files().1, 0, "of the log");
+    engine.close().await;
+}

@@ -15,6 +15,7 @@ mod records;
 mod rig;
 mod trouble;
 mod verdict;
+mod year;
 
 use std::time::Duration;
 

@@ -13,6 +13,7 @@ use super::{
         dead_letters::{LetterId, LetterKind},
         mend::NotAgain,
         merge::{Known, deleted, merged},
+        next_step::Step,
         outcome::{Reason, Status},
         reach::Reach,
         send::{PresentSend, SealedPerson},
@@ -22,7 +23,7 @@ use super::{
     world::{HOUR, Telling, World},
 };
 use crate::{
-    clock::later,
+    clock::{earlier, later},
     ids::{SendId, WorkspaceId},
     sealing::Sealed,
 };
@@ -173,6 +174,28 @@ fn a_call_that_was_given_up_is_kept_sealed_and_made_once_more() {
     assert_eq!(letters.len(), 19);
     assert_eq!((letters[0].kind, letters[0].reason), (LetterKind::WorkflowCall, "nobody-there"));
     assert_eq!(letters[0].id.to_string().parse(), Ok(letters[0].id));
+}
+
+#[test]
+fn a_call_that_was_given_up_is_kept_no_longer_than_a_finished_lead() {
+    let mut world = World::new(Telling::LeadId);
+    let (now, retention) = (world.now, world.around().deadlines.retention);
+    let (outcome, gone) = (world.lead.send.outcome.clone(), later(now, BOOKKEEPING));
+    for (number, at) in [(1, gone), (2, later(gone, HOUR))] {
+        world.lead.calls.owe(Recipient::Trigger("t".to_owned()), &outcome, now, now, MONTH);
+        world.lead.calls.called(number, CallOutcome::NobodyThere, at, at);
+    }
+    // Its record is sent again and again: the lead lives.
+    let next = |world: &mut World, at| {
+        world.lead.send.outcome.created_at = at;
+        world.lead.next_step(at, &world.around())
+    };
+    let end = later(gone, retention);
+    assert_ne!(next(&mut world, earlier(end, Duration::from_micros(1))), Step::ForgetCalls);
+    assert_eq!(next(&mut world, end), Step::ForgetCalls);
+    world.lead.calls.given_up.forget_until(earlier(end, retention));
+    assert_eq!(world.lead.calls.given_up.iter().map(|kept| kept.call.number).collect::<Vec<_>>(), [2]);
+    assert_ne!(next(&mut world, end), Step::ForgetCalls);
 }
 
 #[test]

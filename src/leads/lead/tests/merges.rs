@@ -1,6 +1,9 @@
 //! Merges and deletions, told in any order and however often.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use proptest::prelude::*;
 
@@ -11,7 +14,7 @@ use super::super::{
     send::PresentSend,
 };
 use crate::{
-    clock::{Timestamp, from_micros},
+    clock::{Timestamp, earlier, from_micros, later},
     ids::{RecordId, SendId},
 };
 
@@ -120,4 +123,27 @@ proptest! {
         let lead = known[&id(0)].as_ref().expect("still there");
         prop_assert_eq!(lead.send.outcome.reason, (which == 2).then_some(Reason::RecordDeleted));
     }
+}
+
+#[test]
+fn a_lead_for_which_another_speaks_goes_with_that_one() {
+    let (retention, day) = (Duration::from_secs(90 * 86_400), Duration::from_secs(86_400));
+    let now = from_micros(1_800_000_000_000_000);
+    let ended = |at: Option<Timestamp>| {
+        let mut lead = Lead::new(id(1), PresentSend::new(SendId::random(), now));
+        lead.send.finished_at = at;
+        lead
+    };
+    // When it is looked at again, by when the other one has ended.
+    let looked_at_again = |speaker: Option<Timestamp>, retention| {
+        let mut lead = ended(Some(earlier(now, retention)));
+        lead.stay_for(&ended(speaker), retention, now);
+        later(lead.send.finished_at.expect("it has ended"), retention)
+    };
+    let month_ago = earlier(now, day * 30);
+    assert_eq!(looked_at_again(Some(month_ago), retention), later(month_ago, retention), "as that one is");
+    assert_eq!(looked_at_again(Some(earlier(now, retention)), retention), later(now, day), "and not at once again");
+    assert_eq!(looked_at_again(None, retention), later(now, retention), "it is under way");
+    let short = Duration::from_secs(60);
+    assert_eq!(looked_at_again(Some(earlier(now, short)), short), later(now, short));
 }

@@ -466,6 +466,10 @@ impl World {
                     None => self.lead.not_found_at_alc(),
                 }
             }
+            Step::ForgetCalls => {
+                let end = crate::clock::earlier(self.now, self.deadlines.retention);
+                self.lead.calls.given_up.forget_until(end);
+            }
             Step::ReadBack(index) => {
                 let doubt = self.lead.attio.doubts[index].clone();
                 let wanted = self.lead.wanted();
