@@ -113,8 +113,8 @@ impl Leads {
         }
     }
 
-    /// Whether one of the record's notes has that line, by page after page; `None`: plan anew, since the lease has gone,
-    /// or a merge was told meanwhile.
+    /// Whether one of the record's notes has that line, by page after page; `None`: plan anew, since the lease has
+    /// gone, or a merge was told meanwhile.
     async fn look_through(
         &self,
         work: &mut Work,
