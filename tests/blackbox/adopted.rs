@@ -35,7 +35,9 @@ async fn forgotten(world: &World, app: &AttioApp, person: &Person) {
 
 /// A press works as the first one of a record does.
 async fn pressed_as_a_fresh_one(world: &World, app: &AttioApp, person: &Person, name: &str) {
-    assert_eq!(app.press(person).await.expect(201).json()["status"], "pending");
+    // A day has passed, and ALC's token with it: while it is renewed, a press may be answered before ALC has the lead.
+    let pressed = app.press(person).await;
+    assert!([201, 202].contains(&pressed.status), "{pressed:?}");
     world.shows(person, "Pending").await;
     world.call_back(person, "qualified").await;
     world.shows(person, "Complete").await;
