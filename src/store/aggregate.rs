@@ -117,7 +117,8 @@ pub fn decode<A: Aggregate>(body: &str) -> Result<A, CodecError> {
 /// straight away.
 fn after_schema(body: &str) -> Option<(u32, &str)> {
     let (schema, members) = body.strip_prefix(r#"{"schema":"#)?.split_once(',')?;
-    Some((schema.parse().ok()?, members))
+    let is_number = !schema.starts_with('0') && schema.bytes().all(|digit| digit.is_ascii_digit());
+    Some((schema.parse().ok().filter(|_| is_number)?, members))
 }
 
 /// Whether an enum has a value that we do not know. A release may add values without a new schema number, since the
@@ -293,7 +294,13 @@ mod tests {
             assert_eq!(decode::<Thing>(other).as_ref(), Ok(&thing), "{other}");
         }
         assert_eq!(decode::<Thing>(r#"{"schema":3,"colour":"red"}"#), Err(CodecError::TooNew { kind: "lead" }));
-        for malformed in [r#"{"schema":2,}"#, r#"{"schema":2,"colour":"red""#, r#"{"schema":-1,"colour":"red"}"#] {
+        for malformed in [
+            r#"{"schema":2,}"#,
+            r#"{"schema":2,"colour":"red""#,
+            r#"{"schema":-1,"colour":"red"}"#,
+            r#"{"schema":+1,"colour":"red"}"#,
+            r#"{"schema":01,"colour":"red"}"#,
+        ] {
             assert_eq!(decode::<Thing>(malformed), Err(CodecError::Malformed { kind: "lead" }), "{malformed}");
         }
     }

@@ -74,12 +74,16 @@ impl Lead {
     /// What is to be done for a note first, and when.
     pub fn next_note(&self, now: Timestamp) -> Option<(Timestamp, NoteDue)> {
         let record = self.shown_at();
-        let told = self.notes.iter().filter(|note| self.is_told(note.send));
-        told.filter_map(|note| note.due(record, now)).min_by_key(|(at, _)| *at)
+        let due = |note: &Note| {
+            let given_up = || (note.trying.until, NoteDue::Write(note.send));
+            let is_told = self.is_told(note.send);
+            if is_told { note.due(record, now) } else { note.is_owed().then(given_up) }
+        };
+        self.notes.iter().filter_map(due).min_by_key(|(at, _)| *at)
     }
 
     /// Whether Attio may show the result of that send: one that a deletion has ended is nobody's to read.
-    fn is_told(&self, send: SendId) -> bool {
+    pub(super) fn is_told(&self, send: SendId) -> bool {
         self.outcome_of(send).is_some_and(|outcome| outcome.status == Status::Complete)
     }
 
@@ -168,6 +172,14 @@ impl Lead {
     /// The record is gone: what ALC said of the person is kept no longer than Attio needs to tell of a merge.
     pub(super) fn forget_words_soon(&mut self, now: Timestamp) {
         self.notes.0.iter_mut().for_each(|note| note.forget_words_soon(now));
+    }
+
+    /// A merge has made another record of that one, on which the notes are written from now on.
+    pub(super) fn move_notes(&mut self, from: RecordId, now: Timestamp) {
+        let told: Vec<_> = self.notes.iter().map(|note| note.send).filter(|send| self.is_told(*send)).collect();
+        for note in self.notes.0.iter_mut().filter(|note| note.is_owed() && told.contains(&note.send)) {
+            note.move_from(from, now);
+        }
     }
 
     /// When words are to be erased next, of a record that is gone.

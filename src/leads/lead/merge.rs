@@ -67,8 +67,6 @@ impl Lead {
         }
         let from = self.shown_at();
         self.attio_record = (record != self.record_id).then_some(record);
-        // The person lives on there, and the notes are written there.
-        self.notes.0.iter_mut().filter(|note| note.is_owed()).for_each(|note| note.move_from(from, now));
         // What was refused there says nothing of the new record. What was shown there has been merged into it.
         self.attio.gone = false;
         self.attio.refused = false;
@@ -78,6 +76,7 @@ impl Lead {
         if self.is_revivable() {
             self.revive(now);
         }
+        self.move_notes(from, now);
     }
 
     /// The deletion was the merge's own, told before it: the person lives on in the new record.

@@ -171,7 +171,8 @@ impl Lead {
 
     /// Whether a result is still owed something in Attio besides what the record shows.
     pub fn owes_more(&self) -> bool {
-        self.notes.iter().any(Note::is_owed) || self.pipeline.as_ref().is_some_and(Placement::is_owed)
+        self.notes.iter().any(|note| note.is_owed() && self.is_told(note.send))
+            || self.pipeline.as_ref().is_some_and(Placement::is_owed)
     }
 
     fn attio_view(&self) -> AttioView {

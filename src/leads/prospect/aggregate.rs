@@ -146,8 +146,8 @@ impl Prospect {
         }
         if told.result.is_some() || self.result.is_none() {
             // Id and words belong to the result: of two leads of one person the later one's are shown.
-            let is_same =
-                self.result == told.result && told.lead_id.as_ref().is_none_or(|_| told.lead_id == self.lead_id);
+            let other_id = told.lead_id.is_some() && self.lead_id.is_some() && told.lead_id != self.lead_id;
+            let is_same = self.result == told.result && !other_id;
             self.lead_id = told.lead_id.or(self.lead_id.take());
             self.words = told.words.or(self.words.take().filter(|_| is_same));
             self.result = told.result;

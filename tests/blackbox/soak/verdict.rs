@@ -37,7 +37,8 @@ pub async fn of(rig: &Rig, callers: &Callers, story: &Story) -> Vec<String> {
             losses.push(format!("{record}: ALC has {} leads of {} sends", leads.len(), life.sends));
         }
         if life.sends == 1 && stepped_back(&attio.history(record)) {
-            losses.push(format!("{record}: Attio showed {:?}", attio.history(record)));
+            let happened = callers.happened_to(&life.person).await;
+            losses.push(format!("{record}: Attio showed {:?}: {happened}", attio.history(record)));
         }
         if life.is_waited_for && !is_told(patience, attio, record).await {
             losses.push(format!("{record}: the waiting step was told {:?}", attio.told(record)));

@@ -380,7 +380,7 @@ fn a_look_at_a_record_that_a_merge_has_ended_says_nothing_of_the_merged_one() {
 fn what_a_deletion_has_ended_gets_no_note_though_its_record_is_sent_again() {
     let mut world = World::new();
     let record = world.lead.record_id;
-    world.lead.notes = Notes::default();
+    (world.lead.notes, world.lead.pipeline) = (Notes::default(), None);
     world.lead.send = PresentSend::new(SendId::random(), world.now);
     let first = world.lead.send.outcome.id;
     world.lead.begin(world.now);
@@ -398,7 +398,10 @@ fn what_a_deletion_has_ended_gets_no_note_though_its_record_is_sent_again() {
     assert!(matches!(merged.lead.next_note(merged.now), Some((_, NoteDue::Write(send))) if send == first));
     // A person has restored the record, and pressed.
     world.lead.send_again(PresentSend::new(SendId::random(), world.now));
-    assert_eq!(world.lead.next_note(world.now), None);
+    let given_up = world.lead.next_note(world.now).map(|(at, _)| at);
+    assert_eq!(given_up, Some(later(world.now, world.deadlines.retention)), "it is only given up in the end");
+    assert!(!world.lead.owes_more(), "nothing waits for it");
+    merge(&mut world);
     assert_eq!(
         world.lead.words_until(),
         Some(later(world.now, A_MERGE_IS_TOLD)),

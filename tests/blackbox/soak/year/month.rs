@@ -126,10 +126,12 @@ impl<'a> Life<'a> {
     /// Everything that is due is done.
     pub async fn settle(&self) {
         let quiet = || self.world.under_way() == 0 && self.books.due(self.world) == 0;
-        let watch = Stopwatch::start();
+        let (watch, mut calm) = (Stopwatch::start(), 0);
         eventually_within(PATIENCE, "everything that is due is done", async || {
-            // A task that waits for the clock is under way all the time, and is no work.
-            let is_quiet = quiet() || (watch.elapsed() > 4 * SECOND && self.books.due(self.world) == 0);
+            // A task that waits for the clock is under way all the time, and is no work. What is leased is not due, and
+            // is work: only for a while nothing is due between two steps of it.
+            calm = if self.books.due(self.world) == 0 { calm + 1 } else { 0 };
+            let is_quiet = quiet() || (watch.elapsed() > 4 * SECOND && calm > 20);
             is_quiet.then_some(())
         })
         .await;
