@@ -255,6 +255,12 @@ impl Callers {
         }
     }
 
+    /// What the connector still has to do for its workspaces, for people.
+    pub async fn connections(&self) -> String {
+        let request = self.client.get(format!("http://{}/operate/connections", self.management));
+        try_send(request).await.map_or_else(|error| error.to_string(), |answer| answer.body)
+    }
+
     /// What the connector says of a record's lead.
     pub async fn lead(&self, record: &str) -> String {
         let request = self.app().request(reqwest::Method::GET, &format!("/v1/leads/{record}"));

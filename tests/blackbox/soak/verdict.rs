@@ -114,7 +114,10 @@ async fn of_those_before(patience: Patience, rig: &Rig, callers: &Callers) -> Ve
     let alone = || webhooks() == (1, 1) && alc.living_grants() >= 1 && nameable(alc) <= most;
     if !patience.comes(async || alone()).await {
         let (webhooks, grants) = (webhooks(), alc.living_grants());
-        losses.push(format!("where one connection stands: {webhooks:?} webhooks at ALC and Attio, {grants} grants"));
+        let told = callers.connections().await;
+        losses.push(format!(
+            "where one connection stands: {webhooks:?} webhooks at ALC and Attio, {grants} grants: {told}"
+        ));
     }
     for app in callers.before() {
         if !patience.comes(async || is_refused(&app).await).await {
