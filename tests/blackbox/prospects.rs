@@ -205,7 +205,7 @@ scenario! {
         let said = "call me on Mondays, after nine";
         secrets::learn(said);
         // Until Attio takes the person, it lies here.
-        world.attio.faults().times("query_records", 3, Fault::status(503));
+        world.attio.faults().next("query_records", Fault::status(503));
         world.tell(brought("qualified").field("summary", json!(said)), 200).await;
         let record = record_of(&world).await;
         let written = async || lead(&app, &record).await["note"]["state"] == "written";
