@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::{
-    aggregate::{Aggregate, Versioned},
+    aggregate::{Aggregate, CodecError, Versioned},
     document::{Document, Key, Kind, Tenant},
     error::StoreError,
     gate::GateView,
@@ -117,10 +117,17 @@ impl Page {
     /// The aggregates that this version can read. The others are left out, each with a line in the log: a list must not
     /// fail as a whole because of one entry that only a newer version can read.
     pub fn read<A: Aggregate>(self) -> Vec<(Key, Versioned<A>)> {
+        self.read_but(|key, error| {
+            tracing::warn!(%error, kind = key.kind.name(), id = key.id, "left out of a list");
+        })
+    }
+
+    /// The same; of each that this version cannot read `unreadable` is told.
+    pub fn read_but<A: Aggregate>(self, mut unreadable: impl FnMut(Key, CodecError)) -> Vec<(Key, Versioned<A>)> {
         let read = |(key, document): (Key, Document)| match Versioned::read(document) {
             Ok(aggregate) => Some((key, aggregate)),
             Err(error) => {
-                tracing::warn!(%error, kind = key.kind.name(), id = key.id, "left out of a list");
+                unreadable(key, error);
                 None
             }
         };

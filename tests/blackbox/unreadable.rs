@@ -16,7 +16,7 @@ use crate::support::{
 };
 
 /// The lead as it is stored, after `change` has made another body of it that is due at once. While no replica runs.
-pub async fn rewritten(world: &World, person: &Person, change: impl FnOnce(&str) -> String) -> Document {
+async fn rewritten(world: &World, person: &Person, change: impl FnOnce(&str) -> String) -> Document {
     let lifecycle = Lifecycle::new();
     let store = open(world, &lifecycle).await;
     let (tenant, key) = (Tenant::new(world.attio.workspace_id()), Key::new(Kind::Lead, &person.record_id));
@@ -38,6 +38,17 @@ pub async fn rewritten(world: &World, person: &Person, change: impl FnOnce(&str)
     document
 }
 
+/// The lead as if a newer version had written it last; the replicas start anew.
+pub async fn made_newer(world: &mut World, person: &Person) -> Document {
+    let replicas = world.replicas().len();
+    world.stop().await;
+    let newer = rewritten(world, person, |body| body.replacen("\"schema\":1", "\"schema\":99", 1)).await;
+    for _ in 0..replicas {
+        world.start_replica().await;
+    }
+    newer
+}
+
 scenario! {
     async fn a_lead_of_a_newer_version_is_left_alone_and_holds_up_no_list(setup: Setup) {
         let (mut world, app) = setup.with("ALC__POLL_AFTER", "0s").connected().await;
@@ -47,12 +58,8 @@ scenario! {
             app.press(person).await.expect(201);
             world.shows(person, "Pending").await;
         }
-        world.stop().await;
-        let newer = rewritten(&world, &ada, |body| body.replacen("\"schema\":1", "\"schema\":99", 1)).await;
+        let newer = made_newer(&mut world, &ada).await;
         assert!(newer.body.contains("\"schema\":99"));
-        for _ in 0..replicas {
-            world.start_replica().await;
-        }
         // It is due: leased, not understood, and left as it was for a while; not leased again and again until then.
         world.pass(Duration::from_secs(1)).await;
         world.pass_slowly(Duration::from_secs(10), 6).await;

@@ -36,15 +36,11 @@ impl Leads {
         let page = self.parts.store.page(&work.tenant, &[Status::Pending.name()], cursor.as_ref(), AT_ONCE).await?;
         let next = page.next.as_ref().map(ToString::to_string);
         let (mut asked, mut writes, mut turn) = (Vec::new(), Vec::new(), now);
-        for (key, document) in page.documents {
-            let mut lead = match Versioned::<Lead>::read(document) {
-                Ok(lead) => lead,
-                Err(error) => {
-                    tracing::warn!(record = key.id, %error, "a full sync leaves a lead alone");
-                    key.id.parse().ok().into_iter().for_each(|record| work.run.value.leave(record, Why::Unreadable));
-                    continue;
-                }
-            };
+        let leads = page.read_but::<Lead>(|key, error| {
+            tracing::warn!(record = key.id, %error, "a full sync leaves a lead alone");
+            key.id.parse().ok().into_iter().for_each(|record| work.run.value.leave(record, Why::Unreadable));
+        });
+        for (key, mut lead) in leads {
             if !lead.value.is_worth_asking(WORTH_ASKING_AFTER, now) {
                 continue;
             }
