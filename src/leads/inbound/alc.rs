@@ -180,7 +180,6 @@ impl Leads {
                 if lead.value == before {
                     return Ok(Some(CallbackOutcome::Repeated));
                 }
-                traces::link(lead.value.send.trace.as_deref());
                 self.owe_more(tenant, &mut lead.value, Some(&before), &callback.words, now);
                 lead.value.keep_history(Some(&before), now);
                 match finished {
@@ -204,8 +203,14 @@ impl Leads {
             }
         };
         let key = lead_key(lead.value.record_id);
+        let trace = lead.value.send.trace.clone();
         let work = Work::new(tenant.clone(), key, lead, Some(workspace), gates);
-        Ok(self.hand_over(tries, work, back).await?.then_some(outcome))
+        if !self.hand_over(tries, work, back).await? {
+            return Ok(None);
+        }
+        // Only now: a span keeps each link that it is given, and a try that lost a race to another commit comes again.
+        traces::link(trace.as_deref());
+        Ok(Some(outcome))
     }
 }
 
