@@ -187,7 +187,7 @@ impl Client {
         }
         let request = self.request(Method::DELETE, self.url(&["webhooks", id]), token);
         let answer = self.caller.call("delete_webhook", request).await?;
-        if answer.status.is_success() || matches!(answer.status.as_u16(), 404 | 410) {
+        if answer.is_done() || matches!(answer.status.as_u16(), 404 | 410) {
             return Ok(());
         }
         Err(answer.error(&[token.expose_secret()]))

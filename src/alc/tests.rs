@@ -373,6 +373,12 @@ async fn a_webhook_that_is_gone_is_deleted() {
     let mut server = Server::new_async().await;
     let _mock = server.mock("DELETE", "/api/v1/webhooks/w-1").with_status(401).create_async().await;
     assert_eq!(client(&server).delete_webhook(&token(), "w-1").await, Err(CallError::Unauthorized));
+    // A proxy's login page is answered with 200 too, and ALC was asked nothing.
+    let mut server = Server::new_async().await;
+    let _mock =
+        server.mock("DELETE", "/api/v1/webhooks/w-1").with_body("<!DOCTYPE html><p>Log in").create_async().await;
+    let deleted = client(&server).delete_webhook(&token(), "w-1").await;
+    assert!(matches!(deleted, Err(CallError::Unreadable { .. })), "{deleted:?}");
     // These would name the collection, or its parent.
     for id in ["", ".", ".."] {
         assert_eq!(client(&server).delete_webhook(&token(), id).await, Ok(()), "{id}");

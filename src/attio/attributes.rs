@@ -217,6 +217,6 @@ impl Client {
         token: &SecretString,
     ) -> Result<(), CallError> {
         let answer = self.caller.call(operation, request).await?;
-        if answer.status.is_success() { Ok(()) } else { Err(error(&answer, token)) }
+        if answer.is_done() { Ok(()) } else { Err(error(&answer, token)) }
     }
 }

@@ -31,8 +31,8 @@ impl Client {
         } });
         let request = self.request(Method::POST, &["notes"], token).json(&body);
         let answer = self.caller.call("create_note", request).await?;
-        // The body repeats the note. The status has said it all.
-        if answer.status.is_success() {
+        // The body repeats the note.
+        if answer.is_done() {
             return Ok(());
         }
         Err(match error(&answer, token) {

@@ -16,6 +16,9 @@ use crate::clock::later;
 /// second would have us knock again at once.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 
+/// What an operator has to look for.
+const PAGE: &str = "a web page came in its place: a proxy stands before the API and wants something";
+
 /// An answer with a status, whatever the status says.
 #[derive(Debug)]
 pub struct Answer {
@@ -46,6 +49,12 @@ impl Answer {
     /// Whether the body was read to its end.
     pub fn is_complete(&self) -> bool {
         matches!(self.ending, Ending::Complete)
+    }
+
+    /// Whether it says that what needs no answer's body was carried out: a 2xx, but no web page. A proxy's login or
+    /// maintenance page is answered with 200 and has asked the peer behind it nothing.
+    pub fn is_done(&self) -> bool {
+        self.status.is_success() && !reading::is_page(&self.body)
     }
 
     /// The body of a 2xx as JSON, read tolerantly; [`Value::Null`] for a complete empty one. What cannot be read is
@@ -98,7 +107,8 @@ impl Answer {
     }
 
     /// What an answer that is no 2xx means where the operation has nothing to add: 401, 404, 409, 429 by name, any
-    /// other 4xx but 408 and 425 as [`CallError::Rejected`], everything else as [`CallError::Unknown`].
+    /// other 4xx but 408 and 425 as [`CallError::Rejected`], everything else as [`CallError::Unknown`]. A 2xx that is
+    /// not [`Answer::is_done`] is [`CallError::Unreadable`].
     ///
     /// `secrets` (token, name, phone number, URL) are masked wherever the upstream quotes them. A 4xx whose reason was
     /// cut on its way is unknown too, since the reason may have said "try again"; only where the status alone says
@@ -106,6 +116,7 @@ impl Answer {
     pub fn error(&self, secrets: &[&str]) -> CallError {
         let status = self.status.as_u16();
         match status {
+            200..=299 => return CallError::Unreadable { detail: PAGE.to_owned() },
             401 => return CallError::Unauthorized,
             404 => return CallError::NotFound,
             429 => {

@@ -122,7 +122,10 @@ scenario! {
 scenario! {
     async fn a_5xx_or_no_answer_is_tried_again(setup: Setup) {
         let (world, app) = setup.impatient().connected().await;
-        for fault in [Fault::status(500), Fault::status(503), Fault::Refuse, Fault::Reset, Fault::Hang, Fault::Garbage] {
+        // As a proxy answers for an Attio that it has not asked.
+        let page = Fault::Status { status: 200, headers: Vec::new(), body: "<!doctype html><title>Log in".into() };
+        let others = [Fault::status(503), Fault::Refuse, Fault::Reset, Fault::Hang, Fault::Garbage, page];
+        for fault in [Fault::status(500)].into_iter().chain(others) {
             let ada = world.person();
             world.attio.faults().next("patch_record", fault);
             app.press(&ada).await.expect(201);
