@@ -2,10 +2,11 @@
 //!
 //! Owns the process-wide subscriber, recorder and panic hook. Promises that installing either twice is harmless (tests
 //! run several Apps in one process), that a line written on behalf of a request carries its id in either format, that a
-//! panic is a line of the log which says where it was and quotes nothing, and that no label of a metric has more values
-//! than the sources name.
+//! panic is a line of the log which says where it was and quotes nothing, that a log which cannot be written ends
+//! nothing, and that no label of a metric has more values than the sources name.
 
 mod catalogue;
+mod lines;
 mod measures;
 mod sparing;
 pub mod traces;
@@ -45,6 +46,9 @@ pub fn log(format: Format, filter: &str) {
     // filter.
     let filter = EnvFilter::new(format!("actix_server=warn,{filter}"));
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(io::stdout().is_terminal());
+    // Else a line that cannot be written is told on standard error by a macro that panics where that cannot be written
+    // either; the panic is a line of the log (see `log_panics`), which cannot be written, and the process aborts.
+    let lines = lines.with_writer(lines::Output).log_internal_errors(false);
     // An error says that an earlier App in this process, or a test, has installed one.
     let _first = match format {
         Format::Pretty => lines.try_init(),

@@ -15,7 +15,7 @@ const WAITS: [f64; 14] = [0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 const WAITING: [&str; 3] =
     ["alc_connector_result_delay_seconds", "alc_connector_lease_delay_seconds", "alc_connector_gate_wait_seconds"];
 
-const COUNTERS: [(&str, &str); 15] = [
+const COUNTERS: [(&str, &str); 16] = [
     ("alc_connector_http_requests_total", "Requests answered, by method, route and status"),
     ("alc_connector_callbacks_total", "ALC's callbacks, by what became of them"),
     (
@@ -42,6 +42,7 @@ const COUNTERS: [(&str, &str); 15] = [
     ),
     ("alc_connector_dead_letters_replayed_total", "Replays of what was given up, by kind and outcome"),
     ("alc_connector_trace_exports_total", "Deliveries of spans to the collector, repeats included, by outcome"),
+    ("alc_connector_log_lines_lost_total", "Log lines that standard output did not take, as where its disk is full"),
     ("alc_connector_leases_lost_total", "Leases taken over because they had run out, by kind of aggregate"),
 ];
 

@@ -577,3 +577,30 @@ fn each_line_of_a_step_says_whose_it_is_and_which() {
         }
     });
 }
+
+#[test]
+fn a_log_that_cannot_be_written_stops_nothing() {
+    run(async {
+        let mut world = Setup::redis().start().await;
+        world.stop().await;
+        world.live_in_real_time();
+        // Both of its outputs are files here, and the disk that they are on is full from now on.
+        let mut process = limited(&world, "trap '' XFSZ").await;
+        world.lead_to(vec![process.public]);
+        process.limit_its_files(Some(1));
+        let app = world.connect().await;
+        let ada = world.person();
+        app.press(&ada).await.expect(201);
+        world.call_back(&ada, "qualified").await;
+        world.shows(&ada, "Complete").await;
+        let metrics = send(world.client.get(format!("http://{}/metrics", process.management()))).await.expect(200).body;
+        let lost = metrics.lines().find_map(|line| line.strip_prefix("alc_connector_log_lines_lost_total "));
+        assert!(lost.is_some_and(|lost| lost != "0"), "{metrics}");
+        process.limit_its_files(None);
+        let bob = world.person();
+        app.press(&bob).await.expect(201);
+        assert_eq!(process.terminate().await, Some(0));
+        let log = process.log();
+        assert!(log.contains(&bob.record_id) && !log.contains(&ada.record_id), "what comes later is told: {log}");
+    });
+}

@@ -1,0 +1,33 @@
+//! Where log lines go: standard output, as long as it takes them.
+//!
+//! Promises that a line which cannot be written is counted and costs nothing else. Where a shell has put the output into
+//! a file, or a program reads it from a pipe, its disk is full or its reader gone one day; the service has leads and
+//! callbacks to take all the same.
+
+use std::io;
+
+use tracing_subscriber::fmt::MakeWriter;
+
+const LOST: &str = "alc_connector_log_lines_lost_total";
+
+/// Standard output, for one line.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Output;
+
+impl io::Write for Output {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        io::stdout().write(line).inspect_err(|_| metrics::counter!(LOST).increment(1))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stdout().flush()
+    }
+}
+
+impl MakeWriter<'_> for Output {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        *self
+    }
+}
