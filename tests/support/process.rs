@@ -32,6 +32,7 @@ pub struct Process {
     settings: Settings,
     binary: PathBuf,
     before: String,
+    kept_as: Option<String>,
     /// Where its public listener is, over all restarts.
     pub public: SocketAddr,
     management: SocketAddr,
@@ -58,6 +59,7 @@ impl Process {
             settings,
             binary: binary.to_owned(),
             before: ":".to_owned(),
+            kept_as: None,
             public,
             management,
         }
@@ -71,6 +73,20 @@ impl Process {
     /// What a shell does before it becomes the process, such as to lower a limit.
     pub fn after(&mut self, command: &str) {
         command.clone_into(&mut self.before);
+    }
+
+    /// What it has written is left in a file of that name where the test fails: why it was down, say.
+    pub fn keep_log(&mut self, name: String) {
+        self.kept_as = Some(name);
+    }
+
+    #[expect(clippy::print_stderr, reason = "the reader of a red test has to find it")]
+    fn leave_log(&self, name: &str) {
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        match std::fs::write(&path, format!("{}\n{}", self.log(), self.complaint())) {
+            Ok(()) => eprintln!("what {} has written is in {}", self.public, path.display()),
+            Err(error) => eprintln!("what {} has written is lost: {error}", self.public),
+        }
     }
 
     /// From now on its files may not grow past so many bytes, as if its disk were full; none: as they like. One that
@@ -187,6 +203,9 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
+        if let Some(name) = self.kept_as.as_deref().filter(|_| std::thread::panicking()) {
+            self.leave_log(name);
+        }
         secrets::hear(&std::fs::read(self.log.path()).expect("the log can be read"));
     }
 }

@@ -5,12 +5,14 @@
 use std::{
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
+use alc_connector::clock::{Clock as _, SystemClock};
+use jiff::Timestamp;
 use socket2::SockRef;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -50,9 +52,20 @@ pub struct Wire {
     /// Where it listens.
     pub address: SocketAddr,
     mood: watch::Sender<Mood>,
-    spoilt: Arc<AtomicU64>,
+    spoilt: Arc<Spoilt>,
     listening: JoinHandle<()>,
 }
+
+/// What a wire has done to what it carries.
+#[derive(Default)]
+struct Spoilt {
+    pieces: AtomicU64,
+    /// When pieces that it had kept went on.
+    late: Mutex<Vec<Timestamp>>,
+}
+
+/// So long after it went on, a piece has been taken by the other side, on a busy machine.
+const TAKEN_WITHIN: Duration = Duration::from_secs(1);
 
 impl Wire {
     /// A clear wire to `target`.
@@ -71,7 +84,14 @@ impl Wire {
 
     /// How many pieces it has spoilt.
     pub fn spoilt(&self) -> u64 {
-        self.spoilt.load(Ordering::SeqCst)
+        self.spoilt.pieces.load(Ordering::SeqCst)
+    }
+
+    /// Whether what arrived `at` that time may be what it had kept while it was parted: its sender may have given it up
+    /// long before.
+    pub fn was_late(&self, at: Timestamp) -> bool {
+        let late = self.spoilt.late.lock().unwrap_or_else(PoisonError::into_inner);
+        late.iter().any(|went_on| *went_on <= at && at <= *went_on + TAKEN_WITHIN)
     }
 }
 
@@ -81,14 +101,14 @@ impl Drop for Wire {
     }
 }
 
-async fn listen(listener: TcpListener, target: SocketAddr, mood: watch::Receiver<Mood>, spoilt: Arc<AtomicU64>) {
+async fn listen(listener: TcpListener, target: SocketAddr, mood: watch::Receiver<Mood>, spoilt: Arc<Spoilt>) {
     loop {
         let Ok((near, _)) = listener.accept().await else { return };
         spawn(connect(near, target, mood.clone(), Arc::clone(&spoilt)));
     }
 }
 
-async fn connect(near: TcpStream, target: SocketAddr, mood: watch::Receiver<Mood>, spoilt: Arc<AtomicU64>) {
+async fn connect(near: TcpStream, target: SocketAddr, mood: watch::Receiver<Mood>, spoilt: Arc<Spoilt>) {
     let Ok(far) = TcpStream::connect(target).await else { return };
     for side in [&near, &far] {
         // A proxy that waits to fill its packets would be a fault that nobody asked for.
@@ -108,7 +128,7 @@ async fn carry(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     mut mood: watch::Receiver<Mood>,
-    spoilt: &AtomicU64,
+    spoilt: &Spoilt,
 ) -> Result<(), Broken> {
     let (mut piece, mut is_lost) = (vec![0; 16 * 1024], false);
     loop {
@@ -119,7 +139,7 @@ async fn carry(
         }
         let now = *mood.borrow();
         if now != Mood::Clear {
-            spoilt.fetch_add(1, Ordering::SeqCst);
+            spoilt.pieces.fetch_add(1, Ordering::SeqCst);
         }
         is_lost |= now == Mood::HalfOpen;
         if is_lost {
@@ -147,6 +167,7 @@ async fn carry(
             }
             Mood::Parted => {
                 drop(mood.wait_for(|mood| *mood != Mood::Parted).await);
+                spoilt.late.lock().unwrap_or_else(PoisonError::into_inner).push(SystemClock.now());
             }
         }
         to.write_all(&piece[..length]).await.map_err(|_| Broken)?;

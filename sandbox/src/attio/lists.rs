@@ -295,9 +295,16 @@ impl Attio {
         self.shared.state().list(named).map(|list| list.entries.clone()).unwrap_or_default()
     }
 
+    /// A person's entries of a list.
+    pub fn entries_of(&self, named: &str, record_id: &str) -> Vec<Entry> {
+        let state = self.shared.state();
+        let entries = state.list(named).into_iter().flat_map(|list| &list.entries);
+        entries.filter(|entry| entry.parent_record_id == record_id).cloned().collect()
+    }
+
     /// What a person's first entry of a list shows in an attribute now.
     pub fn entry_value(&self, named: &str, record_id: &str, slug: &str) -> Option<String> {
-        let entry = self.entries(named).into_iter().find(|entry| entry.parent_record_id == record_id)?;
+        let entry = self.entries_of(named, record_id).into_iter().next()?;
         plain(entry.values.get(slug)?.first()?)
     }
 

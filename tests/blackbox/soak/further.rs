@@ -104,7 +104,7 @@ fn titles(attio: &Attio, record: &str) -> Vec<String> {
 
 /// One for each entry.
 fn stages(attio: &Attio, record: &str) -> Vec<String> {
-    let entries = attio.entries(PIPELINE).into_iter().filter(|entry| entry.parent_record_id == record).count();
+    let entries = attio.entries_of(PIPELINE, record).len();
     let stage = attio.entry_value(PIPELINE, record, "stage").unwrap_or_default();
     vec![stage; entries]
 }

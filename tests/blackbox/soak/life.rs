@@ -313,7 +313,7 @@ impl Callers {
             if watch.elapsed() > PATIENCE {
                 panic!("ALC never got the lead: {}", self.happened_to(person).await);
             }
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
         }
         if dice.below(4) == 0
             && let Some(webhook) = self.alc.webhooks().last()

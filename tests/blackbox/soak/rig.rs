@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use alc_connector::clock::{Clock as _, ManualClock, SystemClock};
+use jiff::Timestamp;
 
 use super::{
     Plan, Store, Tokens, further,
@@ -118,6 +119,11 @@ impl Rig {
         self.world.settings.get("STORE__URL").strip_prefix("sqlite:").map(PathBuf::from)
     }
 
+    /// Whether a request that Attio got `at` that time may be one that a parted wire had kept.
+    pub fn may_be_late(&self, at: Timestamp) -> bool {
+        self.seats.iter().any(|seat| seat.to_attio.was_late(at))
+    }
+
     /// How much the wires have spoilt.
     pub fn summary(&self) -> String {
         let wires = |seat: &Seat| {
@@ -178,6 +184,7 @@ async fn seat(world: &World) -> Seat {
     let shifted = clock.as_ref().map_or_else(|| ":".to_owned(), FakeTime::exports);
     // A file that may not grow is to be an error, as on a full disk.
     process.after(&format!("trap '' XFSZ; {shifted}"));
+    process.keep_log(format!("soak-{}.log", process.public.port()));
     Seat { process, is_up: true, to_alc, to_attio, to_store, clock }
 }
 

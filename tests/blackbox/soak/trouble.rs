@@ -253,3 +253,13 @@ impl Trouble {
         faults.times(operation, times, fault);
     }
 }
+
+/// A run that fails before its verdict tells of it too.
+impl Drop for Trouble {
+    #[expect(clippy::print_stderr, reason = "the reader of a red run has to find it")]
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("what went wrong:\n{}", self.told.join("\n"));
+        }
+    }
+}

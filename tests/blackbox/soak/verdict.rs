@@ -36,7 +36,7 @@ pub async fn of(rig: &Rig, callers: &Callers, story: &Story) -> Vec<String> {
         if leads.len() != life.sends {
             losses.push(format!("{record}: ALC has {} leads of {} sends", leads.len(), life.sends));
         }
-        if life.sends == 1 && stepped_back(&attio.history(record)) {
+        if life.sends == 1 && stepped_back(rig, record) {
             let happened = callers.happened_to(&life.person).await;
             losses.push(format!("{record}: Attio showed {:?}: {happened}", attio.history(record)));
         }
@@ -76,7 +76,7 @@ async fn of_a_merge(patience: Patience, rig: &Rig, callers: &Callers, merged: &M
         let happened = callers.happened_to(&merged.speaker).await;
         losses.push(format!("{record}, merged: Attio shows {:?}: {happened}", shown()));
     }
-    if stepped_back(&attio.history(record)) {
+    if stepped_back(rig, record) {
         losses.push(format!("{record}, merged: Attio showed {:?}", attio.history(record)));
     }
     let leads = |person: &Person| rig.world.alc.leads_of(&person.record_id).len();
@@ -116,7 +116,8 @@ async fn of_those_before(patience: Patience, rig: &Rig, callers: &Callers) -> Ve
         let (webhooks, grants) = (webhooks(), alc.living_grants());
         let told = callers.connections().await;
         losses.push(format!(
-            "where one connection stands: {webhooks:?} webhooks at ALC and Attio, {grants} grants: {told}"
+            "where one connection stands: {webhooks:?} webhooks at ALC and Attio, {grants} grants: {told}\n{}",
+            given_back(alc)
         ));
     }
     for app in callers.before() {
@@ -125,6 +126,18 @@ async fn of_those_before(patience: Patience, rig: &Rig, callers: &Callers) -> Ve
         }
     }
     losses
+}
+
+/// What ALC has, and each request that made some of it or gave some of it back.
+fn given_back(alc: &Alc) -> String {
+    let asked = ["create_webhook", "delete_webhook", "list_webhooks", "revoke", "token"];
+    let asked = alc.journal().all().into_iter().filter(|seen| asked.contains(&seen.operation));
+    let told = asked.map(|seen| {
+        let what = [seen.path.rsplit('/').next().unwrap_or_default(), &seen.body].map(|text| text.to_owned()).join(" ");
+        format!("{} {} {what}: {:?} {:?} {:?}", seen.at, seen.operation, seen.status, seen.fault, seen.answer)
+    });
+    let has = format!("ALC has {:?} and {}", alc.webhooks(), alc.state()["grants"]);
+    [has].into_iter().chain(told).collect::<Vec<_>>().join("\n")
 }
 
 /// How many living grants there are whose refresh token the connector must have had: it was handed out with the grant,
@@ -216,9 +229,19 @@ fn is_shown(attio: &Attio, life: &Life) -> bool {
         && attio.value(&life.person.record_id, "alc_result").as_ref() == Some(&life.result)
 }
 
-/// Pending after Complete.
-fn stepped_back(history: &[String]) -> bool {
-    history.iter().skip_while(|status| *status != "Complete").any(|status| status != "Complete")
+/// Pending after Complete, and not by a write that a parted wire had kept: what its sender has given up nobody can call
+/// back, and the record is read back for it (docs/reliability.md). That it shows Complete in the end is judged
+/// apart.
+fn stepped_back(rig: &Rig, record: &str) -> bool {
+    let attio = &rig.world.attio;
+    let history = attio.history(record);
+    if history.iter().skip_while(|status| *status != "Complete").all(|status| status == "Complete") {
+        return false;
+    }
+    let writes = attio.journal().requests("patch_record").into_iter().filter(|seen| seen.path.ends_with(record));
+    let after = writes.skip_while(|seen| !seen.body.contains("Complete"));
+    let mut back = after.filter(|seen| seen.body.contains("Pending")).peekable();
+    back.peek().is_none() || back.any(|seen| !rig.may_be_late(seen.at))
 }
 
 /// Soon at the latest: once or, where an answer of Attio was lost, more often, and always the same.
