@@ -1,8 +1,8 @@
 //! Where log lines go: standard output, as long as it takes them.
 //!
-//! Promises that a line which cannot be written is counted and costs nothing else. Where a shell has put the output into
-//! a file, or a program reads it from a pipe, its disk is full or its reader gone one day; the service has leads and
-//! callbacks to take all the same.
+//! Promises that a line which cannot be written is counted and costs nothing else. Where a shell has put the output
+//! into a file, or a program reads it from a pipe, its disk is full or its reader gone one day; the service has leads
+//! and callbacks to take all the same.
 
 use std::io;
 
