@@ -183,6 +183,20 @@ pub(super) async fn tenants_take_turns_and_none_takes_more_than_its_share(engine
     assert_eq!((leased.len(), count("a"), count("b"), count("c"), count("d")), (8, 0, 2, 3, 3));
 }
 
+pub(super) async fn what_is_due_earlier_takes_no_turn_of_another_tenant(engine: &dyn Engine) {
+    let [served, waiting] = ["served", "waiting"].map(Tenant::new);
+    for id in 0..3 {
+        create(engine, &served, &lead(id), due(at(4))).await;
+    }
+    create(engine, &waiting, &lead(1), due(at(5))).await;
+    assert_eq!(lease_due(engine, 1, at(10)).await.remove(0).tenant, served);
+    // Such as a batch whose leads are due from its begin on.
+    let earlier = plain(vec![put(&lead(3), None, due(at(1)))]);
+    assert_eq!(engine.commit(&served, &earlier, at(10)).await.expect("answers"), DONE);
+    assert_eq!(lease_due(engine, 1, at(11)).await.remove(0).tenant, waiting);
+    assert_eq!(ids(&lease_due(engine, 1, at(12)).await), ["3"], "its own order is by due time all the same");
+}
+
 pub(super) async fn skipped_tenants_are_left_alone(engine: &dyn Engine) {
     let names = ["a", "b", "c"].map(Tenant::new);
     for tenant in &names {

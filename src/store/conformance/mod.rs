@@ -202,6 +202,7 @@ suite! {
         what_is_not_due_stays,
         one_due_lead_comes_out_beside_ten_thousand_of_another,
         tenants_take_turns_and_none_takes_more_than_its_share,
+        what_is_due_earlier_takes_no_turn_of_another_tenant,
         skipped_tenants_are_left_alone,
         what_is_urgent_and_what_is_not_are_leased_apart,
         what_is_urgent_keeps_its_lane_wherever_its_due_time_moves,
