@@ -13,7 +13,7 @@ use std::{
 use sandbox::{Alc, Attio, Callback};
 use serde_json::json;
 
-use super::{Plan, group::SharedLost, records::Merged, rig::Rig, verdict};
+use super::{Plan, Store, group::SharedLost, records::Merged, rig::Rig, verdict};
 use crate::support::{
     ambient::{Stopwatch, eventually_within},
     attio_app::{AttioApp, connection_event, lead_body},
@@ -47,6 +47,10 @@ pub struct Callers {
     pub standing: tokio::sync::RwLock<()>,
     /// Nothing comes of a lead that Redis has lost.
     lost: SharedLost,
+    /// As long as there is trouble, nothing need come of what is asked for: a gate may open and meet the next fault.
+    pub patience: Duration,
+    /// SQLite's time is the machine's, and is put back: of two leads the one that is pressed later may look older.
+    time_turns: bool,
     cut: AtomicUsize,
     repeated: AtomicUsize,
 }
@@ -131,6 +135,8 @@ impl Callers {
             sends_by_list: plan.goes_further,
             standing: tokio::sync::RwLock::default(),
             lost: rig.lost.clone(),
+            patience: plan.lasts + PATIENCE,
+            time_turns: plan.store == Store::Sqlite,
             cut: AtomicUsize::new(0),
             repeated: AtomicUsize::new(0),
         }
@@ -157,7 +163,7 @@ impl Callers {
     /// Attio tells that the connection is gone, until that is taken.
     pub async fn remove(&self, app: &AttioApp) {
         let event = connection_event("workspace", &app.workspace_id);
-        eventually_within(PATIENCE, "the removal is taken", async || {
+        eventually_within(self.patience, "the removal is taken", async || {
             let request = app.request(reqwest::Method::POST, "/v1/events/connection-removed").json(&event);
             if request.send().await.is_ok_and(|answer| answer.status() == 202) {
                 return Some(());
@@ -224,7 +230,7 @@ impl Callers {
         let mut life =
             Life { person: person.clone(), sends: 1, result: "qualified".into(), is_waited_for: matches!(way, 4 | 5) };
         if dice.below(5) == 0 {
-            eventually_within(PATIENCE, "the first result is shown", async || {
+            eventually_within(self.patience, "the first result is shown", async || {
                 let is_shown = self.attio.status(&person.record_id).as_deref() == Some("Complete");
                 (is_shown || self.lost.has(&person.record_id)).then_some(())
             })
@@ -267,13 +273,24 @@ impl Callers {
         try_send(request).await.map_or_else(|error| error.to_string(), |answer| answer.body)
     }
 
+    /// Which of a merged pair goes on, and which does not: the `newer` one, which was pressed later.
+    pub async fn speaker<'a>(&self, older: &'a Person, newer: &'a Person) -> (&'a Person, &'a Person) {
+        eventually_within(self.patience, "one of a merged pair goes on", async || {
+            if !self.time_turns || !self.alc.leads_of(&newer.record_id).is_empty() {
+                return Some((newer, older));
+            }
+            self.happened_to(newer).await.contains("superseded").then_some((older, newer))
+        })
+        .await
+    }
+
     async fn press_in_a_batch(&self, person: &Person) {
         let key = format!("batch {}", person.record_id);
         self.insist("the batch is taken", "/v1/leads/batch", &key, &json!({ "leads": [lead_body(person)] })).await;
     }
 
     async fn insist(&self, what: &str, path: &str, key: &str, body: &serde_json::Value) {
-        eventually_within(PATIENCE, what, async || {
+        eventually_within(self.patience, what, async || {
             let app = self.app();
             let request = app.request(reqwest::Method::POST, path).header("idempotency-key", key).json(body);
             // Not by the judging client: a process that was frozen while a request came has run out of time for it, and
@@ -310,7 +327,7 @@ impl Callers {
             if self.lost.has(&person.record_id) {
                 return;
             }
-            if watch.elapsed() > PATIENCE {
+            if watch.elapsed() > self.patience {
                 panic!("ALC never got the lead: {}", self.happened_to(person).await);
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
@@ -332,7 +349,7 @@ impl Callers {
 
     /// At the newest registration that stands, until the call is taken.
     pub async fn insist_on_callback(&self, callback: &Callback) {
-        eventually_within(PATIENCE, "the callback is taken", async || {
+        eventually_within(self.patience, "the callback is taken", async || {
             if let Some(webhook) = self.alc.webhooks().last() {
                 let callback = callback.clone().to(&webhook.webhook_id);
                 if self.alc.call_back(callback).await.status == 200 {

@@ -5,12 +5,7 @@ use std::time::Duration;
 use sandbox::Callback;
 use serde_json::Value;
 
-use super::{
-    Plan,
-    further::SENDING,
-    group::SharedLost,
-    life::{Callers, PATIENCE},
-};
+use super::{Plan, further::SENDING, group::SharedLost, life::Callers};
 use crate::support::{ambient::eventually_within, harness::Person, turns::Dice};
 
 /// Two records that became one.
@@ -78,12 +73,13 @@ impl Callers {
         self.press(other, &key(other), None).await;
         tokio::time::sleep(soon).await;
         let record_id = self.merge(one, other).await;
-        self.call_back(other, 1, "qualified", dice).await;
-        if let Some(silent) = self.alc.leads_of(&one.record_id).pop() {
-            let callback = Callback::new(&one.record_id, "unqualified").lead_id(&silent.id);
+        let (speaker, silent) = self.speaker(one, other).await;
+        self.call_back(speaker, 1, "qualified", dice).await;
+        if let Some(lead) = self.alc.leads_of(&silent.record_id).pop() {
+            let callback = Callback::new(&silent.record_id, "unqualified").lead_id(&lead.id);
             self.insist_on_callback(&callback).await;
         }
-        Merged { record_id, speaker: other.clone(), other: one.clone(), result: "qualified" }
+        Merged { record_id, speaker: speaker.clone(), other: silent.clone(), result: "qualified" }
     }
 
     /// A person puts somebody into the list that sends, and Attio tells of it, perhaps once more.
@@ -116,7 +112,7 @@ impl Callers {
 
     /// Until each webhook that stands has taken it; one of a connection that has just gone is gone with it.
     async fn tell(&self, event: Value) {
-        eventually_within(PATIENCE, "Attio's event is taken", async || {
+        eventually_within(self.patience, "Attio's event is taken", async || {
             let statuses = self.attio.deliver(vec![event.clone()]).await;
             if statuses.contains(&200) && statuses.iter().all(|status| [200, 410].contains(status)) {
                 return Some(());
