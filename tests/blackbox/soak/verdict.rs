@@ -2,9 +2,10 @@
 //! still has something to do. A lead of which Redis itself lost a write that it had acknowledged, by its own files, is
 //! counted and not judged: such a store promises no more (docs/operations.md, What "durable" means).
 
-use std::{collections::BTreeSet, time::Duration};
+use std::time::Duration;
 
-use sandbox::{Alc, Attio};
+use sandbox::{Alc, Attio, Seen};
+use serde_json::Value;
 
 use super::{
     life::{Callers, Life, PATIENCE, Story},
@@ -107,7 +108,7 @@ async fn of_a_deletion(patience: Patience, rig: &Rig, callers: &Callers, person:
 async fn of_those_before(patience: Patience, rig: &Rig, callers: &Callers) -> Vec<String> {
     let mut losses = Vec::new();
     let (alc, attio) = (&rig.world.alc, &rig.world.attio);
-    let webhooks = || (alc.webhooks().len(), attio.webhooks().len());
+    let webhooks = || (webhooks(alc), attio.webhooks().len());
     // Which of a rotating ALC's refresh tokens is the one that stands, only the connector knows.
     // A grant that Redis has forgotten nobody can give back.
     let most = if rig.lost.has_workspace() { usize::MAX } else { 1 };
@@ -140,31 +141,53 @@ fn given_back(alc: &Alc) -> String {
     [has].into_iter().chain(told).collect::<Vec<_>>().join("\n")
 }
 
-/// How many living grants there are whose refresh token the connector must have had: it was handed out with the grant,
-/// or was named since, or an access token beside it was used. Another one's was lost with ALC's answer to a refresh
-/// that rotated it, or is yet to be used.
+/// How many living grants there are that the connector can name.
 fn nameable(alc: &Alc) -> usize {
-    let tokens = alc.journal().requests("token");
-    let handed_out: BTreeSet<_> = tokens
-        .iter()
-        .filter(|seen| seen.body.contains("authorization_code"))
-        .filter_map(|seen| serde_json::from_str::<serde_json::Value>(seen.answer.as_deref()?).ok())
-        .filter_map(|answer| answer["refresh_token"].as_str().map(str::to_owned))
-        .collect();
-    let named =
-        |token: &str| tokens.iter().chain(&alc.journal().requests("revoke")).any(|seen| seen.body.contains(token));
-    let used = |grant: &serde_json::Value| {
-        let seen = alc.journal().all();
-        let mut bearers = seen.iter().filter_map(|seen| seen.headers.get("authorization")?.strip_prefix("Bearer "));
-        bearers.any(|bearer| grant["access_tokens"].get(bearer).is_some())
-    };
+    living(alc).into_iter().filter(|grant| is_nameable(alc, grant)).count()
+}
+
+fn living(alc: &Alc) -> Vec<Value> {
     let state = alc.state();
-    let living = state["grants"].as_array().into_iter().flatten().filter(|grant| grant["revoked"] == false);
-    let had = |grant: &&serde_json::Value| {
-        let refresh = grant["refresh_token"].as_str().unwrap_or_default();
-        handed_out.contains(refresh) || named(refresh) || used(grant)
-    };
-    living.filter(had).count()
+    state["grants"].as_array().into_iter().flatten().filter(|grant| grant["revoked"] == false).cloned().collect()
+}
+
+/// Whether the connector must have had a grant's refresh token: it was handed out with the grant, or was named since, or
+/// an access token beside it was used. Another one's was lost with ALC's answer to a refresh that rotated it, or is yet
+/// to be used.
+fn is_nameable(alc: &Alc, grant: &Value) -> bool {
+    let tokens = alc.journal().requests("token");
+    let refresh = grant["refresh_token"].as_str().unwrap_or_default();
+    let handed_out = tokens.iter().filter(|seen| seen.body.contains("authorization_code"));
+    if handed_out.into_iter().any(|seen| answer(seen)["refresh_token"] == refresh) {
+        return true;
+    }
+    if tokens.iter().chain(&alc.journal().requests("revoke")).any(|seen| seen.body.contains(refresh)) {
+        return true;
+    }
+    alc.journal().all().iter().filter_map(bearer).any(|bearer| grant["access_tokens"].get(bearer).is_some())
+}
+
+/// How many webhooks ALC has, but for those of a grant that nobody can name: with no connection beside it, nobody's
+/// tokens could delete them (docs/reliability.md). Their URLs answer 410.
+fn webhooks(alc: &Alc) -> usize {
+    let journal = alc.journal();
+    let lost: Vec<_> = living(alc).into_iter().filter(|grant| !is_nameable(alc, grant)).collect();
+    let codes = lost.iter().filter_map(|grant| grant["code"].as_str());
+    let exchanges = journal.requests("token");
+    let exchanged = codes.flat_map(|code| exchanges.iter().filter(move |seen| seen.body.contains(code)));
+    let tokens: Vec<_> = exchanged.map(|seen| answer(seen)["access_token"].clone()).collect();
+    let made = journal.requests("create_webhook").into_iter();
+    let made = made.filter(|seen| bearer(seen).is_some_and(|bearer| tokens.iter().any(|token| token == bearer)));
+    let left: Vec<_> = made.map(|seen| answer(&seen)["webhook_id"].clone()).collect();
+    alc.webhooks().iter().filter(|webhook| !left.iter().any(|id| *id == webhook.webhook_id)).count()
+}
+
+fn answer(seen: &Seen) -> Value {
+    seen.answer.as_deref().and_then(|answer| serde_json::from_str(answer).ok()).unwrap_or_default()
+}
+
+fn bearer(seen: &Seen) -> Option<&str> {
+    seen.headers.get("authorization")?.strip_prefix("Bearer ")
 }
 
 async fn is_refused(app: &AttioApp) -> bool {
@@ -172,7 +195,7 @@ async fn is_refused(app: &AttioApp) -> bool {
     try_send(request).await.is_ok_and(|answer| answer.status == 401)
 }
 
-async fn asked(app: &AttioApp, path: &str) -> serde_json::Value {
+async fn asked(app: &AttioApp, path: &str) -> Value {
     let answer = try_send(app.request(reqwest::Method::GET, path)).await;
     if answer.as_ref().is_ok_and(|answer| answer.status == 401) {
         app.try_refresh().await;
@@ -186,7 +209,7 @@ pub async fn of_removal(rig: &Rig, callers: &Callers) -> Vec<String> {
     callers.remove(&app).await;
     let patience = Patience::begun();
     let grants = || if rig.lost.has_workspace() { 0 } else { nameable(alc) };
-    let left = || (alc.webhooks().len(), attio.webhooks().len(), grants());
+    let left = || (webhooks(alc), attio.webhooks().len(), grants());
     let is_over = async || {
         rig.give_time().await;
         left() == (0, 0, 0) && is_refused(&app).await
