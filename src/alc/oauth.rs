@@ -141,7 +141,7 @@ impl OAuth {
             }
         }
         let answer = tokens::call(&self.caller, "revoke_token", request.form(&form)).await?;
-        // Whatever the body is: "the client ignores the content of the response body" (RFC 7009 §2.2).
+        // Whatever the body is: the client ignores it (RFC 7009 §2.2).
         if answer.status.is_success() {
             return Ok(());
         }

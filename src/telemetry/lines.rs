@@ -8,15 +8,19 @@ use std::io;
 
 use tracing_subscriber::fmt::MakeWriter;
 
-const LOST: &str = "alc_connector_log_lines_lost_total";
-
 /// Standard output, for one line.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Output;
 
 impl io::Write for Output {
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        io::stdout().write(line).inspect_err(|_| metrics::counter!(LOST).increment(1))
+    fn write(&mut self, part: &[u8]) -> io::Result<usize> {
+        io::stdout().write(part)
+    }
+
+    fn write_all(&mut self, line: &[u8]) -> io::Result<()> {
+        io::stdout()
+            .write_all(line)
+            .inspect_err(|_| metrics::counter!("alc_connector_log_lines_lost_total").increment(1))
     }
 
     fn flush(&mut self) -> io::Result<()> {

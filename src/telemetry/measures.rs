@@ -27,6 +27,7 @@ pub(super) fn begin(version: &'static str, commit: &'static str) {
         metrics::counter!("alc_connector_dead_letters_total", "kind" => kind, "reason" => reason).increment(0);
     }
     sync_ended(0, 0);
+    metrics::counter!("alc_connector_log_lines_lost_total").increment(0);
     for outcome in ["refreshed", "dead", "refused", "failed"] {
         metrics::counter!("alc_connector_token_refreshes_total", "outcome" => outcome).increment(0);
     }

@@ -108,7 +108,7 @@ impl Answer {
 
     /// What an answer that is no 2xx means where the operation has nothing to add: 401, 404, 409, 429 by name, any
     /// other 4xx but 408 and 425 as [`CallError::Rejected`], everything else as [`CallError::Unknown`]. A 2xx that is
-    /// not [`Answer::is_done`] is [`CallError::Unreadable`].
+    /// not [`Answer::is_done`] is [`CallError::Unknown`] too.
     ///
     /// `secrets` (token, name, phone number, URL) are masked wherever the upstream quotes them. A 4xx whose reason was
     /// cut on its way is unknown too, since the reason may have said "try again"; only where the status alone says
@@ -116,7 +116,7 @@ impl Answer {
     pub fn error(&self, secrets: &[&str]) -> CallError {
         let status = self.status.as_u16();
         match status {
-            200..=299 => return CallError::Unreadable { detail: PAGE.to_owned() },
+            200..=299 => return CallError::Unknown { retry_after: self.retry_after(), detail: PAGE.to_owned() },
             401 => return CallError::Unauthorized,
             404 => return CallError::NotFound,
             429 => {
@@ -143,7 +143,7 @@ impl Answer {
     /// The metrics label.
     pub(super) fn outcome(&self) -> &'static str {
         match &self.ending {
-            Ending::Complete if self.status.is_success() => "ok",
+            Ending::Complete if self.is_done() => "ok",
             _ if self.status.is_success() => "unreadable",
             _ => self.error(&[]).outcome(),
         }

@@ -2,8 +2,9 @@
 //!
 //! Owns how a call ends ([`CallError`]), `Retry-After`, when to try again ([`Schedule`]), the cap on answers, and the
 //! metrics of upstream calls. Promises that an outcome is named by what to do next, chosen by status first and body
-//! second; that a 2xx is a fact, whatever its body ([`CallError::Unreadable`] at worst); and that "not sent for
-//! certain" is said only where it is certain: everything else without a clear answer is [`CallError::Unknown`].
+//! second; that a 2xx is a fact, whatever its body ([`CallError::Unreadable`] at worst; the exception is
+//! [`Answer::is_done`]); and that "not sent for certain" is said only where it is certain: everything else without a
+//! clear answer is [`CallError::Unknown`].
 
 mod answer;
 pub mod breaker;

@@ -83,7 +83,9 @@ impl Process {
     #[expect(clippy::print_stderr, reason = "the reader of a red test has to find it")]
     fn leave_log(&self, name: &str) {
         let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-        match std::fs::write(&path, format!("{}\n{}", self.log(), self.complaint())) {
+        // Cut in the middle of a letter where it was killed; a panic here, while another unwinds, would abort.
+        let parts = [self.log.path(), self.complaints.path()].map(|path| std::fs::read(path).unwrap_or_default());
+        match std::fs::write(&path, parts.concat()) {
             Ok(()) => eprintln!("what {} has written is in {}", self.public, path.display()),
             Err(error) => eprintln!("what {} has written is lost: {error}", self.public),
         }

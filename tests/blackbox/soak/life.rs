@@ -47,8 +47,9 @@ pub struct Callers {
     pub standing: tokio::sync::RwLock<()>,
     /// Nothing comes of a lead that Redis has lost.
     lost: SharedLost,
-    /// As long as there is trouble, nothing need come of what is asked for: a gate may open and meet the next fault.
-    pub patience: Duration,
+    watch: Stopwatch,
+    /// How long there is trouble.
+    trouble: Duration,
     /// SQLite's time is the machine's, and is put back: of two leads the one that is pressed later may look older.
     time_turns: bool,
     cut: AtomicUsize,
@@ -135,11 +136,17 @@ impl Callers {
             sends_by_list: plan.goes_further,
             standing: tokio::sync::RwLock::default(),
             lost: rig.lost.clone(),
-            patience: plan.lasts + PATIENCE,
+            watch: Stopwatch::start(),
+            trouble: plan.lasts,
             time_turns: plan.store == Store::Sqlite,
             cut: AtomicUsize::new(0),
             repeated: AtomicUsize::new(0),
         }
+    }
+
+    /// As long as there is trouble, nothing need come of what is asked for: a gate may open and meet the next fault.
+    pub fn patience(&self) -> Duration {
+        self.trouble.saturating_sub(self.watch.elapsed()) + PATIENCE
     }
 
     /// The connection that stands.
@@ -163,7 +170,7 @@ impl Callers {
     /// Attio tells that the connection is gone, until that is taken.
     pub async fn remove(&self, app: &AttioApp) {
         let event = connection_event("workspace", &app.workspace_id);
-        eventually_within(self.patience, "the removal is taken", async || {
+        eventually_within(self.patience(), "the removal is taken", async || {
             let request = app.request(reqwest::Method::POST, "/v1/events/connection-removed").json(&event);
             if request.send().await.is_ok_and(|answer| answer.status() == 202) {
                 return Some(());
@@ -230,7 +237,7 @@ impl Callers {
         let mut life =
             Life { person: person.clone(), sends: 1, result: "qualified".into(), is_waited_for: matches!(way, 4 | 5) };
         if dice.below(5) == 0 {
-            eventually_within(self.patience, "the first result is shown", async || {
+            eventually_within(self.patience(), "the first result is shown", async || {
                 let is_shown = self.attio.status(&person.record_id).as_deref() == Some("Complete");
                 (is_shown || self.lost.has(&person.record_id)).then_some(())
             })
@@ -277,7 +284,7 @@ impl Callers {
 
     /// Which of a merged pair goes on, and which does not: the `newer` one, which was pressed later.
     pub async fn speaker<'a>(&self, older: &'a Person, newer: &'a Person) -> (&'a Person, &'a Person) {
-        eventually_within(self.patience, "one of a merged pair goes on", async || {
+        eventually_within(self.patience(), "one of a merged pair goes on", async || {
             if !self.time_turns || !self.alc.leads_of(&newer.record_id).is_empty() {
                 return Some((newer, older));
             }
@@ -292,7 +299,7 @@ impl Callers {
     }
 
     async fn insist(&self, what: &str, path: &str, key: &str, body: &serde_json::Value) {
-        eventually_within(self.patience, what, async || {
+        eventually_within(self.patience(), what, async || {
             let app = self.app();
             let request = app.request(reqwest::Method::POST, path).header("idempotency-key", key).json(body);
             // Not by the judging client: a process that was frozen while a request came has run out of time for it, and
@@ -329,7 +336,7 @@ impl Callers {
             if self.lost.has(&person.record_id) {
                 return;
             }
-            if watch.elapsed() > self.patience {
+            if watch.elapsed() > self.patience() {
                 panic!("ALC never got the lead: {}", self.happened_to(person).await);
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
@@ -351,7 +358,7 @@ impl Callers {
 
     /// At the newest registration that stands, until the call is taken.
     pub async fn insist_on_callback(&self, callback: &Callback) {
-        eventually_within(self.patience, "the callback is taken", async || {
+        eventually_within(self.patience(), "the callback is taken", async || {
             if let Some(webhook) = self.alc.webhooks().last() {
                 let callback = callback.clone().to(&webhook.webhook_id);
                 if self.alc.call_back(callback).await.status == 200 {

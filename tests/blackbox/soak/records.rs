@@ -112,7 +112,7 @@ impl Callers {
 
     /// Until each webhook that stands has taken it; one of a connection that has just gone is gone with it.
     async fn tell(&self, event: Value) {
-        eventually_within(self.patience, "Attio's event is taken", async || {
+        eventually_within(self.patience(), "Attio's event is taken", async || {
             let statuses = self.attio.deliver(vec![event.clone()]).await;
             if statuses.contains(&200) && statuses.iter().all(|status| [200, 410].contains(status)) {
                 return Some(());

@@ -3,7 +3,6 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use alc_connector::clock::{Clock as _, ManualClock, SystemClock};
-use jiff::Timestamp;
 
 use super::{
     Plan, Store, Tokens, further,
@@ -119,9 +118,9 @@ impl Rig {
         self.world.settings.get("STORE__URL").strip_prefix("sqlite:").map(PathBuf::from)
     }
 
-    /// Whether a request that Attio got `at` that time may be one that a parted wire had kept.
-    pub fn may_be_late(&self, at: Timestamp) -> bool {
-        self.seats.iter().any(|seat| seat.to_attio.was_late(at))
+    /// How many writes of that to a record a parted wire had kept.
+    pub fn late_writes(&self, record: &str, what: &str) -> usize {
+        self.seats.iter().map(|seat| seat.to_attio.late(record, what)).sum()
     }
 
     /// How much the wires have spoilt.

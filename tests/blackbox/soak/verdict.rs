@@ -134,7 +134,7 @@ fn given_back(alc: &Alc) -> String {
     let asked = ["create_webhook", "delete_webhook", "list_webhooks", "revoke", "token"];
     let asked = alc.journal().all().into_iter().filter(|seen| asked.contains(&seen.operation));
     let told = asked.map(|seen| {
-        let what = [seen.path.rsplit('/').next().unwrap_or_default(), &seen.body].map(|text| text.to_owned()).join(" ");
+        let what = [seen.path.rsplit('/').next().unwrap_or_default(), &seen.body].map(ToOwned::to_owned).join(" ");
         format!("{} {} {what}: {:?} {:?} {:?}", seen.at, seen.operation, seen.status, seen.fault, seen.answer)
     });
     let has = format!("ALC has {:?} and {}", alc.webhooks(), alc.state()["grants"]);
@@ -261,10 +261,8 @@ fn stepped_back(rig: &Rig, record: &str) -> bool {
     if history.iter().skip_while(|status| *status != "Complete").all(|status| status == "Complete") {
         return false;
     }
-    let writes = attio.journal().requests("patch_record").into_iter().filter(|seen| seen.path.ends_with(record));
-    let after = writes.skip_while(|seen| !seen.body.contains("Complete"));
-    let mut back = after.filter(|seen| seen.body.contains("Pending")).peekable();
-    back.peek().is_none() || back.any(|seen| !rig.may_be_late(seen.at))
+    let back = history.iter().skip_while(|status| *status != "Complete").filter(|status| *status != "Complete");
+    back.count() > rig.late_writes(record, "Pending")
 }
 
 /// Soon at the latest: once or, where an answer of Attio was lost, more often, and always the same.
