@@ -166,8 +166,8 @@ impl Trouble {
     fn shift_a_clock(&mut self, rig: &Rig) {
         let which = self.dice.below(rig.seats.len());
         let seconds = self.dice.below(14_400) as i64 - 7_200;
-        // One process alone has to take callbacks, whose signatures are good for five minutes; and what is due by a clock
-        // that is put back is due that much later.
+        // One process alone has to take callbacks, whose signatures are good for five minutes; and what is due by a
+        // clock that is put back is due that much later.
         let seconds = if rig.seats.len() == 1 { seconds / 120 } else { seconds };
         if let Some(clock) = &rig.seats[which].clock {
             self.note("clock shifted", &format!("of {which} by {seconds} s"));

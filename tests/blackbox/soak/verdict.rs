@@ -151,9 +151,9 @@ fn living(alc: &Alc) -> Vec<Value> {
     state["grants"].as_array().into_iter().flatten().filter(|grant| grant["revoked"] == false).cloned().collect()
 }
 
-/// Whether the connector must have had a grant's refresh token: it was handed out with the grant, or was named since, or
-/// an access token beside it was used. Another one's was lost with ALC's answer to a refresh that rotated it, or is yet
-/// to be used.
+/// Whether the connector must have had a grant's refresh token: it was handed out with the grant, or was named since,
+/// or an access token beside it was used. Another one's was lost with ALC's answer to a refresh that rotated it, or is
+/// yet to be used.
 fn is_nameable(alc: &Alc, grant: &Value) -> bool {
     let tokens = alc.journal().requests("token");
     let refresh = grant["refresh_token"].as_str().unwrap_or_default();
