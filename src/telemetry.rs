@@ -48,7 +48,7 @@ pub fn log(format: Format, filter: &str) {
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(io::stdout().is_terminal());
     // Else a line that cannot be written is told on standard error by a macro that panics where that cannot be written
     // either; the panic is a line of the log (see `log_panics`), which cannot be written, and the process aborts.
-    let lines = lines.with_writer(lines::Output).log_internal_errors(false);
+    let lines = lines.with_writer(|| lines::Output).log_internal_errors(false);
     // An error says that an earlier App in this process, or a test, has installed one.
     let _first = match format {
         Format::Pretty => lines.try_init(),

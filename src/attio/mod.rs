@@ -97,9 +97,8 @@ impl Client {
         values: &Values,
     ) -> Result<(), CallError> {
         let request = self.person(Method::PATCH, record, token).json(&json!({ "data": { "values": values } }));
-        let answer = self.caller.call("update_person", request).await?;
-        // The body repeats the whole record, which may be larger than we care to read.
-        if answer.is_done() { Ok(()) } else { Err(error(&answer, token)) }
+        // The body of the answer repeats the whole record, which may be larger than we care to read.
+        self.done("update_person", request, token).await
     }
 
     /// The title or text that a single-value select or text attribute of a person shows now; `None`: empty.

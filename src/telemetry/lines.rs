@@ -6,10 +6,7 @@
 
 use std::io;
 
-use tracing_subscriber::fmt::MakeWriter;
-
 /// Standard output, for one line.
-#[derive(Debug, Clone, Copy)]
 pub(super) struct Output;
 
 impl io::Write for Output {
@@ -25,13 +22,5 @@ impl io::Write for Output {
 
     fn flush(&mut self) -> io::Result<()> {
         io::stdout().flush()
-    }
-}
-
-impl MakeWriter<'_> for Output {
-    type Writer = Self;
-
-    fn make_writer(&self) -> Self {
-        *self
     }
 }

@@ -124,8 +124,8 @@ scenario! {
         let (world, app) = setup.impatient().connected().await;
         // As a proxy answers for an Attio that it has not asked.
         let page = Fault::Status { status: 200, headers: Vec::new(), body: "<!doctype html><title>Log in".into() };
-        let others = [Fault::status(503), Fault::Refuse, Fault::Reset, Fault::Hang, Fault::Garbage, page];
-        for fault in [Fault::status(500)].into_iter().chain(others) {
+        let silences = [Fault::Refuse, Fault::Reset, Fault::Hang];
+        for fault in [Fault::status(500), Fault::status(503), Fault::Garbage, page].into_iter().chain(silences) {
             let ada = world.person();
             world.attio.faults().next("patch_record", fault);
             app.press(&ada).await.expect(201);

@@ -245,8 +245,7 @@ fn sigterm_makes_unready_then_serves_for_the_delay_then_ends() {
 
 /// A process between the pretend services that logs JSON, of this level and above.
 async fn logging(setup: Setup, level: &str) -> (World, Process) {
-    let mut world = setup.start().await;
-    world.stop().await;
+    let mut world = setup.prepare().await;
     world.live_in_real_time();
     world.settings.set("TELEMETRY__FILTER", level).set("TELEMETRY__FORMAT", "json");
     let mut process = Process::new(&world.settings);
@@ -256,20 +255,20 @@ async fn logging(setup: Setup, level: &str) -> (World, Process) {
 }
 
 /// A process between the pretend services that a shell has limited so.
-async fn limited(world: &World, limit: &'static str) -> Process {
+async fn limited(setup: Setup, limit: &'static str) -> (World, Process) {
+    let mut world = setup.prepare().await;
+    world.live_in_real_time();
     let mut process = Process::new(&world.settings);
     process.after(limit);
     process.start().await;
-    process
+    world.lead_to(vec![process.public]);
+    (world, process)
 }
 
 #[test]
 fn the_soft_limit_of_open_files_is_raised_to_the_hard_one() {
     run(async {
-        let mut world = Setup::sqlite().start().await;
-        world.stop().await;
-        world.live_in_real_time();
-        let mut process = limited(&world, "ulimit -Sn 300; ulimit -Hn 900").await;
+        let (_world, mut process) = limited(Setup::sqlite(), "ulimit -Sn 300; ulimit -Hn 900").await;
         let limits = process.limits();
         let files = limits.lines().find(|line| line.starts_with("Max open files")).expect("it is listed");
         assert_eq!(files.split_whitespace().skip(3).take(2).collect::<Vec<_>>(), ["900", "900"], "{files}");
@@ -281,11 +280,7 @@ fn the_soft_limit_of_open_files_is_raised_to_the_hard_one() {
 #[test]
 fn idle_connections_leave_the_service_the_files_that_it_needs() {
     run(async {
-        let mut world = Setup::sqlite().start().await;
-        world.stop().await;
-        world.live_in_real_time();
-        let mut process = limited(&world, "ulimit -n 256").await;
-        world.lead_to(vec![process.public]);
+        let (world, mut process) = limited(Setup::sqlite(), "ulimit -n 256").await;
         let connect = |_| {
             let connecting = tokio::net::TcpStream::connect(process.public);
             tokio::time::timeout(std::time::Duration::from_secs(1), connecting)
@@ -581,12 +576,8 @@ fn each_line_of_a_step_says_whose_it_is_and_which() {
 #[test]
 fn a_log_that_cannot_be_written_stops_nothing() {
     run(async {
-        let mut world = Setup::redis().start().await;
-        world.stop().await;
-        world.live_in_real_time();
+        let (world, mut process) = limited(Setup::redis(), "trap '' XFSZ").await;
         // Both of its outputs are files here, and the disk that they are on is full from now on.
-        let mut process = limited(&world, "trap '' XFSZ").await;
-        world.lead_to(vec![process.public]);
         process.limit_its_files(Some(1));
         let app = world.connect().await;
         let ada = world.person();

@@ -103,8 +103,7 @@ fn a_press_notices_at_once_what_another_replica_has_done_to_the_connection() {
 #[test]
 fn two_processes_on_one_redis_live_the_whole_life() {
     run(async {
-        let mut world = Setup::redis().start().await;
-        world.stop().await;
+        let mut world = Setup::redis().prepare().await;
         world.live_in_real_time();
         let mut processes = [Process::new(&world.settings), Process::new(&world.settings)];
         for process in &mut processes {
