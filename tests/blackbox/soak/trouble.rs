@@ -14,7 +14,7 @@ pub struct Trouble {
     watch: Stopwatch,
     counts: BTreeMap<&'static str, usize>,
     /// Each with its time since the start.
-    pub told: Vec<String>,
+    told: Vec<String>,
 }
 
 impl Trouble {

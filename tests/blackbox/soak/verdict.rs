@@ -108,13 +108,15 @@ async fn of_a_deletion(patience: Patience, rig: &Rig, callers: &Callers, person:
 async fn of_those_before(patience: Patience, rig: &Rig, callers: &Callers) -> Vec<String> {
     let mut losses = Vec::new();
     let (alc, attio) = (&rig.world.alc, &rig.world.attio);
-    let webhooks = || (webhooks(alc), attio.webhooks().len());
     // Which of a rotating ALC's refresh tokens is the one that stands, only the connector knows.
     // A grant that Redis has forgotten nobody can give back.
     let most = if rig.lost.has_workspace() { usize::MAX } else { 1 };
-    let alone = || webhooks() == (1, 1) && alc.living_grants() >= 1 && nameable(alc) <= most;
+    let alone = || {
+        let (webhooks, grants) = nameable(alc);
+        (webhooks, attio.webhooks().len()) == (1, 1) && alc.living_grants() >= 1 && grants <= most
+    };
     if !patience.comes(async || alone()).await {
-        let (webhooks, grants) = (webhooks(), alc.living_grants());
+        let (webhooks, grants) = ((nameable(alc).0, attio.webhooks().len()), alc.living_grants());
         let told = callers.connections().await;
         losses.push(format!(
             "where one connection stands: {webhooks:?} webhooks at ALC and Attio, {grants} grants: {told}\n{}",
@@ -134,52 +136,42 @@ fn given_back(alc: &Alc) -> String {
     let asked = ["create_webhook", "delete_webhook", "list_webhooks", "revoke", "token"];
     let asked = alc.journal().all().into_iter().filter(|seen| asked.contains(&seen.operation));
     let told = asked.map(|seen| {
-        let what = [seen.path.rsplit('/').next().unwrap_or_default(), &seen.body].map(ToOwned::to_owned).join(" ");
-        format!("{} {} {what}: {:?} {:?} {:?}", seen.at, seen.operation, seen.status, seen.fault, seen.answer)
+        let Seen { at, operation, path, body, status, fault, answer, .. } = seen;
+        format!("{at} {operation} {path} {body}: {status:?} {fault:?} {answer:?}")
     });
     let has = format!("ALC has {:?} and {}", alc.webhooks(), alc.state()["grants"]);
     [has].into_iter().chain(told).collect::<Vec<_>>().join("\n")
 }
 
-/// How many living grants there are that the connector can name.
-fn nameable(alc: &Alc) -> usize {
-    living(alc).into_iter().filter(|grant| is_nameable(alc, grant)).count()
-}
-
-fn living(alc: &Alc) -> Vec<Value> {
-    let state = alc.state();
-    state["grants"].as_array().into_iter().flatten().filter(|grant| grant["revoked"] == false).cloned().collect()
+/// How many webhooks and living grants ALC has, but for the grants that nobody can name and their webhooks: with no
+/// connection beside it, nobody's tokens could delete such a one (docs/reliability.md). Its URL answers 410.
+fn nameable(alc: &Alc) -> (usize, usize) {
+    let (state, seen) = (alc.state(), alc.journal().all());
+    let living = state["grants"].as_array().into_iter().flatten().filter(|grant| grant["revoked"] == false);
+    let (named, lost): (Vec<_>, Vec<_>) = living.partition(|grant| is_nameable(&seen, grant));
+    let of = |operation| seen.iter().filter(move |seen| seen.operation == operation);
+    let codes = lost.iter().filter_map(|grant| grant["code"].as_str());
+    let exchanged = codes.flat_map(|code| of("token").filter(move |seen| seen.body.contains(code)));
+    let tokens: Vec<_> = exchanged.map(|seen| answer(seen)["access_token"].clone()).collect();
+    let made =
+        of("create_webhook").filter(|seen| bearer(seen).is_some_and(|bearer| tokens.iter().any(|it| it == bearer)));
+    let left: Vec<_> = made.map(|seen| answer(seen)["webhook_id"].clone()).collect();
+    let webhooks = alc.webhooks();
+    (webhooks.iter().filter(|webhook| !left.iter().any(|id| *id == webhook.webhook_id)).count(), named.len())
 }
 
 /// Whether the connector must have had a grant's refresh token: it was handed out with the grant, or was named since,
 /// or an access token beside it was used. Another one's was lost with ALC's answer to a refresh that rotated it, or is
 /// yet to be used.
-fn is_nameable(alc: &Alc, grant: &Value) -> bool {
-    let tokens = alc.journal().requests("token");
+fn is_nameable(seen: &[Seen], grant: &Value) -> bool {
     let refresh = grant["refresh_token"].as_str().unwrap_or_default();
-    let handed_out = tokens.iter().filter(|seen| seen.body.contains("authorization_code"));
-    if handed_out.into_iter().any(|seen| answer(seen)["refresh_token"] == refresh) {
-        return true;
-    }
-    if tokens.iter().chain(&alc.journal().requests("revoke")).any(|seen| seen.body.contains(refresh)) {
-        return true;
-    }
-    alc.journal().all().iter().filter_map(bearer).any(|bearer| grant["access_tokens"].get(bearer).is_some())
-}
-
-/// How many webhooks ALC has, but for those of a grant that nobody can name: with no connection beside it, nobody's
-/// tokens could delete them (docs/reliability.md). Their URLs answer 410.
-fn webhooks(alc: &Alc) -> usize {
-    let journal = alc.journal();
-    let lost: Vec<_> = living(alc).into_iter().filter(|grant| !is_nameable(alc, grant)).collect();
-    let codes = lost.iter().filter_map(|grant| grant["code"].as_str());
-    let exchanges = journal.requests("token");
-    let exchanged = codes.flat_map(|code| exchanges.iter().filter(move |seen| seen.body.contains(code)));
-    let tokens: Vec<_> = exchanged.map(|seen| answer(seen)["access_token"].clone()).collect();
-    let made = journal.requests("create_webhook").into_iter();
-    let made = made.filter(|seen| bearer(seen).is_some_and(|bearer| tokens.iter().any(|token| token == bearer)));
-    let left: Vec<_> = made.map(|seen| answer(&seen)["webhook_id"].clone()).collect();
-    alc.webhooks().iter().filter(|webhook| !left.iter().any(|id| *id == webhook.webhook_id)).count()
+    seen.iter().any(|seen| {
+        let is_token = seen.operation == "token";
+        let handed_out = || seen.body.contains("authorization_code") && answer(seen)["refresh_token"] == refresh;
+        let named = || (is_token || seen.operation == "revoke") && seen.body.contains(refresh);
+        let used = || bearer(seen).is_some_and(|bearer| grant["access_tokens"].get(bearer).is_some());
+        (is_token && handed_out()) || named() || used()
+    })
 }
 
 fn answer(seen: &Seen) -> Value {
@@ -208,8 +200,10 @@ pub async fn of_removal(rig: &Rig, callers: &Callers) -> Vec<String> {
     let (alc, attio, app) = (&rig.world.alc, &rig.world.attio, callers.app());
     callers.remove(&app).await;
     let patience = Patience::begun();
-    let grants = || if rig.lost.has_workspace() { 0 } else { nameable(alc) };
-    let left = || (webhooks(alc), attio.webhooks().len(), grants());
+    let left = || {
+        let (webhooks, grants) = nameable(alc);
+        (webhooks, attio.webhooks().len(), if rig.lost.has_workspace() { 0 } else { grants })
+    };
     let is_over = async || {
         rig.give_time().await;
         left() == (0, 0, 0) && is_refused(&app).await
@@ -256,13 +250,9 @@ fn is_shown(attio: &Attio, life: &Life) -> bool {
 /// back, and the record is read back for it (docs/reliability.md). That it shows Complete in the end is judged
 /// apart.
 fn stepped_back(rig: &Rig, record: &str) -> bool {
-    let attio = &rig.world.attio;
-    let history = attio.history(record);
-    if history.iter().skip_while(|status| *status != "Complete").all(|status| status == "Complete") {
-        return false;
-    }
-    let back = history.iter().skip_while(|status| *status != "Complete").filter(|status| *status != "Complete");
-    back.count() > rig.late_writes(record, "Pending")
+    let history = rig.world.attio.history(record);
+    let back = history.iter().skip_while(|status| *status != "Complete").filter(|status| *status != "Complete").count();
+    back > 0 && back > rig.late_writes(record, "Pending")
 }
 
 /// Soon at the latest: once or, where an answer of Attio was lost, more often, and always the same.
