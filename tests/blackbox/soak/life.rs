@@ -331,12 +331,12 @@ impl Callers {
     /// As soon as ALC has that many leads of the record: until the call is taken, perhaps after one that tells nothing,
     /// and perhaps once more.
     pub async fn call_back(&self, person: &Person, leads: usize, result: &str, dice: &mut Dice) {
-        let watch = Stopwatch::start();
+        let (watch, patience) = (Stopwatch::start(), self.patience());
         while self.alc.leads_of(&person.record_id).len() < leads {
             if self.lost.has(&person.record_id) {
                 return;
             }
-            if watch.elapsed() > self.patience() {
+            if watch.elapsed() > patience {
                 panic!("ALC never got the lead: {}", self.happened_to(person).await);
             }
             tokio::time::sleep(Duration::from_millis(100)).await;

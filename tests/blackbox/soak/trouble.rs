@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
-use sandbox::Fault;
+use sandbox::{Fault, Faults};
 
 use super::{Plan, group::Group, life::Callers, rig::Rig};
 use crate::support::{ambient::Stopwatch, turns::Dice, wire::Mood};
@@ -15,12 +15,40 @@ pub struct Trouble {
     counts: BTreeMap<&'static str, usize>,
     /// Each with its time since the start.
     told: Vec<String>,
+    /// The upstream faults that stand, each with when it ends at the latest.
+    standing: Vec<(Upstream, &'static str, Duration)>,
+}
+
+/// How long an upstream fault stands whose requests do not come: a gate that has opened asks every few minutes, and
+/// faults that waited for it would pile up until ALC was gone for good.
+const FAULT_LASTS: Duration = Duration::from_secs(8);
+
+/// Whose operation meets a fault.
+#[derive(Debug, Clone, Copy)]
+enum Upstream {
+    Alc,
+    Attio,
+}
+
+impl Upstream {
+    fn faults(self, rig: &Rig) -> &Faults {
+        match self {
+            Self::Alc => rig.world.alc.faults(),
+            Self::Attio => rig.world.attio.faults(),
+        }
+    }
 }
 
 impl Trouble {
     pub fn new(plan: &Plan) -> Self {
-        let (dice, goes_further) = (Dice(plan.seed), plan.goes_further);
-        Self { dice, goes_further, watch: Stopwatch::start(), counts: BTreeMap::new(), told: Vec::new() }
+        Self {
+            dice: Dice(plan.seed),
+            goes_further: plan.goes_further,
+            watch: Stopwatch::start(),
+            counts: BTreeMap::new(),
+            told: Vec::new(),
+            standing: Vec::new(),
+        }
     }
 
     /// Makes trouble for so long; then all is mended.
@@ -28,6 +56,7 @@ impl Trouble {
         self.watch = Stopwatch::start();
         while self.watch.elapsed() < lasts {
             self.pause(100, 900).await;
+            self.end_old_faults(rig);
             if rig.world.alc.rotates_refresh_tokens() {
                 rig.is_ready().await;
                 callers.consent_if_asked(&rig.world).await;
@@ -149,8 +178,7 @@ impl Trouble {
         let operation = ["revoke", "delete_webhook"][self.dice.below(2)];
         let (times, fault) =
             (1 + u32::try_from(self.dice.below(4)).expect("small"), self.dice.fault(Fault::late(1_500)));
-        self.note("removal", &format!("{operation} meets {fault:?}, {times} times"));
-        rig.world.alc.faults().times(operation, times, fault);
+        self.upstream_meets(rig, "removal", Upstream::Alc, operation, times, fault);
         let _leaves = callers.standing.write().await;
         callers.remove(&callers.app()).await;
         if self.dice.below(2) == 0 {
@@ -237,21 +265,41 @@ impl Trouble {
         let fault = self.dice.fault(Fault::late(1_500));
         let times = 1 + u32::try_from(self.dice.below(6)).expect("small");
         let operation = ["create_note", "create_note", "list_notes", "assert_entry", "get_record"][self.dice.below(5)];
-        self.note("upstream fault", &format!("{operation} meets {fault:?}, {times} times"));
-        rig.world.attio.faults().times(operation, times, fault);
+        self.upstream_meets(rig, "upstream fault", Upstream::Attio, operation, times, fault);
     }
 
     fn upstream_fails(&mut self, rig: &Rig) {
         let fault = self.dice.fault(Fault::late(1_500));
         let times = 1 + u32::try_from(self.dice.below(12)).expect("small");
-        let (faults, operation) = match self.dice.below(6) {
-            0 | 1 => (rig.world.alc.faults(), "create_lead"),
-            2 | 3 => (rig.world.attio.faults(), "patch_record"),
-            4 => (rig.world.attio.faults(), "workflow_callback"),
-            _ => (rig.world.alc.faults(), "token"),
+        let (upstream, operation) = match self.dice.below(6) {
+            0 | 1 => (Upstream::Alc, "create_lead"),
+            2 | 3 => (Upstream::Attio, "patch_record"),
+            4 => (Upstream::Attio, "workflow_callback"),
+            _ => (Upstream::Alc, "token"),
         };
-        self.note("upstream fault", &format!("{operation} meets {fault:?}, {times} times"));
-        faults.times(operation, times, fault);
+        self.upstream_meets(rig, "upstream fault", upstream, operation, times, fault);
+    }
+
+    fn upstream_meets(
+        &mut self,
+        rig: &Rig,
+        why: &'static str,
+        upstream: Upstream,
+        operation: &'static str,
+        times: u32,
+        fault: Fault,
+    ) {
+        self.note(why, &format!("{operation} meets {fault:?}, {times} times"));
+        upstream.faults(rig).times(operation, times, fault);
+        self.standing.retain(|(_, other, _)| *other != operation);
+        self.standing.push((upstream, operation, self.watch.elapsed() + FAULT_LASTS));
+    }
+
+    fn end_old_faults(&mut self, rig: &Rig) {
+        let now = self.watch.elapsed();
+        for (upstream, operation, _) in self.standing.extract_if(.., |(_, _, ends)| *ends <= now) {
+            upstream.faults(rig).clear(operation);
+        }
     }
 }
 
