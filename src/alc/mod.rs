@@ -80,8 +80,9 @@ impl Client {
     ///
     /// Errors: any 4xx but 401, 408, 409, 425 and 429 is [`CallError::Rejected`], 404 and 405 too, since nothing can do
     /// without this operation. [`CallError::Conflict`] carries the id of the lead that is there already, if ALC tells.
-    /// A 2xx in which no id can be found by any reading is [`CallError::Unreadable`]; one that is JSON, or empty, and
-    /// has no id is [`AcceptedLead`] without one.
+    /// A 2xx in which no id can be found by any reading is [`CallError::Unreadable`], but a web page with 200
+    /// [`CallError::Unknown`]: a proxy may have given it. One that is JSON, or empty, and has no id is [`AcceptedLead`]
+    /// without one.
     pub async fn submit_lead(
         &self,
         token: &SecretString,
@@ -99,6 +100,9 @@ impl Client {
         // lead from being lost.
         let repeat = if self.features.is_known_to_list_leads() { Repeat::Never } else { Repeat::OnFreshConnection };
         let answer = self.caller.call_with("submit_lead", request, LEAD_CAP, repeat).await?;
+        if answer.is_a_proxys_page() {
+            return Err(answer.error(&[]));
+        }
         if answer.status.is_success() {
             return Ok(AcceptedLead { id: answer.find_or_in_remains(shapes::lead_id, shapes::lead_id_of_remains)? });
         }
@@ -161,6 +165,9 @@ impl Client {
         let body = json!({ "name": name, "url": url.expose_secret(), "event": "lead.processed" });
         let request = self.request(Method::POST, self.url(&["webhooks"]), token).json(&body);
         let answer = self.caller.call("create_webhook", request).await?;
+        if answer.is_a_proxys_page() {
+            return Err(answer.error(&[]));
+        }
         if answer.status.is_success() {
             let read = |value: &Value| {
                 let (id, secret) = (shapes::webhook_id(value), shapes::webhook_secret(value));

@@ -1,6 +1,9 @@
 //! The Attio app of one workspace: what it does over HTTP with nothing but its connection's tokens.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
@@ -212,8 +215,20 @@ pub async fn at_attio(world: &World) -> (Browser, String) {
     (browser, callback)
 }
 
-/// The whole consent; our code.
+/// The whole consent; our code. Where ALC or Attio did not answer in time, the person tries again: on a machine that
+/// stands still for half a second that is what becomes of an impatient exchange.
 pub async fn authorization_code(world: &World) -> String {
+    for _ in 0..3 {
+        let query = consent(world).await;
+        if query.get("error").is_none_or(|error| error != "temporarily_unavailable") {
+            return query.get("code").unwrap_or_else(|| panic!("a code in {query:?}")).clone();
+        }
+    }
+    panic!("ALC and Attio do not answer in time");
+}
+
+/// One consent, with what it brings back to Attio.
+async fn consent(world: &World) -> BTreeMap<String, String> {
     let mut browser = world.browser();
     let consent = browser.visit(&authorize_url(world, &[])).await.expect(302).location();
     let callback = browser.consent(consent.as_str()).await;
@@ -225,5 +240,5 @@ pub async fn authorization_code(world: &World) -> String {
     assert!(back.location().as_str().starts_with(REDIRECT_URI), "{}", back.location());
     let query = back.location_query();
     assert_eq!(query.get("state").map(String::as_str), Some("attio's state"));
-    query.get("code").unwrap_or_else(|| panic!("a code in {query:?}")).clone()
+    query
 }
