@@ -6,7 +6,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicI64, Ordering},
+        atomic::{AtomicI64, Ordering},
     },
     time::Duration,
 };
@@ -31,23 +31,12 @@ pub(super) enum Feature {
 pub(super) struct Features {
     /// By [`Feature`]: when it is forgotten that the feature is missing, in microseconds since the epoch.
     missing_until: Arc<[AtomicI64; 3]>,
-    /// ALC has answered a look-up with a list.
-    lists_leads: Arc<AtomicBool>,
 }
 
 impl Features {
     pub(super) fn is_missing(&self, feature: Feature, now: Timestamp) -> bool {
         // No other memory depends on this one, so no order between them is needed.
         now.as_microsecond() < self.missing_until[feature as usize].load(Ordering::Relaxed)
-    }
-
-    /// Whether ALC is known to answer look-ups: an unclear outcome is settled by one, and needs no repeat.
-    pub(super) fn is_known_to_list_leads(&self) -> bool {
-        self.lists_leads.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn remember_leads_were_listed(&self) {
-        self.lists_leads.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn remember_missing(&self, feature: Feature, now: Timestamp) {

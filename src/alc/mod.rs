@@ -17,6 +17,7 @@ pub mod webhook_key;
 mod words;
 
 use features::{Feature, Features};
+use futures_util::FutureExt as _;
 use reqwest::{Method, RequestBuilder, header::ACCEPT};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
@@ -95,10 +96,11 @@ impl Client {
             .request(Method::POST, self.url(&["leads"]), token)
             .header("Idempotency-Key", send.to_string())
             .json(&body);
-        // A pooled connection that dies under the request says little of what ALC did. Where ALC is known to answer
-        // that, it is asked before anything is sent again; else a repeat at once, under the same key, is what keeps the
-        // lead from being lost.
-        let repeat = if self.features.is_known_to_list_leads() { Repeat::Never } else { Repeat::OnFreshConnection };
+        // A pooled connection that dies under the request says little of what ALC did. An ALC that answers look-ups is
+        // asked before anything is sent again: a second copy would be a second chat wherever ALC honours no keys. At
+        // one that cannot be asked a repeat at once, under the same key, is what keeps the lead from being lost.
+        let cannot_be_asked = || self.cannot_find_leads(token, lead.record_id).boxed();
+        let repeat = Repeat::OnFreshConnectionIf(&cannot_be_asked);
         let answer = self.caller.call_with("submit_lead", request, LEAD_CAP, repeat).await?;
         if answer.is_a_proxys_page() {
             return Err(answer.error(&[]));
@@ -125,10 +127,12 @@ impl Client {
     pub async fn find_leads(&self, token: &SecretString, record: RecordId) -> Result<Vec<ListedLead>, CallError> {
         let mut url = self.url(&["leads"]);
         url.query_pairs_mut().append_pair("recordId", &record.to_string());
-        let found =
-            self.list(Feature::FindLeads, "find_leads", url, token, |value| shapes::leads(value, record)).await?;
-        self.features.remember_leads_were_listed();
-        Ok(found)
+        self.list(Feature::FindLeads, "find_leads", url, token, |value| shapes::leads(value, record)).await
+    }
+
+    /// Whether ALC certainly has no look-up; where this process does not know it yet, ALC is asked.
+    async fn cannot_find_leads(&self, token: &SecretString, record: RecordId) -> bool {
+        matches!(self.find_leads(token, record).await, Err(CallError::Unsupported))
     }
 
     /// `GET /api/v1/leads/{id}`. 404 and 410 are [`CallError::NotFound`]; 405 and 501 are [`CallError::Unsupported`],

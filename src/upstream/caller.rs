@@ -96,7 +96,7 @@ impl Caller {
         operation: &'static str,
         request: RequestBuilder,
         cap: usize,
-        repeat: Repeat,
+        repeat: Repeat<'_>,
     ) -> Result<Answer, CallError> {
         self.measured(operation, request, cap, Some(repeat)).await
     }
@@ -106,7 +106,7 @@ impl Caller {
         operation: &'static str,
         request: RequestBuilder,
         cap: usize,
-        repeat: Option<Repeat>,
+        repeat: Option<Repeat<'_>>,
     ) -> Result<Answer, CallError> {
         let began = self.clock.now();
         let mut span = traces::Span::default();
@@ -146,7 +146,7 @@ impl Caller {
         &self,
         operation: &'static str,
         request: RequestBuilder,
-        (cap, repeat): (usize, Option<Repeat>),
+        (cap, repeat): (usize, Option<Repeat<'_>>),
         span: &mut traces::Span,
     ) -> Result<Answer, CallError> {
         let mut request = request.build().map_err(|error| CallError::NotSent { detail: words::of_error(&error) })?;

@@ -14,6 +14,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::BoxFuture;
 use reqwest::{Client, ClientBuilder, Method, NoProxy, Request, Response, redirect};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::{Instant, timeout_at};
@@ -118,17 +119,19 @@ pub fn http_clients_with(
 }
 
 /// What becomes of a request whose pooled connection dies under it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Repeat {
+#[derive(Clone, Copy)]
+pub enum Repeat<'a> {
     /// Its outcome is unknown.
     Never,
     /// It is sent once more, on a connection of its own.
     OnFreshConnection,
+    /// The same, if this says so then: an upstream that can tell what became of the first copy is asked in place of that.
+    OnFreshConnectionIf(&'a (dyn Fn() -> BoxFuture<'a, bool> + Send + Sync)),
     /// It is not put on a pooled connection: twice would be one too many, and nothing else settles an unknown outcome.
     Impossible,
 }
 
-impl Repeat {
+impl Repeat<'_> {
     /// By whether doing it twice does no more than doing it once: by its method (RFC 9110 §9.2.2), or because the
     /// upstream can tell a repeat by its key. A PATCH is not repeated here: the first one may still be applied late,
     /// over what has been written since, so its caller has to know that its outcome is unknown, and reads back.
@@ -169,12 +172,15 @@ impl HttpClients {
         &self,
         request: Request,
         deadline: Instant,
-        repeat: Repeat,
+        repeat: Repeat<'_>,
     ) -> Result<Response, CallError> {
-        if repeat == Repeat::Impossible {
-            return within(deadline, self.fresh.execute(request)).await.map_err(|error| named(error, false));
-        }
-        let again = if repeat == Repeat::Never { None } else { request.try_clone() };
+        let again = match repeat {
+            Repeat::Impossible => {
+                return within(deadline, self.fresh.execute(request)).await.map_err(|error| named(error, false));
+            }
+            Repeat::Never => None,
+            Repeat::OnFreshConnection | Repeat::OnFreshConnectionIf(_) => request.try_clone(),
+        };
         let connects = Arc::new(AtomicBool::new(false));
         let began = now();
         let sent = CONNECTS.scope(Arc::clone(&connects), within(deadline, self.pooled.execute(request))).await;
@@ -183,6 +189,11 @@ impl HttpClients {
             (Err(Failed::Http(error)), Some(again))
                 if !connects.load(Ordering::Relaxed) && is_closed(&error) && now() < began + IDLE_CLOSE =>
             {
+                if let Repeat::OnFreshConnectionIf(says) = repeat
+                    && !says().await
+                {
+                    return Err(named(Failed::Http(error), false));
+                }
                 tracing::debug!("a pooled connection was closed under a request, which is sent again on a fresh one");
                 let mut response =
                     within(deadline, self.fresh.execute(again)).await.map_err(|error| named(error, true))?;

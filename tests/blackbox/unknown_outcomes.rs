@@ -73,6 +73,25 @@ scenario! {
 }
 
 scenario! {
+    /// Whatever replica it is that meets it, and however little that replica knows of ALC.
+    async fn the_first_connection_that_breaks_is_looked_up_and_nothing_is_sent_again(setup: Setup) {
+        let (world, app) = setup.alc(|alc| alc.idempotency = false).connected().await;
+        // Each replica has a connection to ALC in its pool.
+        for _ in 0..8 {
+            app.press(&world.person()).await.expect(201);
+        }
+        for _ in 0..6 {
+            let ada = world.person();
+            world.alc.faults().next("create_lead", Fault::Reset);
+            app.press(&ada).await;
+            let pending = async || app.lead_says(&ada, "status").await == "pending";
+            world.pass_until("it is pending", MINUTE, HOUR, pending).await;
+            assert_eq!(world.alc.leads_of(&ada.record_id).len(), 1, "sent twice");
+        }
+    }
+}
+
+scenario! {
     async fn an_earlier_sends_lead_is_not_taken_for_the_present_one(setup: Setup) {
         let (world, app) = setup.impatient().alc(|alc| alc.idempotency = false).connected().await;
         let ada = world.person();
