@@ -123,7 +123,8 @@ impl Client {
     }
 
     /// `GET /api/v1/leads?recordId=`: the leads of exactly this record. [`CallError::Unsupported`] without asking for a
-    /// day after ALC answered 404, 405, 501, or JSON that is no list.
+    /// day after ALC answered 404, 405, 501, or JSON that is no list; [`CallError::Unreadable`] for these where it gave
+    /// a list within the day before.
     pub async fn find_leads(&self, token: &SecretString, record: RecordId) -> Result<Vec<ListedLead>, CallError> {
         let mut url = self.url(&["leads"]);
         url.query_pairs_mut().append_pair("recordId", &record.to_string());
@@ -217,7 +218,11 @@ impl Client {
         self.has(feature)?;
         let answer = self.caller.call_capped(operation, self.request(Method::GET, url, token), LIST_CAP).await?;
         match answer.status.as_u16() {
-            _ if answer.status.is_success() => answer.find(read)?.ok_or_else(|| self.lacks(feature)),
+            _ if answer.status.is_success() => {
+                let found = answer.find(read)?.ok_or_else(|| self.lacks(feature))?;
+                self.features.remember_there(feature, self.caller.now());
+                Ok(found)
+            }
             404 | 405 | 501 => Err(self.lacks(feature)),
             _ => Err(answer.error(&[token.expose_secret()])),
         }
@@ -250,9 +255,12 @@ impl Client {
         if self.features.is_missing(feature, self.caller.now()) { Err(CallError::Unsupported) } else { Ok(()) }
     }
 
+    /// What an answer means that says so.
     fn lacks(&self, feature: Feature) -> CallError {
-        self.features.remember_missing(feature, self.caller.now());
-        CallError::Unsupported
+        if self.features.remember_missing(feature, self.caller.now()) {
+            return CallError::Unsupported;
+        }
+        unreadable("ALC says that it lacks what it had within the last day")
     }
 }
 

@@ -7,7 +7,7 @@ use sandbox::Fault;
 
 use crate::support::{
     ambient::spawn,
-    harness::{HOUR, MINUTE, Setup, scenario},
+    harness::{HOUR, MINUTE, Setup, run, scenario},
 };
 
 fn done_without_a_clear_answer() -> Vec<Fault> {
@@ -89,6 +89,28 @@ scenario! {
             assert_eq!(world.alc.leads_of(&ada.record_id).len(), 1, "sent twice");
         }
     }
+}
+
+/// A proxy's 404 in front of an ALC that is being deployed says nothing of what ALC can do. What ALC had is known to the
+/// replica that asked.
+#[test]
+fn an_alc_that_listed_leads_a_moment_ago_is_asked_again_and_nothing_is_sent_twice() {
+    run(async {
+        let (world, app) = Setup::sqlite().alc(|alc| alc.idempotency = false).connected().await;
+        for is_behind_a_proxy in [false, true] {
+            let ada = world.person();
+            world.alc.faults().next("create_lead", Fault::done_but_500());
+            if is_behind_a_proxy {
+                world.alc.faults().times("list_leads", 2, Fault::status(404));
+            }
+            app.press(&ada).await;
+            let pending = async || app.lead_says(&ada, "status").await == "pending";
+            world.pass_until("it is pending", MINUTE, HOUR, pending).await;
+            let sent = world.alc.leads_of(&ada.record_id);
+            assert_eq!(sent.len(), 1, "sent twice");
+            assert_eq!(app.lead_says(&ada, "lead_id").await, sent[0].id.as_str());
+        }
+    });
 }
 
 scenario! {
