@@ -81,9 +81,8 @@ impl Client {
     ///
     /// Errors: any 4xx but 401, 408, 409, 425 and 429 is [`CallError::Rejected`], 404 and 405 too, since nothing can do
     /// without this operation. [`CallError::Conflict`] carries the id of the lead that is there already, if ALC tells.
-    /// A 2xx in which no id can be found by any reading is [`CallError::Unreadable`], but a web page with 200
-    /// [`CallError::Unknown`]: a proxy may have given it. One that is JSON, or empty, and has no id is [`AcceptedLead`]
-    /// without one.
+    /// A 2xx in which no id can be found by any reading is [`CallError::Unreadable`]; one that is JSON, or empty, and
+    /// has no id is [`AcceptedLead`] without one.
     pub async fn submit_lead(
         &self,
         token: &SecretString,
@@ -102,9 +101,6 @@ impl Client {
         let cannot_be_asked = || self.cannot_find_leads(token, lead.record_id).boxed();
         let repeat = Repeat::OnFreshConnectionIf(&cannot_be_asked);
         let answer = self.caller.call_with("submit_lead", request, LEAD_CAP, repeat).await?;
-        if answer.is_a_proxys_page() {
-            return Err(answer.error(&[]));
-        }
         if answer.status.is_success() {
             return Ok(AcceptedLead { id: answer.find_or_in_remains(shapes::lead_id, shapes::lead_id_of_remains)? });
         }
@@ -123,17 +119,19 @@ impl Client {
     }
 
     /// `GET /api/v1/leads?recordId=`: the leads of exactly this record. [`CallError::Unsupported`] without asking for a
-    /// day after ALC answered 404, 405, 501, or JSON that is no list; [`CallError::Unreadable`] for these where it gave
-    /// a list within the day before.
+    /// day after ALC answered 404, 405, 501, or JSON that is no list. An ALC that has given a list before has to answer
+    /// so for an hour; until then it is [`CallError::Unreadable`].
     pub async fn find_leads(&self, token: &SecretString, record: RecordId) -> Result<Vec<ListedLead>, CallError> {
         let mut url = self.url(&["leads"]);
         url.query_pairs_mut().append_pair("recordId", &record.to_string());
         self.list(Feature::FindLeads, "find_leads", url, token, |value| shapes::leads(value, record)).await
     }
 
-    /// Whether ALC certainly has no look-up; where this process does not know it yet, ALC is asked.
+    /// Whether ALC has no answer to a look-up, and so an unclear outcome is settled by nothing but a repeat. Where this
+    /// process does not know it, ALC is asked.
     async fn cannot_find_leads(&self, token: &SecretString, record: RecordId) -> bool {
-        matches!(self.find_leads(token, record).await, Err(CallError::Unsupported))
+        !self.features.is_there(Feature::FindLeads)
+            && self.find_leads(token, record).await.is_err_and(|error| error.is_refusal())
     }
 
     /// `GET /api/v1/leads/{id}`. 404 and 410 are [`CallError::NotFound`]; 405 and 501 are [`CallError::Unsupported`],
@@ -170,9 +168,6 @@ impl Client {
         let body = json!({ "name": name, "url": url.expose_secret(), "event": "lead.processed" });
         let request = self.request(Method::POST, self.url(&["webhooks"]), token).json(&body);
         let answer = self.caller.call("create_webhook", request).await?;
-        if answer.is_a_proxys_page() {
-            return Err(answer.error(&[]));
-        }
         if answer.status.is_success() {
             let read = |value: &Value| {
                 let (id, secret) = (shapes::webhook_id(value), shapes::webhook_secret(value));
@@ -220,7 +215,7 @@ impl Client {
         match answer.status.as_u16() {
             _ if answer.status.is_success() => {
                 let found = answer.find(read)?.ok_or_else(|| self.lacks(feature))?;
-                self.features.remember_there(feature, self.caller.now());
+                self.features.remember_there(feature);
                 Ok(found)
             }
             404 | 405 | 501 => Err(self.lacks(feature)),
@@ -246,6 +241,12 @@ impl Client {
         self.has(Feature::FindLeads).is_ok()
     }
 
+    /// Whether ALC has listed leads, and by its last answers does so no more: that may be a proxy's answer, in front of
+    /// an ALC that is being deployed, and ends within the hour.
+    pub fn may_find_leads_again(&self) -> bool {
+        self.features.is_in_question(Feature::FindLeads)
+    }
+
     /// Whether [`Client::get_lead`] is worth asking.
     pub fn may_get_leads(&self) -> bool {
         self.has(Feature::GetLead).is_ok()
@@ -255,12 +256,12 @@ impl Client {
         if self.features.is_missing(feature, self.caller.now()) { Err(CallError::Unsupported) } else { Ok(()) }
     }
 
-    /// What an answer means that says so.
+    /// What an answer means by which ALC lacks the feature.
     fn lacks(&self, feature: Feature) -> CallError {
         if self.features.remember_missing(feature, self.caller.now()) {
             return CallError::Unsupported;
         }
-        unreadable("ALC says that it lacks what it had within the last day")
+        unreadable("by this answer ALC lacks what it had a moment ago")
     }
 }
 

@@ -57,12 +57,6 @@ impl Answer {
         self.status.is_success() && !reading::is_page(&self.body)
     }
 
-    /// Whether a proxy is likely to have given it, and to have asked the peer behind it nothing: a web page with 200.
-    /// No proxy answers with 201 or 202 of its own; a page with those is the peer's, and a fact.
-    pub fn is_a_proxys_page(&self) -> bool {
-        self.status == StatusCode::OK && reading::is_page(&self.body)
-    }
-
     /// The body of a 2xx as JSON, read tolerantly; [`Value::Null`] for a complete empty one. What cannot be read is
     /// [`CallError::Unreadable`].
     pub fn json(&self) -> Result<Value, CallError> {

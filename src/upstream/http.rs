@@ -125,7 +125,8 @@ pub enum Repeat<'a> {
     Never,
     /// It is sent once more, on a connection of its own.
     OnFreshConnection,
-    /// The same, if this says so then: an upstream that can tell what became of the first copy is asked in place of that.
+    /// The same, if the function says yes when the connection has died. An upstream that can tell what became of the
+    /// first copy gets no second one.
     OnFreshConnectionIf(&'a (dyn Fn() -> BoxFuture<'a, bool> + Send + Sync)),
     /// It is not put on a pooled connection: twice would be one too many, and nothing else settles an unknown outcome.
     Impossible,
@@ -190,7 +191,7 @@ impl HttpClients {
                 if !connects.load(Ordering::Relaxed) && is_closed(&error) && now() < began + IDLE_CLOSE =>
             {
                 if let Repeat::OnFreshConnectionIf(says) = repeat
-                    && !says().await
+                    && !timeout_at(deadline, says()).await.unwrap_or(false)
                 {
                     return Err(named(Failed::Http(error), false));
                 }

@@ -2,9 +2,9 @@
 //!
 //! Owns how a call ends ([`CallError`]), `Retry-After`, when to try again ([`Schedule`]), the cap on answers, and the
 //! metrics of upstream calls. Promises that an outcome is named by what to do next, chosen by status first and body
-//! second; that a 2xx is a fact, whatever its body ([`CallError::Unreadable`] at worst; the exceptions are
-//! [`Answer::is_done`] and [`Answer::is_a_proxys_page`]); and that "not sent for certain" is said only where it is
-//! certain: everything else without a clear answer is [`CallError::Unknown`].
+//! second; that a 2xx is a fact, whatever its body ([`CallError::Unreadable`] at worst; the exception is
+//! [`Answer::is_done`]); and that "not sent for certain" is said only where it is certain: everything else without a
+//! clear answer is [`CallError::Unknown`].
 
 mod answer;
 pub mod breaker;
@@ -87,7 +87,7 @@ pub enum CallError {
         /// Why, without URL or secrets.
         detail: String,
     },
-    /// No clear answer: a timeout, a reset, 3xx, 408, 425, 5xx, a proxy's web page. It may have happened.
+    /// No clear answer: a timeout, a reset, 3xx, 408, 425, 5xx. It may have happened.
     #[error("no clear answer: {detail}")]
     Unknown {
         /// `Retry-After` of a 503 (or any other answer that came), on our clock.
@@ -111,6 +111,14 @@ impl CallError {
     /// Whether the upstream itself is ailing, as its gate counts it.
     pub fn is_ailing(&self) -> bool {
         matches!(self, Self::NotSent { .. } | Self::Unknown { .. })
+    }
+
+    /// Whether the upstream clearly refuses the question: asked again it says the same.
+    pub fn is_refusal(&self) -> bool {
+        matches!(
+            self,
+            Self::Forbidden { .. } | Self::NotFound | Self::Unsupported | Self::Conflict { .. } | Self::Rejected { .. }
+        )
     }
 
     /// The upstream's own words where there are any, else ours.

@@ -1,7 +1,7 @@
 //! JSON in the body of an answer, read past what is around it and what is missing of it.
 //!
-//! An upstream that said 2xx has done what was asked (for a proxy that said it in its place, see `answer`). Whatever can
-//! be had of its words is worth having: without them the same request goes out again. Promises that a body which is JSON is read as exactly that JSON; that nothing is
+//! An upstream that said 2xx has done what was asked. Whatever can be had of its words is worth having: without them
+//! the same request goes out again. Promises that a body which is JSON is read as exactly that JSON; that nothing is
 //! read out of the inside of a broken value, where an `id` may be anybody's; and that what is read of a cut body stands
 //! in the whole one, at the same place.
 

@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::FutureExt as _;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use reqwest::Method;
 use url::Url;
@@ -242,6 +243,16 @@ async fn twice(
     key: bool,
     second: impl Fn(&mut std::net::TcpStream) -> Vec<u8> + Send + Sync + 'static,
 ) -> (Result<Answer, CallError>, Vec<usize>) {
+    twice_with(method, key, None, second).await
+}
+
+/// The same, where the operation says what a dead connection means.
+async fn twice_with(
+    method: Method,
+    key: bool,
+    repeat: Option<Repeat<'_>>,
+    second: impl Fn(&mut std::net::TcpStream) -> Vec<u8> + Send + Sync + 'static,
+) -> (Result<Answer, CallError>, Vec<usize>) {
     let (url, requests) = worn_out(second);
     let caller = caller(&clock());
     // A GET is put on the pool whatever comes after it.
@@ -252,7 +263,10 @@ async fn twice(
     if key {
         request = request.header("Idempotency-Key", "the same");
     }
-    let result = caller.call("test", request).await;
+    let result = match repeat {
+        None => caller.call("test", request).await,
+        Some(repeat) => caller.call_with("test", request, BODY_CAP, repeat).await,
+    };
     let had_it = requests.try_iter().filter(|(_, request)| request.ends_with("once"));
     (result, had_it.map(|(connection, _)| connection).collect())
 }
@@ -274,6 +288,22 @@ async fn a_request_on_a_connection_that_dies_is_sent_once_more_on_a_fresh_one() 
     .await;
     assert!(result.is_ok(), "{result:?}");
     assert_eq!(connections, [1, 2]);
+}
+
+#[tokio::test]
+async fn a_repeat_that_has_to_be_agreed_to_waits_for_that_and_no_longer_than_the_attempt() {
+    let (yes, no) = (|| async { true }.boxed(), || async { false }.boxed());
+    let never_says = || std::future::pending().boxed();
+    let dies = async |repeat| twice_with(Method::POST, true, Some(repeat), |_| Vec::new()).await;
+    let (result, connections) = dies(Repeat::OnFreshConnectionIf(&yes)).await;
+    assert!(result.is_ok(), "{result:?}");
+    assert_eq!(connections, [1, 2]);
+    for (result, connections) in
+        [dies(Repeat::OnFreshConnectionIf(&no)).await, dies(Repeat::OnFreshConnectionIf(&never_says)).await]
+    {
+        assert!(is_unknown(&result), "{result:?}");
+        assert_eq!(connections, [1]);
+    }
 }
 
 /// The next close of this socket is a reset.

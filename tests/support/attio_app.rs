@@ -215,16 +215,14 @@ pub async fn at_attio(world: &World) -> (Browser, String) {
     (browser, callback)
 }
 
-/// The whole consent; our code. Where ALC or Attio did not answer in time, the person tries again: on a machine that
-/// stands still for half a second that is what becomes of an impatient exchange.
+/// The whole consent; our code. In an impatient world the person tries once more where ALC or Attio was not in time: on
+/// a machine that stands still for half a second that is what becomes of an exchange.
 pub async fn authorization_code(world: &World) -> String {
-    for _ in 0..3 {
-        let query = consent(world).await;
-        if query.get("error").is_none_or(|error| error != "temporarily_unavailable") {
-            return query.get("code").unwrap_or_else(|| panic!("a code in {query:?}")).clone();
-        }
+    let mut query = consent(world).await;
+    if world.is_impatient() && query.get("error").is_some_and(|error| error == "temporarily_unavailable") {
+        query = consent(world).await;
     }
-    panic!("ALC and Attio do not answer in time");
+    query.get("code").unwrap_or_else(|| panic!("a code in {query:?}")).clone()
 }
 
 /// One consent, with what it brings back to Attio.

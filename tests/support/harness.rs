@@ -35,6 +35,8 @@ use super::{
 /// When every scenario begins.
 const BEGINNING: &str = "2026-11-20T12:00:00Z";
 
+/// The time of an attempt that is not worth waiting for.
+const IMPATIENCE: &str = "500ms";
 /// How long time stands still for what is under way.
 const LONGEST_REST: Duration = Duration::from_secs(2);
 
@@ -93,7 +95,7 @@ impl Setup {
     /// With attempts that are given up within half a second, and a button that waits one.
     #[must_use]
     pub fn impatient(self) -> Self {
-        self.with("ALC__TIMEOUT", "500ms").with("ATTIO__TIMEOUT", "500ms").with("LEADS__SEND_WAIT", "1s")
+        self.with("ALC__TIMEOUT", IMPATIENCE).with("ATTIO__TIMEOUT", IMPATIENCE).with("LEADS__SEND_WAIT", "1s")
     }
 
     /// With Attio OAuth: each connection brings a grant of its own.
@@ -261,6 +263,11 @@ impl World {
             Store::Redis(server) => server,
             Store::Sqlite(directory) => panic!("the store is in {}", directory.path().display()),
         }
+    }
+
+    /// Whether an attempt is given up within half a second: see [`Setup::impatient`].
+    pub fn is_impatient(&self) -> bool {
+        self.settings.has("ALC__TIMEOUT", IMPATIENCE)
     }
 
     /// How many tasks of the replicas are under way, and how many that wait for the time have not noticed it yet.

@@ -81,6 +81,11 @@ impl Settings {
         self.0.get(name).unwrap_or_else(|| panic!("{name} is not set")).clone()
     }
 
+    /// Whether it is set, and to this.
+    pub fn has(&self, name: &str, value: &str) -> bool {
+        self.0.get(name).is_some_and(|set| set == value)
+    }
+
     /// What nobody may read in a log.
     pub fn secrets(&self) -> impl Iterator<Item = String> {
         let secret = |name: &str| name.starts_with("KEYS__") || name.ends_with("_SECRET") || name.ends_with("API_KEY");

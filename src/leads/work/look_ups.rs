@@ -154,8 +154,11 @@ impl Leads {
             CallError::RateLimited { .. } => None,
             // Not ALC's own words: it may quote the name, which was not in the question and so is not masked.
             error if error.is_ailing() => Some("ALC, asked for the lead, gave no clear answer"),
-            // A cut list is whole the next time; one that never can be read is no list.
-            CallError::Unreadable { .. } if work.lead.value.send.failures < LISTS_ASKED_AGAIN => {
+            // A cut list is whole the next time; one that never can be read is no list. And an ALC that listed leads
+            // until a moment ago is waited for: without its word the lead would go out twice.
+            CallError::Unreadable { .. }
+                if work.lead.value.send.failures < LISTS_ASKED_AGAIN || self.parts.alc.may_find_leads_again() =>
+            {
                 Some("ALC, asked for the lead, gave a list that cannot be read")
             }
             // A refused question is an unanswerable one; waiting would only run into the deadline.

@@ -15,7 +15,7 @@ pub struct Trouble {
     counts: BTreeMap<&'static str, usize>,
     /// Each with its time since the start.
     told: Vec<String>,
-    /// The upstream faults that stand, each with when it ends at the latest.
+    /// The upstream faults that stand, one of an operation, each with when it ends at the latest.
     standing: Vec<(Upstream, &'static str, Duration)>,
 }
 
@@ -290,6 +290,7 @@ impl Trouble {
         fault: Fault,
     ) {
         self.note(why, &format!("{operation} meets {fault:?}, {times} times"));
+        upstream.faults(rig).clear(operation);
         upstream.faults(rig).times(operation, times, fault);
         self.standing.retain(|(_, other, _)| *other != operation);
         self.standing.push((upstream, operation, self.watch.elapsed() + FAULT_LASTS));

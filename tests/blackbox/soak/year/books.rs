@@ -127,7 +127,10 @@ impl Books {
         self.walk(world, look).await;
         match self.file() {
             Some(file) => sqlite_census(&file, &mut census),
-            None => redis_census(world, &mut census),
+            None => {
+                rewrite(world).await;
+                redis_census(world, &mut census);
+            }
         }
         self.search(world, &live, occurrences).await;
         census
@@ -143,10 +146,7 @@ impl Books {
                 drop(connection);
                 fs::read(&file).expect("the file")
             }
-            None => {
-                rewrite(world).await;
-                world.stored()
-            }
+            None => world.stored(),
         };
         let raw = String::from_utf8_lossy(&files);
         for personal in super::month::PERSONAL {
@@ -234,8 +234,14 @@ fn redis_census(world: &World, census: &mut Census) {
 async fn rewrite(world: &World) {
     let server = world.redis_server();
     server.command("CONFIG SET aof-use-rdb-preamble no");
+    // One that Redis has begun of its own accord may have a compressed snapshot, and keeps another from being begun.
+    rewritten(world).await;
     let started = server.command("BGREWRITEAOF");
     assert!(started.starts_with('+'), "{started}");
+    rewritten(world).await;
+}
+
+async fn rewritten(world: &World) {
     let is_done = || {
         info(world, "persistence", "aof_rewrite_in_progress") + info(world, "persistence", "aof_rewrite_scheduled") == 0
     };
