@@ -6,10 +6,7 @@
 //! memory of this process; replicas find out for themselves.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicI64, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -21,6 +18,9 @@ use crate::clock::later;
 const MEMORY: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long an ALC that has answered an operation has to say that it lacks it before that is believed.
 const DISBELIEF: Duration = Duration::from_secs(60 * 60);
+/// After so long without another word the first one counts for nothing: two deployments a week apart are no loss. More
+/// than the longest pause between two tries of one lead.
+const LAPSES: Duration = Duration::from_secs(3 * 60 * 60);
 
 /// An operation that an ALC may lack.
 #[derive(Debug, Clone, Copy)]
@@ -32,60 +32,54 @@ pub(super) enum Feature {
 
 /// Shared by all clones of a client.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Features(Arc<[Memory; 3]>);
+pub(super) struct Features(Arc<[Mutex<Memory>; 3]>);
 
-/// Of one [`Feature`]; times in microseconds since the epoch.
+/// Of one [`Feature`].
 #[derive(Debug, Default)]
 struct Memory {
+    /// Whether the feature was answered, and is not believed to be missing since.
+    was_there: bool,
+    /// Since when answers say that a feature which was answered is missing, and the last of them.
+    doubted: Option<(Timestamp, Timestamp)>,
     /// When it is forgotten that the feature is missing.
-    missing_until: AtomicI64,
-    /// Whether the feature was answered.
-    was_there: AtomicBool,
-    /// When it is believed that a feature which was answered is missing now; 0 while nothing says so.
-    believed_at: AtomicI64,
+    missing_until: Option<Timestamp>,
 }
 
 impl Features {
     pub(super) fn is_missing(&self, feature: Feature, now: Timestamp) -> bool {
-        // No other memory depends on this one, so no order between them is needed.
-        now.as_microsecond() < self.of(feature).missing_until.load(Ordering::Relaxed)
+        self.of(feature).missing_until.is_some_and(|until| now < until)
     }
 
     /// Whether the feature was answered, and is not believed to be missing since.
     pub(super) fn is_there(&self, feature: Feature) -> bool {
-        self.of(feature).was_there.load(Ordering::Relaxed)
+        self.of(feature).was_there
     }
 
-    /// Whether it is in question that a feature which was answered is there still.
-    pub(super) fn is_in_question(&self, feature: Feature) -> bool {
-        self.is_there(feature) && self.of(feature).believed_at.load(Ordering::Relaxed) != 0
+    /// Whether answers have begun to say that a feature which was answered is missing, and are not believed yet.
+    pub(super) fn is_in_question(&self, feature: Feature, now: Timestamp) -> bool {
+        self.of(feature).doubted.is_some_and(|(since, _)| now < later(since, DISBELIEF))
     }
 
     pub(super) fn remember_there(&self, feature: Feature) {
-        let memory = self.of(feature);
-        memory.was_there.store(true, Ordering::Relaxed);
-        memory.believed_at.store(0, Ordering::Relaxed);
-        memory.missing_until.store(0, Ordering::Relaxed);
+        *self.of(feature) = Memory { was_there: true, doubted: None, missing_until: None };
     }
 
     /// An answer says that the feature is missing; `false`: that is not believed yet.
     pub(super) fn remember_missing(&self, feature: Feature, now: Timestamp) -> bool {
-        let memory = self.of(feature);
-        if self.is_there(feature) {
-            let at = later(now, DISBELIEF).as_microsecond();
-            let begun = memory.believed_at.compare_exchange(0, at, Ordering::Relaxed, Ordering::Relaxed);
-            if now.as_microsecond() < begun.map_or_else(|believed_at| believed_at, |_| at) {
+        let mut memory = self.of(feature);
+        if memory.was_there {
+            let since = memory.doubted.filter(|(_, last)| now < later(*last, LAPSES)).map_or(now, |(since, _)| since);
+            if now < later(since, DISBELIEF) {
+                memory.doubted = Some((since, now));
                 return false;
             }
-            memory.was_there.store(false, Ordering::Relaxed);
-            memory.believed_at.store(0, Ordering::Relaxed);
         }
-        memory.missing_until.store(later(now, MEMORY).as_microsecond(), Ordering::Relaxed);
+        *memory = Memory { was_there: false, doubted: None, missing_until: Some(later(now, MEMORY)) };
         true
     }
 
-    fn of(&self, feature: Feature) -> &Memory {
-        &self.0[feature as usize]
+    fn of(&self, feature: Feature) -> MutexGuard<'_, Memory> {
+        self.0[feature as usize].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -114,13 +108,23 @@ mod tests {
         features.remember_there(Feature::FindLeads);
         let long_after = later(now, 30 * MEMORY);
         assert!(!features.remember_missing(Feature::FindLeads, long_after));
-        assert!(features.is_in_question(Feature::FindLeads));
+        assert!(features.is_in_question(Feature::FindLeads, long_after));
         assert!(!features.remember_missing(Feature::FindLeads, later(long_after, DISBELIEF - MINUTE)));
+        assert!(!features.is_in_question(Feature::FindLeads, later(long_after, DISBELIEF)), "no lead waits for longer");
         assert!(!features.is_missing(Feature::FindLeads, later(long_after, DISBELIEF)));
         assert!(features.remember_missing(Feature::FindLeads, later(long_after, DISBELIEF)));
         assert!(features.is_missing(Feature::FindLeads, later(long_after, DISBELIEF + MINUTE)));
-        assert!(!features.is_in_question(Feature::FindLeads));
         assert!(!features.is_there(Feature::FindLeads));
+    }
+
+    #[test]
+    fn what_was_said_long_ago_counts_for_nothing() {
+        let (features, monday) = (Features::default(), begin());
+        features.remember_there(Feature::FindLeads);
+        assert!(!features.remember_missing(Feature::FindLeads, monday));
+        let thursday = later(monday, 3 * MEMORY);
+        assert!(!features.remember_missing(Feature::FindLeads, thursday), "the hour begins anew");
+        assert!(features.remember_missing(Feature::FindLeads, later(thursday, DISBELIEF + DISBELIEF)));
     }
 
     #[test]
@@ -131,7 +135,7 @@ mod tests {
         assert!(!features.is_missing(Feature::FindLeads, now), "the answer came, whatever an earlier one said");
         assert!(!features.remember_missing(Feature::FindLeads, now));
         features.remember_there(Feature::FindLeads);
-        assert!(!features.is_in_question(Feature::FindLeads));
+        assert!(!features.is_in_question(Feature::FindLeads, now));
         // An hour counts from the first time after the last answer.
         let later_on = later(now, 2 * DISBELIEF);
         assert!(!features.remember_missing(Feature::FindLeads, later_on));

@@ -241,10 +241,10 @@ impl Client {
         self.has(Feature::FindLeads).is_ok()
     }
 
-    /// Whether ALC has listed leads, and by its last answers does so no more: that may be a proxy's answer, in front of
-    /// an ALC that is being deployed, and ends within the hour.
+    /// Whether ALC has listed leads, and has begun less than an hour ago to answer that it lacks them: that may be a
+    /// proxy's answer, in front of an ALC that is being deployed.
     pub fn may_find_leads_again(&self) -> bool {
-        self.features.is_in_question(Feature::FindLeads)
+        self.features.is_in_question(Feature::FindLeads, self.caller.now())
     }
 
     /// Whether [`Client::get_lead`] is worth asking.
@@ -261,7 +261,7 @@ impl Client {
         if self.features.remember_missing(feature, self.caller.now()) {
             return CallError::Unsupported;
         }
-        unreadable("by this answer ALC lacks what it had a moment ago")
+        unreadable("by this answer ALC lacks what it had before")
     }
 }
 

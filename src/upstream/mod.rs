@@ -113,7 +113,7 @@ impl CallError {
         matches!(self, Self::NotSent { .. } | Self::Unknown { .. })
     }
 
-    /// Whether the upstream clearly refuses the question: asked again it says the same.
+    /// Whether the upstream, or what stands before it, clearly refuses the question.
     pub fn is_refusal(&self) -> bool {
         matches!(
             self,

@@ -3,6 +3,7 @@
 use super::{leased::Work, triage::triage};
 use crate::{
     alc::{ListedLead, callback::is_unfinished},
+    clock::later,
     leads::{lead::outcome::Status, service::Leads},
     store::StoreError,
     upstream::CallError,
@@ -14,14 +15,14 @@ const LISTS_ASKED_AGAIN: u32 = 3;
 impl Leads {
     /// Asks ALC what it has for the record before the first attempt.
     pub(super) async fn take_baseline(&self, work: &mut Work) -> Result<(), StoreError> {
-        let Some(found) = self.find(work).await? else { return Ok(()) };
+        let Some(found) = self.find(work, false).await? else { return Ok(()) };
         let ids: Vec<_> = found.unwrap_or_default().into_iter().map(|lead| lead.id).collect();
         self.record(work, |lead, _| lead.listed_before(ids.clone())).await
     }
 
     /// Asks ALC whether an attempt without a clear answer arrived.
     pub(super) async fn look_up(&self, work: &mut Work) -> Result<(), StoreError> {
-        let Some(found) = self.find(work).await? else { return Ok(()) };
+        let Some(found) = self.find(work, true).await? else { return Ok(()) };
         let send = work.lead.value.send.outcome.id;
         let poll_at = self.settings.deadlines.next_poll(0, self.parts.clock.now());
         match found {
@@ -124,7 +125,7 @@ impl Leads {
     }
 
     /// What ALC lists for the record: `Some(None)` if it cannot be asked that, `None` if the work has taken a turn.
-    async fn find(&self, work: &mut Work) -> Result<Option<Option<Vec<ListedLead>>>, StoreError> {
+    async fn find(&self, work: &mut Work, is_in_doubt: bool) -> Result<Option<Option<Vec<ListedLead>>>, StoreError> {
         if !self.parts.alc.may_find_leads() {
             return Ok(Some(None));
         }
@@ -147,6 +148,8 @@ impl Leads {
             }
             Err(error) => error,
         };
+        // Before anything is waited for: another lead's list ends the question, and this one has had none.
+        let is_worth_waiting = is_in_doubt && self.parts.alc.may_find_leads_again() && self.has_time_to_wait(work);
         let triage = triage(&error);
         let again = triage.again(self, work.lead.value.send.failures);
         self.report_on_alc(work, triage.report).await;
@@ -154,11 +157,9 @@ impl Leads {
             CallError::RateLimited { .. } => None,
             // Not ALC's own words: it may quote the name, which was not in the question and so is not masked.
             error if error.is_ailing() => Some("ALC, asked for the lead, gave no clear answer"),
-            // A cut list is whole the next time; one that never can be read is no list. And an ALC that listed leads
-            // until a moment ago is waited for: without its word the lead would go out twice.
-            CallError::Unreadable { .. }
-                if work.lead.value.send.failures < LISTS_ASKED_AGAIN || self.parts.alc.may_find_leads_again() =>
-            {
+            // A cut list is whole the next time; one that never can be read is no list. An ALC that has listed leads is
+            // waited for: without its word the lead would go out twice.
+            CallError::Unreadable { .. } if work.lead.value.send.failures < LISTS_ASKED_AGAIN || is_worth_waiting => {
                 Some("ALC, asked for the lead, gave a list that cannot be read")
             }
             // A refused question is an unanswerable one; waiting would only run into the deadline.
@@ -166,5 +167,10 @@ impl Leads {
         };
         self.record(work, |lead, now| lead.delay(again, detail.map(str::to_owned), now)).await?;
         Ok(None)
+    }
+    /// Whether a lead in doubt may wait for ALC's word: for half of its time, so that it still goes out.
+    fn has_time_to_wait(&self, work: &Work) -> bool {
+        let created_at = work.lead.value.send.outcome.created_at;
+        self.parts.clock.now() < later(created_at, self.settings.deadlines.send / 2)
     }
 }
