@@ -15,8 +15,8 @@ pub struct Trouble {
     counts: BTreeMap<&'static str, usize>,
     /// Each with its time since the start.
     told: Vec<String>,
-    /// The upstream faults that stand, one of an operation, each with when it ends at the latest.
-    standing: Vec<(Upstream, &'static str, Duration)>,
+    /// By its operation: whose an upstream fault that stands is, and when it ends at the latest.
+    standing: BTreeMap<&'static str, (Upstream, Duration)>,
 }
 
 /// How long an upstream fault stands whose requests do not come: a gate that has opened asks every few minutes, and
@@ -47,7 +47,7 @@ impl Trouble {
             watch: Stopwatch::start(),
             counts: BTreeMap::new(),
             told: Vec::new(),
-            standing: Vec::new(),
+            standing: BTreeMap::new(),
         }
     }
 
@@ -292,15 +292,18 @@ impl Trouble {
         self.note(why, &format!("{operation} meets {fault:?}, {times} times"));
         upstream.faults(rig).clear(operation);
         upstream.faults(rig).times(operation, times, fault);
-        self.standing.retain(|(_, other, _)| *other != operation);
-        self.standing.push((upstream, operation, self.watch.elapsed() + FAULT_LASTS));
+        self.standing.insert(operation, (upstream, self.watch.elapsed() + FAULT_LASTS));
     }
 
     fn end_old_faults(&mut self, rig: &Rig) {
         let now = self.watch.elapsed();
-        for (upstream, operation, _) in self.standing.extract_if(.., |(_, _, ends)| *ends <= now) {
-            upstream.faults(rig).clear(operation);
-        }
+        self.standing.retain(|operation, (upstream, ends)| {
+            let stands = *ends > now;
+            if !stands {
+                upstream.faults(rig).clear(operation);
+            }
+            stands
+        });
     }
 }
 
