@@ -1,8 +1,9 @@
--- The arithmetic of gates: the same steps as GateState in gate/state.rs, to which the conformance suite holds it.
+-- The arithmetic of gates: with report.lua the same steps as GateState in gate/state.rs, to which the conformance suite
+-- holds both.
 local SECOND = 1000000
 local TOLERANCE, PATIENCE = SECOND, 30 * SECOND
 local MARKS = 25
-local FIRST_COOL_DOWN, LONGEST_COOL_DOWN, FAILURES_TO_OPEN = 5 * SECOND, 300 * SECOND, 5
+local FIRST_COOL_DOWN = 5 * SECOND
 -- A gate at rest for so long is garbage.
 local REST_MS = 86400000
 
@@ -13,18 +14,23 @@ local function gate_read(key)
   local h = redis.call('HMGET', key, unpack(GATE_NAMES))
   local had = {}
   for i, name in ipairs(GATE_NAMES) do had[name] = h[i] end
-  local g = { had = had, grid = number(h[1]), tail = number(h[2]), returning = number(h[3]), paused = number(h[4]),
-    open = number(h[5]), probe = number(h[6]), cool = number(h[7]) or 0, failures = number(h[8]) or 0, left = {},
+  return { had = had, grid = number(h[1]), tail = number(h[2]), returning = number(h[3]), paused = number(h[4]),
+    open = number(h[5]), probe = number(h[6]), cool = number(h[7]) or 0, failures = number(h[8]) or 0, left = h[9] or '',
     ahead = number(h[10]), since = number(h[11]) or 0, last = number(h[12]) }
-  -- As text: of up to MARKS departures no more than two are looked at, and to turn all into numbers and back was half of
-  -- what a reservation costs.
-  for departure in string.gmatch(h[9] or '', '[^,]+') do g.left[#g.left + 1] = departure end
-  return g
+end
+
+-- The departures stay one text, `WIDTH` digits each (every time from 2001 to 2286 has so many) and a comma between two: of
+-- up to MARKS no more than two are looked at, and to take the text apart was half of what a reservation costs.
+local WIDTH = 16
+-- The departure before so many later ones, or nil.
+local function departed(g, later)
+  local ends = #g.left - later * (WIDTH + 1)
+  return ends > 0 and tonumber(string.sub(g.left, ends - WIDTH + 1, ends)) or nil
 end
 
 local function gate_write(key, g, now)
   local last = now
-  local has = { left = table.concat(g.left, ','), since = g.since > 0 and text(g.since) }
+  local has = { left = g.left, since = g.since > 0 and text(g.since) }
   for _, name in ipairs({ 'grid', 'tail', 'returning', 'ahead', 'paused', 'open', 'probe', 'cool', 'failures', 'last' }) do
     if g[name] then
       has[name] = text(g[name])
@@ -35,20 +41,6 @@ local function gate_write(key, g, now)
   redis.call('PEXPIRE', key, text(REST_MS + math.floor((last - now) / 1000)))
 end
 
-local function gate_close(g)
-  g.failures, g.open, g.probe, g.cool = 0, nil, nil, 0
-end
-
--- Before then no request goes: there is a pause, a cool-down, or another request that probes.
-local function gate_opens(g, now)
-  local pause = g.paused or -math.huge
-  if not g.open then return pause end
-  if now >= g.open and g.probe and g.probe > now then
-    return math.max(pause, math.min(g.probe, now + FIRST_COOL_DOWN))
-  end
-  return math.max(pause, g.open)
-end
-
 -- The request that goes while the breaker is open is its probe.
 local function gate_go(g, opens, now)
   if opens > now then return text(opens) end
@@ -56,49 +48,13 @@ local function gate_go(g, opens, now)
   return 'go'
 end
 
-local function gate_after(slot, interval, otherwise)
-  if slot then return slot + interval end
-  return otherwise
-end
-
-local function gate_nth(limit) return math.max(math.ceil(limit / MARKS), 1) end
-local function gate_last(g) return g.last or number(g.left[#g.left]) end
-
-local function gate_room(g, limit, now)
-  local still_there = math.floor(math.max(limit - 1 - g.since, 0) / gate_nth(limit))
-  local gone = number(g.left[#g.left - still_there])
-  return gone and gone + SECOND or now
-end
-
-local function gate_depart(g, limit, now)
-  local nth = gate_nth(limit)
-  now = math.max(gate_last(g) or now, now)
-  g.since, g.last = g.since + 1, now
-  if g.since >= nth then
-    g.since, g.last = 0, nil
-    g.left[#g.left + 1] = text(now)
-  end
-  while #g.left > math.ceil(limit / nth) do table.remove(g.left, 1) end
-end
-
--- Returns the verdict ("go" or a time) and the slot to keep beside the aggregate (or nil).
-local function gate_reserve(g, interval, limit, held, now, ahead)
-  local opens = gate_opens(g, now)
-  if not interval then return gate_go(g, opens, now), held and text(held) end
-  local earliest = math.max(opens, gate_room(g, limit, now), now)
-  if g.ahead and not ahead and g.ahead > now then earliest = math.max(earliest, g.ahead + interval) end
-  local spaced = math.max(earliest, gate_after(gate_last(g), interval, earliest))
-  local half, quarter = math.floor(interval / 2), math.floor(interval / 4)
+-- The next slot of the lane that the request belongs to, not before `spaced`.
+local function gate_slot(g, interval, spaced, held, now, ahead)
   local at
-  if held and held > now and held >= opens and not (ahead and (not g.ahead or held > g.ahead)) then
-    at = held
-  elseif held and held <= now and now - held <= TOLERANCE and earliest == now then
-    at = now
-  elseif held and spaced == now then
-    at = now
-  elseif ahead then
-    at = math.max(spaced, gate_after(g.ahead, interval, spaced))
+  if ahead then
+    at = math.max(spaced, g.ahead and g.ahead + interval or spaced)
     if at > now then
+      local quarter = math.floor(interval / 4)
       if g.grid and g.tail and at > g.grid - interval and at < g.tail + interval then
         at = g.grid + quarter + math.ceil((at - g.grid - quarter) / interval) * interval
       else
@@ -107,13 +63,14 @@ local function gate_reserve(g, interval, limit, held, now, ahead)
     end
     g.ahead = at
   elseif held then
-    at = math.max(spaced, gate_after(g.returning, interval, spaced))
+    local half = math.floor(interval / 2)
+    at = math.max(spaced, g.returning and g.returning + interval or spaced)
     if g.grid and g.tail and at > g.grid - half and at < g.tail + half then
       at = g.grid + half + math.ceil((at - g.grid - half) / interval) * interval
     end
     g.returning = at
   else
-    at = math.max(spaced, gate_after(g.tail, interval, spaced), gate_after(g.returning, interval, spaced))
+    at = math.max(spaced, g.tail and g.tail + interval or spaced, g.returning and g.returning + interval or spaced)
     if g.grid and g.tail and g.tail >= now then
       at = g.grid + math.ceil((at - g.grid) / interval) * interval
     else
@@ -121,29 +78,48 @@ local function gate_reserve(g, interval, limit, held, now, ahead)
     end
     g.tail = at
   end
-  if at > now then return text(at), text(at) end
-  gate_depart(g, limit, now)
-  return gate_go(g, opens, now), nil
+  return at
 end
 
-local function gate_report(g, report, until_, now)
-  if report == 'limited' then
-    g.paused = math.max(g.paused or until_, until_)
-    gate_close(g)
-  elseif report == 'recovered' then
-    gate_close(g)
-  elseif report == 'opened' then
-    g.paused = nil
-    gate_close(g)
-  else
-    g.failures = g.failures + 1
-    if not g.open and g.failures >= FAILURES_TO_OPEN then
-      g.cool = FIRST_COOL_DOWN
-      g.open = now + g.cool
-    elseif g.open and g.probe then
-      g.cool = math.min(g.cool * 2, LONGEST_COOL_DOWN)
-      g.open = now + g.cool
-      g.probe = nil
-    end
+-- Returns the verdict ("go" or a time) and the slot to keep beside the aggregate (or nil). In fewer pieces than GateState,
+-- which has a function for each step: Redis makes each function anew at every call.
+local function gate_reserve(g, interval, limit, held, now, ahead)
+  -- Before then no request goes: there is a pause, a cool-down, or another request that probes.
+  local opens = g.paused or -math.huge
+  if g.open then
+    local until_ = g.open
+    if now >= until_ and g.probe and g.probe > now then until_ = math.min(g.probe, now + FIRST_COOL_DOWN) end
+    opens = math.max(opens, until_)
   end
+  if not interval then return gate_go(g, opens, now), held and text(held) end
+
+  -- When fewer than the limit will have left in the second before.
+  local nth = math.max(math.ceil(limit / MARKS), 1)
+  local still_there = math.floor(math.max(limit - 1 - g.since, 0) / nth)
+  local gone = departed(g, still_there)
+  local earliest = math.max(opens, gone and gone + SECOND or now, now)
+  if g.ahead and not ahead and g.ahead > now then earliest = math.max(earliest, g.ahead + interval) end
+  local last = g.last or departed(g, 0)
+  local spaced = last and math.max(earliest, last + interval) or earliest
+  local at
+  if held and held > now and held >= opens and not (ahead and (not g.ahead or held > g.ahead)) then
+    at = held
+  elseif held and held <= now and now - held <= TOLERANCE and earliest == now then
+    at = now
+  elseif held and spaced == now then
+    at = now
+  else
+    at = gate_slot(g, interval, spaced, held, now, ahead)
+  end
+  if at > now then return text(at), text(at) end
+
+  local leaves = math.max(last or now, now)
+  g.since, g.last = g.since + 1, leaves
+  if g.since >= nth then
+    g.since, g.last = 0, nil
+    local left = string.format('%016.0f', leaves)
+    g.left = g.left == '' and left or g.left .. ',' .. left
+  end
+  g.left = string.sub(g.left, -(math.ceil(limit / nth) * (WIDTH + 1) - 1))
+  return gate_go(g, opens, now), nil
 end

@@ -1,7 +1,7 @@
 -- What every script knows: where things are, how an aggregate is loaded. KEYS[1] is the partition, as
 -- "<namespace>:{<number>}:"; every other key begins with it, so that one script touches one slot. Where one server has
 -- them all, what is asked of every partition is asked at once: then each of KEYS is a partition.
--- Times are microseconds, as text: Lua's own tostring() would round them.
+-- Times are whole microseconds, as text: Lua's own tostring() would round them.
 local p, due_key, turn_key, labels_key
 local function go_to(partition)
   p = partition
