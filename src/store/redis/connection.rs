@@ -53,7 +53,7 @@ impl Connection {
                     .tcp_settings(tcp_settings())
                     // Whether a repeat is harmless is known here only, and it would burn its retries before the
                     // connections are back (redis-rs#2277). Nor is a slot on the move followed (ASK) to where half of
-                    // its keys are: see Call::command. A refusal still makes it learn the slots anew.
+                    // its keys are: see Script::key. A refusal still makes it learn the slots anew.
                     .retries(0)
                     .build()?;
                 match client.get_async_connection().await {
@@ -90,7 +90,7 @@ impl Connection {
 
     /// One script, once.
     pub(super) async fn run<T: FromRedisValue>(&self, call: &Call<'_>) -> Result<T, RedisError> {
-        match self.query(&call.by_digest()).await {
+        match self.query(call.by_digest()).await {
             Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
                 self.query(&call.by_text()).await
             }

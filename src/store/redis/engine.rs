@@ -138,7 +138,7 @@ impl RedisEngine {
         for status in &statuses {
             let mut after = String::new();
             loop {
-                let mut call = self.scripts.unleased.key(self.keys.of(tenant));
+                let mut call = self.scripts.unleased.key(&self.keys.of(tenant));
                 call.arg(tenant.as_str()).arg(kind.name()).arg(status).arg(&after).arg(WAKEN_AT_ONCE);
                 let (looked, entries): (String, Vec<String>) = self.call(&call, Insist::Patiently).await?;
                 found.extend(entries);
@@ -165,7 +165,7 @@ impl RedisEngine {
 #[async_trait]
 impl Engine for RedisEngine {
     async fn load(&self, tenant: &Tenant, keys: &[Key], gates: &[Gate], now: Timestamp) -> Result<Loaded, StoreError> {
-        let mut call = self.scripts.load.key(self.keys.of(tenant));
+        let mut call = self.scripts.load.key(&self.keys.of(tenant));
         call.arg(tenant.as_str()).arg(keys.len());
         for key in keys {
             call.arg(member(key));
@@ -181,7 +181,7 @@ impl Engine for RedisEngine {
 
     async fn commit(&self, tenant: &Tenant, commit: &Commit, now: Timestamp) -> Result<Committed, StoreError> {
         let script = self.scripts.commit(is_accepting(commit), commit.reserve.is_some());
-        let mut call = script.key(self.keys.of(tenant));
+        let mut call = script.key(&self.keys.of(tenant));
         commit_arguments(&mut call, tenant, commit, now);
         let answer: String = match self.call(&call, Insist::Patiently).await {
             Err(StoreError::Full) => {
@@ -242,7 +242,7 @@ impl Engine for RedisEngine {
         due: Timestamp,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        let mut call = self.scripts.put_back.key(self.keys.of(tenant));
+        let mut call = self.scripts.put_back.key(&self.keys.of(tenant));
         call.arg(now.as_microsecond()).arg(tenant.as_str()).arg(member(&taken.key)).arg(taken.token.to_string());
         call.arg(due.as_microsecond()).arg(u8::from(taken.ran_out));
         self.call(&call, Insist::Patiently).await
@@ -270,7 +270,7 @@ impl Engine for RedisEngine {
         let statuses: BTreeSet<_> = statuses.iter().collect();
         let mut woken = 0;
         for round in evenly(found, spread, now).chunks(WAKEN_AT_ONCE) {
-            let mut call = self.scripts.wake.key(self.keys.of(tenant));
+            let mut call = self.scripts.wake.key(&self.keys.of(tenant));
             call.arg(now.as_microsecond()).arg(tenant.as_str()).arg(statuses.len());
             for status in &statuses {
                 call.arg(status);
@@ -297,7 +297,7 @@ impl Engine for RedisEngine {
         limit: usize,
     ) -> Result<Page, StoreError> {
         let after = cursor.map(|cursor| format!("{}|{}", keys::sortable(cursor.created_at), cursor.id));
-        let mut call = self.scripts.page.key(self.keys.of(tenant));
+        let mut call = self.scripts.page.key(&self.keys.of(tenant));
         call.arg(tenant.as_str()).arg(after.unwrap_or_default()).arg(limit.saturating_add(1));
         for status in statuses {
             call.arg(status);
@@ -315,7 +315,7 @@ impl Engine for RedisEngine {
 
     async fn depths(&self, _now: Timestamp) -> Result<Vec<Depth>, StoreError> {
         let asked = partitions().map(|partition| async move {
-            let call = self.scripts.depths.key(self.keys.partition(partition));
+            let call = self.scripts.depths.key(&self.keys.partition(partition));
             self.call::<Vec<(String, u64, String)>>(&call, Insist::Patiently).await
         });
         answers::depths(try_join_all(asked).await?.into_iter().flatten())
@@ -323,7 +323,7 @@ impl Engine for RedisEngine {
 
     async fn tenants(&self, kind: Kind) -> Result<BTreeSet<Tenant>, StoreError> {
         let asked = partitions().map(|partition| async move {
-            let mut call = self.scripts.tenants.key(self.keys.partition(partition));
+            let mut call = self.scripts.tenants.key(&self.keys.partition(partition));
             call.arg(kind.name());
             self.call::<Vec<String>>(&call, Insist::Patiently).await
         });
@@ -335,7 +335,7 @@ impl Engine for RedisEngine {
 
     async fn ping(&self) -> Result<(), StoreError> {
         let asked = partitions().map(|partition| async move {
-            let call = self.scripts.ping.key(self.keys.partition(partition));
+            let call = self.scripts.ping.key(&self.keys.partition(partition));
             self.connection.call::<Value>(&call, Insist::Briefly).await
         });
         // A slot on the move is no fault of the store: its tenants wait, the others do not.
@@ -354,7 +354,7 @@ impl Engine for RedisEngine {
         held: Option<&Key>,
         now: Timestamp,
     ) -> Result<Verdict, StoreError> {
-        let mut call = self.scripts.reserve.key(self.keys.of(tenant));
+        let mut call = self.scripts.reserve.key(&self.keys.of(tenant));
         call.arg(now.as_microsecond()).arg(tenant.as_str());
         answers::gate_arguments(&mut call, Some(*gate));
         call.arg(held.map(member).unwrap_or_default()).arg(random_uuid().to_string());
@@ -363,7 +363,7 @@ impl Engine for RedisEngine {
     }
 
     async fn report(&self, tenant: &Tenant, gate: &Gate, report: GateReport, now: Timestamp) -> Result<(), StoreError> {
-        let mut call = self.scripts.report.key(self.keys.of(tenant));
+        let mut call = self.scripts.report.key(&self.keys.of(tenant));
         call.arg(now.as_microsecond()).arg(tenant.as_str()).arg(gate.upstream);
         match report {
             GateReport::Limited { until } => call.arg("limited").arg(until.as_microsecond()),

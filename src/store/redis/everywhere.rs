@@ -88,13 +88,14 @@ impl Everywhere<'_> {
                 return false;
             }
         }
-        let mut call = script.keys(places);
+        let mut call = script.keys(&places);
         call.arg(marker);
         self.connection.call::<u8>(&call, Insist::Briefly).await.is_ok_and(|seen| seen == PARTITIONS)
     }
 
     fn in_all<'s>(self, script: &'s Script, partitions: &[u8]) -> Call<'s> {
-        script.keys(partitions.iter().map(|partition| self.keys.partition(*partition)).collect())
+        let places: Vec<_> = partitions.iter().map(|partition| self.keys.partition(*partition)).collect();
+        script.keys(&places)
     }
 }
 

@@ -43,7 +43,7 @@ pub(super) async fn check(connection: &Connection, probe: &Script, place: String
     if let Some(version) = versions.into_iter().flatten().find(|version| is_old(version)) {
         return Err(OpenError::Old { version });
     }
-    let call = probe.key(place);
+    let call = probe.key(&place);
     let refusals: Vec<String> = connection.call(&call, Insist::Patiently).await.map_err(|error| refused(&error))?;
     judge(&refusals)
 }

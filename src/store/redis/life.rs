@@ -50,13 +50,12 @@ impl Life {
 
     /// For how many seconds the last sign of any replica still counts.
     pub(super) async fn of_any(&self) -> Result<Option<u64>, RedisError> {
-        let seconds: u64 =
-            self.connection.call(&self.scripts.living.key(self.place.clone()), Insist::Patiently).await?;
+        let seconds: u64 = self.connection.call(&self.scripts.living.key(&self.place), Insist::Patiently).await?;
         Ok((seconds > 0).then_some(seconds))
     }
 
     async fn say(&self, counts_for: Duration) -> Result<Value, RedisError> {
-        let mut call = self.scripts.alive.key(self.place.clone());
+        let mut call = self.scripts.alive.key(&self.place);
         call.arg(self.replica.to_string()).arg(counts_for.as_secs());
         self.connection.run(&call).await
     }

@@ -1,6 +1,6 @@
 //! The Lua scripts, each with the parts it shares, and one call of one.
 
-use redis::{Cmd, ToRedisArgs};
+use redis::{Arg, Cmd, ToRedisArgs};
 
 const PLACES: &str = include_str!("scripts/places.lua");
 const COMMON: &str = include_str!("scripts/common.lua");
@@ -111,51 +111,66 @@ impl Script {
     }
 
     /// A call in the partition whose keys begin with `place`.
-    pub(super) fn key(&self, place: String) -> Call<'_> {
-        self.keys(vec![place])
+    ///
+    /// In one partition two keys are named, and neither of them ever exists. So a cluster refuses the call (TRYAGAIN)
+    /// while the slot moves, when some of the partition's keys are on one server and some on another. With one key it
+    /// would run the script where the slot goes, beside the keys that are still to come: leads would seem absent and be
+    /// made anew.
+    pub(super) fn key(&self, place: &str) -> Call<'_> {
+        let mut command = self.begin(2);
+        command.arg(place).arg(format!("{place}-"));
+        Call { script: self, command }
     }
 
     /// A call in all these partitions at once, of a script that knows of more than one: only where one server has them.
-    pub(super) fn keys(&self, places: Vec<String>) -> Call<'_> {
-        Call { script: self, places, arguments: Vec::new() }
+    /// One partition is named as by [`Script::key`].
+    pub(super) fn keys(&self, places: &[String]) -> Call<'_> {
+        if let [place] = places {
+            return self.key(place);
+        }
+        let mut command = self.begin(places.len());
+        command.arg(places);
+        Call { script: self, command }
+    }
+
+    fn begin(&self, keys: usize) -> Cmd {
+        let mut command = Cmd::with_capacity(ARGUMENTS, BYTES);
+        command.arg("EVALSHA").arg(&self.digest).arg(keys);
+        command
     }
 }
+
+/// Room for the commit of a lead, the largest of the frequent calls.
+const ARGUMENTS: usize = 48;
+const BYTES: usize = 2_048;
 
 /// A script with its arguments.
 pub(super) struct Call<'a> {
     script: &'a Script,
-    places: Vec<String>,
-    arguments: Vec<Vec<u8>>,
+    command: Cmd,
 }
 
 impl Call<'_> {
     pub(super) fn arg(&mut self, argument: impl ToRedisArgs) -> &mut Self {
-        argument.write_redis_args(&mut self.arguments);
+        self.command.arg(argument);
         self
     }
 
     /// For a server that has the script.
-    pub(super) fn by_digest(&self) -> Cmd {
-        self.command("EVALSHA", &self.script.digest)
+    pub(super) fn by_digest(&self) -> &Cmd {
+        &self.command
     }
 
     /// For a server that has not; it keeps it. Not SCRIPT LOAD: a cluster's client would ask every server, and fail if
     /// one of them is gone.
     pub(super) fn by_text(&self) -> Cmd {
-        self.command("EVAL", &self.script.text)
-    }
-
-    /// In one partition two keys are named, and neither of them ever exists. So a cluster refuses the call (TRYAGAIN)
-    /// while the slot moves, when some of the partition's keys are on one server and some on another. With one key it
-    /// would run the script where the slot goes, beside the keys that are still to come: leads would seem absent and be
-    /// made anew.
-    fn command(&self, by: &str, script: &str) -> Cmd {
-        let mut command = redis::cmd(by);
-        match &self.places[..] {
-            [place] => command.arg(script).arg(2).arg(place).arg(format!("{place}-")),
-            places => command.arg(script).arg(places.len()).arg(places),
-        };
-        command.arg(&self.arguments);
+        let mut command = redis::cmd("EVAL");
+        command.arg(&self.script.text);
+        for argument in self.command.args_iter().skip(2) {
+            if let Arg::Simple(argument) = argument {
+                command.arg(argument);
+            }
+        }
         command
     }
 }

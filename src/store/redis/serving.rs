@@ -26,7 +26,7 @@ pub(super) async fn how_far(
     places: impl Iterator<Item = String>,
 ) -> Result<BTreeSet<Degraded>, StoreError> {
     let asked = places.map(|place| async move {
-        let call = ping.key(place);
+        let call = ping.key(&place);
         timeout(PATIENCE, write(connection, &call)).await
     });
     let mut degraded = BTreeSet::new();

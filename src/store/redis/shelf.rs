@@ -79,7 +79,7 @@ impl RedisShelf {
 
     /// A service needs no SCAN, so its user may be one who may not run it.
     async fn may_scan(&self) -> Result<(), OpenError> {
-        let mut call = self.engine.scripts.names.key(self.engine.keys.partition(0));
+        let mut call = self.engine.scripts.names.key(&self.engine.keys.partition(0));
         call.arg("0").arg(self.engine.keys.partition(0)).arg(1);
         match self.engine.connection.call::<redis::Value>(&call, Insist::Patiently).await {
             Ok(_) => Ok(()),
@@ -135,10 +135,10 @@ impl RedisShelf {
     ) -> Result<T, StoreError> {
         let keys = &self.engine.keys;
         let (mut call, pattern): (Call<'_>, _) = if self.engine.is_whole {
-            let all = (0..PARTITIONS).map(|partition| keys.partition(partition)).collect();
-            (script.keys(all), keys.any_partition())
+            let all: Vec<_> = (0..PARTITIONS).map(|partition| keys.partition(partition)).collect();
+            (script.keys(&all), keys.any_partition())
         } else {
-            (script.key(keys.partition(pass)), keys.partition(pass))
+            (script.key(&keys.partition(pass)), keys.partition(pass))
         };
         call.arg(cursor).arg(format!("{pattern}{what}")).arg(AT_ONCE);
         self.call(&call).await
@@ -154,7 +154,7 @@ impl RedisShelf {
         let index = &key[place.len()..];
         let mut first = 0;
         loop {
-            let mut call = self.engine.scripts.entries.key(place.clone());
+            let mut call = self.engine.scripts.entries.key(&place);
             call.arg(key).arg(first).arg(AT_ONCE);
             let (looked, wrong): (usize, Vec<(String, String)>) = self.call(&call).await?;
             findings.extend(wrong.iter().map(|(tenant, member)| entry_finding(index, tenant, member)));
@@ -245,7 +245,7 @@ impl Shelf for RedisShelf {
             parts.entry(keys::partition(&gate.tenant)).or_default().1.push(gate);
         }
         for (partition, (aggregates, gates)) in parts {
-            let mut call = self.engine.scripts.restore.key(self.engine.keys.partition(partition));
+            let mut call = self.engine.scripts.restore.key(&self.engine.keys.partition(partition));
             call.arg(now.as_microsecond()).arg(aggregates.len()).arg(gates.len()).arg(&self.mark);
             aggregates.iter().for_each(|held| aggregate_arguments(&mut call, held, now));
             gates.iter().for_each(|gate| gate_arguments(&mut call, gate));

@@ -26,7 +26,7 @@ impl Watch {
         // The quickest answer says it best.
         let mut best: Option<(i64, i64, i64)> = None;
         for _ in 0..3 {
-            let call = self.scripts.time.key(self.place.clone());
+            let call = self.scripts.time.key(&self.place);
             let asked = self.clock.local();
             let (seconds, micros): (i64, i64) = self.connection.run(&call).await?;
             let answered = self.clock.local();
