@@ -6,6 +6,7 @@
 //! nothing, and that no label of a metric has more values than the sources name.
 
 mod catalogue;
+mod fields;
 mod lines;
 mod measures;
 mod sparing;
@@ -52,7 +53,10 @@ pub fn log(format: Format, filter: &str) {
     // An error says that an earlier App in this process, or a test, has installed one.
     let _first = match format {
         Format::Pretty => lines.try_init(),
-        Format::Json => lines.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init(),
+        Format::Json => {
+            let lines = lines.json().flatten_event(true).with_current_span(true).with_span_list(false);
+            lines.fmt_fields(fields::Fields::default()).try_init()
+        }
     };
 }
 

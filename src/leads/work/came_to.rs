@@ -28,7 +28,7 @@ impl Telling {
         let lead = &work.lead.value;
         let failures = failures(lead, step);
         let connection = work.workspace.as_ref().and_then(|workspace| workspace.value.current());
-        // At once: the log writes a span's fields anew each time that some are added.
+        // At once: each time that fields are added, the log writes them down.
         let span = Span::current();
         tracing::record_all!(
             span,
