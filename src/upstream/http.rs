@@ -25,8 +25,10 @@ use super::{CallError, words};
 /// How long an idle connection is kept. Less than the 60 s after which common load balancers close one: a connection
 /// that the peer closes just as we write to it costs a repeat, or an unknown outcome.
 const IDLE: Duration = Duration::from_secs(45);
-/// Idle connections kept per host. More than the 25 writes a second that Attio takes keep busy.
-const IDLE_CONNECTIONS: usize = 32;
+/// Idle connections kept per host. With many workspaces many requests are under way at once; a connection beyond this
+/// number is closed after its request, and the next request pays for a new one. Together with those of the other hosts
+/// they stay below the open files that the process keeps for itself.
+const IDLE_CONNECTIONS: usize = 64;
 /// Within this time a connection ends that its peer was closing while the request was on its way. After that the peer
 /// had the request, and may have done what it asks.
 const IDLE_CLOSE: Duration = Duration::from_secs(1);
