@@ -67,24 +67,27 @@ impl Patience {
             Self::Fact => (REPEATABLE, WORTH_A_WARNING),
         };
         let (mut over, mut warning) = (pin!(tokio::time::sleep(lasts)), pin!(tokio::time::sleep(warns)));
-        let (mut pause, mut warned) = (FIRST_PAUSE, false);
+        let (mut pause, mut warned, mut unanswered) = (FIRST_PAUSE, false, None);
         loop {
-            let outcome = call().await;
-            match (&outcome, self) {
-                (Err(StoreError::Unavailable(_)), _) | (Err(StoreError::Full), Self::Fact) => {}
-                _ => return Pressed::Answered(outcome),
-            }
+            let error = match (call().await, self) {
+                (Err(error @ StoreError::Unavailable(_)), _) | (Err(error @ StoreError::Full), Self::Fact) => error,
+                // "Full" says for certain that nothing was stored. A call without an answer before it may still be on
+                // its way, and find room.
+                (Err(StoreError::Full), Self::Caller(_)) => {
+                    return Pressed::Answered(Err(unanswered.unwrap_or(StoreError::Full)));
+                }
+                (answered, _) => return Pressed::Answered(answered),
+            };
             tokio::select! {
                 biased;
-                () = &mut over => return if self == Self::Fact { Pressed::Forgotten } else { Pressed::Answered(outcome) },
+                () = &mut over => return if self == Self::Fact { Pressed::Forgotten } else { Pressed::Answered(Err(error)) },
                 () = &mut warning, if !warned => {
                     warned = true;
-                    let error = outcome.err();
-                    tracing::warn!(error = error.as_ref().map(ToString::to_string),
-                        "the store does not take what an upstream answered: pressed on until it does");
+                    tracing::warn!(%error, "the store does not take what an upstream answered: pressed on until it does");
                 }
                 () = tokio::time::sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
             }
+            unanswered = Some(error);
         }
     }
 }

@@ -7,7 +7,7 @@
 use std::{
     collections::BTreeSet,
     sync::{
-        Arc, OnceLock,
+        Arc, Mutex, OnceLock,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -23,7 +23,7 @@ use alc_connector::{
     },
 };
 use async_trait::async_trait;
-use sandbox::{Fault, Stage};
+use sandbox::{Callback, Fault, Stage};
 use serde_json::json;
 use tokio::sync::{Notify, watch};
 
@@ -51,6 +51,10 @@ struct Hold {
     taken: OnceLock<uuid::Uuid>,
     /// There is no room for commits of leads.
     full: AtomicBool,
+    /// Commits of leads are not taken, and not answered.
+    refuses: AtomicBool,
+    /// Those.
+    refused: Mutex<BTreeSet<uuid::Uuid>>,
     next: AtomicBool,
     /// Commits of leads have no answer, and are done once they are let go.
     late: AtomicBool,
@@ -102,6 +106,10 @@ impl Engine for HeldBack {
         }
         if lead && self.hold.full.load(Ordering::SeqCst) {
             return Err(StoreError::Full);
+        }
+        if lead && self.hold.refuses.load(Ordering::SeqCst) {
+            self.hold.refused.lock().expect("no panic").insert(commit.id);
+            return Err(StoreError::Unavailable("it takes no writes".to_owned()));
         }
         let unanswered = lead && self.hold.unanswered.load(Ordering::SeqCst);
         if unanswered && self.hold.taken.get().is_some_and(|taken| *taken != commit.id) {
@@ -316,6 +324,70 @@ fn a_send_that_is_stored_without_an_answer_was_not_posted_and_goes_out() {
             .await;
         world.shows(&ada, "Pending").await;
         assert!(app.lead_says(&ada, "lead_id").await.is_string());
+    });
+}
+
+#[test]
+fn a_send_without_a_grant_that_is_stored_without_an_answer_goes_out_before_its_lease_ends() {
+    run(async {
+        let setup = Setup::sqlite().alc(|alc| alc.expires_in = Some(30)).with("LEADS__SEND_WAIT", "1s");
+        let (world, app, hold, _folder) = connected(setup).await;
+        // By now the token has to be refreshed first: no attempt is marked as begun with the press.
+        world.alc.faults().always("token", Fault::status(503));
+        world.pass(MINUTE).await;
+        let ada = world.person();
+        hold.unanswered.store(true, Ordering::SeqCst);
+        app.press(&ada).await.expect_problem(503, "store-unavailable");
+        hold.unanswered.store(false, Ordering::SeqCst);
+        world.alc.faults().clear("token");
+        // The clock stands still but for what the gate wants: the lease does not run out meanwhile.
+        let sent = async || world.alc.journal().count("create_lead") == 1;
+        world.pass_until("it goes out", Duration::from_secs(1), Duration::from_secs(15), sent).await;
+    });
+}
+
+#[test]
+fn what_a_full_store_refuses_leaves_no_task_behind() {
+    run(async {
+        let (world, app, hold, _folder) = connected(Setup::sqlite()).await;
+        let ada = world.person();
+        app.press(&ada).await.expect(201);
+        world.shows(&ada, "Pending").await;
+        let before = world.under_way();
+        hold.full.store(true, Ordering::SeqCst);
+        for _ in 0..20 {
+            world.tell(Callback::new(&ada.record_id, "qualified"), 503).await;
+            app.press(&world.person()).await.expect_problem(503, "store-unavailable");
+        }
+        eventually("nothing goes on", async || (world.under_way() <= before).then_some(())).await;
+        hold.full.store(false, Ordering::SeqCst);
+        world.call_back(&ada, "qualified").await;
+        world.shows(&ada, "Complete").await;
+        assert_eq!(world.alc.journal().count("create_lead"), 1);
+    });
+}
+
+#[test]
+fn of_a_result_that_alc_repeats_while_the_store_does_not_answer_one_commit_is_pressed_on() {
+    run(async {
+        let (world, app, hold, _folder) = connected(Setup::sqlite()).await;
+        let ada = world.person();
+        app.press(&ada).await.expect(201);
+        world.shows(&ada, "Pending").await;
+        world.pass_slowly(Duration::from_secs(1), 2).await;
+        let before = world.under_way();
+        hold.refuses.store(true, Ordering::SeqCst);
+        for calls in 1..=5 {
+            let refused = async || (hold.refused.lock().expect("no panic").len() == calls).then_some(());
+            tokio::select! {
+                () = world.call_back(&ada, "qualified") => panic!("the store has not answered"),
+                () = eventually("its commit is refused", refused) => {}
+            }
+        }
+        eventually("the callers are gone", async || (world.under_way() <= before + 1).then_some(())).await;
+        hold.refuses.store(false, Ordering::SeqCst);
+        let shown = async || (world.attio.status(&ada.record_id).as_deref() == Some("Complete")).then_some(());
+        eventually("the result is shown", shown).await;
     });
 }
 

@@ -23,7 +23,8 @@ use crate::{
     },
     notify::CallbackUrl,
     store::{
-        Commit, Committed, Decision, Key, Lease, LeaseChange, Patience, Tenant, Tries, Versioned, Write, gate::GateView,
+        Commit, Committed, Decision, Key, Lease, LeaseChange, Patience, StoreError, Tenant, Tries, Versioned, Write,
+        gate::GateView,
     },
     telemetry::traces,
 };
@@ -153,7 +154,8 @@ impl Leads {
             Ok(Committed::Done(_)) => Self::count_given_up(last.as_ref(), &lead.value),
             Ok(Committed::Conflict) => return Ok(None),
             Err(error) => {
-                if let LeaseChange::Take(lease) = change {
+                // A full store has answered: nothing is stored.
+                if let (LeaseChange::Take(lease), false) = (change, matches!(error, StoreError::Full)) {
                     self.never_posted(tenant, record, lead.value.attempt(), lease, commit.id);
                 }
                 return Err(error.into());
@@ -163,8 +165,9 @@ impl Leads {
         Ok(Some(Stored { lead, workspace, gates, course, grant }))
     }
 
-    /// The store did not say whether it has the send. If it does have it, marked as begun, no attempt was made all the
-    /// same, which only this process knows: else an ALC that cannot be asked would be taken to have it.
+    /// The store did not say whether it has the send. If it does have it, no worker has its lease; and if it is marked
+    /// as begun, no attempt was made all the same, which only this process knows: else an ALC that cannot be asked
+    /// would be taken to have it.
     ///
     /// `stored_by` may still be on its way. An empty commit under the same id goes ahead of it: what arrives after that
     /// is a repeat without an effect, and what is stored by then can be seen.
@@ -172,16 +175,21 @@ impl Leads {
         let (leads, tenant) = (self.clone(), tenant.clone());
         let learnt = self.in_hand.learn(&tenant, &lead_key(record));
         self.parts.lifecycle.spawn(async move {
-            let tell = |found: &mut Option<Versioned<Lead>>, now| match found {
+            let tell = |found: &mut Option<Versioned<Lead>>, now| {
+                let Some(lead) = found else { return Decision::Leave(()) };
+                let is_ours = lead.document.lease.is_some_and(|stored| stored.token == lease.token);
                 // By its attempt, not by its lease: that may have run out during an outage, and been put back.
-                Some(lead) if lead.value.is_under_way(attempt) => {
+                let is_marked = lead.value.is_under_way(attempt);
+                if is_marked {
                     lead.value.not_sent(attempt, Again::failed(now), None, now);
-                    let is_ours = lead.document.lease.is_some_and(|stored| stored.token == lease.token);
-                    let (token, due) = (lease.token, Some(now));
-                    let change = if is_ours { LeaseChange::End { token, due } } else { LeaseChange::Leave { due } };
-                    Decision::Write(change, ())
                 }
-                _ => Decision::Leave(()),
+                let (token, due) = (lease.token, Some(now));
+                match (is_ours, is_marked) {
+                    // Also of a send that was not begun: no worker has its lease.
+                    (true, _) => Decision::Write(LeaseChange::End { token, due }, ()),
+                    (false, true) => Decision::Write(LeaseChange::Leave { due }, ()),
+                    (false, false) => Decision::Leave(()),
+                }
             };
             let empty = Commit { id: stored_by, ..Commit::of(Vec::new()) };
             let told = async {

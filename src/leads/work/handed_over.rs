@@ -3,13 +3,14 @@
 //! Promises that it passes nothing that this process has seen waiting there, which is the seats' to say; that a lead
 //! which another worker has in hand is left to that one; that the worker goes on with the workspace that the lead was
 //! committed beside; and that a commit whose caller has gone, or which had no answer, is pressed on until its outcome
-//! is known, so that no lease is left without a worker as long as the process lives.
+//! is known, so that no lease is left without a worker as long as the process lives. Of one lead only one commit is
+//! pressed on at a time: ALC repeats a callback for as long as the store takes no writes.
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
 use tracing::Instrument as _;
 
-use super::leased::Work;
+use super::{in_hand::Learnt, leased::Work};
 use crate::{
     clock::later,
     ids::random_uuid,
@@ -52,8 +53,12 @@ impl Leads {
                 unanswered.free_the_seat();
                 committing.await
             }
-        }?;
-        Ok(match (committed, unanswered.0.take()) {
+        };
+        if matches!(committed, Err(StoreError::Full)) {
+            // An answer: nothing is written.
+            unanswered.0 = None;
+        }
+        Ok(match (committed?, unanswered.0.take()) {
             (Committed::Done(verdict), Some(handing)) => {
                 handing.go_on(verdict);
                 true
@@ -110,8 +115,9 @@ impl Handing {
     }
 
     /// Repeats the commit under its id: what the caller was told says nothing of whether it took effect.
-    async fn press_on(self) {
+    async fn press_on(self, learnt: Learnt) {
         let pressed = self.leads.parts.store.tries(&self.work.tenant, Patience::Fact).commit(&self.commit).await;
+        drop(learnt);
         if let Ok(Committed::Done(verdict)) = pressed {
             self.go_on(verdict);
         }
@@ -134,7 +140,8 @@ impl Drop for Unanswered {
         if let Some(mut handing) = self.0.take() {
             handing.seat = None;
             let lifecycle = handing.leads.parts.lifecycle.clone();
-            lifecycle.spawn(handing.press_on());
+            let learnt = handing.leads.in_hand.learn(&handing.work.tenant, &handing.work.key);
+            lifecycle.spawn(handing.press_on(learnt));
         }
     }
 }

@@ -249,6 +249,18 @@ async fn a_full_store_takes_a_fact_once_there_is_room_and_tells_a_caller() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_caller_whose_commit_had_no_answer_is_not_told_that_nothing_is_stored() {
+    let (store, engine) = store(State { full: 500, ..State::default() });
+    let commit = Commit::of(vec![Versioned::new(Facts::default()).put("1", LeaseChange::Leave { due: None })]);
+    let tenant = Tenant::new("tenant");
+    let mut tries = store.tries(&tenant, Patience::CALLER);
+    assert!(matches!(tries.commit(&commit).await, Err(StoreError::Full)));
+    engine.state.lock().expect("no panic").away = now() - BEGAN.with(|began| *began) + Duration::from_millis(150);
+    // The first attempt has no answer and may yet find room; then the store answers that it has none.
+    assert!(matches!(tries.commit(&commit).await, Err(StoreError::Unavailable(_))));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_caller_is_told_of_an_outage_at_once_and_of_an_unknown_outcome_in_time() {
     let (store, engine) = store(State { away: HOUR, ..State::default() });
     let began = now();
