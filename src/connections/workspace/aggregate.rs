@@ -102,7 +102,7 @@ impl Aggregate for Workspace {
 
 impl Workspace {
     /// A workspace without connections.
-    pub(in crate::connections) fn new(id: WorkspaceId, now: Timestamp) -> Self {
+    pub(crate) fn new(id: WorkspaceId, now: Timestamp) -> Self {
         Self {
             id,
             created_at: now,

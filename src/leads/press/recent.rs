@@ -59,6 +59,8 @@ impl Recent {
         at: Timestamp,
     ) {
         let mut all = self.seen();
+        // Nor are the sealed tokens of a workspace that has left kept until others need the room.
+        all.retain(|_, seen| at < later(seen.at, LIFE));
         if gates.iter().any(|gate| gate.closed_until.is_some() || gate.failures > 0) {
             all.remove(tenant);
             return;
@@ -72,5 +74,26 @@ impl Recent {
     /// The workspace or its gates are known to stand otherwise by now.
     pub(in crate::leads) fn forget(&self, tenant: &Tenant) {
         self.seen().remove(tenant);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::WorkspaceId;
+
+    #[test]
+    fn what_is_too_old_to_go_by_is_not_kept() {
+        let (recent, began) = (Recent::default(), Timestamp::UNIX_EPOCH);
+        let workspace = Versioned::new(Workspace::new(WorkspaceId::random(), began));
+        let remember =
+            |tenant: &str, at| recent.remember(&Tenant::new(tenant), &workspace, [GateView::default(); 2], at);
+        remember("one", began);
+        remember("another", later(began, LIFE / 2));
+        assert!(recent.surroundings(&Tenant::new("one"), later(began, LIFE / 2)).is_some());
+        remember("a third", later(began, LIFE));
+        let mut kept: Vec<_> = recent.seen().keys().map(|tenant| tenant.as_str().to_owned()).collect();
+        kept.sort();
+        assert_eq!(kept, ["a third", "another"]);
     }
 }

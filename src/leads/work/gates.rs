@@ -119,11 +119,12 @@ impl Leads {
             GateReport::Failed => view.failures = view.failures.saturating_add(1),
             GateReport::Limited { .. } => {}
         }
-        // The next press is to see the gate as it is then.
-        self.recent.forget(tenant);
         if let Err(error) = self.parts.store.report(tenant, gate, report, self.parts.clock.now()).await {
             // The gate is advice; the lead's own back-off stands without it.
             tracing::warn!(%error, upstream = gate.upstream, "could not report to the gate");
         }
+        // The next press is to see the gate as it is now. Not before the store knows: a press in between would load the
+        // gate as it was, and that would be remembered.
+        self.recent.forget(tenant);
     }
 }
