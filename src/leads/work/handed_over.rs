@@ -3,8 +3,9 @@
 //! Promises that it passes nothing that this process has seen waiting there, which is the seats' to say; that a lead
 //! which another worker has in hand is left to that one; that the worker goes on with the workspace that the lead was
 //! committed beside; and that a commit whose caller has gone, or which had no answer, is pressed on until its outcome
-//! is known, so that no lease is left without a worker as long as the process lives. Of one lead only one commit is
-//! pressed on at a time: ALC repeats a callback for as long as the store takes no writes.
+//! is known, so that no lease is left without a worker as long as the process lives. While a commit of a lead is
+//! pressed on, what comes in about the lead after that is not: ALC repeats a callback for as long as the store takes no
+//! writes.
 
 use std::{pin::pin, sync::Arc, time::Duration};
 

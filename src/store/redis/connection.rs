@@ -13,7 +13,7 @@ use redis::{
 use super::{
     address::{Address, tcp_settings},
     dial::{CONNECTION_TIMEOUT, RESPONSE_TIMEOUT, connect},
-    failure::{is_lost, is_moving},
+    failure::{is_full, is_lost, is_moving},
     scripts::Call,
     server::{Place, Server},
 };
@@ -131,15 +131,21 @@ pub(super) struct Attempts {
     insist: Insist,
     lost: std::slice::Iter<'static, u64>,
     moving: std::slice::Iter<'static, u64>,
+    /// The last attempt without an answer: it may still be on its way.
+    unanswered: Option<RedisError>,
 }
 
 impl Attempts {
     pub(super) fn new(insist: Insist) -> Self {
-        Self { insist, lost: LOST_PAUSES.iter(), moving: MOVING_PAUSES.iter() }
+        Self { insist, lost: LOST_PAUSES.iter(), moving: MOVING_PAUSES.iter(), unanswered: None }
     }
 
-    /// Returns when it is time to try again, or the error if there is no point.
+    /// Returns when it is time to try again, or the error if there is no point. That a server is full says that nothing
+    /// was written: so it is told only where each attempt was answered. One on its way may yet find room.
     pub(super) async fn after(&mut self, error: RedisError) -> Result<(), RedisError> {
+        if is_full(&error) {
+            return Err(self.unanswered.take().unwrap_or(error));
+        }
         let pause = if is_moving(&error) {
             self.moving.next().filter(|_| self.insist == Insist::Patiently)
         } else if is_lost(&error) {
@@ -148,7 +154,30 @@ impl Attempts {
             None
         };
         let Some(pause) = pause else { return Err(error) };
+        if is_lost(&error) {
+            self.unanswered = Some(error);
+        }
         tokio::time::sleep(Duration::from_millis(*pause)).await;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_is_not_called_full_by_an_attempt_whose_predecessor_had_no_answer() {
+        let full = || {
+            let answer = redis::parse_redis_value(b"-OOM command not allowed when used memory > 'maxmemory'.\r\n");
+            answer.and_then(redis::Value::extract_error).expect_err("an error")
+        };
+        let timed_out = || RedisError::from(std::io::Error::from(std::io::ErrorKind::TimedOut));
+        let mut attempts = Attempts::new(Insist::Patiently);
+        let told = attempts.after(full()).await.expect_err("no other attempt finds room");
+        assert!(is_full(&told), "{told}");
+        attempts.after(timed_out()).await.expect("the server may be back");
+        let told = attempts.after(full()).await.expect_err("no other attempt finds room");
+        assert!(is_lost(&told), "{told}");
     }
 }

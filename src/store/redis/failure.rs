@@ -35,9 +35,14 @@ pub(super) fn is_moving(error: &RedisError) -> bool {
     matches!(error.kind(), ErrorKind::Server(ServerErrorKind::TryAgain | ServerErrorKind::Ask | ServerErrorKind::Moved))
 }
 
+/// The server has no room. What was asked was not run.
+pub(super) fn is_full(error: &RedisError) -> bool {
+    error.code() == Some("OOM")
+}
+
 /// Says what kind of failure it was; what the server wrote stays out, it may quote what it was sent.
 pub(super) fn failure(error: &RedisError) -> StoreError {
-    if error.code() == Some("OOM") {
+    if is_full(error) {
         return StoreError::Full;
     }
     match error.kind() {
