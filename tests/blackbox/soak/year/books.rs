@@ -169,9 +169,9 @@ impl Books {
             .collect()
     }
 
-    /// How much is due now: aggregates, or tenants that have some.
-    pub fn due(&self, world: &World) -> u64 {
-        let now = world.now().as_microsecond();
+    /// How much is due so soon: aggregates, or tenants that have some.
+    pub fn due(&self, world: &World, within: Duration) -> u64 {
+        let now = later(world.now(), within).as_microsecond();
         match self.file() {
             Some(file) => {
                 let counted =

@@ -120,22 +120,27 @@ impl<'a> Life<'a> {
     /// A slot at a gate may be used a second late, no more. A clock that only strides would let one write through at
     /// each stride and give all others a new slot: behind a stride comes half a second in which those are used.
     pub async fn pass(&mut self, step: Duration) {
-        for step in [Some(step), (step > SECOND).then_some(SECOND / 2)].into_iter().flatten() {
-            self.world.pass(step).await;
-            self.books.grow_older(self.world, step);
-            self.settle().await;
-            self.passed += step;
+        self.pass_at_once(step).await;
+        if step > SECOND && self.books.due(self.world, SECOND / 2) > 0 {
+            self.pass_at_once(SECOND / 2).await;
         }
+    }
+
+    async fn pass_at_once(&mut self, step: Duration) {
+        self.world.pass(step).await;
+        self.books.grow_older(self.world, step);
+        self.settle().await;
+        self.passed += step;
     }
 
     /// Everything that is due is done.
     pub async fn settle(&self) {
-        let quiet = || self.world.under_way() == 0 && self.books.due(self.world) == 0;
+        let quiet = || self.world.under_way() == 0 && self.books.due(self.world, Duration::ZERO) == 0;
         let (watch, mut calm) = (Stopwatch::start(), 0);
         eventually_within(PATIENCE, "everything that is due is done", async || {
             // A task that waits for the clock is under way all the time, and is no work. What is leased is not due, and
             // is work: only for a while nothing is due between two steps of it.
-            calm = if self.books.due(self.world) == 0 { calm + 1 } else { 0 };
+            calm = if self.books.due(self.world, Duration::ZERO) == 0 { calm + 1 } else { 0 };
             let is_quiet = quiet() || (watch.elapsed() > 4 * SECOND && calm > 20);
             is_quiet.then_some(())
         })
