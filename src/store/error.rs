@@ -6,7 +6,9 @@ pub enum StoreError {
     /// No answer, or a refusal to serve: try again later. Whether a commit took effect is unknown; repeat it as it is.
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
-    /// The store takes nothing new. What is there can still be settled.
+    /// The store takes nothing new. What is there can still be settled. Of a commit a caller made: nothing of it is
+    /// written, nor will be, so that nothing has to be pressed on; an attempt without an answer before it makes this
+    /// [`StoreError::Unavailable`].
     #[error("the store is full")]
     Full,
     /// What is stored cannot be read by any version.

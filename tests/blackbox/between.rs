@@ -30,7 +30,7 @@ use tokio::sync::{Notify, watch};
 use crate::support::{
     ambient::{eventually, spawn},
     attio_app::{AttioApp, lead_body},
-    harness::{MINUTE, Setup, World, run},
+    harness::{MINUTE, Person, Setup, World, run},
     http::send,
     raw::post_lead,
 };
@@ -220,6 +220,30 @@ async fn connected(setup: Setup) -> (World, AttioApp, Arc<Hold>, tempfile::TempD
     (world, app, hold, folder)
 }
 
+/// The same with a lead that Attio shows as Pending; Attio's gate is at rest.
+async fn with_a_pending_lead() -> (World, Person, Arc<Hold>, tempfile::TempDir) {
+    let (world, app, hold, folder) = connected(Setup::sqlite()).await;
+    let ada = world.person();
+    app.press(&ada).await.expect(201);
+    world.shows(&ada, "Pending").await;
+    world.pass_slowly(Duration::from_secs(1), 2).await;
+    (world, ada, hold, folder)
+}
+
+/// ALC tells a result, and hangs up without an answer once `has_come`.
+async fn alc_hangs_up(world: &World, person: &Person, what: &str, has_come: impl Fn() -> bool) {
+    tokio::select! {
+        () = world.call_back(person, "qualified") => panic!("the store has not answered"),
+        () = eventually(what, async || has_come().then_some(())) => {}
+    }
+}
+
+/// While the clock stands still.
+async fn the_result_is_shown_at_once(world: &World, person: &Person) {
+    let shown = async || (world.attio.status(&person.record_id).as_deref() == Some("Complete")).then_some(());
+    eventually("the result is shown", shown).await;
+}
+
 #[test]
 fn of_many_presses_within_a_second_one_looks_at_what_surrounds_it() {
     run(async {
@@ -370,24 +394,16 @@ fn what_a_full_store_refuses_leaves_no_task_behind() {
 #[test]
 fn of_a_result_that_alc_repeats_while_the_store_does_not_answer_one_commit_is_pressed_on() {
     run(async {
-        let (world, app, hold, _folder) = connected(Setup::sqlite()).await;
-        let ada = world.person();
-        app.press(&ada).await.expect(201);
-        world.shows(&ada, "Pending").await;
-        world.pass_slowly(Duration::from_secs(1), 2).await;
+        let (world, ada, hold, _folder) = with_a_pending_lead().await;
         let before = world.under_way();
         hold.refuses.store(true, Ordering::SeqCst);
         for calls in 1..=5 {
-            let refused = async || (hold.refused.lock().expect("no panic").len() == calls).then_some(());
-            tokio::select! {
-                () = world.call_back(&ada, "qualified") => panic!("the store has not answered"),
-                () = eventually("its commit is refused", refused) => {}
-            }
+            let refused = || hold.refused.lock().expect("no panic").len() == calls;
+            alc_hangs_up(&world, &ada, "its commit is refused", refused).await;
         }
         eventually("the callers are gone", async || (world.under_way() <= before + 1).then_some(())).await;
         hold.refuses.store(false, Ordering::SeqCst);
-        let shown = async || (world.attio.status(&ada.record_id).as_deref() == Some("Complete")).then_some(());
-        eventually("the result is shown", shown).await;
+        the_result_is_shown_at_once(&world, &ada).await;
     });
 }
 
@@ -466,22 +482,14 @@ fn a_refusal_is_shown_by_attio_if_its_caller_hung_up_while_the_press_was_stored(
 #[test]
 fn a_result_whose_caller_hung_up_while_it_was_stored_is_shown_at_once() {
     run(async {
-        let (world, app, hold, _folder) = connected(Setup::sqlite()).await;
-        let ada = world.person();
-        app.press(&ada).await.expect(201);
-        world.shows(&ada, "Pending").await;
-        // Attio's gate is at rest by then.
-        world.pass_slowly(Duration::from_secs(1), 2).await;
+        let (world, ada, hold, _folder) = with_a_pending_lead().await;
         hold.late.store(true, Ordering::SeqCst);
-        tokio::select! {
-            () = world.call_back(&ada, "qualified") => panic!("the store has not answered"),
-            () = eventually("it is on its way to the store", async || hold.delayed.load(Ordering::SeqCst).then_some(())) => {}
-        }
+        let delayed = || hold.delayed.load(Ordering::SeqCst);
+        alc_hangs_up(&world, &ada, "it is on its way to the store", delayed).await;
         hold.late.store(false, Ordering::SeqCst);
         hold.go.notify_waiters();
         // The clock stands still: the lease that the result was stored with does not run out meanwhile.
-        let shown = async || (world.attio.status(&ada.record_id).as_deref() == Some("Complete")).then_some(());
-        eventually("the result is shown", shown).await;
+        the_result_is_shown_at_once(&world, &ada).await;
     });
 }
 

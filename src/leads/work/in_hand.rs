@@ -10,8 +10,9 @@ use std::{
 
 use crate::store::{Key, Tenant};
 
-/// Of so many tasks, by lead. In an outage they may be many.
-type Tasks = HashMap<(Tenant, Key), usize>;
+/// Of so many tasks, by lead. In an outage they may be many. By tenant first: each step asks, and copies no name for
+/// it.
+type Tasks = HashMap<Tenant, HashMap<Key, usize>>;
 
 /// Clones share everything.
 #[derive(Clone, Default)]
@@ -20,20 +21,20 @@ pub(in crate::leads) struct InHand(Arc<Mutex<Tasks>>);
 /// As long as it is kept, the store does not have what was learnt of a lead.
 pub(in crate::leads) struct Learnt {
     by: InHand,
-    lead: (Tenant, Key),
+    tenant: Tenant,
+    key: Key,
 }
 
 impl InHand {
     /// Something was learnt of this lead.
     pub(in crate::leads) fn learn(&self, tenant: &Tenant, key: &Key) -> Learnt {
-        let lead = (tenant.clone(), key.clone());
-        *self.tasks().entry(lead.clone()).or_default() += 1;
-        Learnt { by: self.clone(), lead }
+        *self.tasks().entry(tenant.clone()).or_default().entry(key.clone()).or_default() += 1;
+        Learnt { by: self.clone(), tenant: tenant.clone(), key: key.clone() }
     }
 
     /// Whether something was learnt of this lead that the store does not have.
     pub(super) fn has(&self, tenant: &Tenant, key: &Key) -> bool {
-        self.tasks().contains_key(&(tenant.clone(), key.clone()))
+        self.tasks().get(tenant).is_some_and(|leads| leads.contains_key(key))
     }
 
     fn tasks(&self) -> MutexGuard<'_, Tasks> {
@@ -44,11 +45,13 @@ impl InHand {
 impl Drop for Learnt {
     fn drop(&mut self) {
         let mut tasks = self.by.tasks();
-        if let Some(count) = tasks.get_mut(&self.lead) {
-            *count -= 1;
-            if *count == 0 {
-                tasks.remove(&self.lead);
-            }
+        let Some(leads) = tasks.get_mut(&self.tenant) else { return };
+        match leads.get_mut(&self.key) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => drop(leads.remove(&self.key)),
+        }
+        if leads.is_empty() {
+            tasks.remove(&self.tenant);
         }
     }
 }

@@ -165,13 +165,11 @@ impl Attempts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::redis::failure::said;
 
     #[tokio::test(start_paused = true)]
     async fn a_server_is_not_called_full_by_an_attempt_whose_predecessor_had_no_answer() {
-        let full = || {
-            let answer = redis::parse_redis_value(b"-OOM command not allowed when used memory > 'maxmemory'.\r\n");
-            answer.and_then(redis::Value::extract_error).expect_err("an error")
-        };
+        let full = || said("OOM command not allowed when used memory > 'maxmemory'.");
         let timed_out = || RedisError::from(std::io::Error::from(std::io::ErrorKind::TimedOut));
         let mut attempts = Attempts::new(Insist::Patiently);
         let told = attempts.after(full()).await.expect_err("no other attempt finds room");

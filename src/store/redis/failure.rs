@@ -61,16 +61,19 @@ pub(super) fn failure(error: &RedisError) -> StoreError {
     }
 }
 
+/// The error that a server tells in this line.
+#[cfg(test)]
+pub(super) fn said(line: &str) -> RedisError {
+    let answer = redis::parse_redis_value(format!("-{line}\r\n").as_bytes());
+    answer.and_then(redis::Value::extract_error).expect_err("an error")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn who_may_not_write_is_lost_and_who_is_full_is_not() {
-        let said = |line: &str| {
-            let answer = redis::parse_redis_value(format!("-{line}\r\n").as_bytes());
-            answer.and_then(redis::Value::extract_error).expect_err("an error")
-        };
         for line in ["NOREPLICAS Not enough good replicas to write.", "READONLY You can't write", "MASTERDOWN Link"] {
             assert!(is_lost(&said(line)), "{line}");
         }
