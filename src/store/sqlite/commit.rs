@@ -120,9 +120,9 @@ fn remember(c: &Connection, commit: &Commit, committed: Committed, now: Timestam
         .execute(params![commit.id.to_string(), slot])?;
     let seq = c.last_insert_rowid();
     c.prepare_cached("DELETE FROM commits WHERE seq <= ?1")?.execute([seq - REMEMBERED])?;
+    // At every commit, by an index of their own: in a file with few commits a press would be found for months after.
+    c.prepare_cached("DELETE FROM aggregates WHERE expires_at < ?1")?.execute([now.as_microsecond() - GARBAGE_AGE])?;
     if seq % 256 == 0 {
-        c.prepare_cached("DELETE FROM aggregates WHERE expires_at < ?1")?
-            .execute([now.as_microsecond() - GARBAGE_AGE])?;
         rows::collect_gates(c, now.as_microsecond() - GATES_REST)?;
     }
     Ok(())
