@@ -42,6 +42,13 @@ pub trait Aggregate: Serialize + DeserializeOwned {
     }
 }
 
+/// Whether a field need not be written, since reading a body without it makes the same of it. A third of a lead's body
+/// would say that nothing is there, in each commit, in the store's memory and in its files. Every release reads a body
+/// without those fields: they came after the first one, or are optional.
+pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
 /// A body that cannot be read.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CodecError {

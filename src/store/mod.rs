@@ -40,6 +40,7 @@ mod resealed;
 pub mod sqlite;
 mod tries;
 
+pub(crate) use self::aggregate::is_default;
 #[cfg(test)]
 pub(crate) use self::aggregate::with_unknown_members;
 pub use self::{

@@ -25,27 +25,27 @@ pub struct Workspace {
     /// When its first connection came.
     pub created_at: Timestamp,
     /// Since when there is no current connection, if there was one. Live leads end 24 hours later.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disconnected_at: Option<Timestamp>,
     /// Not forgotten before then: leads are kept for longer than a workspace is remembered by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) owing_until: Option<Timestamp>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(in crate::connections) connections: Vec<Connection>,
     /// At ALC, or once there.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(in crate::connections) webhooks: Vec<Webhook>,
     /// At Attio: they tell of merged and deleted records. Once gone there they go here.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(in crate::connections) attio_webhooks: Vec<Webhook>,
     /// Connections that another took over from, so that their callers can be told why their tokens no longer work.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) replaced: Vec<Replaced>,
     /// Since when the leads have not been told that the current connection changed.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::connections) wake_leads: Option<Timestamp>,
     /// While there was no grant for Attio, finished leads could not be shown there: they are told as well.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(in crate::connections) owes_attio: bool,
     /// The operator's API key for Attio is another workspace's.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -60,7 +60,7 @@ pub struct Workspace {
     #[serde(default, skip_serializing_if = "Schema::is_default")]
     pub(in crate::connections) attio_schema: Schema,
     /// Workflows that hear of every lead that finishes.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(in crate::connections) triggers: Vec<Trigger>,
     #[serde(flatten)]
     extra: Map<String, Value>,

@@ -26,10 +26,11 @@ pub struct Code {
     pub(in crate::connections) hash: SecretHash,
     redirect_uri: String,
     /// S256, as the client sent it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     challenge: Option<String>,
     expires_at: Timestamp,
     /// Kept as long as the connection: a second use is a sign of theft.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub used: bool,
     #[serde(flatten)]
     extra: Map<String, Value>,

@@ -43,31 +43,31 @@ pub struct Connection {
     /// When ALC granted it.
     pub created_at: Timestamp,
     /// When it began to leave.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::connections) leaving_since: Option<Timestamp>,
     /// It leaves because another took over.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(in crate::connections) replaced: bool,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::connections) code: Option<Code>,
     /// Of the refresh token that our client holds.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::connections) refresh_hash: Option<SecretHash>,
     pub(in crate::connections) alc: AlcGrant,
     /// `None`: Attio takes an API key.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::connections) attio: Option<AttioGrant>,
     /// A task refreshes ALC's tokens.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::connections) refreshing: Option<Claim>,
     /// A task carries out connection-added.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::connections) connecting: Option<Claim>,
     /// The webhook that leads are sent under; it lives among the workspace's webhooks at ALC.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::connections) webhook: Option<WebhookId>,
     /// In `0.0..1.0`, drawn once.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "crate::store::is_default")]
     pub(in crate::connections) spread: f64,
     #[serde(flatten)]
     extra: Map<String, Value>,

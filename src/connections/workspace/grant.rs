@@ -41,7 +41,7 @@ pub(in crate::connections) struct FreshTokens {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::connections) struct AlcGrant {
     pub(in crate::connections) access: Sealed,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::connections) refresh: Option<Sealed>,
     pub(in crate::connections) expires_at: Timestamp,
     pub(in crate::connections) refresh_at: Timestamp,
@@ -49,10 +49,10 @@ pub(in crate::connections) struct AlcGrant {
     /// Counts the answers recorded, from 1.
     pub(in crate::connections) generation: u64,
     /// ALC will not take these tokens any more.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(in crate::connections) dead: bool,
     /// Revoked at ALC, or held by another connection too, or given up: may be erased.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(in crate::connections) released: bool,
     /// ALC's API said 401 to the access token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -219,10 +219,10 @@ fn times(fresh: &FreshTokens, spread: f64) -> (Timestamp, Timestamp) {
 pub(in crate::connections) struct AttioGrant {
     pub(in crate::connections) token: Sealed,
     /// Attio will not take it any more.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(in crate::connections) dead: bool,
     /// Revoked at Attio, or held by another connection too, or given up: may be erased.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(in crate::connections) released: bool,
     /// Of revoking.
     #[serde(flatten)]

@@ -19,7 +19,7 @@ pub(in crate::connections) struct EntryList {
     /// As events name it.
     pub(super) id: ListId,
     /// Attio's ids of the attributes that a person of it is sent by.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) sent_by: Vec<String>,
     #[serde(flatten)]
     pub(super) extra: Map<String, Value>,
@@ -29,13 +29,13 @@ pub(in crate::connections) struct EntryList {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(in crate::connections) struct Schema {
     /// When it was.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) checked_at: Option<Timestamp>,
     /// What a person has to mend.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) problems: Vec<SchemaProblem>,
     /// When the next is.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) look_at: Option<Timestamp>,
     /// Of looking.
     #[serde(flatten)]

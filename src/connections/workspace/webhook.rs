@@ -52,9 +52,9 @@ pub struct Webhook {
     #[serde(default, rename = "alc_id")]
     pub(in crate::connections) upstream_id: Option<String>,
     /// What is called here is signed with it.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::connections) secret: Option<Sealed>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::connections) deleting_since: Option<Timestamp>,
     /// How far the unfinished leads have been looked at: down to this place, none was sent under it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -32,13 +32,13 @@ pub struct Lead {
     /// The present send.
     pub send: PresentSend,
     /// Sends before it, oldest first.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub earlier: Vec<EarlierSend>,
     /// What Attio has been shown.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "crate::store::is_default")]
     pub attio: Attio,
     /// Digests of the `webhook-id`s that have been counted, oldest first: a repeat has no second effect.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub callbacks: Vec<String>,
     /// Entries of the list that sends by itself which have been counted, oldest first: each asks once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -47,7 +47,7 @@ pub struct Lead {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub known: Option<KnownPerson>,
     /// Workflows that wait for an end, or are owed one.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "crate::store::is_default")]
     pub calls: Calls,
     /// The record that shows it, if merges have made another one of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -33,19 +33,19 @@ pub const BOOKKEEPING: Duration = Duration::from_secs(15 * 60);
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Calls {
     /// Wait for the present send.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waiting: Vec<Waiting>,
     /// Are to be called, oldest first.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub owed: Vec<Owed>,
     /// The end that was last turned into calls.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub noted: Option<(SendId, Status)>,
     /// Were given up, oldest first.
     #[serde(default, skip_serializing_if = "GivenUp::is_empty")]
     pub given_up: GivenUp,
     /// The last [`Owed::number`].
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "crate::store::is_default")]
     pub last_number: u64,
     /// What a newer version keeps here.
     #[serde(flatten)]

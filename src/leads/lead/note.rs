@@ -50,7 +50,7 @@ pub struct Note {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tried: Option<Tried>,
     /// Attempts begun.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "crate::store::is_default")]
     pub attempts: u32,
     /// How it goes with writing it.
     #[serde(flatten)]
@@ -78,7 +78,7 @@ pub struct Tried {
     /// On which record.
     pub record: RecordId,
     /// How many of [`LOOK_AFTER`] have found nothing.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "crate::store::is_default")]
     pub looks: u8,
     /// What a newer version keeps here.
     #[serde(flatten)]

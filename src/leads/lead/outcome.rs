@@ -106,15 +106,18 @@ pub struct Outcome {
     /// The send's id, and the `Idempotency-Key` of every attempt.
     pub id: SendId,
     /// ALC's id of the lead, if it was ever learnt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lead_id: Option<String>,
     /// Where it stands.
     pub status: Status,
     /// Why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
     /// ALC's word, or nothing yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<String>,
     /// Refused inside the request: the caller was told, Attio stays as it was.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub told_in_request: bool,
     /// When the send was asked for.
     pub created_at: Timestamp,
@@ -123,6 +126,7 @@ pub struct Outcome {
     /// Requests to ALC begun.
     pub attempts: u32,
     /// The last thing that went wrong, at ALC or at Attio.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
 }
 

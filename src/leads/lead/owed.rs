@@ -65,19 +65,22 @@ pub struct Owed {
     /// The send that has ended.
     pub send: SendId,
     /// What is told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lead_id: Option<String>,
     /// What is told.
     pub status: Status,
     /// What is told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<String>,
     /// What is told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
     /// When it was accepted that this one is told: see [`super::calls::BOOKKEEPING`].
     pub since: Timestamp,
     /// Until when it is tried.
     pub until: Timestamp,
     /// Failures in a row.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "crate::store::is_default")]
     pub failures: u32,
     /// Not before then.
     pub due: Timestamp,

@@ -88,12 +88,13 @@ impl Reach {
 /// As every version has stored it.
 #[derive(Serialize, Deserialize)]
 struct StoredReach {
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     under_way: bool,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     in_doubt: bool,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     ever_in_doubt: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     accepted_at: Option<Timestamp>,
 }
 

@@ -40,12 +40,14 @@ pub struct PresentSend {
     #[serde(flatten)]
     pub reach: Reach,
     /// The webhook that its last attempt was begun under: it answers until this send has finished.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub webhook: Option<WebhookId>,
     /// The webhooks of attempts before it that had no clear answer: ALC may call them, so they answer as long.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub other_webhooks: Vec<WebhookId>,
     /// Erased once ALC has them or will not be sent them any more. See [`PresentSend::keeps_person`] for which failed
     /// sends keep them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub person: Option<SealedPerson>,
     /// A list entry asked for it, and no press.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -54,25 +56,28 @@ pub struct PresentSend {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to_read: Option<ToRead>,
     /// When it became complete or failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<Timestamp>,
     /// ALC answered an attempt 2xx, and no id could be read: ALC has it, so that another such answer ends the asking.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub accepted_unreadably: bool,
     /// What ALC listed for the record before the first attempt: not this send's.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub listed_before: Vec<String>,
     /// [`PresentSend::listed_before`] has been asked for, or need not be.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub baseline_taken: bool,
     /// Failures in a row at ALC.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "crate::store::is_default")]
     pub failures: u32,
     /// ALC is not asked before then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_at: Option<Timestamp>,
     /// Look-ups of a pending lead so far.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "crate::store::is_default")]
     pub polls: u32,
     /// The next look-up of a pending lead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub poll_at: Option<Timestamp>,
     /// The look-up that was next when an operator had ALC asked at once: the schedule goes on with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -81,7 +86,7 @@ pub struct PresentSend {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unopened: bool,
     /// Until then its caller waits: a refusal is first the caller's to be told, and shown by Attio only if it was not.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waited_until: Option<Timestamp>,
     /// A merge made it, or a send before it, speak for another lead of the same person as well, whom ALC may talk to on
     /// that one's behalf: it is never replayed.
@@ -103,7 +108,7 @@ pub struct EarlierSend {
     #[serde(flatten)]
     pub outcome: Outcome,
     /// ALC may have a lead of it whose id this service never learnt.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unlearnt: bool,
     /// What a newer version keeps here.
     #[serde(flatten)]

@@ -55,12 +55,12 @@ pub struct Doubt {
     /// What it would show.
     pub title: Title,
     /// On behalf of which send: with its title come its id and its result.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub send: Option<SendId>,
     /// When it was sent.
     pub at: Timestamp,
     /// How many of [`READ_BACK_AFTER`] are done.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "crate::store::is_default")]
     pub checks: u8,
     /// What a newer version keeps here.
     #[serde(flatten)]
@@ -83,28 +83,31 @@ impl Doubt {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Attio {
     /// What Attio has certainly taken last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shown: Option<Shown>,
     /// The lead id that it has certainly taken last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lead_id: Option<String>,
     /// Attio refuses the result as a value: from now on the status goes alone.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub result_refused: bool,
     /// Attio refuses the lead id (its attribute is unique, say): from now on the rest goes without it.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub lead_id_refused: bool,
     /// The record is gone: no further PATCH.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub gone: bool,
     /// Attio refuses until a person acts; retried slowly.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub refused: bool,
     /// Failures in a row.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "crate::store::is_default")]
     pub failures: u32,
     /// No PATCH before then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_at: Option<Timestamp>,
     /// What may still arrive.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub doubts: Vec<Doubt>,
     /// What Attio last said against a write; see [`Attio::present_error`].
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -9,16 +9,16 @@ use crate::clock::Timestamp;
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ToRead {
     /// Failures in a row.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "crate::store::is_default")]
     pub failures: u32,
     /// Attio is not asked before then.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_at: Option<Timestamp>,
     /// How often Attio has told that the record had changed.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "crate::store::is_default")]
     pub changes: u32,
     /// How often what Attio named was from before such a change.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "crate::store::is_default")]
     pub outdated: u32,
     /// What a newer version keeps here.
     #[serde(flatten)]

@@ -13,7 +13,7 @@ pub struct Trying {
     /// Until when it is tried.
     pub until: Timestamp,
     /// Failures in a row.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "crate::store::is_default")]
     pub failures: u32,
     /// Not before then.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -46,7 +46,7 @@ pub struct Prospect {
     /// When ALC first told of the person.
     pub created_at: Timestamp,
     /// Failures in a row at Attio.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "crate::store::is_default")]
     pub failures: u32,
     /// Attio is not asked before then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
