@@ -4,23 +4,14 @@
 //! folded line, many headers) is skipped here too: the answer has come, and what it says counts. Promises that a
 //! request is repeated only where that is safe, at most once, and within the time of one attempt.
 
-use std::{
-    error::Error,
-    io,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{error::Error, io, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 use reqwest::{Client, ClientBuilder, Method, NoProxy, Request, Response, redirect};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::{Instant, timeout_at};
-use tower::util::MapRequestLayer;
 
-use super::{CallError, words};
+use super::{CallError, used::Used, words};
 
 /// How long an idle connection is kept. Less than the 60 s after which common load balancers close one: a connection
 /// that the peer closes just as we write to it costs a repeat, or an unknown outcome.
@@ -32,8 +23,9 @@ const IDLE_CONNECTIONS: usize = 64;
 /// Within this time a connection ends that its peer was closing while the request was on its way. After that the peer
 /// had the request, and may have done what it asks.
 const IDLE_CLOSE: Duration = Duration::from_secs(1);
-/// Headers that an answer may have. The HTTP client's own limit of 100 makes an error out of an answer beyond it.
-const MOST_HEADERS: usize = 1000;
+/// Headers that an answer may have. The HTTP client's own limit of 100 makes an error out of an answer beyond it. For a
+/// greater one it takes room for all of them at each answer, 64 bytes a header, however few come.
+const MOST_HEADERS: usize = 256;
 
 /// The HTTP client cannot be built.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +42,8 @@ pub struct HttpClients {
     pooled: Client,
     /// Makes a connection for each request.
     fresh: Client,
+    /// The connections of `pooled`.
+    used: Arc<Used>,
 }
 
 /// A proxy between us and the upstreams. `Debug` shows neither address nor password.
@@ -109,15 +103,10 @@ pub fn http_clients_with(
             .http1_allow_spaces_after_header_name_in_responses(true)
             .http1_allow_obsolete_multiline_headers_in_responses(true)
             .http1_max_headers(MOST_HEADERS)
-            .http2_adaptive_window(true)
-            .connector_layer(MapRequestLayer::new(|destination| {
-                // Outside of a request there is nobody to tell.
-                let _ = CONNECTS.try_with(|connects| connects.store(true, Ordering::Relaxed));
-                destination
-            }));
+            .http2_adaptive_window(true);
         further(builder).build().map_err(|error| HttpClientError { detail: words::of_error(&error) })
     };
-    Ok(HttpClients { pooled: build(IDLE_CONNECTIONS)?, fresh: build(0)? })
+    Ok(HttpClients { pooled: build(IDLE_CONNECTIONS)?, fresh: build(0)?, used: Arc::default() })
 }
 
 /// What becomes of a request whose pooled connection dies under it.
@@ -149,12 +138,6 @@ impl Repeat<'_> {
     }
 }
 
-tokio::task_local! {
-    /// Whether the request that this task is sending has asked for a connection. One that has not was put on a pooled
-    /// connection: the HTTP client does not tell, and nothing else shows it.
-    static CONNECTS: Arc<AtomicBool>;
-}
-
 /// Marks a response to a request that had been sent before it, of which the peer may have read the first copy.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Repeated;
@@ -184,13 +167,14 @@ impl HttpClients {
             Repeat::Never => None,
             Repeat::OnFreshConnection | Repeat::OnFreshConnectionIf(_) => request.try_clone(),
         };
-        let connects = Arc::new(AtomicBool::new(false));
         let began = now();
-        let sent = CONNECTS.scope(Arc::clone(&connects), within(deadline, self.pooled.execute(request))).await;
-        match (sent, again) {
-            (Ok(response), _) => Ok(response),
+        match (within(deadline, self.pooled.execute(request)).await, again) {
+            (Ok(response), _) => {
+                self.used.answered(response.extensions(), now(), IDLE);
+                Ok(response)
+            }
             (Err(Failed::Http(error)), Some(again))
-                if !connects.load(Ordering::Relaxed) && is_closed(&error) && now() < began + IDLE_CLOSE =>
+                if is_closed(&error) && now() < began + IDLE_CLOSE && self.was_pooled(&error, began) =>
             {
                 if let Repeat::OnFreshConnectionIf(says) = repeat
                     && !timeout_at(deadline, says()).await.unwrap_or(false)
@@ -205,6 +189,13 @@ impl HttpClients {
             }
             (Err(error), _) => Err(named(error, false)),
         }
+    }
+
+    /// Whether the request that failed at once had been put on a connection that was there already.
+    fn was_pooled(&self, error: &reqwest::Error, began: Instant) -> bool {
+        let failed = causes(error).find_map(|cause| cause.downcast_ref::<hyper_util::client::legacy::Error>());
+        let connection = failed.and_then(hyper_util::client::legacy::Error::connect_info);
+        connection.is_some_and(|connection| self.used.was_pooled(connection, began, IDLE))
     }
 }
 

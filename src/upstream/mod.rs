@@ -20,6 +20,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 pub mod tokens;
+mod used;
 mod words;
 
 use jiff::Timestamp;
