@@ -9,6 +9,7 @@ mod catalogue;
 mod fields;
 mod lines;
 mod measures;
+mod series;
 mod sparing;
 pub mod traces;
 
@@ -22,10 +23,10 @@ use serde::Serialize;
 use tracing_subscriber::EnvFilter;
 
 pub(crate) use self::measures::{
-    breaker, given_up, press, refresh, replayed, result_shown, spans_delivered, step, sync_ended, webhook_look,
+    breaker, given_up, press, refresh, replayed, request, result_shown, spans_delivered, step, sync_ended, webhook_look,
 };
 pub use self::sparing::Sparing;
-pub(crate) use self::sparing::warn_sparingly;
+pub(crate) use self::{series::Series, sparing::warn_sparingly};
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -182,19 +182,10 @@ impl Visit {
         } else {
             tracing::info!(method, route, status, duration_ms, "{what}");
         }
-        metrics::histogram!(
-            "alc_connector_http_request_duration_seconds",
-            "method" => *method, "route" => route.clone()
-        )
-        .record(elapsed.as_secs_f64());
         if (*method, route.as_str()) == ("POST", "/v1/leads") {
             telemetry::press(status, elapsed);
         }
-        metrics::counter!(
-            "alc_connector_http_requests_total",
-            "method" => *method, "route" => route.clone(), "status" => status.to_string()
-        )
-        .increment(1);
+        telemetry::request(method, std::mem::take(route), status, elapsed);
     }
 }
 

@@ -1,6 +1,13 @@
 //! What the rooms measure of their work, one line at each place.
 
-use std::time::Duration;
+use std::{sync::LazyLock, time::Duration};
+
+use metrics::{Counter, Histogram};
+
+use super::Series;
+
+/// The series of one function here.
+type Known<Labels, Handles> = LazyLock<Series<Labels, Handles>>;
 
 /// What is given up that an operator can mend, and is told by an alert.
 const LETTERS: [(&str, &str); 7] = [
@@ -35,7 +42,29 @@ pub(super) fn begin(version: &'static str, commit: &'static str) {
 
 /// A worker has taken a step.
 pub(crate) fn step(kind: &'static str, step: &'static str, outcome: &'static str) {
-    metrics::counter!("alc_connector_steps_total", "kind" => kind, "step" => step, "outcome" => outcome).increment(1);
+    static STEPS: Known<[&str; 3], Counter> = LazyLock::new(Series::default);
+    let steps = STEPS.of([kind, step, outcome], |[kind, step, outcome]| {
+        metrics::counter!("alc_connector_steps_total", "kind" => *kind, "step" => *step, "outcome" => *outcome)
+    });
+    steps.increment(1);
+}
+
+/// A request was answered, or its caller hung up.
+pub(crate) fn request(method: &'static str, route: String, status: u16, took: Duration) {
+    static REQUESTS: Known<(&str, String, u16), (Histogram, Counter)> = LazyLock::new(Series::default);
+    let (duration, requests) = REQUESTS.of((method, route, status), |(method, route, status)| {
+        let (method, route, status) = (*method, route.clone(), status.to_string());
+        (
+            metrics::histogram!(
+                "alc_connector_http_request_duration_seconds", "method" => method, "route" => route.clone()
+            ),
+            metrics::counter!(
+                "alc_connector_http_requests_total", "method" => method, "route" => route, "status" => status
+            ),
+        )
+    });
+    duration.record(took.as_secs_f64());
+    requests.increment(1);
 }
 
 /// A press was answered with this status.
@@ -49,7 +78,10 @@ pub(crate) fn press(status: u16, took: Duration) {
         400..500 => "refused",
         _ => "failed",
     };
-    metrics::histogram!("alc_connector_send_duration_seconds", "outcome" => outcome).record(took.as_secs_f64());
+    static DURATIONS: Known<&str, Histogram> = LazyLock::new(Series::default);
+    let duration = DURATIONS
+        .of(outcome, |outcome| metrics::histogram!("alc_connector_send_duration_seconds", "outcome" => *outcome));
+    duration.record(took.as_secs_f64());
 }
 
 /// Attio shows what a send came to, so long after that was committed.

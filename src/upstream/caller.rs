@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use metrics::{Counter, Histogram};
 use reqwest::{Method, Request, RequestBuilder, Response, header::HeaderValue};
 use tokio::time::{Instant, timeout_at};
 use url::Url;
@@ -18,7 +19,7 @@ use super::{
 };
 use crate::{
     clock::{SharedClock, until},
-    telemetry::traces,
+    telemetry::{Series, traces},
 };
 
 /// The most that is read of an answer, in bytes, unless the operation says otherwise.
@@ -40,13 +41,15 @@ pub struct Caller {
     timeout: Duration,
     clock: SharedClock,
     longest_wait: Duration,
+    /// By operation and outcome.
+    series: Series<(&'static str, &'static str), (Counter, Histogram)>,
 }
 
 impl Caller {
     /// `http` comes from [`super::http_clients`]; `upstream` is the metrics label (`alc`, `attio`); `timeout` is for
     /// one whole attempt, from the name look-up to the last byte of the body.
     pub fn new(http: HttpClients, upstream: &'static str, timeout: Duration, clock: SharedClock) -> Self {
-        Self { http, upstream, timeout, clock, longest_wait: retry_after::LONGEST }
+        Self { http, upstream, timeout, clock, longest_wait: retry_after::LONGEST, series: Series::default() }
     }
 
     /// The same for work that has to be done by a deadline of this length: `Retry-After` keeps it waiting for no more
@@ -123,9 +126,12 @@ impl Caller {
             span.fail(|| outcome.into());
         }
         span.end();
-        let labels = [("upstream", self.upstream), ("operation", operation), ("outcome", outcome)];
-        metrics::counter!(REQUESTS, &labels).increment(1);
-        metrics::histogram!(DURATION, &labels).record(took.as_secs_f64());
+        let (requests, duration) = self.series.of((operation, outcome), |_| {
+            let labels = [("upstream", self.upstream), ("operation", operation), ("outcome", outcome)];
+            (metrics::counter!(REQUESTS, &labels), metrics::histogram!(DURATION, &labels))
+        });
+        requests.increment(1);
+        duration.record(took.as_secs_f64());
         result
     }
 
