@@ -22,6 +22,9 @@ use crate::{
     telemetry,
 };
 
+/// A lease this much shorter than a new one lasts long enough.
+const FRESH: Duration = Duration::from_secs(1);
+
 impl Leads {
     /// Writes a fact down, come what may; see the promises of [`super`].
     pub(in crate::leads) async fn record(
@@ -226,9 +229,11 @@ impl Leads {
         self.parts.store.tries(tenant, Patience::Fact).commit(commit).await
     }
 
-    /// The lease, long enough again for what comes next.
+    /// The lease, long enough again for what comes next. The store's indexes go by its end: one that has hardly begun
+    /// is left as it is, at the cost of some of its air.
     pub(in crate::leads) fn extended(&self, lease: Lease, now: Timestamp) -> Lease {
-        Lease { until: later(now, self.lease_duration()).max(lease.until), ..lease }
+        let until = later(now, self.lease_duration());
+        if until <= later(lease.until, FRESH) { lease } else { Lease { until, ..lease } }
     }
 }
 

@@ -16,6 +16,8 @@ use crate::{
     },
 };
 use jiff::Timestamp;
+use redis::ToRedisArgs;
+use uuid::Uuid;
 
 /// Fields of a hash in the order asked for: of an aggregate `b, v, s, c, d, lt, lu, sl, x, u`.
 pub(super) type Fields = Vec<Option<String>>;
@@ -40,7 +42,7 @@ pub(super) fn is_accepting(commit: &Commit) -> bool {
 
 /// The arguments of `commit.lua`.
 pub(super) fn commit_arguments(call: &mut Call<'_>, tenant: &Tenant, commit: &Commit, now: Timestamp) {
-    call.arg(commit.id.to_string()).arg(now.as_microsecond()).arg(tenant.as_str());
+    id(call, Some(commit.id)).arg(now.as_microsecond()).arg(tenant.as_str());
     call.arg(commit.checks.len()).arg(commit.writes.len());
     gate_arguments(call, commit.reserve.as_ref().map(|reserve| reserve.gate));
     call.arg(commit.reserve.as_ref().map(|reserve| member(&reserve.key)).unwrap_or_default());
@@ -49,8 +51,7 @@ pub(super) fn commit_arguments(call: &mut Call<'_>, tenant: &Tenant, commit: &Co
     }
     for write in &commit.writes {
         call.arg(member(&write.key));
-        call.arg(write.expected.map(|version| version.to_string()).unwrap_or_default());
-        call.arg(commit.version_after(write.expected));
+        number(call, write.expected).arg(commit.version_after(write.expected));
         match &write.change {
             Change::Erase => {
                 call.arg("erase");
@@ -59,36 +60,45 @@ pub(super) fn commit_arguments(call: &mut Call<'_>, tenant: &Tenant, commit: &Co
                 }
             }
             Change::Put { body, status, created_at, lease, urgent, expires_at } => {
-                call.arg("put")
-                    .arg(body)
-                    .arg(status.as_ref())
-                    .arg(sortable(*created_at))
-                    .arg(micros_or_blank(*expires_at));
-                let ttl = expires_at.map(|at| crate::clock::until(now, at).as_millis() + GARBAGE_AGE_MS);
-                call.arg(ttl.map(|ttl| ttl.to_string()).unwrap_or_default());
+                call.arg("put").arg(body).arg(status.as_ref()).arg(sortable(*created_at));
+                micros(call, *expires_at);
+                number(call, expires_at.map(|at| crate::clock::until(now, at).as_millis() + GARBAGE_AGE_MS));
                 let (change, token, time) = match lease {
                     LeaseChange::Leave { due } => ("leave", None, *due),
                     LeaseChange::Take(lease) => ("take", Some(lease.token), Some(lease.until)),
                     LeaseChange::Hold(lease) => ("hold", Some(lease.token), Some(lease.until)),
                     LeaseChange::End { token, due } => ("end", Some(*token), *due),
                 };
-                call.arg(change).arg(token.map(|token| token.to_string()).unwrap_or_default());
-                call.arg(micros_or_blank(time)).arg(if *urgent { "1" } else { "" });
+                id(call.arg(change), token);
+                micros(call, time).arg(if *urgent { "1" } else { "" });
             }
         }
     }
 }
 
+/// The number, or a blank.
+fn number<'a, 'b>(call: &'a mut Call<'b>, number: Option<impl ToRedisArgs>) -> &'a mut Call<'b> {
+    match number {
+        Some(number) => call.arg(number),
+        None => call.arg(""),
+    }
+}
+
+fn micros<'a, 'b>(call: &'a mut Call<'b>, time: Option<Timestamp>) -> &'a mut Call<'b> {
+    number(call, time.map(Timestamp::as_microsecond))
+}
+
+fn id<'a, 'b>(call: &'a mut Call<'b>, id: Option<Uuid>) -> &'a mut Call<'b> {
+    let mut text = Uuid::encode_buffer();
+    call.arg(id.map_or("", |id| id.hyphenated().encode_lower(&mut text)))
+}
+
 /// Upstream, interval, limit and lane; blank where there is none.
 pub(super) fn gate_arguments(call: &mut Call<'_>, gate: Option<Gate>) {
     call.arg(gate.map(|gate| gate.upstream).unwrap_or_default());
-    call.arg(gate.and_then(Gate::interval_micros).map(|interval| interval.to_string()).unwrap_or_default());
+    number(call, gate.and_then(Gate::interval_micros));
     call.arg(gate.and_then(Gate::most_in_a_second).unwrap_or(0));
     call.arg(if gate.is_some_and(|gate| gate.ahead) { "ahead" } else { "" });
-}
-
-fn micros_or_blank(time: Option<Timestamp>) -> String {
-    time.map(|time| time.as_microsecond().to_string()).unwrap_or_default()
 }
 
 pub(super) fn corrupt(what: &str) -> StoreError {

@@ -3,12 +3,15 @@
 use redis::{Arg, Cmd, ToRedisArgs};
 
 const PLACES: &str = include_str!("scripts/places.lua");
+const EVERYWHERE: &str = include_str!("scripts/everywhere.lua");
+const DOCUMENT: &str = include_str!("scripts/document.lua");
 const COMMON: &str = include_str!("scripts/common.lua");
 const GATE: &str = include_str!("scripts/gate.lua");
 /// What a script may use. Redis makes every function anew at each call: the scripts that run most often have no others
 /// than they need.
-const ALL: &[&str] = &[PLACES, COMMON, GATE];
-const WITHOUT_GATES: &[&str] = &[PLACES, COMMON];
+const ALL: &[&str] = &[PLACES, EVERYWHERE, DOCUMENT, COMMON, GATE];
+const COMMITTING: &[&str] = &[PLACES, COMMON];
+const TAKING_A_TURN: &[&str] = &[PLACES, COMMON, GATE];
 
 /// Everything but the accepting commit may run on a full server: else what is there could not even be read, let alone
 /// be settled.
@@ -51,11 +54,11 @@ impl Scripts {
     pub(super) fn new() -> Self {
         let commit = include_str!("scripts/commit.lua");
         Self {
-            accept: Script::of(ACCEPTING, WITHOUT_GATES, commit),
-            accept_with_turn: Script::new(ACCEPTING, commit),
-            settle: Script::of(DRAINING, WITHOUT_GATES, commit),
-            settle_with_turn: Script::new(DRAINING, commit),
-            load: Script::of(READING, &[PLACES], include_str!("scripts/load.lua")),
+            accept: Script::of(ACCEPTING, COMMITTING, commit),
+            accept_with_turn: Script::of(ACCEPTING, TAKING_A_TURN, commit),
+            settle: Script::of(DRAINING, COMMITTING, commit),
+            settle_with_turn: Script::of(DRAINING, TAKING_A_TURN, commit),
+            load: Script::of(READING, &[PLACES, DOCUMENT], include_str!("scripts/load.lua")),
             due: Script::new(READING, include_str!("scripts/due.lua")),
             next: Script::new(READING, include_str!("scripts/next.lua")),
             lease: Script::new(DRAINING, include_str!("scripts/lease.lua")),

@@ -81,9 +81,11 @@ for _, w in ipairs(planned) do
   else
     redis.call('DEL', key)
   end
-  if indexed then
+  -- A holder that goes on mostly keeps its lease as it is, and so its place in the indexes.
+  local had, was_urgent = w.present and (w.present.lu or w.present.d), w.present and w.present.u
+  if indexed and ((due or '') ~= (had or '') or w.urgent ~= (was_urgent and true or false)) then
     moved = true
-    due_at(tenant, w.member, due, w.urgent, w.present and w.present.u)
+    due_at(tenant, w.member, due, w.urgent, was_urgent)
   end
 end
 if moved then requeue(tenant, now, false) end

@@ -4,8 +4,8 @@ local SECOND = 1000000
 local TOLERANCE, PATIENCE = SECOND, 30 * SECOND
 local MARKS = 25
 local FIRST_COOL_DOWN = 5 * SECOND
--- A gate at rest for so long is garbage.
-local REST_MS = 86400000
+-- A gate at rest for so long is garbage, or for up to two hours more: only once an hour it is put off.
+local REST_MS, HOUR = 86400000, 3600 * SECOND
 
 local GATE_NAMES = { 'grid', 'tail', 'returning', 'paused', 'open', 'probe', 'cool', 'failures', 'left', 'ahead', 'since',
   'last' }
@@ -38,7 +38,10 @@ local function gate_write(key, g, now)
     end
   end
   write_fields(key, GATE_NAMES, g.had, has)
-  redis.call('PEXPIRE', key, text(REST_MS + math.floor((last - now) / 1000)))
+  local before = tonumber(string.sub(g.had.left or '', -WIDTH))
+  if not before or math.floor(before / HOUR) ~= math.floor(now / HOUR) or last > now + HOUR then
+    redis.call('PEXPIRE', key, text(REST_MS + math.floor((last - now + 2 * HOUR) / 1000)))
+  end
 end
 
 -- The request that goes while the breaker is open is its probe.
