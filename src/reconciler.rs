@@ -8,12 +8,14 @@
 //! the same code path. All that is logged while an aggregate is worked on stands in the span `step`, which names the
 //! lead or the workspace.
 
+mod making_way;
 mod resealing;
 
 use std::{sync::Arc, time::Duration};
 
 use tracing::{Instrument as _, Span, field::Empty};
 
+use self::making_way::MakingWay;
 use crate::{
     authorization::Authorization,
     clock::{SharedClock, Timestamp, later},
@@ -37,6 +39,16 @@ const SILENT_AT_MOST: Duration = Duration::from_secs(60);
 const UNREADABLE_AGAIN: Duration = Duration::from_secs(5 * 60);
 /// When an attempt or a sync is looked at again that found all the seats of its sort taken.
 const CROWDED_AGAIN: Duration = Duration::from_secs(5);
+
+/// What has been leased of what was due.
+enum Leasing {
+    /// All for which there are seats.
+    All,
+    /// There may be more.
+    NotAll,
+    /// There may be more, which is left for now: people wait for a slow store.
+    MadeWay,
+}
 
 /// The loop and its workers.
 #[derive(Clone)]
@@ -67,13 +79,18 @@ impl Reconciler {
     /// Runs until the process stops; what is under way then is the lifecycle's to wait for.
     pub async fn run(self) {
         let heartbeat = self.lifecycle.heartbeat("reconciler", SILENT_AT_MOST, self.clock.now());
+        let mut making_way = MakingWay::default();
         while !self.lifecycle.is_stopping() {
             let turn = self.lifecycle.turn();
             let now = self.clock.now();
             heartbeat.beat(now);
-            match self.lease(now).await {
-                Ok(true) => self.sleep(now, turn, &heartbeat).await,
-                Ok(false) => {}
+            match self.lease(now, &mut making_way).await {
+                Ok(Leasing::All) => self.sleep(now, turn, &heartbeat).await,
+                Ok(Leasing::NotAll) => {}
+                Ok(Leasing::MadeWay) => {
+                    drop(turn);
+                    self.make_way(&making_way).await;
+                }
                 Err(error) => {
                     tracing::warn!(%error, "the store cannot be asked for what is due");
                     drop(turn);
@@ -83,11 +100,15 @@ impl Reconciler {
         }
     }
 
-    /// Leases what is due and sets workers to it; `true`: all that was due then and for which there are seats.
-    async fn lease(&self, now: Timestamp) -> Result<bool, StoreError> {
-        let Some(request) = self.seats.request(self.leads.lease_duration()) else {
-            return Ok(true);
+    /// Leases what is due and sets workers to it.
+    async fn lease(&self, now: Timestamp, making_way: &mut MakingWay) -> Result<Leasing, StoreError> {
+        let Some(mut request) = self.seats.request(self.leads.lease_duration()) else {
+            return Ok(Leasing::All);
         };
+        let makes_way = making_way.narrow(&mut request.others, self.store.pressure().is_high());
+        if request.urgent.max + request.others.max == 0 {
+            return Ok(Leasing::MadeWay);
+        }
         let due = self.store.lease_due(&request, now).await?;
         let is_all = self.seats.saw(&request, &due) || due.leased.is_empty();
         for leased in due.leased {
@@ -102,7 +123,21 @@ impl Reconciler {
             };
             self.lifecycle.spawn(work.instrument(span));
         }
-        Ok(is_all)
+        Ok(match (makes_way, is_all) {
+            (true, _) => Leasing::MadeWay,
+            (false, true) => Leasing::All,
+            (false, false) => Leasing::NotAll,
+        })
+    }
+
+    /// Waits until more may be begun of what makes way, or what does not make way may be due or have a seat.
+    async fn make_way(&self, making_way: &MakingWay) {
+        tokio::select! {
+            () = self.store.woken(Some(later(self.clock.now(), making_way::APART))) => {}
+            () = self.seats.freed() => {}
+            () = self.lifecycle.stopping() => {}
+            () = making_way.over() => {}
+        }
     }
 
     async fn work_on(&self, leased: Leased) {

@@ -29,6 +29,7 @@ use super::{
 };
 use crate::{
     lifecycle::Lifecycle,
+    store::Store,
     telemetry::{self, traces},
 };
 
@@ -48,6 +49,7 @@ where
     // modules has to name this one.
     let span =
         tracing::error_span!("request", request_id = &*id, workspace = Empty, connection = Empty, record = Empty);
+    let waiting = request.app_data::<Data<Store>>().map(|store| store.pressure().request());
     let mut visit = Visit::begin(&request);
     let trace = visit.trace.clone();
     trace.describe(|| [("alc_connector.request_id", Some(id.to_string().into()))]);
@@ -74,6 +76,7 @@ where
             }
         };
         visit.end(status);
+        drop(waiting);
         result
     };
     request_id::within(of_task, trace.within(visit)).instrument(span).await

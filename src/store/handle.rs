@@ -12,6 +12,7 @@ use super::{
     engine::Engine,
     error::StoreError,
     measured::Measured,
+    pressure::Pressure,
 };
 use crate::clock::{SharedClock, SystemClock};
 
@@ -21,6 +22,7 @@ pub struct Store {
     engine: Arc<dyn Engine>,
     alarm: Arc<Alarm>,
     clock: SharedClock,
+    pressure: Pressure,
 }
 
 impl fmt::Debug for Store {
@@ -33,8 +35,14 @@ impl Store {
     /// A handle on `engine`, measured; its clock is the engine's, or the machine's where the engine has none.
     pub fn new(engine: Arc<dyn Engine>) -> Self {
         let clock = engine.clock().unwrap_or_else(|| Arc::new(SystemClock));
-        let engine = Arc::new(Measured::new(engine));
-        Self { engine, alarm: Arc::default(), clock }
+        let pressure = Pressure::default();
+        let engine = Arc::new(Measured::new(engine, pressure.clone()));
+        Self { engine, alarm: Arc::default(), clock, pressure }
+    }
+
+    /// Whether callers wait for this store and it has become slow.
+    pub fn pressure(&self) -> &Pressure {
+        &self.pressure
     }
 
     /// The same store on another clock.

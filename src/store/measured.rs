@@ -18,6 +18,7 @@ use super::{
     error::StoreError,
     found::{Cursor, Depth, Due, LeaseRequest, Leased, Loaded, Page, Taken},
     gate::{Gate, GateReport, Verdict},
+    pressure::Pressure,
 };
 use crate::clock::{SharedClock, until};
 
@@ -36,14 +37,19 @@ impl Operation {
     }
 
     #[expect(clippy::disallowed_methods, reason = "how long the store took is for people; nothing is decided by it")]
-    async fn of<T>(&self, asked: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    async fn timed<T>(&self, asked: impl Future<Output = Result<T, StoreError>>) -> (Result<T, StoreError>, Duration) {
         let began = std::time::Instant::now();
         let answer = asked.await;
-        self.took.record(began.elapsed().as_secs_f64());
+        let took = began.elapsed();
+        self.took.record(took.as_secs_f64());
         if answer.is_err() {
             self.errors.increment(1);
         }
-        answer
+        (answer, took)
+    }
+
+    async fn of<T>(&self, asked: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        self.timed(asked).await.0
     }
 }
 
@@ -76,6 +82,7 @@ impl Leases {
 /// The engine, and what is measured of it.
 pub(super) struct Measured {
     engine: Arc<dyn Engine>,
+    pressure: Pressure,
     load: Operation,
     commit: Operation,
     lease_due: Operation,
@@ -93,9 +100,10 @@ pub(super) struct Measured {
 }
 
 impl Measured {
-    pub(super) fn new(engine: Arc<dyn Engine>) -> Self {
+    pub(super) fn new(engine: Arc<dyn Engine>, pressure: Pressure) -> Self {
         Self {
             engine,
+            pressure,
             load: Operation::new("load"),
             commit: Operation::new("commit"),
             gate_waits: ["alc", "attio", "workflow"]
@@ -132,7 +140,9 @@ impl Engine for Measured {
     }
 
     async fn commit(&self, tenant: &Tenant, commit: &Commit, now: Timestamp) -> Result<Committed, StoreError> {
-        let committed = self.commit.of(self.engine.commit(tenant, commit, now)).await?;
+        let (committed, took) = self.commit.timed(self.engine.commit(tenant, commit, now)).await;
+        self.pressure.took(took);
+        let committed = committed?;
         match (committed, &commit.reserve) {
             (Committed::Conflict, _) => self.conflicts.increment(1),
             (Committed::Done(verdict), Some(reserve)) => self.note_wait(&reserve.gate, verdict, now),
@@ -258,7 +268,7 @@ mod tests {
         let _recording = metrics::set_default_local_recorder(&recorder);
         let dir = tempfile::tempdir().expect("a folder");
         let engine = SqliteEngine::open(&dir.path().join("store"), Duration::ZERO).await.expect("it opens");
-        let measured = Measured::new(Arc::new(engine));
+        let measured = Measured::new(Arc::new(engine), Pressure::default());
         let lead = lead(1);
         create(&measured, &tenant(), &lead, due(at(10))).await;
         let request = LeaseRequest::up_to(1, Duration::from_secs(30));

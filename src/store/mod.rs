@@ -35,6 +35,7 @@ pub mod moving;
 mod open;
 mod opening;
 mod patience;
+mod pressure;
 pub mod redis;
 mod resealed;
 pub mod sqlite;
@@ -55,6 +56,7 @@ pub use self::{
     open::{check_url, is_same, open, open_shelf},
     opening::{OpenError, check_namespace},
     patience::Patience,
+    pressure::{Pressure, Waiting},
     resealed::Resealed,
     tries::{Decision, Tries},
 };
