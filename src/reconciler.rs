@@ -13,6 +13,7 @@ mod resealing;
 
 use std::{sync::Arc, time::Duration};
 
+use tokio::time::Instant;
 use tracing::{Instrument as _, Span, field::Empty};
 
 use self::making_way::MakingWay;
@@ -23,7 +24,7 @@ use crate::{
     leads::Leads,
     lifecycle::{Heartbeat, Lifecycle, Turn},
     seats::Seats,
-    store::{Kind, Leased, Store, StoreError},
+    store::{Kind, Leased, Pressure, Store, StoreError},
     telemetry::traces,
 };
 
@@ -46,8 +47,9 @@ enum Leasing {
     All,
     /// There may be more.
     NotAll,
-    /// There may be more, which is left for now: people wait for a slow store.
-    MadeWay,
+    /// There may be more, and until then it is left: callers wait for a slow store. `waits`: so does what is urgent,
+    /// for a seat.
+    MadeWay { until: Instant, waits: bool },
 }
 
 /// The loop and its workers.
@@ -85,12 +87,8 @@ impl Reconciler {
             let now = self.clock.now();
             heartbeat.beat(now);
             match self.lease(now, &mut making_way).await {
-                Ok(Leasing::All) => self.sleep(now, turn, &heartbeat).await,
                 Ok(Leasing::NotAll) => {}
-                Ok(Leasing::MadeWay) => {
-                    drop(turn);
-                    self.make_way(&making_way).await;
-                }
+                Ok(leasing) => self.sleep(now, leasing, turn, &heartbeat).await,
                 Err(error) => {
                     tracing::warn!(%error, "the store cannot be asked for what is due");
                     drop(turn);
@@ -105,12 +103,21 @@ impl Reconciler {
         let Some(mut request) = self.seats.request(self.leads.lease_duration()) else {
             return Ok(Leasing::All);
         };
-        let makes_way = making_way.narrow(&mut request.others, self.store.pressure().is_high());
-        if request.urgent.max + request.others.max == 0 {
-            return Ok(Leasing::MadeWay);
+        let machine = Pressure::now();
+        let until = (self.store.pressure().is_high(machine)).then(|| making_way.narrow(&mut request.others, machine));
+        if let Some(until) = until.filter(|_| request.urgent.max + request.others.max == 0) {
+            return Ok(Leasing::MadeWay { until, waits: true });
         }
         let due = self.store.lease_due(&request, now).await?;
-        let is_all = self.seats.saw(&request, &due) || due.leased.is_empty();
+        let saw_all = self.seats.saw(&request, &due);
+        let has_urgent = due.leased.iter().any(|leased| leased.document.urgent);
+        let leasing = match (saw_all, until) {
+            ([true, true], _) => Leasing::All,
+            ([false, _], Some(_)) if has_urgent => Leasing::NotAll,
+            ([saw_urgent, _], Some(until)) => Leasing::MadeWay { until, waits: !saw_urgent },
+            (_, None) if due.leased.is_empty() => Leasing::All,
+            (_, None) => Leasing::NotAll,
+        };
         for leased in due.leased {
             let worker = self.clone();
             let seat = self.seats.take(&leased.tenant, leased.key.kind, leased.document.urgent);
@@ -123,21 +130,7 @@ impl Reconciler {
             };
             self.lifecycle.spawn(work.instrument(span));
         }
-        Ok(match (makes_way, is_all) {
-            (true, _) => Leasing::MadeWay,
-            (false, true) => Leasing::All,
-            (false, false) => Leasing::NotAll,
-        })
-    }
-
-    /// Waits until more may be begun of what makes way, or what does not make way may be due or have a seat.
-    async fn make_way(&self, making_way: &MakingWay) {
-        tokio::select! {
-            () = self.store.woken(Some(later(self.clock.now(), making_way::APART))) => {}
-            () = self.seats.freed() => {}
-            () = self.lifecycle.stopping() => {}
-            () = making_way.over() => {}
-        }
+        Ok(leasing)
     }
 
     async fn work_on(&self, leased: Leased) {
@@ -181,9 +174,19 @@ impl Reconciler {
         }
     }
 
-    /// Ends the turn in which nothing was due at `now`, and sleeps until something is due, a local write says so, a
-    /// worker is free again, or a second has passed.
-    async fn sleep(&self, now: Timestamp, turn: Turn, heartbeat: &Heartbeat) {
+    /// Ends the turn in which nothing more was leased at `now`, and sleeps until something is due, a local write says
+    /// so, a worker is free again, what made way may go on, or a second has passed.
+    async fn sleep(&self, now: Timestamp, leasing: Leasing, turn: Turn, heartbeat: &Heartbeat) {
+        let made_way = match leasing {
+            Leasing::MadeWay { until, waits } => Some((until, waits)),
+            Leasing::All | Leasing::NotAll => None,
+        };
+        let is_over = async {
+            match made_way {
+                Some((until, _)) => tokio::time::sleep_until(until).await,
+                None => std::future::pending().await,
+            }
+        };
         if self.seats.are_taken() {
             drop(turn);
             tokio::select! {
@@ -204,12 +207,14 @@ impl Reconciler {
         // What was due at `now` and was not leased belongs to a tenant with its share in work: a freed seat tells. What
         // has become due since then has not been looked at: it must not wait for the longest sleep.
         heartbeat.beat(self.clock.now());
-        drop(turn);
+        // What makes way is due, and its turn goes on.
+        let _turn = made_way.is_some().then_some(turn);
         tokio::select! {
             () = self.store.woken(due) => {}
-            () = self.seats.freed() => {}
+            () = self.seats.freed(), if made_way.is_none_or(|(_, waits)| waits) => {}
             () = self.lifecycle.stopping() => {}
             () = tokio::time::sleep(LONGEST_SLEEP) => {}
+            () = is_over => {}
             () = async {
                 match due {
                     Some(due) => self.clock.sleep_until(due).await,

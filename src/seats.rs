@@ -162,14 +162,13 @@ impl Seats {
     }
 
     /// Takes down what [`crate::store::Engine::lease_due`] has given for `request`, before seats are taken for it;
-    /// whether that was all that was due.
-    pub fn saw(&self, request: &LeaseRequest, due: &Due) -> bool {
+    /// whether that was all that was due, of what is urgent and of the rest.
+    pub fn saw(&self, request: &LeaseRequest, due: &Due) -> [bool; 2] {
         let lanes = [(&self.urgent, &request.urgent, true), (&self.others, &request.others, false)];
-        let saw_all = lanes.map(|(lane, quota, urgent)| {
+        lanes.map(|(lane, quota, urgent)| {
             let in_lane = due.leased.iter().filter(|one| one.document.urgent == urgent);
             lane.saw(quota, in_lane.map(|one| one.tenant.clone()), due.saw_end)
-        });
-        saw_all == [true, true]
+        })
     }
 
     /// Resolves when a seat has been freed that something may wait for.
@@ -324,7 +323,7 @@ mod tests {
 
             // Another replica was faster, or part of the store did not answer.
             let request = seats.request(SECOND).expect("all are free");
-            assert!(!seats.saw(&request, &nothing(false)) && seats.hand_over(&b, urgent).is_none());
+            assert!(seats.saw(&request, &nothing(false)) == [false; 2] && seats.hand_over(&b, urgent).is_none());
 
             let all: Vec<_> = (0..WORKERS).map(|n| leased(&Tenant::new(n), urgent)).collect();
             assert!(having_seen(&all).hand_over(&a, urgent).is_none(), "there may be more of anybody's");

@@ -49,8 +49,9 @@ where
     // modules has to name this one.
     let span =
         tracing::error_span!("request", request_id = &*id, workspace = Empty, connection = Empty, record = Empty);
-    let waiting = request.app_data::<Data<Store>>().map(|store| store.pressure().request());
     let mut visit = Visit::begin(&request);
+    let is_work = !is_probe(&visit.route) && visit.route != NO_ROUTE;
+    let waiting = request.app_data::<Data<Store>>().filter(|_| is_work).map(|store| store.pressure().request());
     let trace = visit.trace.clone();
     trace.describe(|| [("alc_connector.request_id", Some(id.to_string().into()))]);
     let visit = async move {

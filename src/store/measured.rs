@@ -141,8 +141,8 @@ impl Engine for Measured {
 
     async fn commit(&self, tenant: &Tenant, commit: &Commit, now: Timestamp) -> Result<Committed, StoreError> {
         let (committed, took) = self.commit.timed(self.engine.commit(tenant, commit, now)).await;
-        self.pressure.took(took);
         let committed = committed?;
+        self.pressure.took(took);
         match (committed, &commit.reserve) {
             (Committed::Conflict, _) => self.conflicts.increment(1),
             (Committed::Done(verdict), Some(reserve)) => self.note_wait(&reserve.gate, verdict, now),

@@ -20,12 +20,15 @@ const SLACK: Duration = Duration::from_millis(2);
 const BEST_OF: Duration = Duration::from_secs(60);
 /// The mean goes by about so many commits.
 const MEAN_OF: u32 = 16;
+/// A single commit counts for no more than so many times what is slow: a disk that stalls now and then is not slow.
+const AT_MOST: u32 = 4;
 /// How long it stays so. Work that makes way makes the store fast again, and would come back at once.
 const LASTS: Duration = Duration::from_secs(1);
 /// A caller that was here a moment ago comes again.
-const MOMENT: Duration = Duration::from_millis(50);
+const MOMENT: Duration = Duration::from_millis(250);
 
-/// How busy one process's store is, and whether requests are under way. Clones share it.
+/// How busy one process's store is, and whether requests are under way in that process; of other replicas' callers it
+/// knows nothing. Clones share it.
 #[derive(Clone, Default)]
 pub struct Pressure(Arc<Mutex<State>>);
 
@@ -39,6 +42,7 @@ struct State {
     best: Option<(Instant, Duration)>,
     best_before: Option<Duration>,
     mean: Duration,
+    last: Option<Instant>,
     until: Option<Instant>,
 }
 
@@ -51,15 +55,23 @@ impl State {
                 Some((now, took))
             }
         };
-        self.mean = (self.mean * (MEAN_OF - 1) + took) / MEAN_OF;
+        let took = self.slow().map_or(took, |slow| took.min(slow * AT_MOST));
+        // What was slow before a pause says nothing of now.
+        let goes_on = self.last.replace(now).is_some_and(|last| now < last + LASTS);
+        self.mean = if goes_on { (self.mean * (MEAN_OF - 1) + took) / MEAN_OF } else { took.min(self.mean) };
         if self.is_slow() && self.is_waited_for(now) {
             self.until = Some(now + LASTS);
         }
     }
 
-    fn is_slow(&self) -> bool {
+    /// A mean beyond this is slow.
+    fn slow(&self) -> Option<Duration> {
         let best = self.best.map(|(_, best)| best).into_iter().chain(self.best_before).min();
-        best.is_some_and(|best| self.mean > best * TIMES + SLACK)
+        best.map(|best| best * TIMES + SLACK)
+    }
+
+    fn is_slow(&self) -> bool {
+        self.slow().is_some_and(|slow| self.mean > slow)
     }
 
     fn is_waited_for(&self, now: Instant) -> bool {
@@ -84,12 +96,18 @@ impl Pressure {
 
     /// A commit has taken that long.
     pub(super) fn took(&self, took: Duration) {
-        self.state().took(took, now());
+        self.state().took(took, Self::now());
     }
 
-    /// Whether work that nobody waits for should make way now.
-    pub fn is_high(&self) -> bool {
-        self.state().is_high(now())
+    /// Whether work that no caller waits for should make way at `now`.
+    pub fn is_high(&self, now: Instant) -> bool {
+        self.state().is_high(now)
+    }
+
+    /// The machine's time.
+    #[expect(clippy::disallowed_methods, reason = "how long the machine takes; only what goes first is decided by it")]
+    pub fn now() -> Instant {
+        Instant::now()
     }
 }
 
@@ -100,13 +118,8 @@ impl Drop for Waiting {
     fn drop(&mut self) {
         let mut state = self.0.state();
         state.requests = state.requests.saturating_sub(1);
-        state.ended = Some(now());
+        state.ended = Some(Pressure::now());
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "how long the machine takes; only who goes first is decided by it")]
-fn now() -> Instant {
-    Instant::now()
 }
 
 #[cfg(test)]
@@ -126,7 +139,7 @@ mod tests {
 
     #[test]
     fn a_store_that_has_become_slow_while_a_caller_waits_is_noticed_and_no_other() {
-        let (mut state, began) = (State::default(), now());
+        let (mut state, began) = (State::default(), Pressure::now());
         state.requests = 1;
         commits(&mut state, FAST, began);
         assert!(!state.is_high(began), "it is as fast as ever");
@@ -144,7 +157,7 @@ mod tests {
 
     #[test]
     fn a_store_that_is_always_slow_is_not_waited_for() {
-        let (mut state, began) = (State { requests: 1, ..State::default() }, now());
+        let (mut state, began) = (State { requests: 1, ..State::default() }, Pressure::now());
         commits(&mut state, FAST, began);
         for minutes in 1..4 {
             commits(&mut state, SLOW, began + BEST_OF * minutes);
@@ -152,10 +165,22 @@ mod tests {
         assert!(!state.is_high(began + BEST_OF * 3 + LASTS), "a far one needs that long");
     }
 
+    #[test]
+    fn a_stall_now_and_then_and_a_pause_are_not_slow() {
+        let (mut state, began) = (State { requests: 1, ..State::default() }, Pressure::now());
+        commits(&mut state, FAST, began);
+        state.took(Duration::from_secs(1), began);
+        assert!(!state.is_high(began), "one stall");
+        commits(&mut state, SLOW, began);
+        let later = began + Duration::from_secs(30);
+        state.took(FAST, later);
+        assert!(!state.is_high(later), "long ago");
+    }
+
     proptest! {
         #[test]
         fn nothing_makes_way_for_nobody(took in proptest::collection::vec((0_u64..100_000, 0_u64..90_000), 0..60)) {
-            let (mut state, mut at) = (State::default(), now());
+            let (mut state, mut at) = (State::default(), Pressure::now());
             for (micros, later) in took {
                 at += Duration::from_millis(later);
                 state.took(Duration::from_micros(micros), at);
