@@ -67,10 +67,23 @@ impl RedisServer {
         line.and_then(|bytes| bytes.trim().parse().ok()).ok_or_else(|| "INFO memory has no used_memory".to_owned())
     }
 
+    /// Waits until the append-only file is not written anew: that takes a core, and each page that is changed meanwhile
+    /// is copied. It follows once after the store was filled, and not again until as much has been written.
+    pub(crate) async fn at_rest(&self) -> Result<(), String> {
+        while self.info("persistence").await?.lines().any(is_rewriting) {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        Ok(())
+    }
+
     async fn info(&self, section: &str) -> Result<String, String> {
         let mut connection = self.connection.clone();
         redis::cmd("INFO").arg(section).query_async(&mut connection).await.map_err(|error| error.to_string())
     }
+}
+
+fn is_rewriting(line: &str) -> bool {
+    ["aof_rewrite_in_progress:1", "aof_rewrite_scheduled:1", "rdb_bgsave_in_progress:1"].contains(&line.trim())
 }
 
 /// The calls of EVAL, EVALSHA, FCALL and their read-only kin.

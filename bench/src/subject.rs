@@ -103,6 +103,9 @@ impl Subject {
         let Serving::Connector(connector) = &mut self.serving else { return meanwhile.await };
         connector.stop().await;
         meanwhile.await?;
+        if let Some(redis) = &self.redis {
+            redis.at_rest().await?;
+        }
         connector.start_again().await.map_err(|error| error.to_string())?;
         self.start_to_ready = Some(connector.start_to_ready);
         Ok(())

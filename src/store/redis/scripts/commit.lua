@@ -83,7 +83,7 @@ for _, w in ipairs(planned) do
   end
   -- A holder that goes on mostly keeps its lease as it is, and so its place in the indexes.
   local had, was_urgent = w.present and (w.present.lu or w.present.d), w.present and w.present.u
-  if indexed and ((due or '') ~= (had or '') or w.urgent ~= (was_urgent and true or false)) then
+  if indexed and ((due or '') ~= (had or '') or (not w.urgent) ~= (not was_urgent)) then
     moved = true
     due_at(tenant, w.member, due, w.urgent, was_urgent)
   end

@@ -27,6 +27,9 @@ for _ = 1, tonumber(ARGV[3]) do
   at = at + 2 + #GATE_NAMES
   redis.call('DEL', key)
   write_fields(key, GATE_NAMES, nil, has)
-  gate_write(key, gate_read(key), now)
+  -- For its expiry, as a gate without departures: else that would be taken for put off within this hour.
+  local gate = gate_read(key)
+  gate.had.left = nil
+  gate_write(key, gate, now)
 end
 return 'ok'
