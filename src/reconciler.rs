@@ -30,6 +30,9 @@ use crate::{
 
 /// The longest sleep: another replica's commits do not wake this one.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
+/// How long freed seats gather where more is due than there are seats: one question to the store fills them all, and it
+/// looks at every workspace that has something due.
+const GATHERING: Duration = Duration::from_millis(5);
 /// The wait after trouble with the store.
 const AFTER_TROUBLE: Duration = Duration::from_millis(500);
 /// A loop silent for that long is stuck: a store that does not answer is given up after less.
@@ -87,7 +90,7 @@ impl Reconciler {
             let now = self.clock.now();
             heartbeat.beat(now);
             match self.lease(now, &mut making_way).await {
-                Ok(Leasing::NotAll) => {}
+                Ok(Leasing::NotAll) => self.pause(GATHERING).await,
                 Ok(leasing) => self.sleep(now, leasing, turn, &heartbeat).await,
                 Err(error) => {
                     tracing::warn!(%error, "the store cannot be asked for what is due");
