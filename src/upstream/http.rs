@@ -200,7 +200,7 @@ impl HttpClients {
 }
 
 #[expect(clippy::disallowed_methods, reason = "how long a connection lived goes by the machine's time")]
-fn now() -> Instant {
+pub(super) fn now() -> Instant {
     Instant::now()
 }
 

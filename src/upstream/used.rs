@@ -79,8 +79,7 @@ mod tests {
     use hyper_util::client::legacy::connect::Connection as _;
     use tokio::net::{TcpListener, TcpStream};
 
-    use super::*;
-    use crate::store::Pressure;
+    use super::{super::http::now, *};
 
     const IDLE: Duration = Duration::from_secs(45);
     const SECOND: Duration = Duration::from_secs(1);
@@ -99,7 +98,7 @@ mod tests {
 
     #[tokio::test]
     async fn one_that_has_answered_lately_was_pooled_and_a_fresh_one_was_not() {
-        let (used, began) = (Used::default(), Pressure::now());
+        let (used, began) = (Used::default(), now());
         let ((_listening, stream), (_also, other)) = (connection().await, connection().await);
         let fails = |stream: &TcpStream, at| used.was_pooled(&stream.connected(), at, IDLE);
         assert!(!fails(&stream, began), "fresh");
@@ -113,7 +112,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_shared_one_fails_all_its_requests_and_was_pooled_for_those_that_did_not_open_it() {
-        let (used, began) = (Used::default(), Pressure::now());
+        let (used, began) = (Used::default(), now());
         let (_listening, stream) = connection().await;
         let fails = |at| used.was_pooled(&stream.connected().negotiated_h2(), at, IDLE);
         answered(&used, &stream, began + SECOND);
@@ -125,7 +124,7 @@ mod tests {
 
     #[tokio::test]
     async fn memory_is_bounded() {
-        let (used, began) = (Used::default(), Pressure::now());
+        let (used, began) = (Used::default(), now());
         let ends = |port: usize| {
             let at = |port: usize| SocketAddr::from((Ipv4Addr::from(u32::try_from(port).expect("small")), 1));
             (at(port), at(port + 1))
