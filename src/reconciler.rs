@@ -48,8 +48,8 @@ const CROWDED_AGAIN: Duration = Duration::from_secs(5);
 enum Leasing {
     /// All for which there are seats.
     All,
-    /// There may be more.
-    NotAll,
+    /// There may be more. `is_full`: than there were seats.
+    NotAll { is_full: bool },
     /// There may be more, and until then it is left: callers wait for a slow store. `waits`: so does what is urgent,
     /// for a seat.
     MadeWay { until: Instant, waits: bool },
@@ -90,7 +90,8 @@ impl Reconciler {
             let now = self.clock.now();
             heartbeat.beat(now);
             match self.lease(now, &mut making_way).await {
-                Ok(Leasing::NotAll) => self.pause(GATHERING).await,
+                Ok(Leasing::NotAll { is_full: false }) => {}
+                Ok(Leasing::NotAll { is_full: true }) => self.pause(GATHERING).await,
                 Ok(leasing) => self.sleep(now, leasing, turn, &heartbeat).await,
                 Err(error) => {
                     tracing::warn!(%error, "the store cannot be asked for what is due");
@@ -113,13 +114,15 @@ impl Reconciler {
         }
         let due = self.store.lease_due(&request, now).await?;
         let saw_all = self.seats.saw(&request, &due);
-        let has_urgent = due.leased.iter().any(|leased| leased.document.urgent);
+        let urgent = due.leased.iter().filter(|leased| leased.document.urgent).count();
+        let counts = [(urgent, request.urgent.max), (due.leased.len() - urgent, request.others.max)];
+        let is_full = counts.iter().any(|(leased, most)| *most > 0 && leased >= most);
         let leasing = match (saw_all, until) {
             ([true, true], _) => Leasing::All,
-            ([false, _], Some(_)) if has_urgent => Leasing::NotAll,
+            ([false, _], Some(_)) if urgent > 0 => Leasing::NotAll { is_full },
             ([saw_urgent, _], Some(until)) => Leasing::MadeWay { until, waits: !saw_urgent },
             (_, None) if due.leased.is_empty() => Leasing::All,
-            (_, None) => Leasing::NotAll,
+            (_, None) => Leasing::NotAll { is_full },
         };
         for leased in due.leased {
             let worker = self.clone();
@@ -182,8 +185,12 @@ impl Reconciler {
     async fn sleep(&self, now: Timestamp, leasing: Leasing, turn: Turn, heartbeat: &Heartbeat) {
         let made_way = match leasing {
             Leasing::MadeWay { until, waits } => Some((until, waits)),
-            Leasing::All | Leasing::NotAll => None,
+            Leasing::All | Leasing::NotAll { .. } => None,
         };
+        if made_way.is_some() {
+            // What is due next, and what becomes due, may make way as well: each look at that costs the slow store.
+            self.pause(GATHERING).await;
+        }
         let is_over = async {
             match made_way {
                 Some((until, _)) => tokio::time::sleep_until(until).await,

@@ -91,6 +91,7 @@ pub fn metrics() -> &'static PrometheusHandle {
         if metrics::set_global_recorder(recorder).is_err() {
             tracing::warn!("another metrics recorder was installed first: /metrics stays empty");
         }
+        series::begin();
         catalogue::describe();
         PROCESS.describe();
         measures::begin(VERSION.version, VERSION.commit.unwrap_or("unknown"));

@@ -50,8 +50,8 @@ where
     let span =
         tracing::error_span!("request", request_id = &*id, workspace = Empty, connection = Empty, record = Empty);
     let mut visit = Visit::begin(&request);
-    let is_work = !is_probe(&visit.route) && visit.route != NO_ROUTE;
-    let waiting = request.app_data::<Data<Store>>().filter(|_| is_work).map(|store| store.pressure().request());
+    let store = request.app_data::<Data<Store>>().filter(|_| waits_for_the_store(&visit.route));
+    let waiting = store.map(|store| store.pressure().request());
     let trace = visit.trace.clone();
     trace.describe(|| [("alc_connector.request_id", Some(id.to_string().into()))]);
     let visit = async move {
@@ -97,6 +97,11 @@ fn trace_of(request: &ServiceRequest, method: &'static str, route: &str) -> trac
     // A stranger would else decide what is sampled, and put words of its own into the operators' traces.
     let is_app = !traceparent.is_empty() && route.starts_with("/v1/") && bearer::is_known(request.request());
     traces::request(method, (route != NO_ROUTE).then_some(route), is_app.then_some(&caller))
+}
+
+/// Whether a caller of ours is behind it: strangers, who fetch documents or try paths, hold up no work.
+fn waits_for_the_store(route: &str) -> bool {
+    ["/v1/", "/webhooks/", "/operate"].iter().any(|ours| route.starts_with(ours))
 }
 
 fn is_probe(route: &str) -> bool {

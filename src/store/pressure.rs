@@ -55,9 +55,14 @@ impl State {
                 Some((now, took))
             }
         };
+        // One stall makes all wait that are under way then, and counts once.
+        let began = now.checked_sub(took);
+        if self.last.is_some_and(|last| began.is_none_or(|began| began < last)) {
+            return;
+        }
         let took = self.slow().map_or(took, |slow| took.min(slow * AT_MOST));
         // What was slow before a pause says nothing of now.
-        let goes_on = self.last.replace(now).is_some_and(|last| now < last + LASTS);
+        let goes_on = self.last.replace(now).is_some_and(|last| now < last + took + LASTS);
         self.mean = if goes_on { (self.mean * (MEAN_OF - 1) + took) / MEAN_OF } else { took.min(self.mean) };
         if self.is_slow() && self.is_waited_for(now) {
             self.until = Some(now + LASTS);
@@ -131,50 +136,54 @@ mod tests {
     const FAST: Duration = Duration::from_micros(300);
     const SLOW: Duration = Duration::from_millis(10);
 
-    fn commits(state: &mut State, took: Duration, at: Instant) {
-        for _ in 0..4 * MEAN_OF {
-            state.took(took, at);
-        }
+    /// One after the other; the answer is when the last of them has ended.
+    fn commits(state: &mut State, took: Duration, began: Instant) -> Instant {
+        (1..=4 * MEAN_OF).fold(began, |_, nth| {
+            state.took(took, began + took * nth);
+            began + took * nth
+        })
     }
 
     #[test]
     fn a_store_that_has_become_slow_while_a_caller_waits_is_noticed_and_no_other() {
-        let (mut state, began) = (State::default(), Pressure::now());
-        state.requests = 1;
-        commits(&mut state, FAST, began);
-        assert!(!state.is_high(began), "it is as fast as ever");
-        commits(&mut state, SLOW, began);
-        assert!(state.is_high(began));
+        let mut state = State { requests: 1, ..State::default() };
+        let at = commits(&mut state, FAST, Pressure::now());
+        assert!(!state.is_high(at), "it is as fast as ever");
+        let at = commits(&mut state, SLOW, at);
+        assert!(state.is_high(at));
         state.requests = 0;
-        assert!(!state.is_high(began), "nobody waits");
-        state.ended = Some(began);
-        assert!(state.is_high(began + MOMENT / 2), "the caller comes again");
-        commits(&mut state, FAST, began + LASTS / 2);
+        assert!(!state.is_high(at), "nobody waits");
+        state.ended = Some(at);
+        assert!(state.is_high(at + MOMENT / 2), "the caller comes again");
         state.requests = 1;
-        assert!(state.is_high(began + LASTS / 2), "what made way does not come back at once");
-        assert!(!state.is_high(began + LASTS), "nothing is slow any more");
+        let fast = commits(&mut state, FAST, at);
+        assert!(state.is_high(fast), "what made way does not come back at once");
+        assert!(!state.is_high(fast + LASTS), "nothing is slow any more");
     }
 
     #[test]
     fn a_store_that_is_always_slow_is_not_waited_for() {
         let (mut state, began) = (State { requests: 1, ..State::default() }, Pressure::now());
         commits(&mut state, FAST, began);
+        let mut at = began;
         for minutes in 1..4 {
-            commits(&mut state, SLOW, began + BEST_OF * minutes);
+            at = commits(&mut state, SLOW, began + BEST_OF * minutes);
         }
-        assert!(!state.is_high(began + BEST_OF * 3 + LASTS), "a far one needs that long");
+        assert!(!state.is_high(at), "a far one needs that long");
     }
 
     #[test]
     fn a_stall_now_and_then_and_a_pause_are_not_slow() {
-        let (mut state, began) = (State { requests: 1, ..State::default() }, Pressure::now());
-        commits(&mut state, FAST, began);
-        state.took(Duration::from_secs(1), began);
-        assert!(!state.is_high(began), "one stall");
-        commits(&mut state, SLOW, began);
-        let later = began + Duration::from_secs(30);
-        state.took(FAST, later);
-        assert!(!state.is_high(later), "long ago");
+        let mut state = State { requests: 1, ..State::default() };
+        let at = commits(&mut state, FAST, Pressure::now());
+        let stall = Duration::from_secs(1) / 2;
+        for _ in 0..64 {
+            state.took(stall, at + stall);
+        }
+        assert!(!state.is_high(at + stall), "one stall, of all that were under way");
+        let at = commits(&mut state, SLOW, at + stall) + LASTS * 30;
+        state.took(FAST, at);
+        assert!(!state.is_high(at), "long ago");
     }
 
     proptest! {

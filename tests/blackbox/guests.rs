@@ -172,8 +172,13 @@ scenario! {
         }
         let hold = world.alc.faults().hold("revoke", Stage::Before);
         world.pass(MINUTE * 6).await;
-        // One replica may have leased them all, and put off those for which it had no seat.
-        let all_seats = async || world.alc.journal().count("revoke") == 8 * replicas;
+        // One replica may have leased them all, and put off those for which it had no seat. The other one, which has
+        // just seen them leased, looks again within a second.
+        let all_seats = async || {
+            let have_all = world.alc.journal().count("revoke") == 8 * replicas;
+            tokio::time::sleep(std::time::Duration::from_millis(if have_all { 0 } else { 200 })).await;
+            have_all
+        };
         world.pass_until("each replica has its share", MINUTE / 12, MINUTE * 2, all_seats).await;
         for _ in 0..3 {
             world.pass(MINUTE / 12).await;
