@@ -50,9 +50,16 @@ enum Leasing {
     All,
     /// There may be more. `is_full`: than there were seats.
     NotAll { is_full: bool },
-    /// There may be more, and until then it is left: callers wait for a slow store. `waits`: so does what is urgent,
-    /// for a seat.
-    MadeWay { until: Instant, waits: bool },
+    /// There may be more, and some of it is left for now.
+    MadeWay(MadeWay),
+}
+
+/// Callers wait for a slow store.
+struct MadeWay {
+    /// Work that no caller waits for is left until then.
+    until: Instant,
+    /// What is urgent waits as well, for a seat.
+    waits: bool,
 }
 
 /// The loop and its workers.
@@ -92,7 +99,12 @@ impl Reconciler {
             match self.lease(now, &mut making_way).await {
                 Ok(Leasing::NotAll { is_full: false }) => {}
                 Ok(Leasing::NotAll { is_full: true }) => self.pause(GATHERING).await,
-                Ok(leasing) => self.sleep(now, leasing, turn, &heartbeat).await,
+                Ok(Leasing::All) => self.sleep(now, None, turn, &heartbeat).await,
+                Ok(Leasing::MadeWay(made_way)) => {
+                    // What is due next, and what becomes due, may make way as well: each look at that costs the store.
+                    self.pause(GATHERING).await;
+                    self.sleep(now, Some(made_way), turn, &heartbeat).await;
+                }
                 Err(error) => {
                     tracing::warn!(%error, "the store cannot be asked for what is due");
                     drop(turn);
@@ -110,7 +122,7 @@ impl Reconciler {
         let machine = Pressure::now();
         let until = (self.store.pressure().is_high(machine)).then(|| making_way.narrow(&mut request.others, machine));
         if let Some(until) = until.filter(|_| request.urgent.max + request.others.max == 0) {
-            return Ok(Leasing::MadeWay { until, waits: true });
+            return Ok(Leasing::MadeWay(MadeWay { until, waits: true }));
         }
         let due = self.store.lease_due(&request, now).await?;
         let saw_all = self.seats.saw(&request, &due);
@@ -120,7 +132,7 @@ impl Reconciler {
         let leasing = match (saw_all, until) {
             ([true, true], _) => Leasing::All,
             ([false, _], Some(_)) if urgent > 0 => Leasing::NotAll { is_full },
-            ([saw_urgent, _], Some(until)) => Leasing::MadeWay { until, waits: !saw_urgent },
+            ([saw_urgent, _], Some(until)) => Leasing::MadeWay(MadeWay { until, waits: !saw_urgent }),
             (_, None) if due.leased.is_empty() => Leasing::All,
             (_, None) => Leasing::NotAll { is_full },
         };
@@ -182,21 +194,7 @@ impl Reconciler {
 
     /// Ends the turn in which nothing more was leased at `now`, and sleeps until something is due, a local write says
     /// so, a worker is free again, what made way may go on, or a second has passed.
-    async fn sleep(&self, now: Timestamp, leasing: Leasing, turn: Turn, heartbeat: &Heartbeat) {
-        let made_way = match leasing {
-            Leasing::MadeWay { until, waits } => Some((until, waits)),
-            Leasing::All | Leasing::NotAll { .. } => None,
-        };
-        if made_way.is_some() {
-            // What is due next, and what becomes due, may make way as well: each look at that costs the slow store.
-            self.pause(GATHERING).await;
-        }
-        let is_over = async {
-            match made_way {
-                Some((until, _)) => tokio::time::sleep_until(until).await,
-                None => std::future::pending().await,
-            }
-        };
+    async fn sleep(&self, now: Timestamp, made_way: Option<MadeWay>, turn: Turn, heartbeat: &Heartbeat) {
         if self.seats.are_taken() {
             drop(turn);
             tokio::select! {
@@ -219,12 +217,15 @@ impl Reconciler {
         heartbeat.beat(self.clock.now());
         // What makes way is due, and its turn goes on.
         let _turn = made_way.is_some().then_some(turn);
+        let longest = match &made_way {
+            Some(made_way) => tokio::time::sleep_until(made_way.until),
+            None => tokio::time::sleep(LONGEST_SLEEP),
+        };
         tokio::select! {
             () = self.store.woken(due) => {}
-            () = self.seats.freed(), if made_way.is_none_or(|(_, waits)| waits) => {}
+            () = self.seats.freed(), if made_way.is_none_or(|made_way| made_way.waits) => {}
             () = self.lifecycle.stopping() => {}
-            () = tokio::time::sleep(LONGEST_SLEEP) => {}
-            () = is_over => {}
+            () = longest => {}
             () = async {
                 match due {
                     Some(due) => self.clock.sleep_until(due).await,
