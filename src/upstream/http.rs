@@ -11,7 +11,7 @@ use reqwest::{Client, ClientBuilder, Method, NoProxy, Request, Response, redirec
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::{Instant, timeout_at};
 
-use super::{CallError, used::Used, words};
+use super::{CallError, tls, used::Used, words};
 
 /// How long an idle connection is kept. Less than the 60 s after which common load balancers close one: a connection
 /// that the peer closes just as we write to it costs a repeat, or an unknown outcome.
@@ -78,8 +78,8 @@ pub fn http_clients_through(proxy: Option<&Proxy>, shortest_timeout: Duration) -
 /// `shortest_timeout` is the shortest time limit of an attempt among the upstreams. Connecting gets half of it, so that
 /// a host that swallows packets ends as [`CallError::NotSent`], which is certain, and not as the whole attempt's
 /// timeout, which is not. No redirect is followed (a POST must not arrive where nobody sent it, nor a token) and no
-/// proxy variable is read (see [`http_clients_through`]). The certificates are the system's; without a CA store this
-/// fails, even for plain HTTP.
+/// proxy variable is read (see [`http_clients_through`]). The certificates are the system's, as they were
+/// when the process first asked; without a CA store this fails, even for plain HTTP.
 pub fn http_clients(shortest_timeout: Duration) -> Result<HttpClients, HttpClientError> {
     http_clients_with(shortest_timeout, |builder| builder)
 }
@@ -89,8 +89,10 @@ pub fn http_clients_with(
     shortest_timeout: Duration,
     further: impl Fn(ClientBuilder) -> ClientBuilder,
 ) -> Result<HttpClients, HttpClientError> {
+    let tls = tls::settings().map_err(|error| HttpClientError { detail: error.to_string() })?;
     let build = |idle| {
         let builder = Client::builder()
+            .tls_backend_preconfigured(tls.clone())
             .user_agent(concat!("alc-connector/", env!("CARGO_PKG_VERSION")))
             .redirect(redirect::Policy::none())
             .referer(false)

@@ -19,6 +19,7 @@ mod schedule;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+mod tls;
 pub mod tokens;
 mod used;
 mod words;

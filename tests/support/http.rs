@@ -66,13 +66,8 @@ impl Answer {
 
 /// A client without memory: a fresh connection for each request, no redirects, no cookies.
 pub fn client() -> reqwest::Client {
-    reqwest::Client::builder()
-        .no_proxy()
-        .redirect(reqwest::redirect::Policy::none())
-        .pool_max_idle_per_host(0)
-        .timeout(Duration::from_secs(40))
-        .build()
-        .expect("an HTTP client")
+    let builder = sandbox::ambient::http_clients().pool_max_idle_per_host(0).timeout(Duration::from_secs(40));
+    builder.build().expect("an HTTP client")
 }
 
 /// Sends a request; the answer was judged.
