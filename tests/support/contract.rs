@@ -75,8 +75,7 @@ impl Contract {
         let Some(pointer) = self.response_of(method, path, status) else {
             return vec![format!("{method} {path} → {status} is not documented")];
         };
-        let response = self.at(&pointer);
-        let mut faults = self.header_faults(response, headers);
+        let mut faults = self.header_faults(&pointer, headers);
         faults.extend(self.body_faults(&pointer, headers, body));
         faults.iter_mut().for_each(|fault| *fault = format!("{method} {path} → {status}: {fault}"));
         faults
@@ -120,9 +119,9 @@ impl Contract {
             .min_by_key(|template| template.matches('{').count())
     }
 
-    fn header_faults(&self, response: &Value, headers: &HeaderMap) -> Vec<String> {
+    fn header_faults(&self, pointer: &str, headers: &HeaderMap) -> Vec<String> {
         let mut faults = Vec::new();
-        for (name, declared) in object(&response["headers"]) {
+        for (name, declared) in object(&self.at(pointer)["headers"]) {
             let declared = self.resolved(declared);
             let Some(value) = headers.get(name).and_then(|value| value.to_str().ok()) else {
                 if declared["required"] == true {
@@ -130,7 +129,8 @@ impl Contract {
                 }
                 continue;
             };
-            let validator = compile(&self.document, &declared["schema"]);
+            let at = self.followed(format!("{pointer}/headers/{}", escape(name)));
+            let validator = self.validator(&format!("{at}/schema"));
             faults.extend(validator.iter_errors(&json!(value)).map(|error| format!("header {name}: {error}")));
         }
         faults

@@ -15,8 +15,11 @@ use std::{
 
 use serde_json::Value;
 
-/// How much of a secret is looked for first.
+/// How much of a secret is looked for first: eight bytes, which are a number.
 const HEAD: usize = 8;
+
+/// The logarithm of the table's length.
+const SIEVE: u32 = 20;
 
 static TOLD: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 static IS_DEAF: AtomicBool = AtomicBool::new(false);
@@ -106,20 +109,50 @@ pub fn learn_form(form: &str, name: &str) {
 /// Every line since `start` that tells something known, with what it tells.
 pub fn leaks(start: usize, more: &str) -> Vec<String> {
     let known = locked(&KNOWN).clone();
-    let mut heads: HashMap<&[u8], Vec<&str>> = HashMap::new();
+    let mut heads: HashMap<u64, Vec<&str>> = HashMap::new();
+    // Nearly every head of a line is that of no secret, and a table that says so is much faster than the map.
+    let mut may_be = vec![false; 1 << SIEVE];
     for secret in &known {
-        heads.entry(&secret.as_bytes()[..HEAD]).or_default().push(secret);
+        let head = secret.bytes().take(HEAD).fold(0, moved);
+        may_be[sieved(head)] = true;
+        heads.entry(head).or_default().push(secret);
     }
     let told = locked(&TOLD)[start..].to_vec();
     let lines = told.split(|byte| *byte == b'\n').chain(more.as_bytes().split(|byte| *byte == b'\n'));
     let mut found = BTreeSet::new();
     for line in lines {
-        for (at, window) in line.windows(HEAD).enumerate() {
-            let starting = heads.get(window).into_iter().flatten();
-            if let Some(secret) = starting.into_iter().find(|secret| line[at..].starts_with(secret.as_bytes())) {
+        let mut head = 0;
+        for (last, byte) in line.iter().enumerate() {
+            head = moved(head, *byte);
+            if last + 1 < HEAD || !may_be[sieved(head)] {
+                continue;
+            }
+            let rest = &line[last + 1 - HEAD..];
+            let starting = heads.get(&head).into_iter().flatten();
+            if let Some(secret) = starting.into_iter().find(|secret| rest.starts_with(secret.as_bytes())) {
                 found.insert(format!("`{secret}` in: {}", String::from_utf8_lossy(line)));
             }
         }
     }
     found.into_iter().collect()
+}
+
+/// The last eight bytes, one further on.
+fn moved(head: u64, byte: u8) -> u64 {
+    (head << 8) | u64::from(byte)
+}
+
+/// The place of a head in the table: the upper bits of a product, which all eight bytes have a part in.
+fn sieved(head: u64) -> usize {
+    usize::try_from(head.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - SIEVE)).expect("below the table's length")
+}
+
+#[test]
+fn a_secret_is_found_wherever_a_line_tells_it() {
+    let secret = "0f6e1c52-never-to-be-told";
+    learn(secret);
+    let told = |line: &str| leaks(locked(&TOLD).len(), line).iter().any(|leak| leak.contains(secret));
+    assert!(told(secret) && told(&format!("x{secret}")) && told(&format!("one line\nwith={secret}&more")));
+    assert!(told(&format!("0f6e1c5{secret}")), "its beginning, and then all of it");
+    assert!(!told(&secret[..secret.len() - 1]) && !told(&secret[1..]) && !told("") && !told("short"));
 }
