@@ -78,8 +78,8 @@ pub fn http_client(timeout: Duration) -> reqwest::Client {
     http_clients().timeout(timeout).build().expect("a client has all it needs")
 }
 
-/// Builds such clients, which share what they know of TLS: to read the system's certificates for each client anew took
-/// the tests a third of their time.
+/// Builds such clients, which share what they know of TLS, and speak HTTP/1.1 over it: to read the system's
+/// certificates for each client anew took the tests a third of their time.
 pub fn http_clients() -> reqwest::ClientBuilder {
     static TLS: LazyLock<rustls::ClientConfig> = LazyLock::new(|| {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());

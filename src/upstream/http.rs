@@ -78,13 +78,13 @@ pub fn http_clients_through(proxy: Option<&Proxy>, shortest_timeout: Duration) -
 /// `shortest_timeout` is the shortest time limit of an attempt among the upstreams. Connecting gets half of it, so that
 /// a host that swallows packets ends as [`CallError::NotSent`], which is certain, and not as the whole attempt's
 /// timeout, which is not. No redirect is followed (a POST must not arrive where nobody sent it, nor a token) and no
-/// proxy variable is read (see [`http_clients_through`]). The certificates are the system's, as they were
-/// when the process first asked; without a CA store this fails, even for plain HTTP.
+/// proxy variable is read (see [`http_clients_through`]). The certificates are the system's, as they were when the
+/// process first asked; without a CA store this fails, even for plain HTTP.
 pub fn http_clients(shortest_timeout: Duration) -> Result<HttpClients, HttpClientError> {
     http_clients_with(shortest_timeout, |builder| builder)
 }
 
-/// [`http_clients`] with settings of the caller's own on top.
+/// [`http_clients`] with settings of the caller's own on top, TLS excepted.
 pub fn http_clients_with(
     shortest_timeout: Duration,
     further: impl Fn(ClientBuilder) -> ClientBuilder,

@@ -26,3 +26,15 @@ pub(super) fn settings() -> Result<ClientConfig, rustls::Error> {
     settings.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(SETTINGS.get_or_init(|| settings).clone())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_upstream_is_offered_http_2_and_has_to_prove_who_it_is_to_all_clients_alike() {
+        let [one, another] = [settings(), settings()].map(|settings| settings.expect("a CA store"));
+        assert_eq!(one.alpn_protocols, [b"h2".to_vec(), b"http/1.1".to_vec()]);
+        assert!(one.enable_sni && Arc::ptr_eq(one.crypto_provider(), another.crypto_provider()));
+    }
+}

@@ -151,7 +151,8 @@ fn sieved(head: u64) -> usize {
 fn a_secret_is_found_wherever_a_line_tells_it() {
     let secret = "0f6e1c52-never-to-be-told";
     learn(secret);
-    let told = |line: &str| leaks(locked(&TOLD).len(), line).iter().any(|leak| leak.contains(secret));
+    let start = locked(&TOLD).len();
+    let told = |line: &str| leaks(start, line).iter().any(|leak| leak.contains(secret));
     assert!(told(secret) && told(&format!("x{secret}")) && told(&format!("one line\nwith={secret}&more")));
     assert!(told(&format!("0f6e1c5{secret}")), "its beginning, and then all of it");
     assert!(!told(&secret[..secret.len() - 1]) && !told(&secret[1..]) && !told("") && !told("short"));

@@ -3,6 +3,7 @@
 mod clocks;
 mod cluster;
 mod doors;
+mod runtimes;
 mod sentinel;
 mod tls;
 

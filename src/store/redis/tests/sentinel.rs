@@ -86,6 +86,27 @@ async fn a_master_that_is_demoted_is_left_for_the_new_one() {
     assert!(read(&engine, &lead(1), at(0)).await.is_some());
 }
 
+#[test]
+fn what_one_thread_learns_of_a_demotion_counts_for_all() {
+    let (watched, opening) = (watched(), runtimes::opening());
+    let engine = opening.block_on(RedisEngine::open(&url(&watched).into(), "alc", &Lifecycle::new()));
+    let engine = engine.expect("it opens");
+    let [writer, reader] = [runtimes::runtime(), runtimes::runtime()];
+    writer.block_on(insist(&engine, &lead(1)));
+    let reads = |id: usize| reader.block_on(async { read(&engine, &lead(id), at(0)).await.is_some() });
+    assert!(reads(1));
+    let (old, new) = (watched.servers[0].port(), watched.servers[1].port());
+    let of_ours = || watched.ask(old, "CLIENT LIST").matches("user=app ").count();
+    assert_eq!(of_ours(), 3);
+    assert!(watched.ask(watched.ports[0], "SENTINEL FAILOVER main").starts_with("+OK"));
+    wait("the replica was promoted", || watched.ask(new, "ROLE").contains("master"));
+    wait("it is demoted", || watched.ask(old, &format!("REPLICAOF 127.0.0.1 {new}")).starts_with("+OK"));
+    writer.block_on(insist(&engine, &lead(2)));
+    // The old master answers reads, so the reader meets no error that would tell it.
+    assert!(reads(1) && reads(2));
+    wait("all are left", || of_ours() == 0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_master_that_lost_its_replicas_is_left_for_the_new_one() {
     let watched = watched();
