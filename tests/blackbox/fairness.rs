@@ -89,40 +89,51 @@ async fn touched(world: &World, theirs: &Tenant) -> usize {
     count
 }
 
+/// How many of the crowd went before the single lead at most, and how long that took.
+async fn delay(setup: Setup) -> (usize, Duration) {
+    let setup = setup.impatient().with("ALC__POLL_AFTER", "0s").with("RETRY__SCHEDULE", "10m");
+    let (mut world, app) = setup.connected().await;
+    let replicas = world.replicas().len();
+    // These wait for another attempt at ALC, which is the reconciler's to make.
+    world.alc.faults().always("create_lead", Fault::status(503));
+    for _ in 0..3 {
+        let person = world.person();
+        world.while_time_passes(app.press(&person)).await.expect(202);
+    }
+    world.alc.faults().clear("create_lead");
+    // Time stands still: the second of these waits for its turn at Attio.
+    let (first, like) = (world.person(), world.person());
+    app.press(&first).await.expect(201);
+    app.press(&like).await.expect(201);
+    world.stop().await;
+    let theirs = crowd(&world, &like, COMMITS).await;
+    for _ in 0..replicas {
+        world.start_replica().await;
+    }
+    // Of ours nothing is left that is due before the crowd.
+    world.pass(Duration::from_secs(1)).await;
+    world.attio.journal().wait_answered("patch_record", 2).await;
+    let before = world.alc.journal().count("create_lead");
+    world.pass(MINUTE * 15).await;
+    let watch = Stopwatch::start();
+    world.alc.journal().wait_for("create_lead", before + 1).await;
+    let passed = watch.elapsed();
+    // And what no other work of the machine can change: how many went first, at most, since the stop takes a while.
+    world.stop().await;
+    (touched(&world, &theirs).await, passed)
+}
+
 scenario! {
     async fn ten_thousand_leads_of_another_workspace_delay_one_by_less_than_a_second(setup: Setup) {
-        let setup = setup.impatient().with("ALC__POLL_AFTER", "0s").with("RETRY__SCHEDULE", "10m");
-        let (mut world, app) = setup.connected().await;
-        let replicas = world.replicas().len();
-        // These wait for another attempt at ALC, which is the reconciler's to make.
-        world.alc.faults().always("create_lead", Fault::status(503));
-        for _ in 0..3 {
-            let person = world.person();
-            world.while_time_passes(app.press(&person)).await.expect(202);
+        // A disk, or a processor that other work keeps busy, may stand still for a second at that very moment, once.
+        for is_last in [false, true] {
+            let (ahead, passed) = delay(setup.clone()).await;
+            assert!(ahead < 500, "{ahead} of the crowd went first");
+            if passed < Duration::from_secs(1) {
+                return;
+            }
+            assert!(!is_last, "{ahead} of the crowd went first, in {passed:?}");
         }
-        world.alc.faults().clear("create_lead");
-        // Time stands still: the second of these waits for its turn at Attio.
-        let (first, like) = (world.person(), world.person());
-        app.press(&first).await.expect(201);
-        app.press(&like).await.expect(201);
-        world.stop().await;
-        let theirs = crowd(&world, &like, COMMITS).await;
-        for _ in 0..replicas {
-            world.start_replica().await;
-        }
-        // Of ours nothing is left that is due before the crowd.
-        world.pass(Duration::from_secs(1)).await;
-        world.attio.journal().wait_answered("patch_record", 2).await;
-        let before = world.alc.journal().count("create_lead");
-        world.pass(MINUTE * 15).await;
-        let watch = Stopwatch::start();
-        world.alc.journal().wait_for("create_lead", before + 1).await;
-        let passed = watch.elapsed();
-        // And what no other work of the machine can change: how many went first, at most, since the stop takes a while.
-        world.stop().await;
-        let ahead = touched(&world, &theirs).await;
-        assert!(ahead < 500, "{ahead} of the crowd went first");
-        assert!(passed < Duration::from_secs(1), "{ahead} of the crowd went first, in {passed:?}");
     }
 }
 
