@@ -4,8 +4,8 @@
 //! dials the master that it was told of once. This makes a new connection whenever a call says that the server is lost,
 //! and swaps it; the next call goes over the new one.
 //! Each thread that answers requests has a runtime of its own, and a call over a connection that another runtime serves
-//! wakes two threads: so the first few runtimes have connections of their own. Promises that these lead to the server
-//! that the first one leads to: when a call over any of them says that the server is lost, all are left.
+//! wakes two threads: so the first few runtimes have connections of their own. Promises that these lead to a master
+//! when they are made, and that all are left when a call over any connection says that the server is none any more.
 
 use std::{
     future::poll_fn,
@@ -20,7 +20,12 @@ use tokio::{
     time::Instant,
 };
 
-use super::{address::Watched, dial::connect, failure::is_lost, sentinel};
+use super::{
+    address::Watched,
+    dial::{connect, to_master},
+    failure::is_lost,
+    sentinel,
+};
 
 /// A server that answers what only a lost one should is left no more often than that.
 const BETWEEN_RENEWALS: Duration = Duration::from_millis(500);
@@ -44,42 +49,61 @@ pub(super) struct Server {
     /// Held by the call that looks for the server; the others wait for what it finds.
     renewing: tokio::sync::Mutex<()>,
     /// Held by the call that makes a further connection; the others go over the first meanwhile. When the last attempt
-    /// at one failed.
+    /// began at one that has not been made.
     making: tokio::sync::Mutex<Option<Instant>>,
     replaced: Notify,
 }
 
 struct Lines {
-    first: Line,
-    further: Vec<(runtime::Id, Line)>,
+    first: MultiplexedConnection,
+    /// When that was made, or the last attempt at a better one.
+    since: Instant,
+    /// How many attempts to find the server there were: a call that waited for one makes none of its own.
+    attempt: u64,
+    further: Vec<Further>,
+    /// How many further ones were ever made.
+    made: u64,
 }
 
-/// A connection.
-#[derive(Clone)]
+struct Further {
+    number: u64,
+    serves: runtime::Id,
+    connection: MultiplexedConnection,
+}
+
+/// What a call goes over, and what was known when it began.
 struct Line {
     connection: MultiplexedConnection,
-    /// When it was made, or the last attempt at a better one.
     since: Instant,
-    /// How many attempts to find the server there were when this was set: a call that waited for one makes none of its
-    /// own.
     attempt: u64,
+    /// Of a further one.
+    number: Option<u64>,
 }
 
 impl Lines {
+    fn over(&self, connection: &MultiplexedConnection, number: Option<u64>) -> Line {
+        Line { connection: connection.clone(), since: self.since, attempt: self.attempt, number }
+    }
+
+    fn first(&self) -> Line {
+        self.over(&self.first, None)
+    }
+
     /// The one for calls of this runtime; `None`: one is to be made.
-    fn of(&self, home: runtime::Id, here: runtime::Id) -> Option<&Line> {
-        let own = self.further.iter().find(|(runtime, _)| *runtime == here).map(|(_, line)| line);
-        own.or_else(|| (here == home || self.further.len() + 1 >= MOST).then_some(&self.first))
+    fn of(&self, home: runtime::Id, here: runtime::Id) -> Option<Line> {
+        let own = self.further.iter().find(|further| further.serves == here);
+        let own = own.map(|own| self.over(&own.connection, Some(own.number)));
+        own.or_else(|| (here == home || self.further.len() + 1 >= MOST).then(|| self.first()))
     }
 }
 
 impl Server {
     pub(super) async fn open(place: Place) -> Result<Self, RedisError> {
-        let first = Line { connection: find(&place).await?, since: this_moment(), attempt: 0 };
+        let first = find(&place).await?;
         Ok(Self {
             place,
             home: Handle::current(),
-            lines: RwLock::new(Lines { first, further: Vec::new() }),
+            lines: RwLock::new(Lines { first, since: this_moment(), attempt: 0, further: Vec::new(), made: 0 }),
             renewing: tokio::sync::Mutex::new(()),
             making: tokio::sync::Mutex::default(),
             replaced: Notify::new(),
@@ -95,8 +119,14 @@ impl Server {
             // A server that answers, but not as a master, may be all there is for now: to connect to it at every call
             // would only burden it.
             let is_hopeless = !error.is_io_error() && line.since.elapsed() < BETWEEN_RENEWALS;
-            if !is_hopeless {
-                self.renew(line.attempt).await;
+            match line.number {
+                // Servers close what was idle for long, as only these are. Whether the server is there, the next call
+                // finds out.
+                Some(number) if error.is_io_error() => {
+                    self.write(|lines| lines.further.retain(|further| further.number != number));
+                }
+                _ if is_hopeless => {}
+                _ => self.renew(line.attempt).await,
             }
         }
         answer
@@ -110,48 +140,49 @@ impl Server {
     /// The connection for a call of this runtime.
     async fn line(&self) -> Line {
         let (home, here) = (self.home.id(), Handle::current().id());
-        let (known, first) = self.read(|lines| (lines.of(home, here).cloned(), lines.first.clone()));
-        if let Some(known) = known {
+        if let Some(known) = self.read(|lines| lines.of(home, here)) {
             return known;
         }
-        let Ok(mut failed) = self.making.try_lock() else { return first };
-        if failed.is_some_and(|failed| failed.elapsed() < BETWEEN_FURTHER) {
-            return first;
+        let first = || self.read(Lines::first);
+        let Ok(mut unmade) = self.making.try_lock() else { return first() };
+        if unmade.is_some_and(|began| began.elapsed() < BETWEEN_FURTHER) {
+            return first();
         }
-        let connection = match find(&self.place).await {
+        // Before the attempt, since its call may be given up in the middle of it.
+        *unmade = Some(this_moment());
+        let attempt = self.read(|lines| lines.attempt);
+        let connection = match self.find_master().await {
             Ok(connection) => connection,
             Err(error) => {
                 tracing::debug!(category = error.category(), "no further connection to Redis can be made");
-                *failed = Some(this_moment());
-                return first;
+                return first();
             }
         };
+        *unmade = None;
         self.write(|lines| {
-            // Another call of this runtime may have been faster; and while the server was lost and looked for, this one
-            // may have found the old one.
-            if lines.of(home, here).is_none() && lines.first.attempt == first.attempt {
-                lines.further.push((here, Line { connection, since: this_moment(), attempt: first.attempt }));
+            // While the server was lost and looked for, this may have found the old one.
+            if lines.of(home, here).is_none() && lines.attempt == attempt {
+                lines.made += 1;
+                lines.further.push(Further { number: lines.made, serves: here, connection });
             }
-            lines.of(home, here).unwrap_or(&lines.first).clone()
+            lines.of(home, here).unwrap_or_else(|| lines.first())
         })
     }
 
     /// Looks for the server once, unless another call did since `attempt`. If there is none now, the next call looks
-    /// again: until then the old connections stay, which may have been slow and not lost.
+    /// again: until then the first connection stays, which may have been slow and not lost.
     async fn renew(&self, attempt: u64) {
         let _renewing = self.renewing.lock().await;
-        if self.read(|lines| lines.first.attempt) != attempt {
+        if self.read(|lines| lines.attempt) != attempt {
             return;
         }
         let found = self.find_at_home().await;
         self.write(|lines| {
-            for line in std::iter::once(&mut lines.first).chain(lines.further.iter_mut().map(|(_, line)| line)) {
-                line.attempt += 1;
-                line.since = this_moment();
-            }
+            lines.attempt += 1;
+            lines.since = this_moment();
+            lines.further.clear();
             if let Ok(connection) = &found {
-                lines.first.connection = connection.clone();
-                lines.further.clear();
+                lines.first = connection.clone();
             }
         });
         match found {
@@ -160,6 +191,15 @@ impl Server {
                 self.replaced.notify_one();
             }
             Err(error) => tracing::debug!(category = error.category(), "Redis cannot be connected to anew"),
+        }
+    }
+
+    /// A further connection is to no server that is known not to be the master: a thread that only reads would never
+    /// learn it.
+    async fn find_master(&self) -> Result<MultiplexedConnection, RedisError> {
+        match find(&self.place).await {
+            Ok(connection) => to_master(connection).await,
+            refused => refused,
         }
     }
 
