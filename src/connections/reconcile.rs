@@ -117,7 +117,7 @@ impl Connections {
                 // One that this version cannot read may owe something.
                 if (self.facts_of_lead)(&document).map_or(true, |facts| facts.owes_attio) {
                     due = later(due, OWED_APART);
-                    commit.writes.push(due_at(key, document, due));
+                    commit.writes.push(due_by(key, document, due));
                 }
             }
             let now = self.clock.now();
@@ -219,9 +219,10 @@ fn name_step(workspace: &Workspace, step: Step) {
 }
 
 /// As it is, but due at `due`.
-fn due_at(key: Key, document: Document, due: Timestamp) -> Write {
-    let Document { body, version, status, created_at, urgent, .. } = document;
-    let lease = LeaseChange::Leave { due: Some(due) };
+/// A write that has it looked at by then.
+fn due_by(key: Key, document: Document, by: Timestamp) -> Write {
+    let Document { body, version, status, created_at, urgent, due, .. } = document;
+    let lease = LeaseChange::Leave { due: Some(due.map_or(by, |due| due.min(by))) };
     let change = Change::Put { body, status: status.into(), created_at, lease, urgent, expires_at: None };
     Write { key, expected: Some(version), change }
 }

@@ -61,11 +61,11 @@ pub trait Engine: Send + Sync + 'static {
     async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError>;
 
     /// Makes every unleased aggregate of that tenant, kind and one of those statuses due between `now` and `now +
-    /// spread`, evenly and in the order of their creation; returns how many. Moves no version. Works in rounds of a
-    /// thousand, so that no other call waits long: each round is atomic, an aggregate that a worker leases or takes out
-    /// of these statuses meanwhile is left alone, and a crash in the middle leaves some woken. Harmless to repeat. An
-    /// aggregate that goes from one of these statuses to another meanwhile may be missed, as a leased one is: a worker
-    /// that ends a lease has to check what the wake is about.
+    /// spread`, evenly and in the order of their creation, and none later than it was; returns how many. Moves no
+    /// version. Works in rounds of a thousand, so that no other call waits long: each round is atomic, an aggregate
+    /// that a worker leases or takes out of these statuses meanwhile is left alone, and a crash in the middle leaves
+    /// some woken. Harmless to repeat. An aggregate that goes from one of these statuses to another meanwhile may be
+    /// missed, as a leased one is: a worker that ends a lease has to check what the wake is about.
     async fn wake(
         &self,
         tenant: &Tenant,

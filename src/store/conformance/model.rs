@@ -65,7 +65,8 @@ impl Model {
         let count = woken.len() as u64;
         for (nth, (_, document)) in (0..).zip(woken) {
             let delay = u64::try_from(spread.as_micros()).expect("short") * nth / count;
-            document.due = Some(later(now, Duration::from_micros(delay)));
+            let woken = later(now, Duration::from_micros(delay));
+            document.due = Some(document.due.map_or(woken, |due| due.min(woken)));
         }
         count
     }

@@ -203,7 +203,9 @@ pub(super) fn wake(
     let mut status = c.prepare_cached(
         "SELECT status FROM aggregates WHERE tenant = ?1 AND kind = ?2 AND id = ?3 AND lease_token IS NULL",
     )?;
-    let mut update = c.prepare_cached("UPDATE aggregates SET due = ?4 WHERE tenant = ?1 AND kind = ?2 AND id = ?3")?;
+    let mut update = c.prepare_cached(
+        "UPDATE aggregates SET due = min(coalesce(due, ?4), ?4) WHERE tenant = ?1 AND kind = ?2 AND id = ?3",
+    )?;
     let mut woken = 0;
     for (id, due) in round {
         let found: Option<String> =
