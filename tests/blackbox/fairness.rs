@@ -110,8 +110,10 @@ async fn delay(setup: Setup) -> (usize, Duration) {
     for _ in 0..replicas {
         world.start_replica().await;
     }
-    // Of ours nothing is left that is due before the crowd.
-    world.pass(Duration::from_secs(1)).await;
+    // Of ours nothing is left that is due before the crowd. A replica that does not know yet whose Attio's key is looks
+    // again in a second.
+    let shown = async || world.attio.journal().count("patch_record") >= 2;
+    world.pass_until("the second is shown", Duration::from_secs(1), MINUTE, shown).await;
     world.attio.journal().wait_answered("patch_record", 2).await;
     let before = world.alc.journal().count("create_lead");
     world.pass(MINUTE * 15).await;

@@ -355,10 +355,11 @@ fn gates_are_opened_page_by_page_and_what_waits_there_goes_through_in_turn() {
             leads.iter().filter_map(due).map(|due| due.as_second() - now).collect::<Vec<_>>()
         };
         let fail = async || {
-            let fails = leads().await.iter().filter(|lead| lead["failing"] == true).count();
+            // Once the gate is shut, one of them at a time tries, and not each gets its turn.
+            let fails = leads().await.iter().any(|lead| lead["failing"] == true);
             let gates = get(&world, "/operate/gates?closed=true").await.json()["gates"].as_array().map(Vec::len);
             let waits = dues().await.iter().filter(|due| **due > 10).count();
-            fails == people.len() && gates == Some(2) && waits == people.len()
+            fails && gates == Some(2) && waits == people.len()
         };
         world.pass_until("all wait long for Attio", std::time::Duration::from_secs(5), HOUR * 3, fail).await;
         let (mut opened, mut woken, mut requests, mut cursor) = (Vec::new(), 0, 0, Value::Null);
