@@ -84,7 +84,7 @@ browser: binaries $(APP)/dist/server.js ## Clicks through the demo's and the ope
 bench: ## Measures beside a bare limit, as a table (docs/performance.md)
 	@scripts/bench
 
-bench-smoke: ## A few seconds of the bench: all is answered and shown; nothing is timed
+bench-smoke: ## The bench with few leads: all is answered and shown; nothing is timed
 	@BENCH_PROFILE=dev scripts/bench --store redis,sqlite --requests 60 --batch 15 --workspaces 4 --callers 8 --rounds 1 \
 		--job send,callback,callback@100,batch,mixed
 

@@ -21,7 +21,7 @@ use crate::{
 /// Signatures of callbacks are good for five minutes: beyond half of it a clock is a fault.
 const CLOCK_FAILS: i64 = 150;
 const CLOCK_WARNS: i64 = 10;
-/// Open files that a process should be allowed; see docs/operations.md, Sizing.
+/// Open files that a process should be allowed; see docs/operations.md, Limits.
 const FILES: u64 = 4_096;
 
 /// What was found.
@@ -86,7 +86,7 @@ async fn service(environment: &Environment, found: &mut Findings) -> bool {
         Ok((200, body)) if body["degraded"].is_array() => {
             found.ok("service", "ready");
             let lost = super::table::cell(body.get("degraded"));
-            found.warn("store", format!("serves in part: {lost}. See docs/operations.md, Alerts"));
+            found.warn("store", format!("serves in part: {lost}. See docs/operations.md, AlcConnectorStoreDegraded"));
         }
         Ok((200, _)) => {
             found.ok("service", "ready");
