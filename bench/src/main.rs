@@ -97,7 +97,7 @@ async fn bench_on(kind: StoreKind, plan: &Plan) -> Result<(), String> {
     let each = (plan.requests + plan.batch) * 2 * plan.rounds * plan.job.len();
     let ledger = Arc::new(Ledger::new(each));
     let upstreams = Upstreams::start(Arc::clone(&ledger)).await.map_err(|error| error.to_string())?;
-    let limit = Subject::limit(&folder.path().join("limit"), kind, &upstreams).await?;
+    let limit = Subject::limit(&folder.path().join("limit"), kind, &upstreams, plan.as_promised).await?;
     tell(&format!("{}: connecting {} workspaces", kind.name(), plan.workspaces));
     let connector = Subject::connector(&folder.path().join("connector"), kind, &upstreams, plan).await?;
     let mut results = vec![(Vec::new(), Vec::new()); plan.job.len()];

@@ -35,6 +35,10 @@ pub(crate) struct Plan {
     /// The connector's `ATTIO__WRITES_PER_SECOND`, for each workspace.
     #[arg(long, env = "BENCH_WRITES", default_value_t = 25)]
     pub(crate) writes_per_second: u32,
+    /// The limit writes as often as a service has to that sends no lead twice and loses no result: beside what it
+    /// writes anyway, ALC's answer before its own, and that Attio was told.
+    #[arg(long, env = "BENCH_AS_PROMISED")]
+    pub(crate) as_promised: bool,
     /// Instead of the limit, compare an empty store with a full one, and ask for pages, `/metrics` and `/readyz` too.
     #[arg(long, env = "BENCH_SCALE")]
     pub(crate) scale: bool,

@@ -42,12 +42,18 @@ pub(crate) struct Counts {
 
 impl Subject {
     /// The limit.
-    pub(crate) async fn limit(folder: &Path, kind: StoreKind, upstreams: &Upstreams) -> Result<Self, String> {
+    pub(crate) async fn limit(
+        folder: &Path,
+        kind: StoreKind,
+        upstreams: &Upstreams,
+        as_promised: bool,
+    ) -> Result<Self, String> {
         let (redis, store) = store(folder, kind).await?;
         let service = free_address().map_err(|error| error.to_string())?;
         let binary = std::env::current_exe().map_err(|error| error.to_string())?;
         let (bind, url, log) = (service.to_string(), upstreams.url(), folder.join("limit.log"));
-        let arguments = ["limit", "--bind", &bind, "--store", &store, "--upstreams", &url];
+        let mut arguments = vec!["limit", "--bind", &bind, "--store", &store, "--upstreams", &url];
+        arguments.extend(as_promised.then_some("--as-promised"));
         let process = Process::start(&binary, &arguments, &[], &log).map_err(|error| error.to_string())?;
         let mut caller = Caller::to(service);
         for _ in 0..2_000 {

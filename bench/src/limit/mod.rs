@@ -3,7 +3,7 @@
 //! A bare actix-web service with the connector's endpoints for leads and callbacks that does only what cannot be left
 //! out: for a send one write, one POST to ALC, one PATCH at Attio behind the answer; for a callback the check of its
 //! signature, one durable write, and one PATCH behind the 200. It has no tenants, tokens, gates, retries or recovery:
-//! the distance to it is what the connector's promises cost.
+//! the distance to it is what the connector's promises cost. On demand it writes as often as these promises need.
 
 mod store;
 mod upstream;
@@ -42,6 +42,9 @@ pub(crate) struct Settings {
     /// The pretend ALC and Attio.
     #[arg(long)]
     upstreams: String,
+    /// Writes ALC's answer, and that Attio was told, too.
+    #[arg(long)]
+    as_promised: bool,
 }
 
 /// What a worker of the limit has for itself, so that no thread hands work to another.
@@ -49,11 +52,12 @@ struct Desk {
     store: Store,
     upstream: Upstream,
     key: hmac::Key,
+    as_promised: bool,
 }
 
 pub(crate) async fn serve(settings: Settings) -> std::io::Result<()> {
     let opened = Data::new(store::Opened::open(&settings.store).map_err(std::io::Error::other)?);
-    let upstreams = settings.upstreams.clone();
+    let (upstreams, as_promised) = (settings.upstreams.clone(), settings.as_promised);
     HttpServer::new(move || {
         let (opened, upstreams) = (opened.clone(), upstreams.clone());
         App::new()
@@ -61,7 +65,8 @@ pub(crate) async fn serve(settings: Settings) -> std::io::Result<()> {
                 let (opened, upstreams) = (opened.clone(), upstreams.clone());
                 async move {
                     let store = opened.of_worker().await?;
-                    Ok::<_, String>(Desk { store, upstream: Upstream::new(&upstreams)?, key: signing_key() })
+                    let upstream = Upstream::new(&upstreams)?;
+                    Ok::<_, String>(Desk { store, upstream, key: signing_key(), as_promised })
                 }
             })
             .route("/readyz", web::get().to(HttpResponse::Ok))
@@ -92,8 +97,14 @@ async fn send(desk: Data<Desk>, lead: web::Json<Lead>) -> HttpResponse {
         return HttpResponse::ServiceUnavailable().body(error);
     }
     let Some(lead_id) = desk.upstream.submit(&lead).await else { return HttpResponse::BadGateway().finish() };
+    if let Err(error) = desk.promised(&lead.record_id, &lead.document()).await {
+        return HttpResponse::ServiceUnavailable().body(error);
+    }
     let answer = json!({ "record_id": lead.record_id, "lead_id": lead_id, "status": "pending" });
-    rt::spawn(async move { desk.upstream.show(&lead.record_id, &lead_id, "Pending", None).await });
+    rt::spawn(async move {
+        desk.upstream.show(&lead.record_id, &lead_id, "Pending", None).await;
+        desk.promised(&lead.record_id, &lead.document()).await
+    });
     HttpResponse::Created().json(answer)
 }
 
@@ -129,11 +140,17 @@ async fn callback(desk: Data<Desk>, request: HttpRequest, body: Bytes) -> HttpRe
     }
     rt::spawn(async move {
         desk.upstream.show(&told.record_id, &told.lead_id, "Complete", Some(&told.status)).await;
+        desk.promised(&told.record_id, &document.to_string()).await
     });
     HttpResponse::Ok().finish()
 }
 
 impl Desk {
+    /// A write that only a service with promises has to make.
+    async fn promised(&self, record: &str, document: &str) -> Result<(), String> {
+        if self.as_promised { self.store.put(&[record], document).await } else { Ok(()) }
+    }
+
     /// Standard Webhooks, without the look at the time.
     fn is_signed(&self, request: &HttpRequest, body: &[u8]) -> bool {
         let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
