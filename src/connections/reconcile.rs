@@ -218,8 +218,7 @@ fn name_step(workspace: &Workspace, step: Step) {
     }
 }
 
-/// As it is, but due at `due`.
-/// A write that has it looked at by then.
+/// As it is, but looked at by then.
 fn due_by(key: Key, document: Document, by: Timestamp) -> Write {
     let Document { body, version, status, created_at, urgent, due, .. } = document;
     let lease = LeaseChange::Leave { due: Some(due.map_or(by, |due| due.min(by))) };

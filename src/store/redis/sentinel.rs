@@ -3,13 +3,10 @@
 use std::{collections::HashMap, time::Duration};
 
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
-use redis::{ConnectionInfo, ErrorKind, RedisError, aio::MultiplexedConnection};
+use redis::{ConnectionInfo, ErrorKind, RedisError, ServerErrorKind, Value, aio::MultiplexedConnection};
 use tokio::time::timeout;
 
-use super::{
-    address::Watched,
-    dial::{connect, to_master},
-};
+use super::{address::Watched, dial::connect, failure::is_lost};
 
 /// For all sentinels together to say which server they take for the master.
 const ASKING_TIMEOUT: Duration = Duration::from_millis(750);
@@ -90,6 +87,14 @@ async fn named_by(sentinel: &ConnectionInfo, name: &str) -> Result<(String, u16)
 }
 
 async fn master_at(watched: &Watched, host: &str, port: u16) -> Result<MultiplexedConnection, RedisError> {
-    // A sentinel that has not heard yet names the old master.
-    to_master(connect(watched.at(host, port).ok_or_else(unknown)?).await?).await
+    let mut connection = connect(watched.at(host, port).ok_or_else(unknown)?).await?;
+    // A sentinel that has not heard yet names the old master. One that hides its role refuses writes if it is none.
+    let role: Result<Vec<Value>, _> = redis::cmd("ROLE").query_async(&mut connection).await;
+    match role {
+        Ok(role) if role.first().is_none_or(|role| *role != Value::BulkString(b"master".into())) => {
+            Err((ErrorKind::Server(ServerErrorKind::ReadOnly), "it is no master any more").into())
+        }
+        Err(error) if is_lost(&error) => Err(error),
+        _ => Ok(connection),
+    }
 }

@@ -4,8 +4,9 @@
 //! dials the master that it was told of once. This makes a new connection whenever a call says that the server is lost,
 //! and swaps it; the next call goes over the new one.
 //! Each thread that answers requests has a runtime of its own, and a call over a connection that another runtime serves
-//! wakes two threads: so the first few runtimes have connections of their own. Promises that these lead to a master
-//! when they are made, and that all are left when a call over any connection says that the server is none any more.
+//! wakes two threads: so the first few runtimes have connections of their own. Promises that these lead where the first
+//! one leads, so that a process never writes to two servers, and that all are left when a call over any of them says
+//! that the server is no master any more.
 
 use std::{
     future::poll_fn,
@@ -20,12 +21,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::{
-    address::Watched,
-    dial::{connect, to_master},
-    failure::is_lost,
-    sentinel,
-};
+use super::{address::Watched, dial::connect, failure::is_lost, sentinel};
 
 /// A server that answers what only a lost one should is left no more often than that.
 const BETWEEN_RENEWALS: Duration = Duration::from_millis(500);
@@ -150,9 +146,19 @@ impl Server {
         }
         // Before the attempt, since its call may be given up in the middle of it.
         *unmade = Some(this_moment());
-        let attempt = self.read(|lines| lines.attempt);
-        let connection = match self.find_master().await {
-            Ok(connection) => connection,
+        let Line { connection: to_first, attempt, .. } = first();
+        // A name may lead elsewhere by now, while the old server still takes writes.
+        let own = match run_id(to_first).await {
+            Err(error) if is_lost(&error) => {
+                // The call that goes over it finds that out as well, and looks for the server.
+                *unmade = None;
+                return first();
+            }
+            told => told.ok().flatten(),
+        };
+        let connection = match find(&self.place).await {
+            Ok(connection) if own.is_some() && run_id(connection.clone()).await.ok().flatten() == own => connection,
+            Ok(_) => return first(),
             Err(error) => {
                 tracing::debug!(category = error.category(), "no further connection to Redis can be made");
                 return first();
@@ -194,15 +200,6 @@ impl Server {
         }
     }
 
-    /// A further connection is to no server that is known not to be the master: a thread that only reads would never
-    /// learn it.
-    async fn find_master(&self) -> Result<MultiplexedConnection, RedisError> {
-        match find(&self.place).await {
-            Ok(connection) => to_master(connection).await,
-            refused => refused,
-        }
-    }
-
     /// A connection that is served at home, whichever runtime's call looks for it: a thread that answers requests ends
     /// before the work under way does, and would take the first connection with it.
     async fn find_at_home(&self) -> Result<MultiplexedConnection, RedisError> {
@@ -229,6 +226,14 @@ impl Server {
 )]
 fn this_moment() -> Instant {
     Instant::now()
+}
+
+/// What tells this server from every other; `None`: it does not say.
+async fn run_id(mut connection: MultiplexedConnection) -> Result<Option<String>, RedisError> {
+    let mut info = redis::cmd("INFO");
+    info.arg("server");
+    let info: String = info.query_async(&mut connection).await?;
+    Ok(info.lines().find_map(|line| line.strip_prefix("run_id:").map(|id| id.trim().to_owned())))
 }
 
 async fn find(place: &Place) -> Result<MultiplexedConnection, RedisError> {

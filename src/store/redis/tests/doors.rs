@@ -5,29 +5,31 @@ use std::{
     net::{TcpListener, TcpStream},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU16, Ordering},
     },
 };
 
 use super::*;
 
 /// Leads to a server, until the connections that went through it are told to fall silent.
-struct Door {
+pub(super) struct Door {
     port: u16,
+    target: Arc<AtomicU16>,
     silent: Arc<Mutex<Vec<Arc<AtomicBool>>>>,
 }
 
 impl Door {
-    fn to(server: &RedisServer) -> Self {
+    pub(super) fn to(server: &RedisServer) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("it is bound").port();
         let silent: Arc<Mutex<Vec<_>>> = Arc::default();
-        let (target, falling_silent) = (server.port(), Arc::clone(&silent));
+        let target = Arc::new(AtomicU16::new(server.port()));
+        let (to, falling_silent) = (Arc::clone(&target), Arc::clone(&silent));
         // They end with the connections, and the listener with the process.
         std::thread::spawn(move || {
             for here in listener.incoming() {
                 let here = here.expect("a connection");
-                let there = TcpStream::connect(("127.0.0.1", target)).expect("the server is there");
+                let there = TcpStream::connect(("127.0.0.1", to.load(Ordering::Relaxed))).expect("the server is there");
                 let silent = Arc::new(AtomicBool::new(false));
                 falling_silent.lock().expect("no panic").push(Arc::clone(&silent));
                 for (from, to) in [(&here, &there), (&there, &here)] {
@@ -37,7 +39,12 @@ impl Door {
                 }
             }
         });
-        Self { port, silent }
+        Self { port, target, silent }
+    }
+
+    /// A connection made from now on leads to another server, as by a name that was changed.
+    pub(super) fn lead_to(&self, server: &RedisServer) {
+        self.target.store(server.port(), Ordering::Relaxed);
     }
 
     /// What is connected now hears nothing more, and is not told so; a connection made from now on does.
@@ -47,7 +54,7 @@ impl Door {
         }
     }
 
-    async fn engine(&self) -> RedisEngine {
+    pub(super) async fn engine(&self) -> RedisEngine {
         let url = format!("redis://127.0.0.1:{}/0", self.port);
         RedisEngine::open(&url.into(), "alc", &Lifecycle::new()).await.expect("it opens")
     }

@@ -88,3 +88,14 @@ fn one_that_was_closed_for_idleness_is_made_anew_alone() {
     let now = ids();
     assert!(now.len() == 2 && now.contains(&first) && !now.contains(&further), "{now:?}");
 }
+
+#[test]
+fn none_leads_elsewhere_than_the_first() {
+    let (server, another, opening) = (RedisServer::start(), RedisServer::start(), opening());
+    let door = doors::Door::to(&server);
+    let engine = opening.block_on(door.engine());
+    door.lead_to(&another);
+    runtime().block_on(writes(&engine, 0));
+    assert!(server.command("KEYS *:lead:0").contains(":lead:0"));
+    assert!(another.command("DBSIZE").starts_with(":0"));
+}
