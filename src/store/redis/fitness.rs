@@ -8,9 +8,9 @@ use redis::{RedisError, Value};
 
 use super::{
     connection::{Connection, Insist},
+    dial::told,
     failure::{failure, is_away},
     scripts::Script,
-    watch::told,
 };
 use crate::store::opening::OpenError;
 

@@ -21,7 +21,12 @@ use tokio::{
     time::Instant,
 };
 
-use super::{address::Watched, dial::connect, failure::is_lost, sentinel};
+use super::{
+    address::Watched,
+    dial::{connect, told},
+    failure::is_lost,
+    sentinel,
+};
 
 /// A server that answers what only a lost one should is left no more often than that.
 const BETWEEN_RENEWALS: Duration = Duration::from_millis(500);
@@ -232,8 +237,7 @@ fn this_moment() -> Instant {
 async fn run_id(mut connection: MultiplexedConnection) -> Result<Option<String>, RedisError> {
     let mut info = redis::cmd("INFO");
     info.arg("server");
-    let info: String = info.query_async(&mut connection).await?;
-    Ok(info.lines().find_map(|line| line.strip_prefix("run_id:").map(|id| id.trim().to_owned())))
+    Ok(told(&info.query_async(&mut connection).await?, "run_id:").pop().flatten())
 }
 
 async fn find(place: &Place) -> Result<MultiplexedConnection, RedisError> {

@@ -3,10 +3,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use redis::{FromRedisValue, RedisError, Value};
+use redis::{RedisError, Value};
 use tokio_util::sync::CancellationToken;
 
-use super::{clock::ServerClock, connection::Connection, life::Life, scripts::Scripts};
+use super::{clock::ServerClock, connection::Connection, dial::told, life::Life, scripts::Scripts};
 use crate::lifecycle::Lifecycle;
 
 const CLOCK_MEASURED_EVERY: Duration = Duration::from_secs(30);
@@ -76,17 +76,4 @@ pub(super) async fn evicting(connection: &Connection) -> Option<String> {
 /// The policies in what INFO answers, a text, or of a cluster one text per server; `None`: that server does not tell.
 pub(super) fn policies(info: &Value) -> Vec<Option<String>> {
     told(info, "maxmemory_policy:")
-}
-
-/// What each server tells under that name, its colon included.
-pub(super) fn told(info: &Value, name: &str) -> Vec<Option<String>> {
-    let texts: Vec<&Value> = match info {
-        Value::Map(servers) => servers.iter().map(|(_, text)| text).collect(),
-        text => vec![text],
-    };
-    let value = |text: &Value| {
-        let text = String::from_redis_value_ref(text).ok()?;
-        text.lines().find_map(|line| line.strip_prefix(name).map(|value| value.trim().to_owned()))
-    };
-    texts.into_iter().map(value).collect()
 }

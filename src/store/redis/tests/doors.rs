@@ -87,13 +87,16 @@ async fn a_connection_that_falls_silent_is_left_for_another() {
     assert_eq!(written.await.expect("within seconds"), DONE);
 }
 
+/// From now on the user `app` gets in with this password alone.
+pub(super) fn allow(server: &RedisServer, password: &str) {
+    let allowed = server.command(&format!("ACL SETUSER app on resetpass >{password} ~* +@all"));
+    assert!(allowed.starts_with("+OK"), "{allowed}");
+}
+
 #[tokio::test]
 async fn a_password_that_is_refused_for_a_while_is_tried_again() {
     let server = RedisServer::start();
-    let allow = |password: &str| {
-        let allowed = server.command(&format!("ACL SETUSER app on resetpass >{password} ~* +@all"));
-        assert!(allowed.starts_with("+OK"), "{allowed}");
-    };
+    let allow = |password: &str| allow(&server, password);
     allow("hunter2");
     let url = server.url().replace("redis://", "redis://app:hunter2@");
     let engine = RedisEngine::open(&url.into(), "alc", &Lifecycle::new()).await.expect("it opens");

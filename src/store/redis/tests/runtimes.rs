@@ -53,15 +53,11 @@ fn each_has_its_own_up_to_four_and_the_others_share_the_first() {
 #[test]
 fn where_no_further_one_can_be_made_the_first_serves() {
     let (server, opening) = (RedisServer::start(), opening());
-    let allow = |password: &str| {
-        let allowed = server.command(&format!("ACL SETUSER app on resetpass >{password} ~* +@all"));
-        assert!(allowed.starts_with("+OK"), "{allowed}");
-    };
-    allow("hunter2");
+    doors::allow(&server, "hunter2");
     let url = server.url().replace("redis://", "redis://app:hunter2@");
     let engine = opening.block_on(RedisEngine::open(&url.into(), "alc", &Lifecycle::new())).expect("it opens");
     // The first connection stays logged in.
-    allow("hunter3");
+    doors::allow(&server, "hunter3");
     let other = runtime();
     for id in 0..3 {
         other.block_on(writes(&engine, id));
