@@ -7,16 +7,24 @@ local FIRST_COOL_DOWN = 5 * SECOND
 -- A gate at rest for so long is garbage, or for up to two hours more: only once an hour it is put off.
 local REST_MS, HOUR = 86400000, 3600 * SECOND
 
+-- What a hash holds of a gate: times and counts, of which nothing stands for none, and at LEFT its departures.
 local GATE_NAMES = { 'grid', 'tail', 'returning', 'paused', 'open', 'probe', 'cool', 'failures', 'left', 'ahead', 'since',
   'last' }
+local LEFT = 9
 
+-- `had` is what the hash holds, in the order of GATE_NAMES, times and counts as numbers: what has not changed is neither
+-- made a text again nor written. That saves a sixth of what a reservation costs, and is why it does without write_fields.
 local function gate_read(key)
-  local h = redis.call('HMGET', key, unpack(GATE_NAMES))
-  local had = {}
-  for i, name in ipairs(GATE_NAMES) do had[name] = h[i] end
-  return { had = had, grid = number(h[1]), tail = number(h[2]), returning = number(h[3]), paused = number(h[4]),
-    open = number(h[5]), probe = number(h[6]), cool = number(h[7]) or 0, failures = number(h[8]) or 0, left = h[9] or '',
-    ahead = number(h[10]), since = number(h[11]) or 0, last = number(h[12]) }
+  local had = redis.call('HMGET', key, unpack(GATE_NAMES))
+  local g = { had = had, left = had[LEFT] or '' }
+  for i = 1, #GATE_NAMES do
+    local value = i ~= LEFT and had[i]
+    if value then
+      value = tonumber(value)
+      had[i], g[GATE_NAMES[i]] = value, value
+    end
+  end
+  return g
 end
 
 -- The departures stay one text, `WIDTH` digits each (every time from 2001 to 2286 has so many) and a comma between two: of
@@ -29,16 +37,21 @@ local function departed(g, later)
 end
 
 local function gate_write(key, g, now)
-  local last = now
-  local has = { left = g.left, since = g.since > 0 and text(g.since) }
-  for _, name in ipairs({ 'grid', 'tail', 'returning', 'ahead', 'paused', 'open', 'probe', 'cool', 'failures', 'last' }) do
-    if g[name] then
-      has[name] = text(g[name])
-      last = math.max(last, g[name])
+  local had, last, set, gone = g.had, now, {}, {}
+  for i = 1, #GATE_NAMES do
+    local name = GATE_NAMES[i]
+    local value = g[name]
+    if value and i ~= LEFT and value > last then last = value end
+    if value and value ~= (had[i] or '') then
+      set[#set + 1] = name
+      set[#set + 1] = i == LEFT and value or text(value)
+    elseif had[i] and not value then
+      gone[#gone + 1] = name
     end
   end
-  write_fields(key, GATE_NAMES, g.had, has)
-  local before = tonumber(string.sub(g.had.left or '', -WIDTH))
+  if gone[1] then redis.call('HDEL', key, unpack(gone)) end
+  if set[1] then redis.call('HSET', key, unpack(set)) end
+  local before = tonumber(string.sub(had[LEFT] or '', -WIDTH))
   if not before or math.floor(before / HOUR) ~= math.floor(now / HOUR) or last > now + HOUR then
     redis.call('PEXPIRE', key, text(REST_MS + math.floor((last - now + 2 * HOUR) / 1000)))
   end
@@ -98,7 +111,7 @@ local function gate_reserve(g, interval, limit, held, now, ahead)
 
   -- When fewer than the limit will have left in the second before.
   local nth = math.max(math.ceil(limit / MARKS), 1)
-  local still_there = math.floor(math.max(limit - 1 - g.since, 0) / nth)
+  local still_there = math.floor(math.max(limit - 1 - (g.since or 0), 0) / nth)
   local gone = departed(g, still_there)
   local earliest = math.max(opens, gone and gone + SECOND or now, now)
   if g.ahead and not ahead and g.ahead > now then earliest = math.max(earliest, g.ahead + interval) end
@@ -117,9 +130,9 @@ local function gate_reserve(g, interval, limit, held, now, ahead)
   if at > now then return text(at), text(at) end
 
   local leaves = math.max(last or now, now)
-  g.since, g.last = g.since + 1, leaves
+  g.since, g.last = (g.since or 0) + 1, leaves
   if g.since >= nth then
-    g.since, g.last = 0, nil
+    g.since, g.last = nil, nil
     local left = string.format('%016.0f', leaves)
     g.left = g.left == '' and left or g.left .. ',' .. left
   end

@@ -5,7 +5,7 @@ local report, until_ = ARGV[4], number(ARGV[5])
 local g = gate_read(key)
 
 local function close()
-  g.failures, g.open, g.probe, g.cool = 0, nil, nil, 0
+  g.failures, g.open, g.probe, g.cool = nil, nil, nil, nil
 end
 
 if report == 'limited' then
@@ -17,12 +17,12 @@ elseif report == 'opened' then
   g.paused = nil
   close()
 else
-  g.failures = g.failures + 1
+  g.failures = (g.failures or 0) + 1
   if not g.open and g.failures >= FAILURES_TO_OPEN then
     g.cool = FIRST_COOL_DOWN
     g.open = now + g.cool
   elseif g.open and g.probe then
-    g.cool = math.min(g.cool * 2, LONGEST_COOL_DOWN)
+    g.cool = math.min((g.cool or 0) * 2, LONGEST_COOL_DOWN)
     g.open = now + g.cool
     g.probe = nil
   end

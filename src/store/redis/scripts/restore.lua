@@ -26,10 +26,11 @@ for _ = 1, tonumber(ARGV[3]) do
   for i, name in ipairs(GATE_NAMES) do has[name] = ARGV[at + 1 + i] end
   at = at + 2 + #GATE_NAMES
   redis.call('DEL', key)
+  -- Also what is 0: a gate at rest would else have no hash, and the copy would lack it when it is compared.
   write_fields(key, GATE_NAMES, nil, has)
   -- For its expiry, as a gate without departures: else that would be taken for put off within this hour.
   local gate = gate_read(key)
-  gate.had.left = nil
+  gate.had[LEFT] = nil
   gate_write(key, gate, now)
 end
 return 'ok'
