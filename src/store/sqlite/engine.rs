@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 use super::{
     commit, due,
     failure::{failure, unavailable},
-    file::{connect, lock, with_suffix},
+    file::{connect, drop_what_nothing_needs, lock, with_suffix},
     rows,
     writer::Writer,
 };
@@ -45,7 +45,10 @@ impl SqliteEngine {
         std::fs::create_dir_all(folder).map_err(|source| OpenError::Folder { folder: folder.to_owned(), source })?;
         let lock = lock(&with_suffix(path, ".lock"), patience).await?;
         let owned = path.to_owned();
-        let opened = tokio::task::spawn_blocking(move || connect(&owned)).await;
+        let opened = tokio::task::spawn_blocking(move || {
+            connect(&owned).inspect(|(connection, _)| drop_what_nothing_needs(connection))
+        });
+        let opened = opened.await;
         let (connection, readers) = opened.map_err(|_| OpenError::Store(unavailable("opening it was cut short")))??;
         let writer = Writer::start(connection, lock)
             .map_err(|source| OpenError::Folder { folder: folder.to_owned(), source })?;

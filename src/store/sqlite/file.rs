@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, config::DbConfig};
 
 use super::failure::failure;
 use crate::store::opening::OpenError;
@@ -96,6 +96,16 @@ fn know_counts(connection: &Connection) -> Result<(), rusqlite::Error> {
     connection.execute_batch(&format!("BEGIN;{}COMMIT;", include_str!("counts.sql")))
 }
 
+/// Drops the index that no release in use needs, and that each new lead would be entered in. What SQLite has to write
+/// for that, a hundred megabytes in a file with a million leads, may have no room: then the index stays, and does no
+/// harm.
+pub(super) fn drop_what_nothing_needs(connection: &Connection) {
+    if let Err(error) = connection.execute_batch("DROP INDEX IF EXISTS by_creation") {
+        let error = failure(&error);
+        tracing::warn!(%error, "an index that is not needed could not be dropped: the next start tries again");
+    }
+}
+
 fn prepare(connection: &Connection) -> Result<(), rusqlite::Error> {
     connection.busy_timeout(Duration::from_secs(5))?;
     connection.pragma_update(None, "synchronous", "full")?;
@@ -103,6 +113,9 @@ fn prepare(connection: &Connection) -> Result<(), rusqlite::Error> {
     connection.pragma_update(None, "secure_delete", "on")?;
     // And what is written back is cut off the log, of which later rounds may write but the beginning.
     connection.query_row("PRAGMA journal_size_limit = 0", [], |_| Ok(()))?;
+    // A plan must not depend on what is asked for: else SQLite prepares most statements anew each time, to look at
+    // that.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(())
 }

@@ -21,7 +21,6 @@ CREATE TABLE aggregates (
 CREATE INDEX by_due ON aggregates (due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX by_tenant_and_due ON aggregates (tenant, due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX by_urgency ON aggregates (tenant, due_at) WHERE urgent = 1 AND due_at IS NOT NULL;
-CREATE INDEX by_creation ON aggregates (tenant, kind, created_at, id);
 CREATE INDEX by_status ON aggregates (tenant, kind, status, created_at, id);
 CREATE INDEX by_depth ON aggregates (kind, status, created_at);
 CREATE INDEX by_expiry ON aggregates (expires_at) WHERE expires_at IS NOT NULL;

@@ -216,10 +216,11 @@ async fn a_full_disk_says_so_and_nothing_is_half_written() {
 
 /// The file as releases before the urgent lane and before the counts made it.
 const EARLIER: &str = "DROP TRIGGER counts_one_more; DROP TRIGGER counts_one_less; DROP TRIGGER counts_another;
-    DROP TABLE counts; DROP INDEX by_urgency; ALTER TABLE aggregates DROP COLUMN urgent;";
+    DROP TABLE counts; DROP INDEX by_urgency; ALTER TABLE aggregates DROP COLUMN urgent;
+    CREATE INDEX by_creation ON aggregates (tenant, kind, created_at, id);";
 
 #[tokio::test]
-async fn a_file_of_an_earlier_release_gains_what_it_lacks_and_stays_readable_by_that_release() {
+async fn a_file_of_an_earlier_release_becomes_one_of_this_release_and_stays_readable_by_that_release() {
     let (engine, folder) = sqlite().await;
     create(&engine, &tenant(), &lead(1), due(at(0))).await;
     engine.close().await;
@@ -230,6 +231,9 @@ async fn a_file_of_an_earlier_release_gains_what_it_lacks_and_stays_readable_by_
         let engine = SqliteEngine::open(&path, Duration::from_secs(30)).await.expect("it opens");
         assert!(!read(&engine, &lead(1), at(0)).await.expect("it is there").urgent);
         assert_eq!(engine.depths(at(0)).await.expect("answers")[0].count, 1);
+        let left = "SELECT count(*) FROM sqlite_schema WHERE name = 'by_creation'";
+        let left = engine.read(|c| c.query_row(left, [], |row| row.get::<_, i64>(0))).await;
+        assert_eq!(left.expect("answers"), 0, "an index that nothing needs");
         engine.close().await;
     }
     // The earlier release names the columns that it writes.
@@ -254,6 +258,38 @@ async fn how_much_waits_is_known_without_counting_it() {
     });
     let plan = plan.await.expect("answers").join("; ");
     assert!(!plan.contains("SCAN aggregates") && plan.contains("by_depth"), "{plan}");
+}
+
+#[tokio::test]
+async fn an_index_that_cannot_be_dropped_stays() {
+    let (engine, _folder) = sqlite().await;
+    let left = engine.writer.write(|c| {
+        c.execute_batch(
+            "CREATE INDEX by_creation ON aggregates (tenant, kind, created_at, id); PRAGMA query_only = 1",
+        )?;
+        super::file::drop_what_nothing_needs(c);
+        c.execute_batch("PRAGMA query_only = 0")?;
+        c.query_row("SELECT count(*) FROM sqlite_schema WHERE name = 'by_creation'", [], |row| row.get::<_, i64>(0))
+    });
+    assert_eq!(left.await.expect("answers"), 1);
+    create(&engine, &tenant(), &lead(1), IDLE).await;
+}
+
+/// How often a statement that the cache keeps has been prepared again.
+fn prepared_again(c: &Connection) -> rusqlite::Result<i32> {
+    let sql = "SELECT id FROM aggregates WHERE tenant = ?1 AND kind = 'lead' AND status = ?2 AND urgent = ?3 LIMIT ?4";
+    for urgent in 0..9 {
+        c.prepare_cached(sql)?.exists(rusqlite::params!["t", "pending", urgent, urgent])?;
+    }
+    Ok(c.prepare_cached(sql)?.get_status(rusqlite::StatementStatus::RePrepare))
+}
+
+/// To prepare a statement costs more than what it does.
+#[tokio::test]
+async fn no_statement_is_prepared_anew_for_what_is_asked_for() {
+    let (engine, _folder) = sqlite().await;
+    assert_eq!(engine.writer.write(prepared_again).await.expect("answers"), 0, "the one that writes");
+    assert_eq!(engine.read(prepared_again).await.expect("answers"), 0, "one that reads");
 }
 
 #[tokio::test]
