@@ -100,7 +100,7 @@ impl Connections {
             Some(workspace) => self.load(&tenant(workspace)).await.map_err(|error| error.to_string())?,
             None => None,
         };
-        let known = workspace.map(|id| Known { id, found: found.as_ref().map(|found| &found.value), leaving: None });
+        let known = workspace.map(|id| Known { id, found: found.as_ref().map(|found| &*found.value), leaving: None });
         self.revoke_unheld(known, granted).await
     }
 

@@ -197,7 +197,7 @@ impl Connections {
         match answer {
             RefreshAnswer::Fresh(tokens) => {
                 if !kept {
-                    self.revoke_orphans(workspace, found.as_ref().map(|it| &it.value), connection.id, &tokens).await;
+                    self.revoke_orphans(workspace, found.as_ref().map(|it| &*it.value), connection.id, &tokens).await;
                 }
                 Ok((found, None))
             }

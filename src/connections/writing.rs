@@ -35,7 +35,7 @@ impl Connections {
         mut change: impl FnMut(Option<&mut Workspace>, Timestamp) -> Edit<T>,
     ) -> Result<(T, Option<Versioned<Workspace>>), StoreError> {
         let change = |found: &mut Option<Versioned<Workspace>>, now| match change(
-            found.as_mut().map(|workspace| &mut workspace.value),
+            found.as_mut().map(|workspace| &mut *workspace.value),
             now,
         ) {
             Edit::Write(answer) => {

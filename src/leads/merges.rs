@@ -48,7 +48,7 @@ impl Leads {
                     documents.insert(record, loaded.take()?);
                 }
             }
-            let value = |lead: &Option<Versioned<Lead>>| lead.as_ref().map(|lead| lead.value.clone());
+            let value = |lead: &Option<Versioned<Lead>>| lead.as_ref().map(|lead| Lead::clone(&lead.value));
             let mut known: Known = documents.iter().map(|(record, lead)| (*record, value(lead))).collect();
             match look(&mut known) {
                 Ok(answer) => return Ok(Resolved { answer, known, documents }),
@@ -103,7 +103,7 @@ impl Leads {
             return Ok(None);
         }
         let expected = kept.as_ref().map(Versioned::version);
-        let back = merge::speak_at(&mut lead.value, end, kept.map(|kept| kept.value), now);
+        let back = merge::speak_at(&mut lead.value, end, kept.map(|kept| *kept.value), now);
         Ok(Some(put(&lead_key(end).id, &back, expected, LeaseChange::Leave { due: Some(now) })))
     }
 }

@@ -1,6 +1,6 @@
 //! The service that the handlers and the reconciler call: its parts, and what every part of it goes by.
 
-use std::{sync::Arc, time::Duration};
+use std::{ops::Deref, sync::Arc, time::Duration};
 
 use super::{press::recent::Recent, settings::Settings, work::in_hand::InHand};
 use crate::{
@@ -17,7 +17,6 @@ use crate::{
 };
 
 /// What the service works with.
-#[derive(Clone)]
 pub struct Parts {
     /// The store.
     pub store: Store,
@@ -39,22 +38,33 @@ pub struct Parts {
     pub seats: Arc<Seats>,
 }
 
-/// The service. Clones share everything.
+/// The service. Clones share everything: each press makes two, for its tasks.
 #[derive(Clone)]
-pub struct Leads {
+pub struct Leads(Arc<Shared>);
+
+/// What clones of the service share.
+pub struct Shared {
     pub(super) parts: Parts,
-    pub(super) settings: Arc<Settings>,
+    pub(super) settings: Settings,
     pub(super) in_hand: InHand,
     pub(super) recent: Recent,
     /// Over ALC as a whole; each workspace has a gate of its own besides.
     pub(super) alc_breaker: Arc<Breaker>,
 }
 
+impl Deref for Leads {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
 impl Leads {
     /// The service over its parts.
     pub fn new(parts: Parts, settings: Settings) -> Self {
         let (in_hand, recent) = (InHand::default(), Recent::default());
-        Self { parts, settings: Arc::new(settings), in_hand, recent, alc_breaker: Arc::default() }
+        Self(Arc::new(Shared { parts, settings, in_hand, recent, alc_breaker: Arc::default() }))
     }
 
     /// The region that numbers without `+` belong to.

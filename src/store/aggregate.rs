@@ -139,8 +139,9 @@ fn is_of_unknown_value(error: &serde_json::Error) -> bool {
 /// An aggregate together with what the store keeps beside it.
 #[derive(Debug, Clone)]
 pub struct Versioned<A> {
-    /// The aggregate, perhaps already changed.
-    pub value: A,
+    /// The aggregate, perhaps already changed. Boxed: a lead is more than a kilobyte, and each future that has one at
+    /// hand would have room for several, and be moved with them.
+    pub value: Box<A>,
     /// As it was loaded; its `version` is what a write expects.
     pub document: Document,
 }
@@ -148,7 +149,7 @@ pub struct Versioned<A> {
 impl<A: Aggregate> Versioned<A> {
     /// Reads a loaded document.
     pub fn read(document: Document) -> Result<Self, CodecError> {
-        Ok(Self { value: decode(&document.body)?, document })
+        Ok(Self { value: Box::new(decode(&document.body)?), document })
     }
 
     /// One that is not stored yet.
@@ -163,7 +164,7 @@ impl<A: Aggregate> Versioned<A> {
             slot: None,
             urgent: value.is_urgent(),
         };
-        Self { value, document }
+        Self { value: Box::new(value), document }
     }
 
     /// The version that was loaded.
@@ -173,7 +174,7 @@ impl<A: Aggregate> Versioned<A> {
 
     /// The write that puts it as it is now over what was loaded.
     pub fn put(&self, id: &str, lease: LeaseChange) -> Write {
-        put(id, &self.value, self.expected(), lease)
+        put(id, &*self.value, self.expected(), lease)
     }
 
     /// `commit`, which has this aggregate's [`Versioned::put`] among its writes, is done: from now on this is as if it

@@ -205,9 +205,9 @@ impl Leads {
 
 /// The sync that follows what was found.
 fn next_of(found: &mut Option<Versioned<SyncRun>>, id: Uuid, mend: bool, now: Timestamp) {
-    let next = SyncRun::new(id, mend, found.as_ref().map(|found| &found.value), now);
+    let next = SyncRun::new(id, mend, found.as_ref().map(|found| &*found.value), now);
     match found {
-        Some(found) => found.value = next,
+        Some(found) => *found.value = next,
         None => *found = Some(Versioned::new(next)),
     }
 }

@@ -197,8 +197,8 @@ impl Leads {
                 lead.value.send.webhook = Some(webhook);
                 lead.value.adopt(&callback.status, lead_id, id, now);
                 let back = self.move_to_end(tenant, &mut lead, now).await?;
-                self.owe_more(tenant, &mut lead.value, last.as_ref(), &callback.words, now);
-                lead.value.keep_history(last.as_ref(), now);
+                self.owe_more(tenant, &mut lead.value, last.as_deref(), &callback.words, now);
+                lead.value.keep_history(last.as_deref(), now);
                 (lead, back, CallbackOutcome::Adopted)
             }
         };

@@ -113,7 +113,7 @@ impl Leads {
             let commit = self.commit_told(tenant, &resolved, now);
             if commit.writes.is_empty() || matches!(tries.commit(&commit).await?, Committed::Done(_)) {
                 for (record, lead) in &resolved.known {
-                    let before = resolved.documents.get(record).and_then(Option::as_ref).map(|lead| &lead.value);
+                    let before = resolved.documents.get(record).and_then(Option::as_ref).map(|lead| &*lead.value);
                     lead.iter().for_each(|lead| Self::count_given_up(before, lead));
                 }
                 return Ok(());
@@ -127,9 +127,9 @@ impl Leads {
         for (record, lead) in &resolved.known {
             let before = resolved.documents.get(record).and_then(Option::as_ref);
             match lead {
-                Some(lead) if before.is_none_or(|before| before.value != *lead) => {
+                Some(lead) if before.is_none_or(|before| *before.value != *lead) => {
                     let change = LeaseChange::Leave { due: Some(now) };
-                    let (mut lead, last) = (lead.clone(), before.map(|before| &before.value));
+                    let (mut lead, last) = (lead.clone(), before.map(|before| &*before.value));
                     // A merge may bring back a send whose result was told after the record's deletion.
                     self.owe_more(tenant, &mut lead, last, &Words::default(), now);
                     lead.keep_history(last, now);

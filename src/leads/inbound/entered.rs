@@ -69,7 +69,7 @@ impl Leads {
                 lead.value.follow_with(send, &workspace.value.triggers(), self.settings.deadlines.result);
             }
             lead.value.read_from_memory(now);
-            lead.value.keep_history(last.as_ref(), now);
+            lead.value.keep_history(last.as_deref(), now);
             let write = lead.put(&lead_key(lead.value.record_id).id, LeaseChange::Leave { due: Some(now) });
             let mut commit = Commit::of(vec![write]);
             commit.writes.extend(back);

@@ -8,11 +8,15 @@ use crate::store::StoreError;
 const ANSWERED_WITHIN: Duration = Duration::from_millis(4_500);
 
 /// What comes of an upstream's call, if that is known soon enough to answer it.
-pub(super) async fn answered_in_time<T, E: From<StoreError>>(
+pub(super) fn answered_in_time<T, E: From<StoreError>>(
     doing: impl Future<Output = Result<T, E>>,
-) -> Result<T, E> {
-    match tokio::time::timeout(ANSWERED_WITHIN, doing).await {
-        Ok(result) => result,
-        Err(_) => Err(StoreError::Unavailable("no answer in time".to_owned()).into()),
+) -> impl Future<Output = Result<T, E>> {
+    // Boxed: what wraps it would else have room for it twice, and be moved with it.
+    let answer = tokio::time::timeout(ANSWERED_WITHIN, Box::pin(doing));
+    async move {
+        match answer.await {
+            Ok(result) => result,
+            Err(_) => Err(StoreError::Unavailable("no answer in time".to_owned()).into()),
+        }
     }
 }

@@ -57,7 +57,7 @@ impl Leads {
             let workspace = found.workspace.as_ref();
             let standing =
                 workspace.map_or(Standing::Unknown, |found| self.parts.connections.standing(&found.value, connection));
-            match decide(standing, self.judge_key(key, &found), found.lead.as_ref().map(|lead| &lead.value)) {
+            match decide(standing, self.judge_key(key, &found), found.lead.as_ref().map(|lead| &*lead.value)) {
                 // The caller may have connected again a moment ago, at another replica.
                 Turn::Refuse(_) if !is_loaded => {}
                 Turn::Refuse(refused) => return Err(refused),

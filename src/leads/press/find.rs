@@ -34,7 +34,7 @@ impl Situation {
 
     /// The leads that merges have led past.
     pub(in crate::leads) fn passed(&self) -> impl Iterator<Item = &Lead> {
-        self.passed.iter().map(|lead| &lead.value)
+        self.passed.iter().map(|lead| &*lead.value)
     }
 
     /// The lead that has this send.

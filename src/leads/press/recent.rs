@@ -7,7 +7,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -22,9 +22,9 @@ const LIFE: Duration = Duration::from_secs(1);
 /// So many workspaces are remembered, then all are forgotten: each costs one load more.
 const MOST: usize = 1_024;
 
-/// Clones share everything.
-#[derive(Clone, Default)]
-pub(in crate::leads) struct Recent(Arc<Mutex<HashMap<Tenant, Seen>>>);
+/// See the module.
+#[derive(Default)]
+pub(in crate::leads) struct Recent(Mutex<HashMap<Tenant, Seen>>);
 
 struct Seen {
     workspace: Versioned<Workspace>,

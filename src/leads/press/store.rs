@@ -123,7 +123,7 @@ impl Leads {
             None => (Versioned::new(Lead::new(record, send)), None),
         };
         self.let_wait(tenant, &mut lead.value, new.finish_callback_url.as_ref(), now)?;
-        lead.value.keep_history(last.as_ref(), now);
+        lead.value.keep_history(last.as_deref(), now);
         // A lease that another worker holds is left to it: it reloads and goes on with this send.
         let course = course(pressed, leased, self.parts.lifecycle.is_stopping());
         let grant = self.grant_to_begin_with(course, &lead.value, &workspace.value, gates, now);
@@ -151,7 +151,7 @@ impl Leads {
         commit.checks.push((Key::workspace(), workspace.version()));
         // Repeated under its id while the caller waits: 503 says that nothing was stored.
         match tries.commit(&commit).await {
-            Ok(Committed::Done(_)) => Self::count_given_up(last.as_ref(), &lead.value),
+            Ok(Committed::Done(_)) => Self::count_given_up(last.as_deref(), &lead.value),
             Ok(Committed::Conflict) => return Ok(None),
             Err(error) => {
                 // A full store has answered: nothing is stored.

@@ -62,11 +62,11 @@ impl Leads {
                 lead
             }
         };
-        self.owe_more(tenant, &mut lead.value, before.as_ref(), words, now);
-        lead.value.keep_history(before.as_ref(), now);
+        self.owe_more(tenant, &mut lead.value, before.as_deref(), words, now);
+        lead.value.keep_history(before.as_deref(), now);
         let change = LeaseChange::Leave { due: Some(now) };
         let expected = (lead.version() > 0).then(|| lead.version());
-        let own = put(&lead_key(lead.value.record_id).id, &lead.value, expected, change);
+        let own = put(&lead_key(lead.value.record_id).id, &*lead.value, expected, change);
         Ok(std::iter::once(own).chain(back).collect())
     }
 }

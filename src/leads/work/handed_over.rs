@@ -102,8 +102,8 @@ impl Handing {
     fn go_on(mut self, verdict: Verdict) {
         self.work.leased_by(&self.commit, verdict);
         let Self { leads, work, seat, .. } = self;
-        let parts = leads.parts.clone();
-        let seat = seat.or_else(|| parts.seats.take(&work.tenant, Kind::Lead, work.lead.value.is_urgent()));
+        let lifecycle = leads.parts.lifecycle.clone();
+        let seat = seat.or_else(|| leads.parts.seats.take(&work.tenant, Kind::Lead, work.lead.value.is_urgent()));
         let span = work.span();
         let task = async move {
             let _seat = seat;
@@ -112,7 +112,7 @@ impl Handing {
                 tracing::warn!(%error, "left to the next holder of its lease");
             }
         };
-        parts.lifecycle.spawn(task.instrument(span));
+        lifecycle.spawn(task.instrument(span));
     }
 
     /// Repeats the commit under its id: what the caller was told says nothing of whether it took effect.

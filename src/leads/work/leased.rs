@@ -167,7 +167,7 @@ impl Work {
     }
 
     /// `commit` has written the lead as it is in `lead`, with this change of its lease.
-    pub(super) fn written(&mut self, lead: Lead, change: LeaseChange, commit: &Commit) {
+    pub(super) fn written(&mut self, lead: Box<Lead>, change: LeaseChange, commit: &Commit) {
         self.lead.value = lead;
         self.lead.written(&self.key.id, commit);
         self.lease = match change {

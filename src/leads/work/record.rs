@@ -115,7 +115,7 @@ impl Leads {
 
     /// What surrounds the lead of this work.
     pub(in crate::leads) fn surroundings(&self, work: &Work) -> Surroundings<'_> {
-        let workspace = work.workspace.as_ref().map(|found| &found.value);
+        let workspace = work.workspace.as_ref().map(|found| &*found.value);
         let access = workspace.map_or(AttioAccess::None, |found| self.parts.connections.attio_access(found));
         let not_before = if let AttioAccess::NotBefore(at) = access { Some(at) } else { None };
         Surroundings {
@@ -154,12 +154,12 @@ impl Leads {
     pub(super) async fn mark(
         &self,
         work: &mut Work,
-        lead: Lead,
+        lead: Box<Lead>,
         lease: Lease,
         stand: Option<(Key, Version)>,
     ) -> Result<bool, StoreError> {
         let change = LeaseChange::Hold(self.extended(lease, self.parts.clock.now()));
-        let mut commit = Commit::of(vec![put(&work.key.id, &lead, Some(work.lead.version()), change)]);
+        let mut commit = Commit::of(vec![put(&work.key.id, &*lead, Some(work.lead.version()), change)]);
         commit.checks.extend(stand);
         match self.commit_surely(&work.tenant, &commit).await? {
             Committed::Done(_) => {
