@@ -119,6 +119,7 @@ impl Reconciler {
         let Some(mut request) = self.seats.request(self.leads.lease_duration()) else {
             return Ok(Leasing::All);
         };
+        request.beside = self.leads.beside();
         let machine = Pressure::now();
         let until = (self.store.pressure().is_high(machine)).then(|| making_way.narrow(&mut request.others, machine));
         if let Some(until) = until.filter(|_| request.urgent.max + request.others.max == 0) {

@@ -15,7 +15,7 @@ use std::{
 
 use tokio::sync::Notify;
 
-use crate::store::{Due, Kind, LeaseRequest, Quota, Tenant};
+use crate::store::{Beside, Due, Kind, LeaseRequest, Quota, Tenant};
 
 /// Aggregates of each sort that one process works on at once.
 const WORKERS: usize = 32;
@@ -118,7 +118,7 @@ impl Seats {
             // One of their seats may be freed before the store has answered.
             taken.waiting.extend(quota.skip.iter().cloned());
         }
-        (urgent.max + others.max > 0).then_some(LeaseRequest { urgent, others, duration })
+        (urgent.max + others.max > 0).then_some(LeaseRequest { urgent, others, duration, beside: Beside::default() })
     }
 
     /// Whether every seat is taken.
@@ -285,7 +285,7 @@ mod tests {
             slot: None,
             urgent,
         };
-        Leased { tenant: tenant.clone(), key: Key::new(Kind::Lead, ""), document, ran_out: false }
+        Leased { tenant: tenant.clone(), key: Key::new(Kind::Lead, ""), document, ran_out: false, beside: None }
     }
 
     /// Seats whose process has just asked the store, and been given this.

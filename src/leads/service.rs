@@ -12,7 +12,7 @@ use crate::{
     notify,
     sealing::Sealer,
     seats::Seats,
-    store::{Key, Kind, Store, gate::Gate},
+    store::{Beside, Key, Kind, Store, gate::Gate},
     upstream::breaker::Breaker,
 };
 
@@ -80,6 +80,11 @@ impl Leads {
     /// The gates that a lead passes in its life, ALC's first.
     pub(super) fn gates(&self) -> [Gate; 2] {
         [self.settings.gates.alc, self.settings.gates.attio]
+    }
+
+    /// What a worker needs besides a lead, to begin.
+    pub fn beside(&self) -> Beside {
+        Beside { keys: vec![Key::workspace()], gates: self.gates().to_vec() }
     }
 
     /// How far apart the leads of a workspace are taken up that were asked for together: as Attio's gate lets them

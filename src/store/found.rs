@@ -9,7 +9,7 @@ use super::{
     aggregate::{Aggregate, CodecError, Versioned},
     document::{Document, Key, Kind, Tenant},
     error::StoreError,
-    gate::GateView,
+    gate::{Gate, GateView},
 };
 
 /// An aggregate that [`super::Engine::lease_due`] leased to the caller.
@@ -23,6 +23,8 @@ pub struct Leased {
     pub document: Document,
     /// The lease before ran out without having been ended: the step then under way has an unknown outcome.
     pub ran_out: bool,
+    /// What [`LeaseRequest::beside`] asked for, as it was when this was leased. `None`: the store could not read it.
+    pub beside: Option<Loaded>,
 }
 
 /// Which lease on which aggregate [`super::Engine::lease_due`] gave to a worker.
@@ -63,6 +65,17 @@ pub struct LeaseRequest {
     pub others: Quota,
     /// How long each lease lasts.
     pub duration: Duration,
+    /// What of the tenant a worker needs besides, to begin.
+    pub beside: Beside,
+}
+
+/// What is asked for of the tenants of what is leased: the same as of [`super::Engine::load`].
+#[derive(Debug, Clone, Default)]
+pub struct Beside {
+    /// Aggregates.
+    pub keys: Vec<Key>,
+    /// Gates.
+    pub gates: Vec<Gate>,
 }
 
 /// How much of one lane may be taken.
@@ -87,7 +100,7 @@ impl LeaseRequest {
     /// So many of each lane, whichever tenants they belong to.
     pub fn up_to(max: usize, duration: Duration) -> Self {
         let quota = Quota { max, per_tenant: max, skip: Vec::new() };
-        Self { urgent: quota.clone(), others: quota, duration }
+        Self { urgent: quota.clone(), others: quota, duration, beside: Beside::default() }
     }
 }
 

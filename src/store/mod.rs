@@ -51,7 +51,7 @@ pub use self::{
     document::{Document, Key, Kind, Lease, Tenant, Version},
     engine::Engine,
     error::StoreError,
-    found::{BadCursor, Cursor, Depth, Due, LeaseRequest, Leased, Loaded, Page, Quota, Taken},
+    found::{BadCursor, Beside, Cursor, Depth, Due, LeaseRequest, Leased, Loaded, Page, Quota, Taken},
     handle::Store,
     open::{check_url, is_same, open, open_shelf},
     opening::{OpenError, check_namespace},

@@ -1,4 +1,4 @@
-//! Gates: what the store keeps of them, and that both engines do the same arithmetic.
+//! Gates: what the store keeps of them, that both engines do the same arithmetic, and that a worker is told of them.
 
 use super::*;
 use crate::store::{
@@ -96,6 +96,27 @@ pub(super) async fn gates_of_tenants_and_upstreams_are_their_own(engine: &dyn En
     assert_eq!(engine.reserve(&other, &ATTIO, None, at(0)).await.expect("answers"), Verdict::Go);
     let gates = engine.load(&tenant(), &[], &[ALC, ATTIO], at(0)).await.expect("answers").gates;
     assert_eq!(gates, [GateView::default(), GateView { closed_until: Some(at(30)), failures: 0 }]);
+}
+
+pub(super) async fn a_lease_brings_what_stands_beside_it(engine: &dyn Engine) {
+    let (other, workspace) = (Tenant::new("other"), Key::workspace());
+    create(engine, &tenant(), &workspace, IDLE).await;
+    assert_eq!(commit(engine, vec![put(&workspace, Some(1), IDLE)], at(0)).await, DONE);
+    report(engine, &ATTIO, GateReport::Limited { until: at(30) }, at(0)).await;
+    for (tenant, id) in [(&tenant(), 1), (&tenant(), 2), (&other, 1)] {
+        create(engine, tenant, &lead(id), due(at(0))).await;
+    }
+    let beside = Beside { keys: vec![lead("none"), workspace.clone()], gates: vec![ALC, ATTIO] };
+    let request = LeaseRequest { beside: beside.clone(), ..request(9) };
+    let leased = engine.lease_due(&request, at(1)).await.expect("answers").leased;
+    assert_eq!(leased.len(), 3);
+    for one in leased {
+        let loaded = engine.load(&one.tenant, &beside.keys, &beside.gates, at(1)).await.expect("answers");
+        let brought = one.beside.expect("it can be read");
+        assert_eq!((&brought.documents, &brought.gates), (&loaded.documents, &loaded.gates));
+        assert_eq!(brought.documents[1].is_some(), one.tenant == tenant());
+        assert_eq!(brought.gates[1].closed_until.is_some(), one.tenant == tenant());
+    }
 }
 
 /// The same knocks and reports at the engine and at [`GateState`], which has the property tests.

@@ -15,8 +15,8 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::{
-    Change, Commit, Committed, Document, Engine, Key, Kind, Lease, LeaseChange, LeaseRequest, Leased, Taken, Tenant,
-    Version, Write, gate::Verdict, redis::RedisEngine, sqlite::SqliteEngine,
+    Beside, Change, Commit, Committed, Document, Engine, Key, Kind, Lease, LeaseChange, LeaseRequest, Leased, Taken,
+    Tenant, Version, Write, gate::Verdict, redis::RedisEngine, sqlite::SqliteEngine,
 };
 use crate::{
     clock::{from_micros, later},
@@ -222,6 +222,7 @@ suite! {
         a_reservation_comes_with_its_commit_or_not_at_all,
         a_pause_and_a_cool_down_show_and_hold,
         gates_of_tenants_and_upstreams_are_their_own,
+        a_lease_brings_what_stands_beside_it,
         a_crowd_is_paced_as_the_arithmetic_says;
     model:
         random_commits_and_leases_do_what_the_model_does;

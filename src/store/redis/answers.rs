@@ -11,7 +11,8 @@ use super::{
 use crate::{
     clock::from_micros,
     store::{
-        Change, Commit, Depth, Document, Kind, Lease, LeaseChange, LeaseRequest, Leased, Quota, StoreError, Tenant,
+        Beside, Change, Commit, Depth, Document, Kind, Lease, LeaseChange, LeaseRequest, Leased, Loaded, Quota,
+        StoreError, Tenant,
         gate::{Gate, GateView, Verdict},
     },
 };
@@ -23,6 +24,8 @@ use uuid::Uuid;
 pub(super) type Fields = Vec<Option<String>>;
 /// Tenant, member, whether a lease had run out, fields.
 pub(super) type LeasedFields = (String, String, u8, Fields);
+/// Tenant, the fields of the aggregates and gates asked for.
+pub(super) type BesideFields = (String, Vec<Fields>, Vec<Fields>);
 
 /// Expired receipts stay that much longer: only `now` decides, and clocks may differ.
 const GARBAGE_AGE_MS: u128 = 3_600_000;
@@ -200,11 +203,39 @@ fn in_rounds(due: &[usize], max: usize) -> Vec<usize> {
     shares
 }
 
-/// What was leased, tenants taking turns.
-pub(super) fn in_turns(leased: Vec<LeasedFields>, shares: &[(Tenant, [usize; 2])]) -> Vec<Leased> {
+/// The arguments of `lease.lua` that name what it answers of each tenant besides.
+pub(super) fn beside_arguments(call: &mut Call<'_>, beside: &Beside) {
+    call.arg(beside.keys.len());
+    for key in &beside.keys {
+        call.arg(member(key));
+    }
+    call.arg(beside.gates.len());
+    for gate in &beside.gates {
+        call.arg(gate.upstream);
+    }
+}
+
+/// What `load.lua` and, of each tenant, `lease.lua` answer.
+pub(super) fn loaded((documents, gates): (Vec<Fields>, Vec<Fields>), now: Timestamp) -> Result<Loaded, StoreError> {
+    let documents = documents.into_iter().map(|fields| document(fields, now)).collect::<Result<_, _>>()?;
+    let gates = gates.iter().map(|fields| gate_view(fields, now)).collect::<Result<_, _>>()?;
+    Ok(Loaded::new(documents, gates))
+}
+
+/// What was leased, each with what stands beside it, tenants taking turns.
+pub(super) fn in_turns(
+    answers: Vec<(Vec<LeasedFields>, Vec<BesideFields>)>,
+    shares: &[(Tenant, [usize; 2])],
+    now: Timestamp,
+) -> Vec<Leased> {
+    let (leased, beside): (Vec<_>, Vec<_>) = answers.into_iter().unzip();
+    // What is damaged there must not keep its lead from a worker, who will find it out.
+    let beside =
+        beside.into_iter().flatten().map(|(tenant, documents, gates)| (tenant, loaded((documents, gates), now)));
+    let beside: HashMap<_, _> = beside.filter_map(|(tenant, loaded)| Some((tenant, loaded.ok()?))).collect();
     let mut queues: HashMap<Tenant, VecDeque<Leased>> = HashMap::new();
     let mut count = 0;
-    for (tenant, member, ran_out, fields) in leased {
+    for (tenant, member, ran_out, fields) in leased.into_iter().flatten() {
         // A kind of a newer version: its lease runs out, and that version takes it.
         let Some(key) = key_of(&member) else { continue };
         let document = match document(fields, Timestamp::MIN) {
@@ -216,9 +247,11 @@ pub(super) fn in_turns(leased: Vec<LeasedFields>, shares: &[(Tenant, [usize; 2])
                 continue;
             }
         };
+        let beside = beside.get(&tenant).cloned();
         let tenant = Tenant::new(tenant);
         count += 1;
-        queues.entry(tenant.clone()).or_default().push_back(Leased { tenant, key, document, ran_out: ran_out == 1 });
+        let leased = Leased { tenant: tenant.clone(), key, document, ran_out: ran_out == 1, beside };
+        queues.entry(tenant).or_default().push_back(leased);
     }
     let mut ordered = Vec::with_capacity(count);
     while ordered.len() < count {

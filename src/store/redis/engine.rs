@@ -173,10 +173,7 @@ impl Engine for RedisEngine {
         for gate in gates {
             call.arg(gate.upstream);
         }
-        let (found, views): (Vec<Fields>, Vec<Fields>) = self.call(&call, Insist::Patiently).await?;
-        let documents = found.into_iter().map(|fields| answers::document(fields, now)).collect::<Result<_, _>>()?;
-        let gates = views.iter().map(|fields| answers::gate_view(fields, now)).collect::<Result<_, _>>()?;
-        Ok(Loaded::new(documents, gates))
+        answers::loaded(self.call(&call, Insist::Patiently).await?, now)
     }
 
     async fn commit(&self, tenant: &Tenant, commit: &Commit, now: Timestamp) -> Result<Committed, StoreError> {
@@ -216,6 +213,7 @@ impl Engine for RedisEngine {
         // Not repeated: leases whose answer was lost run out, a repeat would take more of them.
         let leases = self.everywhere().ask(&self.scripts.lease, Insist::Never, |call, asked| {
             call.arg(now.as_microsecond()).arg(until);
+            answers::beside_arguments(call, &request.beside);
             let mut any = false;
             for (tenant, [urgent, others]) in &shares {
                 let home = keys::partition(tenant);
@@ -228,8 +226,8 @@ impl Engine for RedisEngine {
             }
             any
         });
-        let leases: Answers<Vec<answers::LeasedFields>> = leases.await?;
-        let leased = answers::in_turns(leases.answers.into_iter().flatten().collect(), &shares);
+        let leases: Answers<(Vec<answers::LeasedFields>, Vec<answers::BesideFields>)> = leases.await?;
+        let leased = answers::in_turns(leases.answers, &shares, now);
         // Fewer came than were there a moment before: another replica was faster, and what it left is not known.
         saw_end &= leases.answered && leased.len() >= shares.iter().flat_map(|(_, share)| share).sum::<usize>();
         Ok(Due { leased, saw_end })

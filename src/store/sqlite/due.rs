@@ -57,6 +57,9 @@ pub(super) fn lease(c: &Connection, request: &LeaseRequest, now: Timestamp) -> R
             // Served: with more due it goes to the end of the queue.
             set_turn(c, &tenant, earliest.max(now.as_microsecond()))?;
         }
+        // What is damaged there must not keep its leads from a worker, who will find it out.
+        let beside = rows::load(c, &tenant, &request.beside.keys, &request.beside.gates, now).ok();
+        leased.iter_mut().filter(|one| one.tenant == tenant).for_each(|one| one.beside.clone_from(&beside));
     }
     Ok(leased)
 }
@@ -136,7 +139,7 @@ fn lease_one(c: &Connection, tenant: &Tenant, key: Key, duration: Duration, now:
         lease.until.as_microsecond()
     ])?;
     let ran_out = document.lease.replace(lease).is_some();
-    Ok(Some(Leased { tenant: tenant.clone(), key, document, ran_out }))
+    Ok(Some(Leased { tenant: tenant.clone(), key, document, ran_out, beside: None }))
 }
 
 /// See [`crate::store::Engine::put_back`].

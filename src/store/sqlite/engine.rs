@@ -25,7 +25,7 @@ use crate::{
         Commit, Committed, Cursor, Depth, Due, Engine, Key, Kind, LeaseRequest, Loaded, Page, StoreError, Taken,
         Tenant,
         engine::{WAKEN_AT_ONCE, evenly},
-        gate::{Gate, GateReport, GateView, Verdict},
+        gate::{Gate, GateReport, Verdict},
         opening::OpenError,
     },
 };
@@ -88,12 +88,7 @@ pub(super) const DEPTHS: &str = "SELECT kind, status, count, (SELECT min(created
 impl Engine for SqliteEngine {
     async fn load(&self, tenant: &Tenant, keys: &[Key], gates: &[Gate], now: Timestamp) -> Result<Loaded, StoreError> {
         let (tenant, keys, gates) = (tenant.clone(), keys.to_vec(), gates.to_vec());
-        self.read(move |c| {
-            let documents = keys.iter().map(|key| rows::read(c, &tenant, key, now)).collect::<Result<_, _>>()?;
-            let gates = gates.iter().map(|gate| Ok(rows::read_gate(c, &tenant, gate)?.view(now)));
-            Ok(Loaded::new(documents, gates.collect::<Result<Vec<GateView>, rusqlite::Error>>()?))
-        })
-        .await
+        self.read(move |c| rows::load(c, &tenant, &keys, &gates, now)).await
     }
 
     async fn commit(&self, tenant: &Tenant, commit: &Commit, now: Timestamp) -> Result<Committed, StoreError> {

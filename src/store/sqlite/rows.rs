@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::{
     clock::from_micros,
     store::{
-        Cursor, Document, Key, Kind, Lease, Tenant,
+        Cursor, Document, Key, Kind, Lease, Loaded, Tenant,
         gate::{Gate, GateState},
     },
 };
@@ -55,6 +55,13 @@ pub(super) fn read(c: &Connection, tenant: &Tenant, key: &Key, now: Timestamp) -
     ))?
     .query_row(params![tenant.as_str(), key.kind.name(), key.id, now.as_microsecond()], document)
     .optional()
+}
+
+/// See [`crate::store::Engine::load`].
+pub(super) fn load(c: &Connection, tenant: &Tenant, keys: &[Key], gates: &[Gate], now: Timestamp) -> Result<Loaded> {
+    let documents = keys.iter().map(|key| read(c, tenant, key, now)).collect::<Result<_>>()?;
+    let gates = gates.iter().map(|gate| Ok(read_gate(c, tenant, gate)?.view(now))).collect::<Result<_>>()?;
+    Ok(Loaded::new(documents, gates))
 }
 
 /// The leads of one status after `cursor`, newest first, one more than `limit` at most.

@@ -1,10 +1,11 @@
 -- Leases what is due: per tenant so many urgent ones and so many others, longest due first. Answers tenant, member,
--- whether a lease ran out, fields. ARGV: now, until; per tenant: which of KEYS is its partition, name, how many urgent, how many others,
--- a token for each.
+-- whether a lease ran out, fields; and per tenant of which something was leased its name, and what load.lua answers.
+-- ARGV: now, until, how many aggregates of each tenant to answer besides, their members, how many gates, their upstreams;
+-- per tenant: which of KEYS is its partition, name, how many urgent, how many others, a token for each.
 local now, until_ = ARGV[1], ARGV[2]
 -- So many urgent ones may stand before the others in the order of due times.
 local PASSED = 1000
-local leased = {}
+local leased, beside = {}, {}
 
 local function lease(tenant, member, h, token)
   local ran_out = h[6] and 1 or 0
@@ -14,11 +15,14 @@ local function lease(tenant, member, h, token)
   leased[#leased + 1] = { tenant, member, ran_out, h }
 end
 
-local at = 3
+local members = tonumber(ARGV[3])
+local gates = 4 + members
+local at = gates + 1 + tonumber(ARGV[gates])
+local shares = at
 while at <= #ARGV do
   go_to(KEYS[tonumber(ARGV[at])])
   local tenant, urgent, others = ARGV[at + 1], tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])
-  local token = at + 4
+  local token, before = at + 4, #leased
   at = token + urgent + others
   local waiting = redis.call('ZRANGEBYSCORE', tenant_urgent_key(tenant), '-inf', now, 'LIMIT', 0, PASSED)
   local first = {}
@@ -51,5 +55,11 @@ while at <= #ARGV do
     end
   end
   requeue(tenant, tonumber(now), true)
+  if #leased > before then
+    local documents, views = {}, {}
+    for i = 4, gates - 1 do documents[#documents + 1] = document(tenant, ARGV[i]) end
+    for i = gates + 1, shares - 1 do views[#views + 1] = gate_view(tenant, ARGV[i]) end
+    beside[#beside + 1] = { tenant, documents, views }
+  end
 end
-return leased
+return { leased, beside }

@@ -6,6 +6,6 @@ for i = 3, 2 + count do
   documents[#documents + 1] = document(tenant, ARGV[i])
 end
 for i = 3 + count, #ARGV do
-  gates[#gates + 1] = redis.call('HMGET', gate_key(tenant, ARGV[i]), 'paused', 'open', 'failures')
+  gates[#gates + 1] = gate_view(tenant, ARGV[i])
 end
 return { documents, gates }
