@@ -41,8 +41,8 @@ pub trait Engine: Send + Sync + 'static {
     async fn commit(&self, tenant: &Tenant, commit: &Commit, now: Timestamp) -> Result<Committed, StoreError>;
 
     /// Leases aggregates that are due at `now`: what is urgent and what is not, each up to its own quota, longest due
-    /// first within a tenant, tenants taking turns. Does not move their versions. Atomic per tenant, what stands beside
-    /// it and is asked for included; a crash in the middle leaves leases that run out.
+    /// first within a tenant, tenants taking turns. Does not move their versions. Atomic per tenant, together with what
+    /// `request.beside` asks for; a crash in the middle leaves leases that run out.
     async fn lease_due(&self, request: &LeaseRequest, now: Timestamp) -> Result<Due, StoreError>;
 
     /// Gives back what [`Self::lease_due`] leased, as it was but due at `due`: for a worker that cannot read it. Moves

@@ -23,7 +23,8 @@ pub struct Leased {
     pub document: Document,
     /// The lease before ran out without having been ended: the step then under way has an unknown outcome.
     pub ran_out: bool,
-    /// What [`LeaseRequest::beside`] asked for, as it was when this was leased. `None`: the store could not read it.
+    /// What [`LeaseRequest::beside`] asked for, as it was when this was leased: in a cluster one of whose servers is
+    /// silent, two seconds ago. `None`: nothing was asked for, or the store could not read it.
     pub beside: Option<Loaded>,
 }
 
@@ -76,6 +77,13 @@ pub struct Beside {
     pub keys: Vec<Key>,
     /// Gates.
     pub gates: Vec<Gate>,
+}
+
+impl Beside {
+    /// Whether nothing is asked for.
+    pub(super) fn is_empty(&self) -> bool {
+        self.keys.is_empty() && self.gates.is_empty()
+    }
 }
 
 /// How much of one lane may be taken.

@@ -106,10 +106,12 @@ pub(super) async fn a_lease_brings_what_stands_beside_it(engine: &dyn Engine) {
     for (tenant, id) in [(&tenant(), 1), (&tenant(), 2), (&other, 1)] {
         create(engine, tenant, &lead(id), due(at(0))).await;
     }
-    let beside = Beside { keys: vec![lead("none"), workspace.clone()], gates: vec![ALC, ATTIO] };
+    let beside = Beside { keys: vec![lead("none"), workspace.clone()], gates: vec![ALC, ATTIO, ALC] };
     let request = LeaseRequest { beside: beside.clone(), ..request(9) };
     let leased = engine.lease_due(&request, at(1)).await.expect("answers").leased;
     assert_eq!(leased.len(), 3);
+    create(engine, &tenant(), &lead(3), due(at(0))).await;
+    assert!(lease_due(engine, 9, at(1)).await.remove(0).beside.is_none(), "else a worker would see no workspace");
     for one in leased {
         let loaded = engine.load(&one.tenant, &beside.keys, &beside.gates, at(1)).await.expect("answers");
         let brought = one.beside.expect("it can be read");

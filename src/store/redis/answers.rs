@@ -24,8 +24,9 @@ use uuid::Uuid;
 pub(super) type Fields = Vec<Option<String>>;
 /// Tenant, member, whether a lease had run out, fields.
 pub(super) type LeasedFields = (String, String, u8, Fields);
-/// Tenant, the fields of the aggregates and gates asked for.
-pub(super) type BesideFields = (String, Vec<Fields>, Vec<Fields>);
+/// Tenant, and what stands beside what was leased of it, as [`loaded`] takes it: read one by one, so that what is
+/// damaged of one tenant costs no other its leases.
+pub(super) type BesideFields = (String, redis::Value);
 
 /// Expired receipts stay that much longer: only `now` decides, and clocks may differ.
 const GARBAGE_AGE_MS: u128 = 3_600_000;
@@ -226,13 +227,14 @@ pub(super) fn loaded((documents, gates): (Vec<Fields>, Vec<Fields>), now: Timest
 pub(super) fn in_turns(
     answers: Vec<(Vec<LeasedFields>, Vec<BesideFields>)>,
     shares: &[(Tenant, [usize; 2])],
+    asked: &Beside,
     now: Timestamp,
 ) -> Vec<Leased> {
     let (leased, beside): (Vec<_>, Vec<_>) = answers.into_iter().unzip();
-    // What is damaged there must not keep its lead from a worker, who will find it out.
-    let beside =
-        beside.into_iter().flatten().map(|(tenant, documents, gates)| (tenant, loaded((documents, gates), now)));
-    let beside: HashMap<_, _> = beside.filter_map(|(tenant, loaded)| Some((tenant, loaded.ok()?))).collect();
+    // What is damaged there must not keep its lead from a worker, which will find it out.
+    let read = |(tenant, found)| Some((tenant, loaded(redis::from_redis_value(found).ok()?, now).ok()?));
+    let beside = beside.into_iter().flatten().filter(|_| !asked.is_empty());
+    let beside: HashMap<String, Loaded> = beside.filter_map(read).collect();
     let mut queues: HashMap<Tenant, VecDeque<Leased>> = HashMap::new();
     let mut count = 0;
     for (tenant, member, ran_out, fields) in leased.into_iter().flatten() {

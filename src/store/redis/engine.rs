@@ -227,7 +227,7 @@ impl Engine for RedisEngine {
             any
         });
         let leases: Answers<(Vec<answers::LeasedFields>, Vec<answers::BesideFields>)> = leases.await?;
-        let leased = answers::in_turns(leases.answers, &shares, now);
+        let leased = answers::in_turns(leases.answers, &shares, &request.beside, now);
         // Fewer came than were there a moment before: another replica was faster, and what it left is not known.
         saw_end &= leases.answered && leased.len() >= shares.iter().flat_map(|(_, share)| share).sum::<usize>();
         Ok(Due { leased, saw_end })

@@ -27,7 +27,7 @@ use crate::{
         redis_server::RedisServer, tenant, token, v,
     },
     store::{
-        Change, Engine, Key, Kind, LeaseChange, LeaseRequest, Leased, OpenError, StoreError, Tenant,
+        Beside, Change, Engine, Key, Kind, LeaseChange, LeaseRequest, Leased, OpenError, StoreError, Tenant,
         gate::{Gate, GateReport, Verdict},
     },
 };
@@ -179,6 +179,28 @@ async fn leases_whose_answer_is_lost_are_not_taken_twice() {
     assert!(server.command("CLIENT UNPAUSE").starts_with("+OK"));
     let left = lease_due(&engine, 10, at(1)).await.len();
     assert!(left >= 6, "{left}");
+}
+
+/// Its worker finds out what is wrong with it, by loading it.
+#[tokio::test]
+async fn what_is_damaged_beside_a_lead_keeps_no_lead_from_its_worker() {
+    let server = RedisServer::start();
+    let engine = redis(&server).await;
+    let (damaged, sound) = (Tenant::new("damaged"), tenant());
+    let beside = Beside { keys: vec![Key::workspace()], gates: vec![ATTIO] };
+    let request = LeaseRequest { beside, ..LeaseRequest::up_to(9, Duration::from_secs(30)) };
+    let workspace = format!("{}a:damaged:workspace:", engine.keys.of(&damaged));
+    let harm = [format!("HSET {workspace} v 1 b \"\\xff\""), format!("SET {workspace} 1")];
+    for (n, harm) in harm.iter().enumerate() {
+        server.command(&format!("DEL {workspace}"));
+        assert!(!server.command(harm).starts_with('-'), "{harm}");
+        for tenant in [&damaged, &sound] {
+            create(&engine, tenant, &lead(n), due(at(0))).await;
+        }
+        let leased = engine.lease_due(&request, at(1)).await.expect("answers").leased;
+        let read: Vec<_> = leased.iter().map(|one| (one.tenant == damaged, one.beside.is_some())).collect();
+        assert!(read.len() == 2 && read.contains(&(true, false)) && read.contains(&(false, true)), "{read:?}");
+    }
 }
 
 #[tokio::test]

@@ -57,8 +57,16 @@ pub(super) fn lease(c: &Connection, request: &LeaseRequest, now: Timestamp) -> R
             // Served: with more due it goes to the end of the queue.
             set_turn(c, &tenant, earliest.max(now.as_microsecond()))?;
         }
-        // What is damaged there must not keep its leads from a worker, who will find it out.
-        let beside = rows::load(c, &tenant, &request.beside.keys, &request.beside.gates, now).ok();
+        if request.beside.is_empty() {
+            continue;
+        }
+        let beside = match rows::load(c, &tenant, &request.beside.keys, &request.beside.gates, now) {
+            Ok(beside) => Some(beside),
+            // It has ended the transaction, and with it the leases.
+            Err(error) if c.is_autocommit() => return Err(error),
+            // What is damaged there must not keep its leads from a worker, which will find it out.
+            Err(_) => None,
+        };
         leased.iter_mut().filter(|one| one.tenant == tenant).for_each(|one| one.beside.clone_from(&beside));
     }
     Ok(leased)

@@ -1,5 +1,6 @@
 -- Leases what is due: per tenant so many urgent ones and so many others, longest due first. Answers tenant, member,
--- whether a lease ran out, fields; and per tenant of which something was leased its name, and what load.lua answers.
+-- whether a lease ran out, fields; and per tenant of which something was leased its name, and what load.lua answers. A tenant
+-- of which that cannot be read is left out: an error would end the script, and what it has leased would wait until it runs out.
 -- ARGV: now, until, how many aggregates of each tenant to answer besides, their members, how many gates, their upstreams;
 -- per tenant: which of KEYS is its partition, name, how many urgent, how many others, a token for each.
 local now, until_ = ARGV[1], ARGV[2]
@@ -15,10 +16,16 @@ local function lease(tenant, member, h, token)
   leased[#leased + 1] = { tenant, member, ran_out, h }
 end
 
-local members = tonumber(ARGV[3])
-local gates = 4 + members
-local at = gates + 1 + tonumber(ARGV[gates])
-local shares = at
+local gates_at = 4 + tonumber(ARGV[3])
+local shares_at = gates_at + 1 + tonumber(ARGV[gates_at])
+local function stands_beside(tenant)
+  local documents, views = {}, {}
+  for i = 4, gates_at - 1 do documents[#documents + 1] = document(tenant, ARGV[i]) end
+  for i = gates_at + 1, shares_at - 1 do views[#views + 1] = gate_view(tenant, ARGV[i]) end
+  return { documents, views }
+end
+
+local at = shares_at
 while at <= #ARGV do
   go_to(KEYS[tonumber(ARGV[at])])
   local tenant, urgent, others = ARGV[at + 1], tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])
@@ -56,10 +63,8 @@ while at <= #ARGV do
   end
   requeue(tenant, tonumber(now), true)
   if #leased > before then
-    local documents, views = {}, {}
-    for i = 4, gates - 1 do documents[#documents + 1] = document(tenant, ARGV[i]) end
-    for i = gates + 1, shares - 1 do views[#views + 1] = gate_view(tenant, ARGV[i]) end
-    beside[#beside + 1] = { tenant, documents, views }
+    local is_read, found = pcall(stands_beside, tenant)
+    if is_read then beside[#beside + 1] = { tenant, found } end
   end
 end
 return { leased, beside }
