@@ -281,13 +281,17 @@ fn the_soft_limit_of_open_files_is_raised_to_the_hard_one() {
 fn idle_connections_leave_the_service_the_files_that_it_needs() {
     run(async {
         let (world, mut process) = limited(Setup::sqlite(), "ulimit -n 256").await;
-        let connect = |_| {
+        // One after the other: of many at once a busy system leaves some without an answer for a second. Once the
+        // service takes no more, no further one is answered.
+        let mut idle = Vec::new();
+        while idle.len() < 400 {
             let connecting = tokio::net::TcpStream::connect(process.public);
-            tokio::time::timeout(std::time::Duration::from_secs(1), connecting)
-        };
-        // Once the service takes no more, the system refuses some.
-        let idle = futures_util::future::join_all((0..400).map(connect)).await;
-        assert!(idle.iter().flatten().flatten().count() > 200, "there are many");
+            match tokio::time::timeout(std::time::Duration::from_secs(1), connecting).await {
+                Ok(Ok(connected)) => idle.push(connected),
+                _ => break,
+            }
+        }
+        assert!(idle.len() > 200, "{} are not many", idle.len());
         for _ in 0..3 {
             let url = format!("http://{}", process.management());
             // Each over a connection of its own, as a probe's.
