@@ -12,7 +12,7 @@ use crate::{
     notify,
     sealing::Sealer,
     seats::Seats,
-    store::{Beside, Key, Kind, Store, gate::Gate},
+    store::{Beside, Key, Kind, Loaded, Store, StoreError, Tenant, gate::Gate},
     upstream::breaker::Breaker,
 };
 
@@ -82,9 +82,20 @@ impl Leads {
         [self.settings.gates.alc, self.settings.gates.attio]
     }
 
-    /// What a worker needs besides a lead, to begin.
+    /// What a worker needs besides a lead, a sync or a prospect, to begin.
     pub fn beside(&self) -> Beside {
         Beside { keys: vec![Key::workspace()], gates: self.gates().to_vec() }
+    }
+
+    /// The same of a tenant: as its lease has brought it, else loaded.
+    pub(super) async fn stands_beside(&self, tenant: &Tenant, brought: Option<Loaded>) -> Result<Loaded, StoreError> {
+        match brought {
+            Some(brought) => Ok(brought),
+            None => {
+                let Beside { keys, gates } = self.beside();
+                self.parts.store.load(tenant, &keys, &gates, self.parts.store.now()).await
+            }
+        }
     }
 
     /// How far apart the leads of a workspace are taken up that were asked for together: as Attio's gate lets them

@@ -60,8 +60,7 @@ impl Leads {
         let (Some(taken), Some(lease)) = (leased.taken(), leased.document.lease) else { return Ok(()) };
         let (tenant, key) = (leased.tenant, leased.key);
         let run = Versioned::<SyncRun>::read(leased.document)?;
-        let mut loaded =
-            self.parts.store.load(&tenant, &[Key::workspace()], &self.gates(), self.parts.store.now()).await?;
+        let mut loaded = self.stands_beside(&tenant, leased.beside).await?;
         let [alc, attio] = loaded.gates().map(Pass::of);
         let Some(workspace) = loaded.take()? else {
             // It has left, and what was found of it goes with it.

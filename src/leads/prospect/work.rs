@@ -61,12 +61,11 @@ impl From<OpenError> for Failure {
 impl Leads {
     /// Takes a leased person as far as it goes now; what the reconciler calls.
     pub async fn step_prospect(&self, leased: Leased) -> Result<(), StoreError> {
-        let Leased { tenant, key, document, .. } = leased;
+        let Leased { tenant, key, document, beside, .. } = leased;
         let Some(lease) = document.lease else { return Ok(()) };
         let prospect = Versioned::<Prospect>::read(document)?;
-        let gates = [self.settings.gates.attio];
-        let mut loaded = self.parts.store.load(&tenant, &[Key::workspace()], &gates, self.parts.store.now()).await?;
-        let [attio] = loaded.gates().map(Pass::of);
+        let mut loaded = self.stands_beside(&tenant, beside).await?;
+        let [_, attio] = loaded.gates().map(Pass::of);
         let mut work = Work { tenant, key, prospect, lease, workspace: loaded.take()?, attio };
         let now = self.parts.clock.now();
         if self.parts.lifecycle.is_stopping() {

@@ -9,7 +9,7 @@ use crate::{
         lead::{aggregate::Lead, next_step::Step, reach::Reach},
         service::Leads,
     },
-    store::{Beside, Change, Commit, Committed, Lease, LeaseChange, Leased, StoreError, Versioned, Write},
+    store::{Change, Commit, Committed, Lease, LeaseChange, Leased, StoreError, Versioned, Write},
 };
 
 /// When a lead is looked at again of which a worker of this process knows more than the store.
@@ -25,13 +25,7 @@ impl Leads {
             return self.parts.store.put_back(&leased.tenant, &taken, later(now, IN_HAND_AGAIN), now).await.map(drop);
         }
         let lead = Versioned::<Lead>::read(leased.document)?;
-        let mut loaded = match leased.beside {
-            Some(beside) => beside,
-            None => {
-                let Beside { keys, gates } = self.beside();
-                self.parts.store.load(&leased.tenant, &keys, &gates, self.parts.store.now()).await?
-            }
-        };
+        let mut loaded = self.stands_beside(&leased.tenant, leased.beside).await?;
         let mut work = Work::new(leased.tenant, leased.key, lead, loaded.take()?, loaded.gates());
         if leased.ran_out || matches!(work.lead.value.send.reach, Reach::UnderWay { .. }) {
             self.record(&mut work, Lead::lost).await?;

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     clock::from_micros,
     store::{
-        Beside, Change, Commit, Depth, Document, Kind, Lease, LeaseChange, LeaseRequest, Leased, Loaded, Quota,
+        Beside, Change, Commit, Depth, Document, Key, Kind, Lease, LeaseChange, LeaseRequest, Leased, Loaded, Quota,
         StoreError, Tenant,
         gate::{Gate, GateView, Verdict},
     },
@@ -204,14 +204,14 @@ fn in_rounds(due: &[usize], max: usize) -> Vec<usize> {
     shares
 }
 
-/// The arguments of `lease.lua` that name what it answers of each tenant besides.
-pub(super) fn beside_arguments(call: &mut Call<'_>, beside: &Beside) {
-    call.arg(beside.keys.len());
-    for key in &beside.keys {
+/// The arguments that name the aggregates and gates which `load.lua`, and of each tenant `lease.lua`, answers.
+pub(super) fn together(call: &mut Call<'_>, keys: &[Key], gates: &[Gate]) {
+    call.arg(keys.len());
+    for key in keys {
         call.arg(member(key));
     }
-    call.arg(beside.gates.len());
-    for gate in &beside.gates {
+    call.arg(gates.len());
+    for gate in gates {
         call.arg(gate.upstream);
     }
 }

@@ -166,13 +166,8 @@ impl RedisEngine {
 impl Engine for RedisEngine {
     async fn load(&self, tenant: &Tenant, keys: &[Key], gates: &[Gate], now: Timestamp) -> Result<Loaded, StoreError> {
         let mut call = self.scripts.load.key(&self.keys.of(tenant));
-        call.arg(tenant.as_str()).arg(keys.len());
-        for key in keys {
-            call.arg(member(key));
-        }
-        for gate in gates {
-            call.arg(gate.upstream);
-        }
+        call.arg(tenant.as_str());
+        answers::together(&mut call, keys, gates);
         answers::loaded(self.call(&call, Insist::Patiently).await?, now)
     }
 
@@ -213,7 +208,7 @@ impl Engine for RedisEngine {
         // Not repeated: leases whose answer was lost run out, a repeat would take more of them.
         let leases = self.everywhere().ask(&self.scripts.lease, Insist::Never, |call, asked| {
             call.arg(now.as_microsecond()).arg(until);
-            answers::beside_arguments(call, &request.beside);
+            answers::together(call, &request.beside.keys, &request.beside.gates);
             let mut any = false;
             for (tenant, [urgent, others]) in &shares {
                 let home = keys::partition(tenant);

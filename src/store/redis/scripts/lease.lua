@@ -17,15 +17,7 @@ local function lease(tenant, member, h, token)
 end
 
 local gates_at = 4 + tonumber(ARGV[3])
-local shares_at = gates_at + 1 + tonumber(ARGV[gates_at])
-local function stands_beside(tenant)
-  local documents, views = {}, {}
-  for i = 4, gates_at - 1 do documents[#documents + 1] = document(tenant, ARGV[i]) end
-  for i = gates_at + 1, shares_at - 1 do views[#views + 1] = gate_view(tenant, ARGV[i]) end
-  return { documents, views }
-end
-
-local at = shares_at
+local at = gates_at + 1 + tonumber(ARGV[gates_at])
 while at <= #ARGV do
   go_to(KEYS[tonumber(ARGV[at])])
   local tenant, urgent, others = ARGV[at + 1], tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])
@@ -63,7 +55,7 @@ while at <= #ARGV do
   end
   requeue(tenant, tonumber(now), true)
   if #leased > before then
-    local is_read, found = pcall(stands_beside, tenant)
+    local is_read, found = pcall(together, tenant, 3)
     if is_read then beside[#beside + 1] = { tenant, found } end
   end
 end
