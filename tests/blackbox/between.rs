@@ -51,10 +51,10 @@ struct Hold {
     taken: OnceLock<uuid::Uuid>,
     /// There is no room for commits of leads.
     full: AtomicBool,
-    /// Commits of leads are not taken, and not answered.
-    refuses: AtomicBool,
-    /// Those.
-    refused: Mutex<BTreeSet<uuid::Uuid>>,
+    /// Commits of leads are not taken, and not answered before this ends.
+    silent: watch::Sender<bool>,
+    /// Those, each as often as it came.
+    begun: Mutex<Vec<uuid::Uuid>>,
     next: AtomicBool,
     /// Commits of leads have no answer, and are done once they are let go.
     late: AtomicBool,
@@ -107,8 +107,10 @@ impl Engine for HeldBack {
         if lead && self.hold.full.load(Ordering::SeqCst) {
             return Err(StoreError::Full);
         }
-        if lead && self.hold.refuses.load(Ordering::SeqCst) {
-            self.hold.refused.lock().expect("no panic").insert(commit.id);
+        if lead && *self.hold.silent.borrow() {
+            self.hold.begun.lock().expect("no panic").push(commit.id);
+            let mut silent = self.hold.silent.subscribe();
+            silent.wait_for(|silent| !silent).await.expect("the hold lives as long as the store");
             return Err(StoreError::Unavailable("it takes no writes".to_owned()));
         }
         let unanswered = lead && self.hold.unanswered.load(Ordering::SeqCst);
@@ -396,13 +398,18 @@ fn of_a_result_that_alc_repeats_while_the_store_does_not_answer_one_commit_is_pr
     run(async {
         let (world, ada, hold, _folder) = with_a_pending_lead().await;
         let before = world.under_way();
-        hold.refuses.store(true, Ordering::SeqCst);
-        for calls in 1..=5 {
-            let refused = || hold.refused.lock().expect("no panic").len() == calls;
-            alc_hangs_up(&world, &ada, "its commit is refused", refused).await;
+        hold.silent.send_replace(true);
+        let begun = || hold.begun.lock().expect("no panic").clone();
+        let what = "its commit has no answer";
+        alc_hangs_up(&world, &ada, what, || begun().len() == 1).await;
+        eventually("it is pressed on", async || (begun().len() == 2).then_some(())).await;
+        for commits in 3..=6 {
+            alc_hangs_up(&world, &ada, what, || begun().len() == commits).await;
         }
         eventually("the callers are gone", async || (world.under_way() <= before + 1).then_some(())).await;
-        hold.refuses.store(false, Ordering::SeqCst);
+        let all = begun();
+        assert!(all.len() == 6 && BTreeSet::from_iter(&all).len() == 5 && all[0] == all[1], "{all:?}");
+        hold.silent.send_replace(false);
         the_result_is_shown_at_once(&world, &ada).await;
     });
 }
