@@ -2,8 +2,8 @@
 //!
 //! Owns the order of both. Promises that [`App::build`] returns with both listeners bound (port 0 works: ask
 //! [`App::public_addr`]), and that after [`Lifecycle::leave`] a run ends within [`STOP_LIMIT`]: unready first and
-//! served for `HTTP__DRAIN_DELAY`, at its end without new connections, then what is under way finishes, then the store
-//! closes, then the last spans are delivered.
+//! served for `HTTP__DRAIN_DELAY`, at its end without new connections, then what is under way finishes, first on the
+//! listener's threads and then at home, then the store closes, then the last spans are delivered.
 
 mod closing;
 mod error;
@@ -141,11 +141,16 @@ impl App {
         let abort = servers.abort_handle();
         let ended = tokio::select! {
             ended = servers => Some(ended),
-            () = gone(&lifecycle, patience.drain_delay, closing) => None,
+            () = gone(&lifecycle, patience.drain_delay, &closing) => None,
         };
         lifecycle.stop();
         let last = CLOSE_LIMIT + telemetry::traces::end_limit();
         let stopped = tokio::time::timeout(STOP_LIMIT - last - patience.drain_delay, async {
+            // The listener's threads would take with them what is under way there: they stay, without the listener, and
+            // answer what comes over the connections that there are.
+            public_handle.pause().await;
+            closing.close();
+            lifecycle.away_ended().await;
             public_handle.stop(true).await;
             lifecycle.drained(STOP_LIMIT).await;
             // Last, so that `/readyz` and `/metrics` answer while the house empties.
@@ -170,7 +175,7 @@ impl App {
 
 /// Resolves when the process is to stop: some time after it has become unready, in which the load balancer learns of
 /// that and goes on sending here; or as soon as it is told to stop.
-async fn gone(lifecycle: &Lifecycle, drain_delay: Duration, closing: Closing) {
+async fn gone(lifecycle: &Lifecycle, drain_delay: Duration, closing: &Closing) {
     lifecycle.leaving().await;
     if drain_delay.is_zero() || lifecycle.is_stopping() {
         return;

@@ -1,9 +1,16 @@
 //! The tasks of the process, and how a drain waits for them.
 //!
 //! Owns the only spawning: every task is tracked, so that a drain can wait for the requests and steps under way. Tasks
-//! run on the runtime that the lifecycle was made on, not on that of the actix worker which starts them: a worker's
-//! runtime has one thread and ends with the listener, while a send under way must go on.
+//! run at home, which is the runtime that the lifecycle was made on, or away: on the runtime of the actix worker that
+//! starts them. A task away needs no other thread, which saves a press a fifth of its processor time; but a worker's
+//! runtime has one thread and ends with the listener, while a send under way must go on. So none begins away once the
+//! process is leaving, and a drain lets those that did end before the listener's threads.
 //! Promises that nothing spawned here is forgotten, and that a loop which has stopped beating is noticed by `/healthz`.
+//! (Should a worker of actix die by itself, the tasks that were away on it are lost, as if the process had been killed:
+//! their leases run out.)
+
+#[cfg(test)]
+mod tests;
 
 use std::{
     future::Future,
@@ -29,6 +36,9 @@ use tracing::Instrument as _;
 
 use crate::telemetry::traces;
 
+/// So much may be under way away before [`Lifecycle::spawn_near`] leaves what comes to the threads at home.
+const NEAR: usize = 32;
+
 /// The process's phases: running, then leaving, then stopping, then empty. Clones share one state.
 #[derive(Debug, Clone)]
 pub struct Lifecycle {
@@ -38,6 +48,7 @@ pub struct Lifecycle {
     stopping: CancellationToken,
     loops: TaskTracker,
     work: TaskTracker,
+    away: TaskTracker,
     heartbeats: Arc<Mutex<Vec<Heartbeat>>>,
     steady: Arc<Mutex<Vec<SteadyHeartbeat>>>,
 }
@@ -50,6 +61,7 @@ impl Default for Lifecycle {
             stopping: CancellationToken::new(),
             loops: TaskTracker::new(),
             work: TaskTracker::new(),
+            away: TaskTracker::new(),
             heartbeats: Arc::default(),
             steady: Arc::default(),
         }
@@ -72,6 +84,40 @@ impl Lifecycle {
         // Boxed first: what wraps a task moves it, and a step's future is some kilobytes.
         let task = traces::Span::current().within(Box::pin(task));
         self.start(self.work.track_future(task.in_current_span()))
+    }
+
+    /// As [`Lifecycle::spawn`], on the runtime that this is called on: what a request has begun goes on without a
+    /// hand-over between threads.
+    pub fn spawn_here<F>(&self, task: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        // Counted before it is asked whether the process leaves: then either that is seen here, or the count by
+        // `away_ended`.
+        let counted = self.away.token();
+        let home = self.runtime.as_ref().map(Handle::id);
+        match Handle::try_current() {
+            Ok(here) if Some(here.id()) != home && !self.is_leaving() => {
+                let task = traces::Span::current().within(Box::pin(task));
+                let task = async move {
+                    let _counted = counted;
+                    task.await
+                };
+                here.spawn(task.in_current_span())
+            }
+            _ => self.spawn(task),
+        }
+    }
+
+    /// As [`Lifecycle::spawn_here`] for what no caller waits for, while little is under way so. Where requests come
+    /// faster than their work is done, the threads at home have a share of the processor that requests cannot take.
+    pub fn spawn_near<F>(&self, task: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        if self.away.len() < NEAR { self.spawn_here(task) } else { self.spawn(task) }
     }
 
     /// Runs what goes on until the process stops, and ends by itself then: a drain waits for it too.
@@ -101,10 +147,10 @@ impl Lifecycle {
 
     /// How much is under way, loops at rest not counted.
     pub fn under_way(&self) -> usize {
-        self.work.len()
+        self.work.len() + self.away.len()
     }
 
-    /// From now on `/readyz` says 503, so that nobody routes here any more; all goes on as before.
+    /// From now on `/readyz` says 503, so that nobody routes here any more; all goes on as before, at home.
     pub fn leave(&self) {
         self.leaving.cancel();
     }
@@ -135,13 +181,25 @@ impl Lifecycle {
         self.stopping.cancelled().await;
     }
 
-    /// Waits until every task has ended; `false` if some were still running after `limit`.
+    /// Waits until no task is under way on another runtime than that at home. Call it after [`Lifecycle::leave`] or
+    /// [`Lifecycle::stop`], when none begins there any more.
+    pub async fn away_ended(&self) {
+        self.away.close();
+        self.away.wait().await;
+    }
+
+    /// Waits until every task has ended; `false` if some were still running after `limit`. Call it after
+    /// [`Lifecycle::stop`].
     pub async fn drained(&self, limit: Duration) -> bool {
-        self.loops.close();
-        self.work.close();
+        // Loops begin work of both kinds, and work away begins work at home.
+        let trackers = [&self.loops, &self.away, &self.work];
+        for tracker in trackers {
+            tracker.close();
+        }
         let all = async {
-            self.loops.wait().await;
-            self.work.wait().await;
+            for tracker in trackers {
+                tracker.wait().await;
+            }
         };
         tokio::time::timeout(limit, all).await.is_ok()
     }
@@ -230,91 +288,4 @@ impl SteadyHeartbeat {
 #[expect(clippy::disallowed_methods, reason = "whether a loop of the process stands still goes by the machine's time")]
 fn this_moment() -> Instant {
     Instant::now()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_drain_waits_for_what_is_under_way() {
-        let life = Lifecycle::new();
-        let (release, gate) = tokio::sync::oneshot::channel::<()>();
-        let task = life.spawn(async move { gate.await.is_ok() });
-        life.stop();
-        assert!(!life.drained(Duration::ZERO).await);
-        release.send(()).expect("the task waits");
-        assert!(life.drained(Duration::from_secs(5)).await);
-        assert!(task.await.expect("the task ended"));
-    }
-
-    #[test]
-    fn a_task_outlives_the_runtime_that_started_it() {
-        let main =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
-        let life = main.block_on(async { Lifecycle::new() });
-        let worker = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-        let (release, gate) = tokio::sync::oneshot::channel::<()>();
-        let task = {
-            let _as_a_handler_would = worker.enter();
-            life.spawn(async move { gate.await.is_ok() })
-        };
-        drop(worker);
-        release.send(()).expect("the task still waits");
-        assert!(main.block_on(task).expect("the task ended"));
-    }
-
-    #[tokio::test]
-    async fn a_tasks_panic_goes_on_in_the_task_that_waits() {
-        let life = Lifecycle::new();
-        let task = life.spawn(async { panic!("a fault of ours") });
-        let waits = life.spawn(async move { task.await.unwrap_or_else(|error| resume(error)) });
-        let panic = waits.await.expect_err("it panics too").try_into_panic().expect("it was not cancelled");
-        assert_eq!(panic.downcast_ref::<&str>(), Some(&"a fault of ours"));
-    }
-
-    #[tokio::test]
-    async fn what_a_task_logs_belongs_to_the_request_that_began_it() {
-        let _listening = tracing::subscriber::set_default(tracing_subscriber::registry());
-        let life = Lifecycle::new();
-        let request = tracing::error_span!("request");
-        let task = request.in_scope(|| life.spawn(async { tracing::Span::current().id() }));
-        assert_eq!(task.await.expect("it ended"), request.id());
-        assert!(request.id().is_some(), "a subscriber listens");
-    }
-
-    #[test]
-    fn a_silent_loop_is_named() {
-        let life = Lifecycle::new();
-        let start = Timestamp::UNIX_EPOCH;
-        let beat = life.heartbeat("reconciler", Duration::from_secs(5), start);
-        assert!(life.stalled(start + Duration::from_secs(5)).is_empty());
-        assert_eq!(life.stalled(start + Duration::from_secs(6)), ["reconciler"]);
-        beat.beat(start + Duration::from_secs(6));
-        assert!(life.stalled(start + Duration::from_secs(6)).is_empty());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_silent_loop_that_goes_by_the_machines_time_is_named() {
-        let life = Lifecycle::new();
-        let beat = life.steady_heartbeat("upkeep", Duration::from_secs(5));
-        let stalled = || life.stalled(Timestamp::UNIX_EPOCH);
-        tokio::time::advance(Duration::from_secs(5)).await;
-        assert!(stalled().is_empty());
-        tokio::time::advance(Duration::from_secs(1)).await;
-        assert_eq!(stalled(), ["upkeep"]);
-        beat.beat();
-        assert!(stalled().is_empty());
-    }
-
-    #[tokio::test]
-    async fn leaving_comes_before_stopping_and_stopping_is_leaving_too() {
-        let life = Lifecycle::new();
-        life.leave();
-        assert!(life.is_leaving() && !life.is_stopping());
-        let life = Lifecycle::new();
-        life.stop();
-        assert!(life.is_leaving() && life.is_stopping());
-        life.leaving().await;
-    }
 }

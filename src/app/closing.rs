@@ -6,7 +6,10 @@
 //! drops the packets that ask for a connection (SYN), as if nobody were there, while the server goes on accepting what
 //! is connected. A proxy whose packet was dropped has sent nothing, and asks the next replica.
 
-use std::{io, net::TcpListener};
+use std::{
+    io,
+    net::{Shutdown, TcpListener},
+};
 
 #[cfg(target_os = "linux")]
 use socket2::SockFilter;
@@ -40,10 +43,19 @@ impl Closing {
 
     /// From now on nothing new connects; what is connected can be accepted and served as before. Where there is no
     /// such filter, as on macOS, all goes on.
-    pub(super) fn admit_no_more(self) -> io::Result<()> {
+    pub(super) fn admit_no_more(&self) -> io::Result<()> {
         #[cfg(target_os = "linux")]
         socket2::SockRef::from(&self.0).attach_filter(&NO_NEW_CONNECTION)?;
         Ok(())
+    }
+
+    /// From now on a caller that connects is refused, as after the socket is closed; the server goes on without it. To
+    /// be called when the server accepts no more. Where a listening socket cannot be shut down, as on macOS, it stays
+    /// as it is.
+    pub(super) fn close(&self) {
+        if let Err(error) = socket2::SockRef::from(&self.0).shutdown(Shutdown::Both) {
+            tracing::debug!(%error, "the listening socket stays open to the last");
+        }
     }
 }
 
@@ -63,15 +75,18 @@ mod tests {
         let addr = listener.local_addr().expect("an address");
         let connect = || TcpStream::connect_timeout(&addr, Duration::from_millis(200));
         let mut waiting = connect().expect("it listens");
-        Closing::of(&listener).expect("a second handle").admit_no_more().expect("the kernel takes the filter");
+        let closing = Closing::of(&listener).expect("a second handle");
+        closing.admit_no_more().expect("the kernel takes the filter");
         connect().expect_err("nothing new connects");
         waiting.write_all(b"asked").expect("it is connected");
         let (mut accepted, _) = listener.accept().expect("what had connected is there");
         let mut heard = [0; 5];
         accepted.read_exact(&mut heard).expect("and is heard");
         assert_eq!(&heard, b"asked");
-        drop(listener);
+        closing.close();
         let refused = connect().expect_err("it has closed");
-        assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused, "no handle is left open");
+        assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused, "though the listener is still there");
+        accepted.write_all(b"told").expect("what is connected stays so");
+        drop(listener);
     }
 }

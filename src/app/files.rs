@@ -6,7 +6,7 @@
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 /// For the store, the upstreams, the log, and the event loops of the threads.
-const OWN: u64 = 256;
+const OWN: u64 = 384;
 /// For the probes and the operators, who have a listener of their own.
 const MANAGEMENT: u64 = 64;
 /// Below that, a workspace's batch or a busy proxy comes near the limit.
@@ -71,7 +71,7 @@ mod tests {
 
     #[test]
     fn what_docker_gives_leaves_the_service_its_own() {
-        assert_eq!(Share::of(1024, 2), Share { public: 352, management: 64 });
+        assert_eq!(Share::of(1024, 2), Share { public: 309, management: 64 });
         assert_eq!(Share::of(524_288, 4), Share { public: 25_000, management: 64 });
     }
 

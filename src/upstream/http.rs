@@ -11,15 +11,17 @@ use reqwest::{Client, ClientBuilder, Method, NoProxy, Request, Response, redirec
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::{Instant, timeout_at};
 
-use super::{CallError, tls, used::Used, words};
+use super::{CallError, per_runtime::PerRuntime, tls, used::Used, words};
 
 /// How long an idle connection is kept. Less than the 60 s after which common load balancers close one: a connection
 /// that the peer closes just as we write to it costs a repeat, or an unknown outcome.
 const IDLE: Duration = Duration::from_secs(45);
-/// Idle connections kept per host. With many workspaces many requests are under way at once; a connection beyond this
-/// number is closed after its request, and the next request pays for a new one. Together with those of the other hosts
-/// they stay below the open files that the process keeps for itself.
+/// Idle connections kept per host by the client at home, and by all others together. With many workspaces many requests
+/// are under way at once; a connection beyond this number is closed after its request, and the next request pays for a
+/// new one. Together with those of the other hosts they stay below the open files that the process keeps for itself.
 const IDLE_CONNECTIONS: usize = 64;
+/// So many threads that answer requests have a client of their own.
+const MOST_FURTHER: usize = 16;
 /// Within this time a connection ends that its peer was closing while the request was on its way. After that the peer
 /// had the request, and may have done what it asks.
 const IDLE_CLOSE: Duration = Duration::from_secs(1);
@@ -38,8 +40,8 @@ pub struct HttpClientError {
 /// The clients that all upstreams share. Clones share connections.
 #[derive(Clone)]
 pub struct HttpClients {
-    /// Keeps connections for the next request.
-    pooled: Client,
+    /// Keep connections for the next request.
+    pooled: Arc<PerRuntime<Client>>,
     /// Makes a connection for each request.
     fresh: Client,
     /// The connections of `pooled`.
@@ -108,7 +110,10 @@ pub fn http_clients_with(
             .http2_adaptive_window(true);
         further(builder).build().map_err(|error| HttpClientError { detail: words::of_error(&error) })
     };
-    Ok(HttpClients { pooled: build(IDLE_CONNECTIONS)?, fresh: build(0)?, used: Arc::default() })
+    let further = std::thread::available_parallelism().map_or(2, usize::from).clamp(2, MOST_FURTHER);
+    let further = (0..further).map(|_| build(IDLE_CONNECTIONS / further)).collect::<Result<_, _>>()?;
+    let pooled = Arc::new(PerRuntime::new(build(IDLE_CONNECTIONS)?, further));
+    Ok(HttpClients { pooled, fresh: build(0)?, used: Arc::default() })
 }
 
 /// What becomes of a request whose pooled connection dies under it.
@@ -145,9 +150,9 @@ impl Repeat<'_> {
 pub(super) struct Repeated;
 
 impl HttpClients {
-    /// The client for building requests.
+    /// The client for building requests, and for sending them on the runtime that this was made on.
     pub(super) fn client(&self) -> &Client {
-        &self.pooled
+        self.pooled.at_home()
     }
 
     /// Sends a request, and takes what comes up to the end of the head.
@@ -170,7 +175,7 @@ impl HttpClients {
             Repeat::OnFreshConnection | Repeat::OnFreshConnectionIf(_) => request.try_clone(),
         };
         let began = now();
-        match (within(deadline, self.pooled.execute(request)).await, again) {
+        match (within(deadline, self.pooled.here().execute(request)).await, again) {
             (Ok(response), _) => {
                 self.used.answered(response.extensions(), now(), IDLE);
                 Ok(response)

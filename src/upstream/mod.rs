@@ -12,6 +12,7 @@ mod caller;
 mod collector;
 mod decoding;
 mod http;
+mod per_runtime;
 pub mod reading;
 pub mod retry_after;
 mod schedule;

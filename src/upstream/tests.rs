@@ -306,6 +306,29 @@ async fn a_repeat_that_has_to_be_agreed_to_waits_for_that_and_no_longer_than_the
     }
 }
 
+#[tokio::test]
+async fn a_connection_that_another_thread_serves_is_not_waited_for() {
+    let (url, requests) = worn_out(|_| b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}".to_vec());
+    let caller = caller(&clock());
+    let get = || caller.call("test", caller.request(Method::GET, url.clone()));
+    // A runtime that nothing drives any more, as that of a thread which is about to end.
+    let other = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let other = std::thread::scope(|scope| {
+        let asked = scope.spawn(|| {
+            assert!(other.block_on(get()).is_ok());
+            other
+        });
+        asked.join().expect("no panic")
+    });
+    for _ in 0..2 {
+        assert!(get().await.is_ok());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let connections: Vec<_> = requests.try_iter().map(|(connection, _)| connection).collect();
+    assert_eq!(connections, [1, 2, 2]);
+    other.shutdown_background();
+}
+
 /// The next close of this socket is a reset.
 fn socket_reset(stream: &std::net::TcpStream) {
     let stream = stream.try_clone().expect("a handle");

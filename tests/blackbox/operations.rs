@@ -11,6 +11,7 @@ use crate::support::{
     harness::{HOUR, MINUTE, Setup, World, run, scenario},
     http::send,
     process::Process,
+    raw::post_lead,
 };
 
 scenario! {
@@ -196,11 +197,38 @@ scenario! {
                 answer.map_or(true, |answer| answer.status() == 503).then_some(())
             })
             .await;
+            let connected = async || tokio::net::TcpStream::connect(replica.public).await;
+            eventually("nothing connects any more", async || connected().await.is_err().then_some(())).await;
         }
         hold.release();
         pressed.await.expect("an answer").expect(201);
         world.restart().await;
         assert_eq!(app.lead_says(&ada, "status").await, "pending");
+    }
+}
+
+scenario! {
+    /// Nothing holds the listener's threads but the send, whose caller is gone; and nothing but ALC's answer says that ALC
+    /// has it.
+    async fn what_alc_answers_is_kept_before_it_stops_though_the_caller_has_hung_up(setup: Setup) {
+        let setup = setup.minimal_alc().alc(|alc| alc.idempotency = false).with("ALC__RESEND_UNKNOWN", "false");
+        let (mut world, app) = setup.connected().await;
+        let ada = world.person();
+        // No connection is left over from connecting.
+        world.restart().await;
+        let posting = world.alc.faults().hold("create_lead", Stage::After);
+        let caller = post_lead(&world, &app, &ada).await;
+        posting.reached(1).await;
+        caller.reset();
+        for replica in world.replicas() {
+            replica.begin_to_stop();
+        }
+        world.pass_slowly(std::time::Duration::ZERO, 10).await;
+        posting.release();
+        world.restart().await;
+        assert_eq!(app.lead_says(&ada, "status").await, "pending");
+        world.shows(&ada, "Pending").await;
+        assert_eq!(world.alc.journal().count("create_lead"), 1);
     }
 }
 

@@ -126,6 +126,6 @@ impl Leads {
                 tracing::warn!(%error, "a send was left to the next holder of its lease");
             }
         };
-        self.parts.lifecycle.spawn(task.instrument(span));
+        self.parts.lifecycle.spawn_here(task.instrument(span));
     }
 }

@@ -37,7 +37,7 @@ impl Leads {
         let begun = self
             .parts
             .lifecycle
-            .spawn(async move { leads.begin_send(&within, connection, &new, key.as_ref(), pressed).await });
+            .spawn_here(async move { leads.begin_send(&within, connection, &new, key.as_ref(), pressed).await });
         let mut answer = match begun.await {
             Ok(Ok(Begun::Answered(accepted))) => Ok(accepted),
             Ok(Ok(Begun::Ours { record, send, waiting })) => self.wait(&tenant, record, send, waiting, deadline).await,

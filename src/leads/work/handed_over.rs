@@ -112,7 +112,7 @@ impl Handing {
                 tracing::warn!(%error, "left to the next holder of its lease");
             }
         };
-        lifecycle.spawn(task.instrument(span));
+        lifecycle.spawn_near(task.instrument(span));
     }
 
     /// Repeats the commit under its id: what the caller was told says nothing of whether it took effect.
