@@ -42,7 +42,7 @@ impl<T> PerRuntime<T> {
     }
 
     fn place_of(&self, runtime: Id) -> Option<usize> {
-        // A runtime asks for itself, one call after the other: nobody else makes its entry.
+        // A second entry of a runtime of several threads that ask at once does no harm: the first one counts.
         self.others.read().unwrap_or_else(PoisonError::into_inner).iter().position(|other| *other == runtime)
     }
 }

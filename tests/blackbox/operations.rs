@@ -208,8 +208,8 @@ scenario! {
 }
 
 scenario! {
-    /// Nothing holds the listener's threads but the send, whose caller is gone; and nothing but ALC's answer says that ALC
-    /// has it.
+    /// Nothing holds the listener's threads but the send, whose caller is gone; and nothing but ALC's answer says that
+    /// ALC has it.
     async fn what_alc_answers_is_kept_before_it_stops_though_the_caller_has_hung_up(setup: Setup) {
         let setup = setup.minimal_alc().alc(|alc| alc.idempotency = false).with("ALC__RESEND_UNKNOWN", "false");
         let (mut world, app) = setup.connected().await;
