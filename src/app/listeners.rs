@@ -13,7 +13,7 @@ use crate::{config::Config, http};
 
 /// How long the head of a request may take.
 const HEAD_LIMIT: Duration = Duration::from_secs(10);
-/// How long requests under way may take to finish. Their sends go on in tasks of their own, which have ended before.
+/// How long requests under way may take to finish. What they have begun goes on in tasks of its own.
 const REQUESTS_LIMIT: Duration = Duration::from_secs(24);
 
 /// How long the listeners wait for what comes over a connection, and for the end of what comes.

@@ -55,25 +55,26 @@ where
     let trace = visit.trace.clone();
     trace.describe(|| [("alc_connector.request_id", Some(id.to_string().into()))]);
     let visit = async move {
-        // A proxy must not keep this connection for a request that would meet its end.
-        let is_leaving = request.app_data::<Data<Lifecycle>>().is_some_and(|lifecycle| lifecycle.is_leaving());
+        let lifecycle = request.app_data::<Data<Lifecycle>>().cloned();
         let answer = AssertUnwindSafe(next.call(request)).catch_unwind().await;
+        // A proxy must not keep this connection for a request that would meet its end.
+        let closes = lifecycle.is_some_and(|lifecycle| lifecycle.is_leaving());
         let (result, status) = match answer {
             Ok(Ok(response)) => {
                 let mut response = with_problem(response.map_into_boxed_body());
                 name(response.headers_mut(), &id);
-                if is_leaving {
+                if closes {
                     response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
                 }
                 let status = response.status();
                 (Ok(response), status)
             }
-            Ok(Err(error)) => failed(error.error_response(), &id),
+            Ok(Err(error)) => failed(error.error_response(), &id, closes),
             Err(_) => {
                 // Where it was is in the log already; its words may quote anything.
                 tracing::error!("a handler panicked");
                 let problem = Problem::new(Slug::Internal, "Report this request's id; the log has the rest.");
-                failed(problem.error_response(), &id)
+                failed(problem.error_response(), &id, closes)
             }
         };
         visit.end(status);
@@ -109,10 +110,13 @@ fn is_probe(route: &str) -> bool {
 }
 
 /// An error that came past the handlers has lost its request: it travels on as an error with its answer inside.
-fn failed(response: HttpResponse, id: &str) -> (Result<ServiceResponse<BoxBody>, Error>, StatusCode) {
+fn failed(response: HttpResponse, id: &str, closes: bool) -> (Result<ServiceResponse<BoxBody>, Error>, StatusCode) {
     let mut response =
         if is_problem(response.headers()) { response } else { Problem::of_status(response.status()).error_response() };
     name(response.headers_mut(), id);
+    if closes {
+        response.head_mut().set_connection_type(ConnectionType::Close);
+    }
     let status = response.status();
     (Err(InternalError::from_response("answered", response).into()), status)
 }

@@ -53,7 +53,7 @@ fn a_task_begun_here_runs_here_until_the_process_leaves_and_at_home_then() {
 }
 
 #[test]
-fn what_no_caller_waits_for_runs_at_home_where_much_is_under_way_here() {
+fn what_no_caller_waits_for_runs_at_home_while_many_tasks_are_away() {
     let (home, worker) = (home(), of_a_thread());
     let life = home.block_on(async { Lifecycle::new() });
     let ran = || worker.block_on(async { life.spawn_near(where_it_runs()).await.expect("it ended") });

@@ -18,10 +18,10 @@ use super::{CallError, per_runtime::PerRuntime, tls, used::Used, words};
 const IDLE: Duration = Duration::from_secs(45);
 /// Idle connections kept per host by the client at home, and by all others together. With many workspaces many requests
 /// are under way at once; a connection beyond this number is closed after its request, and the next request pays for a
-/// new one. Together with those of the other hosts they stay below the open files that the process keeps for itself.
+/// new one. Those of ALC and Attio together stay below the open files that the process keeps for itself.
 const IDLE_CONNECTIONS: usize = 64;
-/// So many threads that answer requests have a client of their own.
-const MOST_FURTHER: usize = 16;
+/// So many threads of the public listener have a client of their own; one more is for the management listener's.
+const MOST_THREADS: usize = 16;
 /// Within this time a connection ends that its peer was closing while the request was on its way. After that the peer
 /// had the request, and may have done what it asks.
 const IDLE_CLOSE: Duration = Duration::from_secs(1);
@@ -110,8 +110,8 @@ pub fn http_clients_with(
             .http2_adaptive_window(true);
         further(builder).build().map_err(|error| HttpClientError { detail: words::of_error(&error) })
     };
-    let further = std::thread::available_parallelism().map_or(2, usize::from).clamp(2, MOST_FURTHER);
-    let further = (0..further).map(|_| build(IDLE_CONNECTIONS / further)).collect::<Result<_, _>>()?;
+    let threads = std::thread::available_parallelism().map_or(2, usize::from).clamp(2, MOST_THREADS);
+    let further = (0..=threads).map(|_| build(IDLE_CONNECTIONS / threads)).collect::<Result<_, _>>()?;
     let pooled = Arc::new(PerRuntime::new(build(IDLE_CONNECTIONS)?, further));
     Ok(HttpClients { pooled, fresh: build(0)?, used: Arc::default() })
 }

@@ -1,4 +1,4 @@
-//! One of a kind for each runtime.
+//! An HTTP client, or whatever holds connections, for each runtime.
 //!
 //! A connection is served by the runtime that made it: a request over it from another runtime wakes two threads, and
 //! ends without an answer when that runtime does. Each thread that answers requests has a runtime of its own, and so a
@@ -15,7 +15,7 @@ pub(super) struct PerRuntime<T> {
     home: Option<Id>,
     /// Not empty.
     further: Vec<T>,
-    /// The other runtimes as they came: the further ones go round.
+    /// The other runtimes, as they came: the nth has the nth of the further ones, and after the last the first again.
     others: RwLock<Vec<Id>>,
 }
 

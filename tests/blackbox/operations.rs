@@ -188,7 +188,9 @@ scenario! {
         let hold = world.alc.faults().hold("create_lead", Stage::After);
         let pressed = spawn({ let (app, ada) = (app.clone(), ada.clone()); async move { app.press(&ada).await } });
         hold.reached(1).await;
+        let mut answered = 0;
         for replica in world.replicas() {
+            let mut early = tokio::net::TcpStream::connect(replica.public).await.expect("it listens");
             replica.begin_to_stop();
             let url = format!("http://{}/readyz", replica.management);
             eventually("it is unready", async || {
@@ -199,9 +201,17 @@ scenario! {
             .await;
             let connected = async || tokio::net::TcpStream::connect(replica.public).await;
             eventually("nothing connects any more", async || connected().await.is_err().then_some(())).await;
+            // Only one of them has something to wait for.
+            if early.write_all(b"GET /healthz HTTP/1.1\r\nhost: connector\r\n\r\n").await.is_ok() {
+                let mut answer = String::new();
+                let read = tokio::time::timeout(PATIENCE, early.read_to_string(&mut answer)).await;
+                answered += usize::from(read.expect("it ends").is_ok() && answer.contains("connection: close"));
+            }
         }
+        assert_eq!(answered, 1, "what had connected is answered, and its connection closed");
         hold.release();
-        pressed.await.expect("an answer").expect(201);
+        let answer = pressed.await.expect("an answer").expect(201);
+        assert_eq!(answer.header("connection"), Some("close"), "though it was begun before");
         world.restart().await;
         assert_eq!(app.lead_says(&ada, "status").await, "pending");
     }

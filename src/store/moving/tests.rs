@@ -72,13 +72,6 @@ impl Stores {
 }
 
 async fn shelf(store: &Named, purpose: Purpose) -> Result<Arc<dyn Shelf>, OpenError> {
-    // A server that another test starts has this process's files, and so their locks, until it runs its own program.
-    for _ in 0..20 {
-        match open_shelf(&store.0, &store.1, purpose).await {
-            Err(OpenError::InUse { .. }) => tokio::time::sleep(std::time::Duration::from_millis(25)).await,
-            opened => return opened,
-        }
-    }
     open_shelf(&store.0, &store.1, purpose).await
 }
 

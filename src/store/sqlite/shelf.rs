@@ -32,6 +32,8 @@ use crate::{
 type Result<T> = std::result::Result<T, rusqlite::Error>;
 
 const AT_ONCE: i64 = 500;
+/// A process that has just ended, or started another one, may hold the file for a moment.
+const LETS_GO: Duration = Duration::from_secs(2);
 /// Where the walk over gates begins, once it is through with the aggregates.
 const GATES: &str = "gates";
 
@@ -53,8 +55,8 @@ impl SqliteShelf {
         }
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         std::fs::create_dir_all(folder).map_err(|source| OpenError::Folder { folder: folder.to_owned(), source })?;
-        // A service that ends takes its time; an operator who forgot to stop it should hear of it at once.
-        let lock = lock(&with_suffix(path, ".lock"), Duration::ZERO).await?;
+        // An operator who forgot to stop the service should hear of it soon.
+        let lock = lock(&with_suffix(path, ".lock"), LETS_GO).await?;
         match purpose {
             // A service makes a store of any file that is none yet; a file that is only read has to be one.
             Purpose::CopyFrom => drop(opened(look_at(path))?),
