@@ -80,10 +80,7 @@ impl Lifecycle {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        // What it logs, and what it is in a trace, belongs to the request that it was begun for.
-        // Boxed first: what wraps a task moves it, and a step's future is some kilobytes.
-        let task = traces::Span::current().within(Box::pin(task));
-        self.start(self.work.track_future(task.in_current_span()))
+        self.start(self.work.track_future(of_its_request(task)))
     }
 
     /// As [`Lifecycle::spawn`], on the runtime that this is called on: what a request has begun goes on without a
@@ -95,16 +92,11 @@ impl Lifecycle {
     {
         // Counted before it is asked whether the process leaves: then either that is seen here, or the count by
         // `away_ended`.
-        let counted = self.away.token();
+        let _counted = self.away.token();
         let home = self.runtime.as_ref().map(Handle::id);
         match Handle::try_current() {
             Ok(here) if Some(here.id()) != home && !self.is_leaving() => {
-                let task = traces::Span::current().within(Box::pin(task));
-                let task = async move {
-                    let _counted = counted;
-                    task.await
-                };
-                here.spawn(task.in_current_span())
+                here.spawn(self.away.track_future(of_its_request(task)))
             }
             _ => self.spawn(task),
         }
@@ -235,6 +227,12 @@ impl Lifecycle {
         let steady = self.steady.lock().unwrap_or_else(PoisonError::into_inner);
         beats.iter().map(|beat| beat.name).chain(steady.iter().map(|beat| beat.name)).collect()
     }
+}
+
+/// What a task logs, and what it is in a trace, belongs to the request that it was begun for.
+fn of_its_request<F: Future>(task: F) -> impl Future<Output = F::Output> {
+    // Boxed first: what wraps a task moves it, and a step's future is some kilobytes.
+    traces::Span::current().within(Box::pin(task)).in_current_span()
 }
 
 /// The panic of a task goes on in the task that waited for it: a fault of ours must not look like an upstream's.

@@ -62,10 +62,7 @@ where
         let (result, status) = match answer {
             Ok(Ok(response)) => {
                 let mut response = with_problem(response.map_into_boxed_body());
-                name(response.headers_mut(), &id);
-                if closes {
-                    response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
-                }
+                finish(response.response_mut(), &id, closes);
                 let status = response.status();
                 (Ok(response), status)
             }
@@ -109,14 +106,21 @@ fn is_probe(route: &str) -> bool {
     matches!(route, "/healthz" | "/readyz" | "/metrics")
 }
 
+/// What every answer has.
+fn finish(response: &mut HttpResponse, id: &str, closes: bool) {
+    if let Ok(id) = HeaderValue::from_str(id) {
+        response.headers_mut().insert(request_id::HEADER, id);
+    }
+    if closes {
+        response.head_mut().set_connection_type(ConnectionType::Close);
+    }
+}
+
 /// An error that came past the handlers has lost its request: it travels on as an error with its answer inside.
 fn failed(response: HttpResponse, id: &str, closes: bool) -> (Result<ServiceResponse<BoxBody>, Error>, StatusCode) {
     let mut response =
         if is_problem(response.headers()) { response } else { Problem::of_status(response.status()).error_response() };
-    name(response.headers_mut(), id);
-    if closes {
-        response.head_mut().set_connection_type(ConnectionType::Close);
-    }
+    finish(&mut response, id, closes);
     let status = response.status();
     (Err(InternalError::from_response("answered", response).into()), status)
 }
@@ -134,12 +138,6 @@ fn with_problem(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> 
 
 fn is_problem(headers: &HeaderMap) -> bool {
     headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes() == b"application/problem+json")
-}
-
-fn name(headers: &mut HeaderMap, id: &str) {
-    if let Ok(id) = HeaderValue::from_str(id) {
-        headers.insert(request_id::HEADER, id);
-    }
 }
 
 /// Anybody can make up methods; a metric must not have a series for each.

@@ -18,8 +18,7 @@ async fn a_drain_waits_for_what_is_under_way() {
 
 #[test]
 fn a_task_outlives_the_runtime_that_started_it() {
-    let (main, worker) = (home(), of_a_thread());
-    let life = main.block_on(async { Lifecycle::new() });
+    let (main, worker, life) = apart();
     let (release, gate) = tokio::sync::oneshot::channel::<()>();
     let task = {
         let _as_a_handler_would = worker.enter();
@@ -30,12 +29,12 @@ fn a_task_outlives_the_runtime_that_started_it() {
     assert!(main.block_on(task).expect("the task ended"));
 }
 
-fn home() -> Runtime {
-    Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime")
-}
-
-fn of_a_thread() -> Runtime {
-    Builder::new_current_thread().enable_all().build().expect("a runtime")
+/// The runtime at home, that of a thread which answers requests, and the lifecycle of both.
+fn apart() -> (Runtime, Runtime, Lifecycle) {
+    let home = Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+    let worker = Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let life = home.block_on(async { Lifecycle::new() });
+    (home, worker, life)
 }
 
 async fn where_it_runs() -> Id {
@@ -44,8 +43,7 @@ async fn where_it_runs() -> Id {
 
 #[test]
 fn a_task_begun_here_runs_here_until_the_process_leaves_and_at_home_then() {
-    let (home, worker) = (home(), of_a_thread());
-    let life = home.block_on(async { Lifecycle::new() });
+    let (home, worker, life) = apart();
     let ran = || worker.block_on(async { life.spawn_here(where_it_runs()).await.expect("it ended") });
     assert_eq!(ran(), worker.handle().id());
     life.leave();
@@ -54,8 +52,7 @@ fn a_task_begun_here_runs_here_until_the_process_leaves_and_at_home_then() {
 
 #[test]
 fn what_no_caller_waits_for_runs_at_home_while_many_tasks_are_away() {
-    let (home, worker) = (home(), of_a_thread());
-    let life = home.block_on(async { Lifecycle::new() });
+    let (home, worker, life) = apart();
     let ran = || worker.block_on(async { life.spawn_near(where_it_runs()).await.expect("it ended") });
     assert_eq!(ran(), worker.handle().id());
     worker.block_on(async { (0..NEAR).for_each(|_| drop(life.spawn_here(std::future::pending::<()>()))) });
@@ -64,8 +61,7 @@ fn what_no_caller_waits_for_runs_at_home_while_many_tasks_are_away() {
 
 #[test]
 fn what_is_under_way_on_a_thread_is_waited_for_before_that_ends_and_so_is_what_it_begins_at_home() {
-    let (home, worker) = (home(), of_a_thread());
-    let life = home.block_on(async { Lifecycle::new() });
+    let (home, worker, life) = apart();
     let (release, gate) = tokio::sync::oneshot::channel::<()>();
     let (done, is_done) = tokio::sync::oneshot::channel();
     worker.block_on(async {
